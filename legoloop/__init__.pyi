@@ -1,0 +1,61 @@
+from .core.batch_size import DefaultBatchDesc as DefaultBatchDesc
+from .core.errors import (
+    ArgumentError as ArgumentError,
+    ConfigError as ConfigError,
+    DataError as DataError,
+    PluginError as PluginError,
+    UserError as UserError,
+)
+from .core.host import TrainingHost as TrainingHost
+from .core.plugin import (
+    ShouldSave as ShouldSave,
+    ShouldStop as ShouldStop,
+    TrainingPlugin as TrainingPlugin,
+)
+from .core.rng import seed as seed
+from .core.stages import Stage as Stage
+from .core.step import Step as Step
+from .data.batching import Batching as Batching
+from .data.container import Data as Data
+from .data.datasets import (
+    ColumnDataset as ColumnDataset,
+    SizedDataset as SizedDataset,
+)
+from .data.loaders import Loader as Loader
+from .data.loops import Loop as Loop
+from .evaluation.acc_metrics import AccumulatorMetrics as AccumulatorMetrics
+from .evaluation.accumulators import (
+    Accumulator as Accumulator,
+    CompositeAccumulator as CompositeAccumulator,
+    CompositeFactory as CompositeFactory,
+    ListAccumulator as ListAccumulator,
+    NumpyAccumulator as NumpyAccumulator,
+    UnionAccumulator as UnionAccumulator,
+)
+from .evaluation.passes import (
+    LoadersAcc as LoadersAcc,
+    LoopsAcc as LoopsAcc,
+)
+from .output.csv_metrics import CsvMetrics as CsvMetrics
+from .output.history import History as History
+from .output.predictions import CsvLogits as CsvLogits
+from .output.progress import Progress as Progress
+from .output.scalar_writer import ScalarWriter as ScalarWriter
+from .output.tensorboard import TensorBoard as TensorBoard
+from .output.weights import SaveModelWeights as SaveModelWeights
+from .state.checkpoints import EpochCheckpoints as EpochCheckpoints
+from .training.counter import Counter as Counter
+from .training.descent import GradientDescent as GradientDescent
+from .training.epochs import (
+    LastEpoch as LastEpoch,
+    SimpleEpoch as SimpleEpoch,
+)
+from .training.feed import Feed as Feed
+from .training.loss_mean import TrainLoss as TrainLoss
+from .training.schedule import (
+    LearningRate as LearningRate,
+    LrScheduler as LrScheduler,
+)
+from .training.stopping import EarlyStopping as EarlyStopping
+
+__version__: str

@@ -1,0 +1,1 @@
+"""What a training loop is. Knows nothing of data, models or files."""

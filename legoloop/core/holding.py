@@ -1,0 +1,53 @@
+"""Which objects a plugin holds, read from the objects themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from types import MethodType
+from typing import Any
+
+
+def held_by(plugin: object) -> Iterator[object]:
+    """Everything reachable through attributes, containers, bound methods and partials.
+
+    Objects found in an attribute are named, not entered: what *they* hold is theirs.
+
+    >>> class Reader:
+    ...     def __init__(self, source): self.sources = {"main": source}
+    >>> class Meter: ...
+    >>> meter = Meter()
+    >>> meter in set(held_by(Reader(meter)))
+    True
+    """
+    seen: set[int] = {id(plugin)}
+    for value in _attributes(plugin):
+        yield from _unpacked(value, seen)
+
+
+def _attributes(plugin: object) -> Iterator[Any]:
+    yield from getattr(plugin, "__dict__", {}).values()
+    for cls in type(plugin).__mro__:
+        slots = vars(cls).get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            if slot not in ("__dict__", "__weakref__") and hasattr(plugin, slot):
+                yield getattr(plugin, slot)
+
+
+def _unpacked(value: Any, seen: set[int]) -> Iterator[object]:
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, Mapping):
+        inside: Iterator[Any] = iter((*value.keys(), *value.values()))
+    elif isinstance(value, list | tuple | set | frozenset):
+        inside = iter(value)
+    elif isinstance(value, MethodType):
+        inside = iter((value.__self__,))
+    elif isinstance(value, partial):
+        inside = iter((value.func, value.args, value.keywords))
+    else:
+        yield value
+        return
+    for item in inside:
+        yield from _unpacked(item, seen)

@@ -1,0 +1,157 @@
+"""The plan of a run: its plugins, named and in the order in which they hear each stage."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from legoloop.core.errors import PluginError
+from legoloop.core.holding import held_by
+from legoloop.core.order import Edge, in_order
+from legoloop.core.stages import Heard, Stage, heard_stages
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The named plugins in order, what each of them hears, and the one that drives the epoch."""
+
+    plugins: dict[str, object]
+    heard: dict[str, Heard]
+    driver: str
+
+    @classmethod
+    def of(cls, plugins: Iterable[object] | Mapping[str, object]) -> Plan:
+        """Name, check and order the plugins.
+
+        A plugin that holds another hears each stage after it; ``after`` and ``before`` cover the
+        pairs with no such tie; else the given order decides. A plugin given twice is kept once,
+        with a warning.
+
+        Raises PluginError for a wrong plugin, a cycle, a missing peer, no epoch driver or two.
+        """
+        named = _named(plugins)
+        heard = {name: heard_stages(name, plugin) for name, plugin in named.items()}
+        _refuse_deaf(named, heard)
+        names = in_order(list(named), _edges(named))
+        ordered = {name: named[name] for name in names}
+        return cls(ordered, {name: heard[name] for name in names}, _the_driver(ordered))
+
+    def calls(self, stage: Stage) -> list[Callable[..., object]]:
+        """The methods to call at a stage, in order."""
+        return [heard[stage] for heard in self.heard.values() if stage in heard]
+
+    def table(self) -> str:
+        """Stages by plugins, as text; ``D`` marks where the batches of an epoch run.
+
+        >>> from legoloop.training.counter import Counter
+        >>> class Drive:
+        ...     def batches(self): yield from ()
+        >>> print(Plan.of({"counter": Counter(), "drive": Drive()}).table())
+                       counter  drive
+        train_start    .        .
+        epoch_start    .        .
+        batch_start    .        .
+        batch          .        .
+        batch_end      x        .
+        epoch          .        D
+        epoch_end      x        .
+        train          .        .
+        train_end      .        .
+        """
+        lines = [" " * 15 + "  ".join(self.plugins)]
+        for stage in Stage:
+            marks = ("  ".join(self._mark(n, stage).ljust(len(n)) for n in self.plugins)).rstrip()
+            lines.append(f"{stage:<15}{marks}")
+        return "\n".join(lines)
+
+    def _mark(self, name: str, stage: Stage) -> str:
+        if stage is Stage.EPOCH and name == self.driver:
+            return "D"
+        return "x" if stage in self.heard[name] else "."
+
+
+def _named(plugins: Iterable[object] | Mapping[str, object]) -> dict[str, object]:
+    if isinstance(plugins, Mapping):
+        pairs: Iterator[tuple[str, object]] = iter(plugins.items())
+    else:
+        pairs = (("", plugin) for plugin in plugins)
+    named: dict[str, object] = {}
+    for given, plugin in pairs:
+        twin = next((name for name, other in named.items() if other is plugin), None)
+        if twin is not None:
+            warnings.warn(f"plugin '{twin}' is given twice; it runs once", stacklevel=4)
+            continue
+        name = given or _free_name(plugin, named)
+        if name in named:
+            raise PluginError(f"two plugins are named '{name}'; names tell their states apart")
+        named[name] = plugin
+    return named
+
+
+def _free_name(plugin: object, taken: Mapping[str, object]) -> str:
+    own = getattr(plugin, "name", None)
+    if isinstance(own, str) and own:
+        return own
+    name, ordinal = type(plugin).__name__, 2
+    while name in taken:
+        name, ordinal = f"{type(plugin).__name__}_{ordinal}", ordinal + 1
+    return name
+
+
+def _edges(named: Mapping[str, object]) -> Iterator[Edge]:
+    name_of = {id(plugin): name for name, plugin in named.items()}
+    for name, plugin in named.items():
+        for thing in held_by(plugin):
+            if id(thing) in name_of:
+                yield name_of[id(thing)], name
+        for peer in _peers(named, name, "after"):
+            yield peer, name
+        for peer in _peers(named, name, "before"):
+            yield name, peer
+
+
+def _peers(named: Mapping[str, object], name: str, side: str) -> Iterator[str]:
+    wanted = getattr(named[name], side, ())
+    for peer in (wanted,) if isinstance(wanted, str | type) else wanted:
+        matching = [other for other, plugin in named.items() if _is_peer(peer, other, plugin)]
+        if not matching:
+            shown = peer if isinstance(peer, str) else peer.__name__
+            raise PluginError(
+                f"plugin '{name}' wants to be {side} '{shown}', which is not among the plugins: "
+                f"{', '.join(named)}"
+            )
+        yield from matching
+
+
+def _is_peer(wanted: str | type, name: str, plugin: object) -> bool:
+    if isinstance(wanted, type):
+        return isinstance(plugin, wanted)
+    return wanted == name or wanted in (cls.__name__ for cls in type(plugin).__mro__)
+
+
+def _refuse_deaf(named: Mapping[str, object], heard: Mapping[str, Heard]) -> None:
+    for name, plugin in named.items():
+        if not heard[name] and not _drives(plugin) and not hasattr(plugin, "scalars"):
+            raise PluginError(
+                f"plugin '{name}', a {type(plugin).__name__}, hears no stage and reports no "
+                f"scalars; the stages are {', '.join(Stage)}"
+            )
+
+
+def _the_driver(plugins: Mapping[str, object]) -> str:
+    drivers = [name for name, plugin in plugins.items() if _drives(plugin)]
+    if not drivers:
+        raise PluginError(
+            "no epoch driver among the plugins: one of them, such as SimpleEpoch, must say with "
+            f"batches() what an epoch is; found {', '.join(plugins) or 'no plugins at all'}"
+        )
+    if len(drivers) > 1:
+        raise PluginError(
+            f"{len(drivers)} epoch drivers among the plugins: {', '.join(drivers)}; keep one"
+        )
+    return drivers[0]
+
+
+def _drives(plugin: object) -> bool:
+    return callable(getattr(type(plugin), "batches", None))

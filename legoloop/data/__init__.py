@@ -1,0 +1,1 @@
+"""Data sets, seeded order, loaders and loops, collation, batch size."""

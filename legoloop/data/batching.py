@@ -1,0 +1,139 @@
+"""How a data set is cut into batches and fetched, in this process or in workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from legoloop.core.contracts import Batch
+from legoloop.core.errors import ArgumentError, DataError, UserError
+from legoloop.data.collation import collate as stack
+from legoloop.data.seeding import BorrowedRng
+
+Cut = tuple[int, list[int]]
+"""The position of a batch's first sample, and the indices of its samples."""
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How one data set becomes batches; the keys of ``data.loaders.<name>``.
+
+    ``num_workers=0`` fetches in this process. ``shuffle`` concerns loops alone: a finite loader
+    keeps the order of its data set. Raises ArgumentError for values out of range.
+
+    >>> Batching(batch_size=0)
+    Traceback (most recent call last):
+    legoloop.core.errors.ArgumentError: batch_size is 0; give at least 1
+    """
+
+    batch_size: int = 256
+    num_workers: int = 0
+    shuffle: bool = True
+    pin_memory: bool = False
+    prefetch_factor: int = 2
+    timeout: float = 0
+    collate: Callable[[list[Any]], Batch] = stack
+
+    def __post_init__(self) -> None:
+        for key, least in {"batch_size": 1, "num_workers": 0, "prefetch_factor": 1}.items():
+            value = getattr(self, key)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ArgumentError(f"{key} is {value!r}; give at least {least}")
+        if self.timeout < 0:
+            raise ArgumentError(f"timeout is {self.timeout}; give seconds, 0 for none")
+
+    @classmethod
+    def keys(cls) -> tuple[str, ...]:
+        """The names of the settings."""
+        return tuple(field.name for field in fields(cls))
+
+
+class Fetcher:
+    """Fetches batches of one data set, so that each is a function of the seed and the position.
+
+    A data set that serves whole batches (``__getitems__``) is asked so, and draws at the batch's
+    first position; from any other, each sample draws at its own.
+    """
+
+    def __init__(self, dataset: Any, name: str, seed: int, batching: Batching) -> None:
+        if len(dataset) == 0:
+            raise DataError(f"data set '{name}' is empty: {type(dataset).__name__} has 0 samples")
+        self.dataset = dataset
+        self._batching = batching
+        self._rng = BorrowedRng(seed, name)
+
+    def __getitems__(self, cuts: list[Cut]) -> Batch | UserError:
+        """What torch's DataLoader asks for in a worker, one cut at a time.
+
+        A user's mistake is handed over as it is: torch would wrap it in the worker's traceback.
+        """
+        (cut,) = cuts
+        try:
+            return self.fetch(cut)
+        except UserError as error:
+            return error
+
+    def fetch(self, cut: Cut) -> Batch:
+        """The batch of one cut."""
+        if getattr(self.dataset, "is_plain", False):
+            return self._whole(cut[1])
+        with self._rng.borrowed():
+            if hasattr(self.dataset, "__getitems__"):
+                self._rng.at(cut[0])
+                return self._whole(cut[1])
+            return self._batching.collate(list(self._records(cut)))
+
+    def over(self, cuts: Iterable[Cut]) -> Iterator[Batch]:
+        """The batches of these cuts, in order, by as many workers as were asked for."""
+        batching = self._batching
+        if batching.num_workers == 0:
+            batches = map(self.fetch, cuts)
+            return (_pinned(batch) for batch in batches) if batching.pin_memory else batches
+        loader = DataLoader(
+            self,  # type: ignore[arg-type]
+            batch_sampler=([cut] for cut in cuts),  # type: ignore[arg-type]
+            num_workers=batching.num_workers,
+            collate_fn=_as_it_is,
+            pin_memory=batching.pin_memory,
+            prefetch_factor=batching.prefetch_factor,
+            timeout=batching.timeout,
+            generator=torch.Generator(),
+        )
+        return map(_raised, loader)
+
+    def _whole(self, indices: list[int]) -> Batch:
+        served = self.dataset.__getitems__(indices)
+        return self._batching.collate(served) if isinstance(served, list) else served
+
+    def _records(self, cut: Cut) -> Iterator[dict[str, Any]]:
+        first, indices = cut
+        for offset, index in enumerate(indices):
+            self._rng.at(first + offset)
+            record = self.dataset[index]
+            if not isinstance(record, dict):
+                raise DataError(
+                    f"{type(self.dataset).__name__}[{index}] is a {type(record).__name__}; "
+                    "a record is a dict of named values"
+                )
+            yield record
+
+
+def _as_it_is(batch: Batch | UserError) -> Batch | UserError:
+    return batch
+
+
+def _raised(batch: Batch | UserError) -> Batch:
+    if isinstance(batch, UserError):
+        raise batch
+    return batch
+
+
+def _pinned(batch: Batch) -> Batch:
+    return {
+        key: value.pin_memory() if isinstance(value, torch.Tensor) else value
+        for key, value in batch.items()
+    }

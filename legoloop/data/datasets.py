@@ -1,0 +1,85 @@
+"""The two shapes of data set: one sample at a time, or a whole batch from columns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from legoloop.core.contracts import Batch
+from legoloop.core.errors import DataError
+
+
+class SizedDataset(ABC):
+    """A data set of records: subclass it, or bring any class with these two methods.
+
+    A record is a dict; its ``idx`` identifies the sample and may be an int or a string.
+
+    >>> class Squares(SizedDataset):
+    ...     def __len__(self): return 3
+    ...     def __getitem__(self, item): return {"idx": item, "target": item * item}
+    >>> Squares()[2]
+    {'idx': 2, 'target': 4}
+    """
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of samples."""
+
+    @abstractmethod
+    def __getitem__(self, item: int) -> dict[str, Any]:
+        """The record at a position from 0 to ``len(self) - 1``."""
+
+
+class ColumnDataset:
+    """A data set kept as columns, served a whole batch at a time.
+
+    ``columns`` maps a name to a tensor whose first dimension is the samples; ``idx`` is added when
+    missing. ``transform`` takes a batch, a dict of tensors, and returns one: its random numbers,
+    from any of the three generators, are a function of the seed and the position.
+
+    What the data tell the model goes in as keywords: ``num_outputs=10``,
+    ``image_shape=(1, 28, 28)``, …
+
+    Raises DataError if the columns differ in length.
+
+    >>> data = ColumnDataset({"x": torch.tensor([5, 6, 7])}, num_outputs=2)
+    >>> data.__getitems__([0, 2])
+    {'x': tensor([5, 7]), 'idx': tensor([0, 2])}
+    >>> data.num_outputs
+    2
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, torch.Tensor],
+        transform: Callable[[Batch], Batch] | None = None,
+        **tells: Any,
+    ) -> None:
+        lengths = {name: len(column) for name, column in columns.items()}
+        if len(set(lengths.values())) != 1:
+            shown = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+            raise DataError(f"columns differ in length ({shown or 'there are none'})")
+        self.columns = dict(columns)
+        self.columns.setdefault("idx", torch.arange(next(iter(lengths.values()))))
+        self.transform = transform
+        for name, value in tells.items():
+            setattr(self, name, value)
+
+    @property
+    def is_plain(self) -> bool:
+        """True if serving a batch neither computes nor draws anything."""
+        return self.transform is None
+
+    def __len__(self) -> int:
+        return len(self.columns["idx"])
+
+    def __getitem__(self, item: int) -> dict[str, Any]:
+        return {name: column[0] for name, column in self.__getitems__([item]).items()}
+
+    def __getitems__(self, items: list[int]) -> Batch:
+        chosen = torch.as_tensor(items)
+        batch = {name: column.index_select(0, chosen) for name, column in self.columns.items()}
+        return batch if self.transform is None else self.transform(batch)

@@ -1,0 +1,46 @@
+"""A finite pass over a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from legoloop.core.contracts import Batch
+from legoloop.data.batching import Batching, Cut, Fetcher
+
+
+class Loader:
+    """One pass over a data set in its own order, every sample once; each pass is the same.
+
+    Random numbers drawn by the data set are a function of (seed, name, position).
+
+    >>> import torch
+    >>> from legoloop.data.datasets import ColumnDataset
+    >>> data = ColumnDataset({"x": torch.arange(5)})
+    >>> loader = Loader(data, name="val", seed=0, batching=Batching(batch_size=2))
+    >>> [batch["x"].tolist() for batch in loader]
+    [[0, 1], [2, 3], [4]]
+    >>> len(loader)
+    3
+    """
+
+    def __init__(self, dataset: Any, name: str, seed: int, batching: Batching) -> None:
+        self.name = name
+        self._samples = len(dataset)
+        self._batch_size = batching.batch_size
+        self._fetcher = Fetcher(dataset, f"{name}, in order", seed, batching)
+
+    @property
+    def samples(self) -> int:
+        """The number of samples of a pass."""
+        return self._samples
+
+    def __len__(self) -> int:
+        return -(-self._samples // self._batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._fetcher.over(self._cuts())
+
+    def _cuts(self) -> Iterator[Cut]:
+        for first in range(0, self._samples, self._batch_size):
+            yield first, list(range(first, min(first + self._batch_size, self._samples)))

@@ -1,0 +1,65 @@
+"""Order and augmentation randomness as functions of seed, name and position."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from legoloop.core.rng import derived_seed
+
+
+def shuffled(seed: int, name: str, number: int, length: int) -> list[int]:
+    """The order of one pass of a loop.
+
+    >>> shuffled(0, "train", 0, 5) == shuffled(0, "train", 0, 5)
+    True
+    >>> sorted(shuffled(0, "train", 1, 5))
+    [0, 1, 2, 3, 4]
+    """
+    generator = torch.Generator().manual_seed(derived_seed(seed, name, "pass", number))
+    order: list[int] = torch.randperm(length, generator=generator).tolist()
+    return order
+
+
+class BorrowedRng:
+    """Lends the global generators to a data set, each draw a function of (seed, name, position).
+
+    >>> rng = BorrowedRng(0, "train")
+    >>> with rng.borrowed():
+    ...     rng.at(7); a = torch.rand(1)
+    ...     rng.at(8); b = torch.rand(1)
+    ...     rng.at(7); c = torch.rand(1)
+    >>> bool(a == c != b)
+    True
+    """
+
+    def __init__(self, seed: int, name: str) -> None:
+        self._seed = seed
+        self._name = name
+        self._numpy = np.random.MT19937(0)
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Inside, draws leave the generators of the process as they were; one thread computes."""
+        python, torch_state = random.getstate(), torch.default_generator.get_state()
+        threads, lent = torch.get_num_threads(), np.random.get_bit_generator()
+        np.random.set_bit_generator(self._numpy)
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            np.random.set_bit_generator(lent)
+            torch.default_generator.set_state(torch_state)
+            random.setstate(python)
+
+    def at(self, position: int) -> None:
+        """Seed all three for the sample, or the batch, at a position."""
+        number = derived_seed(self._seed, self._name, position)
+        random.seed(number)
+        np.random.seed(number % 2**32)
+        torch.default_generator.manual_seed(number)

@@ -1,0 +1,1 @@
+"""Accumulators, passes over loaders and loops, metrics."""

@@ -1,0 +1,57 @@
+"""Scalars from what accumulated."""
+
+from __future__ import annotations
+
+from legoloop.core.contracts import Evaluation, Metrics, Scalars
+
+
+class AccumulatorMetrics:
+    """A source: the metrics of each data set that an evaluation covers, as ``<name>/<metric>``.
+
+    ``method`` takes the accumulated arrays of one data set and gives a dict of numbers. They are
+    taken at the end of what the evaluation says (``acc_plugin.at``) and hold until the weights
+    change. ``prefix`` goes before the name.
+
+    >>> class Seen:
+    ...     at, names = "epoch_end", ("val",)
+    ...     def accumulated(self, name): return {"target": [1, 1, 0]}
+    >>> metrics = AccumulatorMetrics(Seen(), method=lambda acc: {"ones": sum(acc["target"])})
+    >>> metrics.epoch_end()
+    >>> metrics.scalars()
+    {'val/ones': 2}
+    """
+
+    def __init__(self, acc_plugin: Evaluation, method: Metrics, prefix: str = "") -> None:
+        self.acc_plugin = acc_plugin
+        self.method = method
+        self.prefix = prefix
+        self._scalars: Scalars = {}
+
+    def epoch_start(self) -> None:
+        """The weights are about to change."""
+        self._scalars = {}
+
+    def epoch_end(self) -> None:
+        """Measure, if it is time."""
+        if self.acc_plugin.at == "epoch_end":
+            self._measure()
+
+    def train(self) -> None:
+        """The weights may change once more."""
+        self._scalars = {}
+
+    def train_end(self) -> None:
+        """Measure, if it is time."""
+        if self.acc_plugin.at == "train_end":
+            self._measure()
+
+    def scalars(self) -> Scalars:
+        """What was measured with the weights as they are."""
+        return self._scalars
+
+    def _measure(self) -> None:
+        self._scalars = {
+            f"{self.prefix}{name}/{metric}": value
+            for name in self.acc_plugin.names
+            for metric, value in self.method(self.acc_plugin.accumulated(name)).items()
+        }

@@ -1,0 +1,199 @@
+"""Collecting what a model gives over many batches."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from legoloop.core.errors import DataError
+from legoloop.core.suggest import suggestion
+
+
+class Accumulator(ABC):
+    """Takes the values of one batch after another and hands out what it made of them all.
+
+    Subclass it, or bring any class with these two methods.
+
+    >>> class Largest(Accumulator):
+    ...     best = float("-inf")
+    ...     def add(self, values): self.best = max(self.best, float(values.max()))
+    ...     def result(self): return self.best
+    """
+
+    @abstractmethod
+    def add(self, values: Any) -> None:
+        """Take the values of one batch."""
+
+    @abstractmethod
+    def result(self) -> Any:
+        """What came of all the values so far."""
+
+
+class NumpyAccumulator(Accumulator):
+    """One array of all the values, the batches joined along their first dimension.
+
+    The array grows in place, so that it is never held twice. Raises DataError for values without
+    a sample dimension, or whose other dimensions differ from batch to batch.
+
+    >>> accumulator = NumpyAccumulator()
+    >>> accumulator.add(torch.tensor([1, 2]))
+    >>> accumulator.add(torch.tensor([3]))
+    >>> accumulator.result()
+    array([1, 2, 3])
+    """
+
+    def __init__(self) -> None:
+        self._array: np.ndarray[Any, Any] | None = None
+        self._length = 0
+
+    def add(self, values: Any) -> None:
+        """Take a tensor, an array or a list of one entry per sample."""
+        new = as_array(values)
+        if new.ndim == 0:
+            raise DataError("has one value for the whole batch, not one per sample")
+        array = self._room_for(new)
+        array[self._length : self._length + len(new)] = new
+        self._length += len(new)
+
+    def result(self) -> np.ndarray[Any, Any]:
+        """The array; empty if nothing was added."""
+        if self._array is None:
+            return np.empty(0)
+        self._array.resize((self._length, *self._array.shape[1:]), refcheck=False)
+        return self._array
+
+    def _room_for(self, new: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        if self._array is None:
+            self._array = np.empty_like(new)
+            return self._array
+        if new.shape[1:] != self._array.shape[1:]:
+            raise DataError(
+                f"has shape {new.shape[1:]} in one batch and {self._array.shape[1:]} in those "
+                "before; a ListAccumulator takes both"
+            )
+        if new.dtype != self._array.dtype:
+            self._array = self._array.astype(np.result_type(new, self._array))
+        if self._length + len(new) > len(self._array):
+            capacity = max(2 * len(self._array), self._length + len(new))
+            self._array.resize((capacity, *self._array.shape[1:]), refcheck=False)
+        return self._array
+
+
+class ListAccumulator(Accumulator):
+    """A list with one entry per sample, whatever the entries are.
+
+    >>> accumulator = ListAccumulator()
+    >>> accumulator.add(["a", "b"])
+    >>> accumulator.result()
+    ['a', 'b']
+    """
+
+    def __init__(self) -> None:
+        self._items: list[Any] = []
+
+    def add(self, values: Any) -> None:
+        """Take a list, a tuple, a tensor or an array of one entry per sample."""
+        self._items.extend(values if isinstance(values, list | tuple) else as_array(values))
+
+    def result(self) -> list[Any]:
+        """The list."""
+        return self._items
+
+
+class CompositeAccumulator(Accumulator):
+    """A dict of accumulators, each given the values of its own name.
+
+    The values are those of the batch and of the model's outputs; where both have a name, the
+    outputs'. Raises DataError if neither has it.
+
+    >>> accumulator = CompositeAccumulator(target=NumpyAccumulator())
+    >>> accumulator.add({"target": torch.tensor([7]), "image": torch.zeros(1, 2, 2)})
+    >>> accumulator.result()
+    {'target': array([7])}
+    """
+
+    def __init__(self, **accumulators: Accumulator) -> None:
+        self._accumulators = accumulators
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        """Take a dict with one entry per name."""
+        for name, accumulator in self._accumulators.items():
+            if name not in values:
+                raise DataError(
+                    f"accumulator '{name}': neither the batch nor the model's outputs have it; "
+                    f"{suggestion(name, values)}"
+                )
+            try:
+                accumulator.add(values[name])
+            except DataError as error:
+                raise DataError(f"accumulator '{name}': '{name}' {error}") from None
+
+    def result(self) -> dict[str, Any]:
+        """A dict with the result of each."""
+        return {name: accumulator.result() for name, accumulator in self._accumulators.items()}
+
+
+class UnionAccumulator(Accumulator):
+    """Several accumulators that take the same values; their dicts become one.
+
+    Raises DataError if two of them give the same name.
+
+    >>> accumulator = UnionAccumulator(
+    ...     CompositeAccumulator(a=NumpyAccumulator()), CompositeAccumulator(b=NumpyAccumulator())
+    ... )
+    >>> accumulator.add({"a": torch.tensor([1]), "b": torch.tensor([2])})
+    >>> accumulator.result()
+    {'a': array([1]), 'b': array([2])}
+    """
+
+    def __init__(self, *accumulators: Accumulator) -> None:
+        self._accumulators = accumulators
+
+    def add(self, values: Any) -> None:
+        """Give the values to each."""
+        for accumulator in self._accumulators:
+            accumulator.add(values)
+
+    def result(self) -> dict[str, Any]:
+        """All the names of all of them."""
+        union: dict[str, Any] = {}
+        for accumulator in self._accumulators:
+            result = accumulator.result()
+            if twice := sorted(union.keys() & result.keys()):
+                raise DataError(f"two accumulators of a union give '{twice[0]}'")
+            union.update(result)
+        return union
+
+
+class CompositeFactory:
+    """Makes a fresh CompositeAccumulator for every evaluation, from a factory for each name.
+
+    >>> factory = CompositeFactory(target=NumpyAccumulator)
+    >>> factory() is factory()
+    False
+    """
+
+    def __init__(self, **factories: Callable[[], Accumulator]) -> None:
+        self._factories = factories
+
+    def __call__(self) -> CompositeAccumulator:
+        return CompositeAccumulator(**{name: make() for name, make in self._factories.items()})
+
+
+def as_array(values: Any) -> np.ndarray[Any, Any]:
+    """A tensor (bfloat16 as float32), an array, a number or a list, as an array.
+
+    >>> as_array(torch.tensor([1.5], dtype=torch.bfloat16)).dtype
+    dtype('float32')
+    >>> as_array(["a", "bc"]).dtype
+    dtype('O')
+    """
+    if isinstance(values, torch.Tensor):
+        values = values.detach()
+        return (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
+    array = np.asarray(values)
+    return array.astype(object) if array.dtype.kind in "US" else array

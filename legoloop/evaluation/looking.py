@@ -1,0 +1,32 @@
+"""Looking does not change: evaluation leaves model and generators as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from legoloop.core.rng import preserved_rng
+
+
+@contextmanager
+def looking(model: nn.Module) -> Iterator[None]:
+    """Inside, the model evaluates without gradients; afterwards every flag and generator is back.
+
+    >>> model = nn.Sequential(nn.Dropout(), nn.Linear(1, 1).eval())
+    >>> with looking(model):
+    ...     model[0].training
+    False
+    >>> model[0].training, model[1].training
+    (True, False)
+    """
+    training = {module: module.training for module in model.modules()}
+    with preserved_rng(), torch.no_grad():
+        model.eval()
+        try:
+            yield
+        finally:
+            for module, flag in training.items():
+                module.training = flag

@@ -1,0 +1,83 @@
+"""Metrics: plain functions from accumulated arrays to numbers, over samples, not batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from legoloop.core.contracts import Arrays, Scalars
+from legoloop.core.errors import DataError
+
+
+def multiclass(accumulated: Arrays) -> Scalars:
+    """Accuracy, macro F1 and cross entropy of classes from ``logits`` and ``target``.
+
+    ``logits``: (samples, classes) float; ``target``: (samples,) int.
+
+    >>> logits = np.array([[2.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
+    >>> multiclass({"logits": logits, "target": np.array([0, 1, 0])})["accuracy"]
+    1.0
+    """
+    from scipy.special import log_softmax
+    from sklearn.metrics import accuracy_score, f1_score
+
+    logits, target = _columns(accumulated, "logits", "target")
+    predicted = logits.argmax(axis=1)
+    log_probas = log_softmax(logits.astype(np.float64), axis=1)
+    return {
+        "accuracy": float(accuracy_score(target, predicted)),
+        "f1": float(f1_score(target, predicted, average="macro", zero_division=0)),
+        "loss": float(-log_probas[np.arange(len(target)), target].mean()),
+    }
+
+
+def binary(accumulated: Arrays) -> Scalars:
+    """Accuracy, F1, area under the ROC curve and cross entropy of two classes.
+
+    ``logits``: (samples,) float, positive for class 1; ``target``: (samples,) 0 or 1. The area is
+    not a number where only one class occurs.
+
+    >>> binary({"logits": np.array([-1.0, 2.0]), "target": np.array([0, 1])})["auc"]
+    1.0
+    """
+    from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+
+    logits, target = _columns(accumulated, "logits", "target")
+    logits, target = logits.astype(np.float64).reshape(-1), target.reshape(-1).astype(int)
+    predicted = (logits > 0).astype(int)
+    both = len(np.unique(target)) == 2
+    return {
+        "accuracy": float(accuracy_score(target, predicted)),
+        "f1": float(f1_score(target, predicted, zero_division=0)),
+        "auc": float(roc_auc_score(target, logits)) if both else float("nan"),
+        "loss": float((np.logaddexp(0, logits) - logits * target).mean()),
+    }
+
+
+def regression(accumulated: Arrays) -> Scalars:
+    """Mean absolute error, root mean squared error and R² of ``prediction`` and ``target``.
+
+    Both (samples,) or (samples, outputs) float.
+
+    >>> regression({"prediction": np.array([1.0, 3.0]), "target": np.array([1.0, 2.0])})["mae"]
+    0.5
+    """
+    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+    prediction, target = _columns(accumulated, "prediction", "target")
+    return {
+        "mae": float(mean_absolute_error(target, prediction)),
+        "rmse": float(root_mean_squared_error(target, prediction)),
+        "r2": float(r2_score(target, prediction)) if len(target) > 1 else float("nan"),
+    }
+
+
+def _columns(accumulated: Arrays, *names: str) -> list[np.ndarray[Any, Any]]:
+    for name in names:
+        if name not in accumulated:
+            raise DataError(
+                f"the metrics need '{name}', which no accumulator collects; "
+                f"there are {', '.join(accumulated)}"
+            )
+    return [accumulated[name] for name in names]

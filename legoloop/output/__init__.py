@@ -1,0 +1,1 @@
+"""What a run leaves behind: scalars, predictions, weights, progress."""

@@ -1,0 +1,1 @@
+"""What a run knows of itself: checkpoints and its record."""

@@ -1,0 +1,1 @@
+"""Feed, descent, epochs, counter, stopping, schedules."""

@@ -1,0 +1,39 @@
+"""How far the training has come."""
+
+from __future__ import annotations
+
+from legoloop.core.plugin import State
+from legoloop.core.step import Step
+
+
+class Counter:
+    """Counts epochs, steps and samples; the only place that does.
+
+    >>> counter, step = Counter(), Step()
+    >>> step.size = 32
+    >>> counter.batch_end(step)
+    >>> counter.steps, counter.samples, counter.epochs
+    (1, 32, 0)
+    """
+
+    def __init__(self) -> None:
+        self.epochs = 0
+        self.steps = 0
+        self.samples = 0
+
+    def batch_end(self, step: Step) -> None:
+        """One more step."""
+        self.steps += 1
+        self.samples += step.size
+
+    def epoch_end(self) -> None:
+        """One more epoch."""
+        self.epochs += 1
+
+    def state_dict(self) -> State:
+        """The three numbers."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: State) -> None:
+        """Count on from there."""
+        vars(self).update(state)

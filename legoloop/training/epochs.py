@@ -1,0 +1,101 @@
+"""What an epoch is, and how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from legoloop.core.batch_size import DefaultBatchDesc
+from legoloop.core.contracts import Batch, Counts, SizesBatch
+from legoloop.core.errors import ArgumentError
+from legoloop.core.plugin import ShouldStop, State
+
+
+class SimpleEpoch:
+    """An epoch is so many samples of one endless stream of batches.
+
+    It ends with the batch that reaches ``epoch_size``; None stands for one pass of a stream that
+    knows its number of ``samples``. Raises ArgumentError if the size is less than 1, or unknown.
+
+    >>> from itertools import repeat
+    >>> epoch = SimpleEpoch(repeat({"x": [1, 2]}), epoch_size=3)
+    >>> list(epoch.batches())
+    [({'x': [1, 2]}, 2), ({'x': [1, 2]}, 2)]
+    """
+
+    def __init__(
+        self,
+        train_iterator: Iterator[Batch],
+        epoch_size: int | None = None,
+        batch_desc: SizesBatch | None = None,
+    ) -> None:
+        if epoch_size is None:
+            epoch_size = getattr(train_iterator, "samples", None)
+        if epoch_size is None:
+            raise ArgumentError("epoch_size is None, but the stream does not know its samples")
+        if epoch_size < 1:
+            raise ArgumentError(f"epoch_size is {epoch_size}; give at least 1 sample")
+        self.train_iterator = train_iterator
+        self.epoch_size = epoch_size
+        self.batch_desc = batch_desc or DefaultBatchDesc()
+        self.samples = 0
+
+    def batches(self) -> Iterator[tuple[Batch, int]]:
+        """The batches that are left of the epoch, each with its number of samples."""
+        while self.samples < self.epoch_size:
+            batch = next(self.train_iterator)
+            size = self.batch_desc(batch)
+            self.samples += size
+            yield batch, size
+        self.samples = 0
+
+    def close(self) -> None:
+        """Let the stream's workers go."""
+        if hasattr(self.train_iterator, "close"):
+            self.train_iterator.close()
+
+    def state_dict(self) -> State:
+        """The position in the epoch, and that of the stream if it knows one."""
+        state: State = {"samples": self.samples}
+        if hasattr(self.train_iterator, "state_dict"):
+            state["train_iterator"] = self.train_iterator.state_dict()
+        return state
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on from that position."""
+        self.samples = state["samples"]
+        if "train_iterator" in state:
+            stream: Any = self.train_iterator
+            stream.load_state_dict(state["train_iterator"])
+
+
+class LastEpoch:
+    """Stops when so many epochs are done; none are run for 0.
+
+    Raises ArgumentError for a negative number.
+
+    >>> from legoloop.training.counter import Counter
+    >>> counter = Counter()
+    >>> counter.epochs = 8
+    >>> LastEpoch(counter, 8).epoch_end()
+    ShouldStop(reason='8 epochs are done')
+    """
+
+    def __init__(self, counter: Counts, num_epochs: int) -> None:
+        if num_epochs < 0:
+            raise ArgumentError(f"num_epochs is {num_epochs}; give 0 or more")
+        self.counter = counter
+        self.num_epochs = num_epochs
+
+    def train_start(self) -> ShouldStop | None:
+        """A resumed run may have done them all."""
+        return self._stop_if_done()
+
+    def epoch_end(self) -> ShouldStop | None:
+        """One more is done."""
+        return self._stop_if_done()
+
+    def _stop_if_done(self) -> ShouldStop | None:
+        if self.counter.epochs < self.num_epochs:
+            return None
+        return ShouldStop(f"{self.num_epochs} epochs are done")

@@ -1,0 +1,80 @@
+"""Learning rates that change, and reporting them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+
+from legoloop.core.contracts import Counts, Scalars
+from legoloop.core.errors import ArgumentError
+from legoloop.core.plugin import State
+from legoloop.core.step import Step
+
+
+class LrScheduler:
+    """Moves a torch scheduler on once per step or per epoch.
+
+    The scheduler moves before every step (or epoch) but the first, so that each is made at the
+    rate that a hand-written loop gives it. Raises ArgumentError for another unit.
+
+    >>> from legoloop.training.counter import Counter
+    >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    >>> halving = torch.optim.lr_scheduler.ExponentialLR(opt, gamma=0.5)
+    >>> counter = Counter()
+    >>> plugin = LrScheduler(halving, counter, per="epoch")
+    >>> plugin.epoch_start()
+    >>> opt.step(); counter.epoch_end(); plugin.epoch_start()
+    >>> opt.param_groups[0]["lr"]
+    0.5
+    """
+
+    def __init__(
+        self,
+        scheduler: torch.optim.lr_scheduler.LRScheduler,
+        counter: Counts,
+        per: Literal["step", "epoch"] = "epoch",
+    ) -> None:
+        if per not in ("step", "epoch"):
+            raise ArgumentError(f"per is {per!r}; give 'step' or 'epoch'")
+        self.scheduler = scheduler
+        self.counter = counter
+        self.per = per
+
+    def epoch_start(self) -> None:
+        """A new epoch, a new rate."""
+        if self.per == "epoch" and self.counter.epochs:
+            self.scheduler.step()
+
+    def batch_start(self, step: Step) -> None:
+        """A new step, a new rate."""
+        if self.per == "step" and self.counter.steps:
+            self.scheduler.step()
+
+    def state_dict(self) -> State:
+        """That of the scheduler."""
+        state: dict[str, Any] = self.scheduler.state_dict()
+        return state
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on from there."""
+        self.scheduler.load_state_dict(state)
+
+
+class LearningRate:
+    """A source: the rate of each parameter group, ``lr`` or ``lr/0``, ``lr/1``, …
+
+    >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
+    >>> LearningRate(opt).scalars()
+    {'lr': 0.5}
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+
+    def scalars(self) -> Scalars:
+        """The rates as they are now."""
+        rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        if len(rates) == 1:
+            return {"lr": rates[0]}
+        return {f"lr/{number}": rate for number, rate in enumerate(rates)}

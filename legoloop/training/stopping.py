@@ -1,0 +1,88 @@
+"""Stopping when a scalar no longer gets better."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from legoloop.core.contracts import Source
+from legoloop.core.errors import ArgumentError
+from legoloop.core.plugin import ShouldStop, State
+from legoloop.core.suggest import suggestion
+
+
+class EarlyStopping:
+    """Stops after ``patience`` epochs in which a scalar of the source was not at its best.
+
+    ``mode`` says which way is better; ``min_delta`` is the least change that counts. Raises
+    ArgumentError for values out of range, and at the first epoch's end if the source has no such
+    scalar.
+
+    >>> class Falling:
+    ...     def __init__(self): self.value = 1.0
+    ...     def scalars(self): self.value -= 0.1; return {"val/accuracy": self.value}
+    >>> stopping = EarlyStopping(Falling(), metric="val/accuracy", patience=1, mode="max")
+    >>> stopping.epoch_end()
+    >>> stopping.epoch_end().reason
+    'val/accuracy has not risen above 0.9 for 1 epochs'
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        metric: str,
+        patience: int = 3,
+        min_delta: float = 0.0,
+        mode: Literal["min", "max"] = "min",
+    ) -> None:
+        if mode not in ("min", "max"):
+            raise ArgumentError(f"mode is {mode!r}; give 'min' or 'max'")
+        if patience < 1:
+            raise ArgumentError(f"patience is {patience}; give at least 1 epoch")
+        if min_delta < 0:
+            raise ArgumentError(f"min_delta is {min_delta}; give 0 or more")
+        self.source = source
+        self.metric = metric
+        self.patience = patience
+        self.min_delta = min_delta
+        self.mode = mode
+        self.best: float | None = None
+        self.waited = 0
+
+    def epoch_end(self) -> ShouldStop | None:
+        """Compare, and stop when patience is at its end."""
+        value = self._value()
+        if self._is_better(value):
+            self.best, self.waited = value, 0
+            return None
+        self.waited += 1
+        if self.waited < self.patience:
+            return None
+        change = "risen above" if self.mode == "max" else "fallen below"
+        return ShouldStop(
+            f"{self.metric} has not {change} {self.best:.6g} for {self.patience} epochs"
+            if self.best is not None
+            else f"{self.metric} was not a number for {self.patience} epochs"
+        )
+
+    def state_dict(self) -> State:
+        """The best value and how long it has stood."""
+        return {"best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state: State) -> None:
+        """Wait on from there."""
+        self.best, self.waited = state["best"], state["waited"]
+
+    def _value(self) -> float:
+        scalars = self.source.scalars()
+        if self.metric not in scalars:
+            raise ArgumentError(
+                f"early stopping watches '{self.metric}', which its source does not report; "
+                f"{suggestion(self.metric, scalars)}"
+            )
+        return scalars[self.metric]
+
+    def _is_better(self, value: float) -> bool:
+        if self.best is None:
+            return value == value
+        gain = value - self.best if self.mode == "max" else self.best - value
+        return gain > self.min_delta

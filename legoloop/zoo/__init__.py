@@ -1,0 +1,1 @@
+"""The data sets, models and losses that ship."""
