@@ -17,7 +17,7 @@ class ConfigError(UserError):
 
 
 class ArgumentError(ConfigError, ValueError):
-    """A brick was given a value that it cannot work with.
+    """A brick was given a value that it cannot work with; the message begins with its name.
 
     Also a ValueError, since that is what code that builds bricks by hand expects.
     """

@@ -41,7 +41,8 @@ class TrainingHost:
     def __init__(self, plugins: Iterable[object] | Mapping[str, object]) -> None:
         self.plan = Plan.of(plugins)
         self.stop_reason: str | None = None
-        self._in_epoch = False
+        self._epoch_parts = 0
+        self._saves: list[ShouldSave] = []
         self._restored_rng: State | None = None
         self._step = Step()
         self._calls = {stage: self.plan.calls(stage) for stage in Stage}
@@ -70,6 +71,7 @@ class TrainingHost:
             while self.stop_reason is None:
                 self._epoch()
             self._hear(self._calls[Stage.TRAIN])
+            self._save()
             self._report(Stage.TRAIN_END)
 
     def stop(self, reason: str) -> None:
@@ -84,7 +86,7 @@ class TrainingHost:
                 for name, plugin in self.plan.plugins.items()
                 if hasattr(plugin, "state_dict")
             },
-            "in_epoch": self._in_epoch,
+            "epoch_parts": self._epoch_parts,
             "stop_reason": self.stop_reason,
             "rng": get_rng_state(),
         }
@@ -102,7 +104,7 @@ class TrainingHost:
             )
         for name, plugin in stateful.items():
             plugin.load_state_dict(state["plugins"][name])
-        self._in_epoch = state["in_epoch"]
+        self._epoch_parts = state["epoch_parts"]
         self.stop_reason = state["stop_reason"]
         self._restored_rng = state["rng"]
 
@@ -111,15 +113,22 @@ class TrainingHost:
         self._hear(self._calls[Stage.TRAIN_START])
         if self._restored_rng is not None:
             set_rng_state(self._restored_rng)
+            self._restored_rng = None
+        self._save()
 
     def _epoch(self) -> None:
-        if not self._in_epoch:
-            self._in_epoch = True
-            self._hear(self._calls[Stage.EPOCH_START])
-        self._hear(self._before_driver)
-        self._batches()
-        self._hear(self._after_driver)
-        self._in_epoch = False
+        """The parts of an epoch; one that goes on from a saved state leaves out those it had."""
+        parts: tuple[Callable[[], None], ...] = (
+            lambda: self._hear(self._calls[Stage.EPOCH_START]),
+            lambda: self._hear(self._before_driver),
+            self._batches,
+            lambda: self._hear(self._after_driver),
+        )
+        for part in parts[self._epoch_parts :]:
+            part()
+            self._epoch_parts += 1
+            self._save()
+        self._epoch_parts = 0
         self._report(Stage.EPOCH_END)
 
     def _batches(self) -> None:
@@ -132,15 +141,17 @@ class TrainingHost:
             for calls in in_use:
                 self._hear(calls, step)
             step.empty()
+            if self._saves:
+                self._save()
             if self.stop_reason is not None:
                 break
 
     def _report(self, stage: Stage) -> None:
         with preserved_rng():
             self._hear(self._calls[stage])
+        self._save()
 
     def _hear(self, calls: list[Call], *given: Any) -> None:
-        saves: list[ShouldSave] = []
         for call in calls:
             request = call(*given)
             if request is None:
@@ -148,12 +159,16 @@ class TrainingHost:
             if isinstance(request, ShouldStop):
                 self.stop(request.reason)
             elif isinstance(request, ShouldSave):
-                saves.append(request)
+                self._saves.append(request)
             else:
                 raise PluginError(
                     f"{getattr(call, '__qualname__', call)} returned {request!r:.60}; a stage "
                     "returns nothing, ShouldStop(reason) or ShouldSave(save)"
                 )
+
+    def _save(self) -> None:
+        """Hand out the state: every plugin has heard the stage, and no step is under way."""
+        saves, self._saves = self._saves, []
         for asked in saves:
             asked.save(self.state_dict())
 

@@ -29,8 +29,8 @@ def in_order(names: Sequence[str], edges: Iterable[Edge]) -> list[str]:
             raise PluginError(_cycle_message(waits_for))
         ordered.append(ready)
         del waits_for[ready]
-        for earlier in waits_for.values():
-            earlier.discard(ready)
+        for awaited in waits_for.values():
+            awaited.discard(ready)
     return ordered
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -113,7 +114,13 @@ def _edges(named: Mapping[str, object]) -> Iterator[Edge]:
 
 def _peers(named: Mapping[str, object], name: str, side: str) -> Iterator[str]:
     wanted = getattr(named[name], side, ())
-    for peer in (wanted,) if isinstance(wanted, str | type) else wanted:
+    if isinstance(wanted, str | type):
+        wanted = (wanted,)
+    if not isinstance(wanted, tuple | list) or not all(isinstance(w, str | type) for w in wanted):
+        raise PluginError(
+            f"plugin '{name}': its {side} is {wanted!r:.60}; give the names or classes of plugins"
+        )
+    for peer in wanted:
         matching = [other for other, plugin in named.items() if _is_peer(peer, other, plugin)]
         if not matching:
             shown = peer if isinstance(peer, str) else peer.__name__
@@ -154,4 +161,13 @@ def _the_driver(plugins: Mapping[str, object]) -> str:
 
 
 def _drives(plugin: object) -> bool:
-    return callable(getattr(type(plugin), "batches", None))
+    """A method that must be told of which stream (``batches(name)``) is another one."""
+    if not callable(getattr(type(plugin), "batches", None)):
+        return False
+    parameters = inspect.signature(plugin.batches).parameters.values()  # type: ignore[attr-defined]
+    return not any(_is_required(parameter) for parameter in parameters)
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return parameter.default is inspect.Parameter.empty and parameter.kind not in variadic

@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ def seed(number: int) -> None:
     Comes first: data sets and loaders that ship never draw from these generators, so the model is
     the first that does. The host seeds them anew when the training starts.
 
-    Raises ArgumentError unless 0 <= number < 2**32.
+    Raises ArgumentError unless it is a whole number and 0 <= number < 2**32.
 
     >>> seed(1)
     >>> first = torch.rand(1)
@@ -31,9 +32,9 @@ def seed(number: int) -> None:
     True
     """
     global _chosen_seed
-    if not 0 <= number < 2**32:
-        raise ArgumentError(f"seed is {number}; give a whole number from 0 to {2**32 - 1}")
-    _chosen_seed = number
+    if not isinstance(number, Integral) or not 0 <= number < 2**32:
+        raise ArgumentError(f"seed is {number!r}; give a whole number from 0 to {2**32 - 1}")
+    _chosen_seed = int(number)
     reseed()
 
 
@@ -76,7 +77,7 @@ def get_rng_state() -> dict[str, Any]:
         },
         "torch": torch.default_generator.get_state(),
     }
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         state["cuda"] = torch.cuda.get_rng_state_all()
     return state
 

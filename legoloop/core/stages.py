@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import Any
 
 from legoloop.core.errors import PluginError
 from legoloop.core.plugin import TrainingPlugin
@@ -57,14 +56,16 @@ def heard_stages(name: str, plugin: object) -> Heard:
 
 
 def _defining_class(cls: type, method: str) -> type | None:
-    """The class that defines the method, unless that is our no-op base or torch itself.
+    """The class that defines the method, unless that is our no-op base or the method is torch's.
 
-    ``nn.Module.train`` switches a mode and is no stage, though it bears the name of one.
+    ``nn.Module.train`` switches a mode and is no stage, nor is a method that overrides it.
     """
-    owner = next((c for c in cls.__mro__ if method in vars(c)), None)
-    if owner is None or owner is TrainingPlugin or owner.__module__.split(".")[0] == "torch":
+    owners = [c for c in cls.__mro__ if method in vars(c)]
+    if not owners or owners[0] is TrainingPlugin:
         return None
-    return owner
+    if any(owner.__module__.split(".")[0] == "torch" for owner in owners):
+        return None
+    return owners[0]
 
 
 def _checked(name: str, plugin: object, stage: Stage) -> Callable[..., object]:
@@ -132,14 +133,15 @@ _OTHER_SUBJECTS: dict[str, str] = {
     "training": "train",
     "step": "batch",
     "iteration": "batch",
+    "iter": "batch",
 }
 
 
 def misspelt_stage(method: str) -> Stage | None:
     """The stage that a method name means, if it means one without being it.
 
-    Other trainers' words are known (``on_epoch_end``, ``after_batch``, ``epoch_finish``), and so
-    is a letter or two wrong in a suffixed stage.
+    Other trainers' words are known (``on_train_epoch_end``, ``after_batch``, ``epoch_finish``),
+    and so is a letter wrong in either word of a suffixed stage, or the line between them missing.
 
     >>> misspelt_stage("on_epoch_end"), misspelt_stage("epoch_strat")
     (<Stage.EPOCH_END: 'epoch_end'>, <Stage.EPOCH_START: 'epoch_start'>)
@@ -160,18 +162,26 @@ def _in_our_words(method: str) -> str:
         words = [*words[1:], "start" if words[0] == "before" else "end"]
     if len(words) > 1 and words[0] == "on":
         words = words[1:]
+    if len(words) > 2 and words[0] == "train":
+        words = words[1:]
     if len(words) < 2:
         return "_".join(words) if method.startswith("on_") else method
     first, last = words[0], words[-1]
-    return "_".join(
-        [_OTHER_SUBJECTS.get(first, first), *words[1:-1], _OTHER_WORDS.get(last, last)]
-    )
+    return "_".join([_OTHER_SUBJECTS.get(first, first), *words[1:-1], _OTHER_WORDS.get(last, last)])
 
 
 def _nearly(method: str, stage: Stage) -> bool:
-    if "_" not in stage or abs(len(method) - len(stage)) > 1:
+    """At most a letter a word: ``epoch_stats`` and ``batch_len``, two off, mean themselves."""
+    if "_" not in stage:
         return False
-    return _edits(method, stage) <= (2 if len(method) == len(stage) else 1)
+    if method == stage.replace("_", ""):
+        return True
+    words, wanted = method.split("_"), stage.split("_")
+    return len(words) == 2 and all(map(_is_a_letter_off, words, wanted))
+
+
+def _is_a_letter_off(word: str, wanted: str) -> bool:
+    return abs(len(word) - len(wanted)) <= 1 and _edits(word, wanted) <= 1
 
 
 def _edits(left: str, right: str) -> int:

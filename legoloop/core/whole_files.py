@@ -46,6 +46,7 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     ['state']
     """
     final, draft = _prepared(path)
+    shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed and had this number
     draft.mkdir()
     try:
         yield draft

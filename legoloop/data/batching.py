@@ -23,7 +23,9 @@ class Batching:
     """How one data set becomes batches; the keys of ``data.loaders.<name>``.
 
     ``num_workers=0`` fetches in this process. ``shuffle`` concerns loops alone: a finite loader
-    keeps the order of its data set. Raises ArgumentError for values out of range.
+    keeps the order of its data set. ``pin_memory`` does nothing without a GPU.
+
+    Raises ArgumentError for values out of range.
 
     >>> Batching(batch_size=0)
     Traceback (most recent call last):
@@ -43,8 +45,11 @@ class Batching:
             value = getattr(self, key)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ArgumentError(f"{key} is {value!r}; give at least {least}")
-        if self.timeout < 0:
-            raise ArgumentError(f"timeout is {self.timeout}; give seconds, 0 for none")
+        for key in ("shuffle", "pin_memory"):
+            if not isinstance(getattr(self, key), bool):
+                raise ArgumentError(f"{key} is {getattr(self, key)!r}; give true or false")
+        if not isinstance(self.timeout, int | float) or not self.timeout >= 0:
+            raise ArgumentError(f"timeout is {self.timeout!r}; give seconds, 0 for none")
 
     @classmethod
     def keys(cls) -> tuple[str, ...]:
@@ -59,12 +64,12 @@ class Fetcher:
     first position; from any other, each sample draws at its own.
     """
 
-    def __init__(self, dataset: Any, name: str, seed: int, batching: Batching) -> None:
+    def __init__(self, dataset: Any, name: str, rng: BorrowedRng, batching: Batching) -> None:
         if len(dataset) == 0:
             raise DataError(f"data set '{name}' is empty: {type(dataset).__name__} has 0 samples")
         self.dataset = dataset
         self._batching = batching
-        self._rng = BorrowedRng(seed, name)
+        self._rng = rng
 
     def __getitems__(self, cuts: list[Cut]) -> Batch | UserError:
         """What torch's DataLoader asks for in a worker, one cut at a time.
@@ -90,15 +95,16 @@ class Fetcher:
     def over(self, cuts: Iterable[Cut]) -> Iterator[Batch]:
         """The batches of these cuts, in order, by as many workers as were asked for."""
         batching = self._batching
+        pins = batching.pin_memory and torch.cuda.is_available()
         if batching.num_workers == 0:
             batches = map(self.fetch, cuts)
-            return (_pinned(batch) for batch in batches) if batching.pin_memory else batches
-        loader = DataLoader(
+            return map(_pinned, batches) if pins else batches
+        loader: DataLoader[Any] = DataLoader(
             self,  # type: ignore[arg-type]
-            batch_sampler=([cut] for cut in cuts),  # type: ignore[arg-type]
+            batch_sampler=([cut] for cut in cuts),
             num_workers=batching.num_workers,
             collate_fn=_as_it_is,
-            pin_memory=batching.pin_memory,
+            pin_memory=pins,
             prefetch_factor=batching.prefetch_factor,
             timeout=batching.timeout,
             generator=torch.Generator(),
@@ -107,22 +113,31 @@ class Fetcher:
 
     def _whole(self, indices: list[int]) -> Batch:
         served = self.dataset.__getitems__(indices)
-        return self._batching.collate(served) if isinstance(served, list) else served
+        if isinstance(served, list):
+            return self._batching.collate([self._record(item) for item in served])
+        if not isinstance(served, dict):
+            raise DataError(
+                f"{type(self.dataset).__name__}.__getitems__ gave a {type(served).__name__}; "
+                "it gives a batch, a dict of columns, or a list of records"
+            )
+        return served
 
     def _records(self, cut: Cut) -> Iterator[dict[str, Any]]:
         first, indices = cut
         for offset, index in enumerate(indices):
             self._rng.at(first + offset)
-            record = self.dataset[index]
-            if not isinstance(record, dict):
-                raise DataError(
-                    f"{type(self.dataset).__name__}[{index}] is a {type(record).__name__}; "
-                    "a record is a dict of named values"
-                )
-            yield record
+            yield self._record(self.dataset[index])
+
+    def _record(self, item: Any) -> dict[str, Any]:
+        if not isinstance(item, dict):
+            raise DataError(
+                f"{type(self.dataset).__name__} gave a {type(item).__name__} for a sample; "
+                "a record is a dict of named values"
+            )
+        return item
 
 
-def _as_it_is(batch: Batch | UserError) -> Batch | UserError:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 

@@ -30,7 +30,7 @@ def collate(records: Sequence[dict[str, Any]]) -> Batch:
 def _column(key: str, values: list[Any]) -> Any:
     try:
         return default_collate(values)
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError, ValueError, KeyError) as error:
         shapes = {tuple(getattr(value, "shape", ())) for value in values}
         detail = f"shapes {sorted(shapes)}" if len(shapes) > 1 else str(error).splitlines()[0]
         raise DataError(f"the values of '{key}' do not stack into a batch: {detail}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from dependency_injector import containers, providers
@@ -26,19 +26,33 @@ def _settings(container: Any) -> Settings:
     return around() or {}
 
 
-def _batchings(datasets: Mapping[str, Any], settings: Settings) -> dict[str, Batching]:
-    """How each data set is batched: ``loaders.default``, then ``loaders.<name>`` over it."""
+def batchings(datasets: Collection[str], settings: Settings) -> dict[str, Batching]:
+    """How each data set is batched: ``loaders.default``, and ``loaders.<name>`` over it.
+
+    Raises ArgumentError for a data set or a setting that does not exist, and a value out of range.
+
+    >>> batchings(["val"], {"loaders": {"default": {"batch_size": 8}}})["val"].batch_size
+    8
+    """
     loaders: Settings = settings.get("loaders") or {}
-    for name, given in loaders.items():
-        if name != "default" and name not in datasets:
-            raise ArgumentError(f"loaders.{name}: no such data set; {suggestion(name, datasets)}")
-        for key in given or {}:
-            if key not in Batching.keys():
-                raise ArgumentError(
-                    f"loaders.{name}.{key}: no such setting; {suggestion(key, Batching.keys())}"
-                )
     default = loaders.get("default") or {}
-    return {name: Batching(**{**default, **(loaders.get(name) or {})}) for name in datasets}
+    _batching("default", default)
+    for name in loaders:
+        if name != "default" and name not in datasets:
+            raise ArgumentError(f"loaders.{name} names no data set; {suggestion(name, datasets)}")
+    return {name: _batching(name, {**default, **(loaders.get(name) or {})}) for name in datasets}
+
+
+def _batching(name: str, settings: Settings) -> Batching:
+    for key in settings:
+        if key not in Batching.keys():
+            raise ArgumentError(
+                f"loaders.{name}.{key} is no setting; {suggestion(key, Batching.keys())}"
+            )
+    try:
+        return Batching(**settings)
+    except ArgumentError as error:
+        raise ArgumentError(f"loaders.{name}.{error}") from None
 
 
 def _seed(settings: Settings) -> int:
@@ -47,13 +61,13 @@ def _seed(settings: Settings) -> int:
 
 
 def _loaders(datasets: Mapping[str, Any], settings: Settings) -> dict[str, Loader]:
-    batchings, seed = _batchings(datasets, settings), _seed(settings)
-    return {name: Loader(data, name, seed, batchings[name]) for name, data in datasets.items()}
+    by_name, seed = batchings(datasets, settings), _seed(settings)
+    return {name: Loader(data, name, seed, by_name[name]) for name, data in datasets.items()}
 
 
 def _loops(datasets: Mapping[str, Any], settings: Settings) -> dict[str, Loop]:
-    batchings, seed = _batchings(datasets, settings), _seed(settings)
-    return {name: Loop(data, name, seed, batchings[name]) for name, data in datasets.items()}
+    by_name, seed = batchings(datasets, settings), _seed(settings)
+    return {name: Loop(data, name, seed, by_name[name]) for name, data in datasets.items()}
 
 
 class Data(containers.DeclarativeContainer):

@@ -71,7 +71,7 @@ class ColumnDataset:
     @property
     def is_plain(self) -> bool:
         """True if serving a batch neither computes nor draws anything."""
-        return self.transform is None
+        return self.transform is None and type(self).__getitems__ is ColumnDataset.__getitems__
 
     def __len__(self) -> int:
         return len(self.columns["idx"])

@@ -7,6 +7,7 @@ from typing import Any
 
 from legoloop.core.contracts import Batch
 from legoloop.data.batching import Batching, Cut, Fetcher
+from legoloop.data.seeding import BorrowedRng
 
 
 class Loader:
@@ -28,7 +29,7 @@ class Loader:
         self.name = name
         self._samples = len(dataset)
         self._batch_size = batching.batch_size
-        self._fetcher = Fetcher(dataset, f"{name}, in order", seed, batching)
+        self._fetcher = Fetcher(dataset, name, BorrowedRng(seed, f"{name}, in order"), batching)
 
     @property
     def samples(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from legoloop.core.contracts import Batch
 from legoloop.data.batching import Batching, Cut, Fetcher
-from legoloop.data.seeding import shuffled
+from legoloop.data.seeding import BorrowedRng, shuffled
 
 
 class Loop:
@@ -37,7 +37,7 @@ class Loop:
         self._samples = len(dataset)
         self._batch_size = batching.batch_size
         self._shuffle = batching.shuffle
-        self._fetcher = Fetcher(dataset, name, seed, batching)
+        self._fetcher = Fetcher(dataset, name, BorrowedRng(seed, name), batching)
         self._batches: Iterator[Batch] | None = None
 
     @property
@@ -51,7 +51,11 @@ class Loop:
     def __next__(self) -> Batch:
         if self._batches is None:
             self._batches = self._fetcher.over(self._cuts_from(self.position))
-        batch = next(self._batches)
+        try:
+            batch = next(self._batches)
+        except BaseException:  # fetched or not, the batch at this position was not handed over
+            self.close()
+            raise
         self.position += 1
         return batch
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from numpy.random import mtrand
 
 from legoloop.core.rng import derived_seed
 
@@ -46,14 +47,17 @@ class BorrowedRng:
     def borrowed(self) -> Iterator[None]:
         """Inside, draws leave the generators of the process as they were; one thread computes."""
         python, torch_state = random.getstate(), torch.default_generator.get_state()
-        threads, lent = torch.get_num_threads(), np.random.get_bit_generator()
-        np.random.set_bit_generator(self._numpy)
+        numpy, lent = np.random.get_state(legacy=False), mtrand.get_bit_generator()
+        threads = torch.get_num_threads()
+        mtrand.set_bit_generator(self._numpy)
         torch.set_num_threads(1)
         try:
             yield
         finally:
             torch.set_num_threads(threads)
-            np.random.set_bit_generator(lent)
+            mtrand.set_bit_generator(lent)
+            if numpy["has_gauss"]:  # every other randn() waits outside of the bit generator
+                np.random.set_state(numpy)
             torch.default_generator.set_state(torch_state)
             random.setstate(python)
 

@@ -18,7 +18,7 @@ class AccumulatorMetrics:
     >>> metrics = AccumulatorMetrics(Seen(), method=lambda acc: {"ones": sum(acc["target"])})
     >>> metrics.epoch_end()
     >>> metrics.scalars()
-    {'val/ones': 2}
+    {'val/ones': 2.0}
     """
 
     def __init__(self, acc_plugin: Evaluation, method: Metrics, prefix: str = "") -> None:
@@ -51,7 +51,7 @@ class AccumulatorMetrics:
 
     def _measure(self) -> None:
         self._scalars = {
-            f"{self.prefix}{name}/{metric}": value
+            f"{self.prefix}{name}/{metric}": float(value)
             for name in self.acc_plugin.names
             for metric, value in self.method(self.acc_plugin.accumulated(name)).items()
         }

@@ -49,6 +49,7 @@ class NumpyAccumulator(Accumulator):
     def __init__(self) -> None:
         self._array: np.ndarray[Any, Any] | None = None
         self._length = 0
+        self._handed_out = False
 
     def add(self, values: Any) -> None:
         """Take a tensor, an array or a list of one entry per sample."""
@@ -64,11 +65,12 @@ class NumpyAccumulator(Accumulator):
         if self._array is None:
             return np.empty(0)
         self._array.resize((self._length, *self._array.shape[1:]), refcheck=False)
+        self._handed_out = True
         return self._array
 
     def _room_for(self, new: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         if self._array is None:
-            self._array = np.empty_like(new)
+            self._array = np.empty(new.shape, new.dtype)
             return self._array
         if new.shape[1:] != self._array.shape[1:]:
             raise DataError(
@@ -78,6 +80,8 @@ class NumpyAccumulator(Accumulator):
         if new.dtype != self._array.dtype:
             self._array = self._array.astype(np.result_type(new, self._array))
         if self._length + len(new) > len(self._array):
+            if self._handed_out:  # growing in place would pull the memory from under its views
+                self._array, self._handed_out = self._array.copy(), False
             capacity = max(2 * len(self._array), self._length + len(new))
             self._array.resize((capacity, *self._array.shape[1:]), refcheck=False)
         return self._array

@@ -36,7 +36,7 @@ def binary(accumulated: Arrays) -> Scalars:
     """Accuracy, F1, area under the ROC curve and cross entropy of two classes.
 
     ``logits``: (samples,) float, positive for class 1; ``target``: (samples,) 0 or 1. The area is
-    not a number where only one class occurs.
+    not a number where only one class occurs or a logit is not finite.
 
     >>> binary({"logits": np.array([-1.0, 2.0]), "target": np.array([0, 1])})["auc"]
     1.0
@@ -46,31 +46,46 @@ def binary(accumulated: Arrays) -> Scalars:
     logits, target = _columns(accumulated, "logits", "target")
     logits, target = logits.astype(np.float64).reshape(-1), target.reshape(-1).astype(int)
     predicted = (logits > 0).astype(int)
-    both = len(np.unique(target)) == 2
+    has_area = len(np.unique(target)) == 2 and np.isfinite(logits).all()
+    with np.errstate(invalid="ignore"):
+        losses = np.logaddexp(0, logits) - logits * target
     return {
         "accuracy": float(accuracy_score(target, predicted)),
         "f1": float(f1_score(target, predicted, zero_division=0)),
-        "auc": float(roc_auc_score(target, logits)) if both else float("nan"),
-        "loss": float((np.logaddexp(0, logits) - logits * target).mean()),
+        "auc": float(roc_auc_score(target, logits)) if has_area else float("nan"),
+        "loss": float(losses.mean()),
     }
 
 
 def regression(accumulated: Arrays) -> Scalars:
     """Mean absolute error, root mean squared error and R² of ``prediction`` and ``target``.
 
-    Both (samples,) or (samples, outputs) float.
+    Both (samples,) or (samples, outputs) float. None is a number if a prediction is not finite.
 
     >>> regression({"prediction": np.array([1.0, 3.0]), "target": np.array([1.0, 2.0])})["mae"]
     0.5
     """
     from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-    prediction, target = _columns(accumulated, "prediction", "target")
+    prediction, target = (
+        column.astype(np.float64) for column in _columns(accumulated, "prediction", "target")
+    )
+    if not np.isfinite(prediction).all():
+        return dict.fromkeys(("mae", "rmse", "r2"), float("nan"))
     return {
         "mae": float(mean_absolute_error(target, prediction)),
         "rmse": float(root_mean_squared_error(target, prediction)),
         "r2": float(r2_score(target, prediction)) if len(target) > 1 else float("nan"),
     }
+
+
+def higher_is_better(tag: str) -> bool:
+    """Whether more of a scalar is better, from the last word of its tag.
+
+    >>> higher_is_better("val/accuracy"), higher_is_better("train/loss")
+    (True, False)
+    """
+    return tag.rsplit("/", 1)[-1] not in ("loss", "mae", "mse", "rmse", "error")
 
 
 def _columns(accumulated: Arrays, *names: str) -> list[np.ndarray[Any, Any]]:

@@ -11,6 +11,7 @@ from torch import nn
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.contracts import Arrays, Batch, BatchLoop, FeedsModel, SizesBatch
 from legoloop.core.errors import ArgumentError
+from legoloop.core.step import Step
 from legoloop.core.suggest import suggestion
 from legoloop.evaluation.accumulators import Accumulator
 from legoloop.evaluation.looking import looking
@@ -53,7 +54,7 @@ class EvaluationPasses(ABC):
         self._results: dict[str, Arrays] = {}
 
     @abstractmethod
-    def batches(self, name: str) -> Iterable[Batch]:
+    def stream(self, name: str) -> Iterable[Batch]:
         """The batches to evaluate on."""
 
     def accumulated(self, name: str) -> Arrays:
@@ -67,8 +68,12 @@ class EvaluationPasses(ABC):
             self._results[name] = self._pass(name)
         return self._results[name]
 
-    def epoch_start(self) -> None:
-        """The weights are about to change."""
+    def batch(self, step: Step) -> None:
+        """The weights change."""
+        self._results.clear()
+
+    def epoch_end(self) -> None:
+        """The weights may have changed after the last batch, in ``epoch``."""
         self._results.clear()
 
     def train(self) -> None:
@@ -76,13 +81,13 @@ class EvaluationPasses(ABC):
         self._results.clear()
 
     def _pass(self, name: str) -> Arrays:
-        accumulator = self.factory()
         with looking(self.model):
-            for batch in self.batches(name):
+            accumulator = self.factory()
+            for batch in self.stream(name):
                 moved, outputs = self.feed(batch)
                 accumulator.add({**moved, **outputs})
                 self.evaluated += self.batch_desc(batch)
-        result: Arrays = accumulator.result()
+            result: Arrays = accumulator.result()
         return result
 
 
@@ -116,7 +121,7 @@ class LoopsAcc(EvaluationPasses):
         self.loop_iters = loop_iters
         self.samples_limit = samples_limit
 
-    def batches(self, name: str) -> Iterable[Batch]:
+    def stream(self, name: str) -> Iterable[Batch]:
         """The first samples of the loop."""
         return self.loop_iters[name].first(self.samples_limit)
 
@@ -140,6 +145,6 @@ class LoadersAcc(EvaluationPasses):
         super().__init__(loaders, model, factory, feed, batch_desc, at, names)
         self.loaders = loaders
 
-    def batches(self, name: str) -> Iterable[Batch]:
+    def stream(self, name: str) -> Iterable[Batch]:
         """The whole loader."""
         return self.loaders[name]

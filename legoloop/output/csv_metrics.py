@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from legoloop.core.contracts import Counts, Scalars, Source
+from legoloop.core.plugin import State
 from legoloop.core.whole_files import whole_file
 from legoloop.output.scalar_writer import ScalarWriter
 
@@ -44,3 +45,11 @@ class CsvMetrics(ScalarWriter):
             table = csv.DictWriter(file, list(columns), lineterminator="\n")
             table.writeheader()
             table.writerows(self._rows.values())
+
+    def state_dict(self) -> State:
+        """The rows."""
+        return {"rows": self._rows}
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on from these rows."""
+        self._rows = dict(state["rows"])

@@ -64,7 +64,7 @@ class Progress(ScalarWriter):
         if self._bar is None:
             print(line, flush=True)
         else:
-            self._bar.console.print(line, highlight=False)
+            self._bar.console.out(line, highlight=False)
 
     def close(self) -> None:
         """Take the bar away."""

@@ -6,14 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from legoloop.core.contracts import Counts, Scalars, Source
-from legoloop.core.errors import DataError
+from legoloop.core.errors import ArgumentError, DataError
 
 
 class ScalarWriter(ABC):
     """Reads its sources at the end of every epoch and of the training, and writes what is new.
 
     Subclasses define ``write(step, scalars)``. Each tag is written once for each step. Raises
-    DataError if two sources report the same tag.
+    ArgumentError for a source without ``scalars()``, DataError if two sources report the same tag,
+    be it at different moments: what one of them says would be lost.
 
     >>> from legoloop.training.counter import Counter
     >>> class Printer(ScalarWriter):
@@ -29,8 +30,15 @@ class ScalarWriter(ABC):
     def __init__(self, counter: Counts, sources: Source | Iterable[Source]) -> None:
         self.counter = counter
         self.sources = [sources] if isinstance(sources, Source) else list(sources)
+        for source in self.sources:
+            if not isinstance(source, Source):
+                raise ArgumentError(
+                    f"{type(self).__name__}: a source has scalars(), "
+                    f"a {type(source).__name__} has not"
+                )
         self._step = -1
         self._written: set[str] = set()
+        self._reporters: dict[str, Source] = {}
 
     @abstractmethod
     def write(self, step: int, scalars: Scalars) -> None:
@@ -57,10 +65,10 @@ class ScalarWriter(ABC):
     def _collected(self) -> Scalars:
         collected: Scalars = {}
         for source in self.sources:
-            scalars = source.scalars()
-            if twice := sorted(collected.keys() & scalars.keys()):
-                raise DataError(
-                    f"two sources report '{twice[0]}'; give one of them a prefix of its own"
-                )
-            collected.update(scalars)
+            for tag, value in source.scalars().items():
+                if self._reporters.setdefault(tag, source) is not source:
+                    raise DataError(
+                        f"two sources report '{tag}'; give one of them a prefix of its own"
+                    )
+                collected[tag] = float(value)
         return collected

@@ -28,6 +28,9 @@ class SaveModelWeights:
 
     def train_end(self) -> None:
         """Write the file."""
-        weights = {name: value.cpu() for name, value in self.model.state_dict().items()}
+        weights = self.model.state_dict()
+        for name, value in weights.items():
+            if isinstance(value, torch.Tensor):
+                weights[name] = value.cpu()
         with whole_file(self.path) as draft:
             torch.save(weights, draft)

@@ -48,6 +48,8 @@ class EpochCheckpoints:
 def write_checkpoint(folder: Path, state: State) -> None:
     """Write a state of tensors, numbers, strings, lists and dicts; its manifest comes last.
 
+    Raises DataError for anything else in the state, since it could not be read back.
+
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp()) / "0"
     >>> write_checkpoint(folder, {"weight": torch.ones(2), "epoch": 3})
@@ -56,6 +58,7 @@ def write_checkpoint(folder: Path, state: State) -> None:
     """
     with whole_folder(folder) as draft:
         torch.save(state, draft / STATE)
+        _refuse_unreadable(draft / STATE)
         (draft / MANIFEST).write_text(json.dumps({STATE: _facts(draft / STATE)}, indent=2))
 
 
@@ -66,13 +69,31 @@ def read_checkpoint(folder: Path) -> State:
     """
     if not (folder / MANIFEST).is_file():
         raise DataError(f"{folder} is no checkpoint: it has no {MANIFEST}")
-    for name, facts in json.loads((folder / MANIFEST).read_text()).items():
-        if not (folder / name).is_file() or _facts(folder / name) != facts:
+    manifest = _read_manifest(folder / MANIFEST)
+    for name in {STATE, *manifest}:
+        if not (folder / name).is_file() or _facts(folder / name) != manifest.get(name):
             raise DataError(f"{folder / name} is damaged: it is not the file that was written")
     state: State = torch.load(folder / STATE, weights_only=True)
     return state
 
 
+def _refuse_unreadable(file: Path) -> None:
+    foreign = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    if foreign:
+        raise DataError(
+            f"a plugin's state holds {' and '.join(sorted(foreign))}, which could not be read back; "
+            "a state is made of tensors, numbers, strings, lists and dicts"
+        )
+
+
+def _read_manifest(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_bytes()))
+    except (ValueError, TypeError):
+        raise DataError(f"{file} is damaged: it does not list the files of a checkpoint") from None
+
+
 def _facts(file: Path) -> dict[str, Any]:
-    content = file.read_bytes()
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return {"bytes": file.stat().st_size, "sha256": digest}

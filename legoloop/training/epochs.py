@@ -7,7 +7,7 @@ from typing import Any
 
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.contracts import Batch, Counts, SizesBatch
-from legoloop.core.errors import ArgumentError
+from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.plugin import ShouldStop, State
 
 
@@ -15,7 +15,8 @@ class SimpleEpoch:
     """An epoch is so many samples of one endless stream of batches.
 
     It ends with the batch that reaches ``epoch_size``; None stands for one pass of a stream that
-    knows its number of ``samples``. Raises ArgumentError if the size is less than 1, or unknown.
+    knows its number of ``samples``. Raises ArgumentError if the size is less than 1, or unknown,
+    and DataError if the stream ends.
 
     >>> from itertools import repeat
     >>> epoch = SimpleEpoch(repeat({"x": [1, 2]}), epoch_size=3)
@@ -40,14 +41,23 @@ class SimpleEpoch:
         self.batch_desc = batch_desc or DefaultBatchDesc()
         self.samples = 0
 
+    def epoch_start(self) -> None:
+        """A new epoch."""
+        self.samples = 0
+
     def batches(self) -> Iterator[tuple[Batch, int]]:
         """The batches that are left of the epoch, each with its number of samples."""
         while self.samples < self.epoch_size:
-            batch = next(self.train_iterator)
+            batch = next(self.train_iterator, None)
+            if batch is None:
+                raise DataError(
+                    f"the training stream, a {type(self.train_iterator).__name__}, has ended; "
+                    "give an endless one"
+                )
             size = self.batch_desc(batch)
             self.samples += size
             yield batch, size
-        self.samples = 0
+            del batch  # let go of it before the next one is fetched
 
     def close(self) -> None:
         """Let the stream's workers go."""

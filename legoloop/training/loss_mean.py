@@ -18,10 +18,10 @@ class TrainLoss:
     >>> step.loss, step.size = torch.tensor(2.0), 3
     >>> loss.batch_end(step)
     >>> loss.scalars()
-    {'train/loss': 2.0}
+    {'loss': 2.0}
     """
 
-    def __init__(self, tag: str = "train/loss") -> None:
+    def __init__(self, tag: str = "loss") -> None:
         self.tag = tag
         self.total: torch.Tensor | None = None
         self.samples = 0

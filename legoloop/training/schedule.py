@@ -16,7 +16,8 @@ class LrScheduler:
     """Moves a torch scheduler on once per step or per epoch.
 
     The scheduler moves before every step (or epoch) but the first, so that each is made at the
-    rate that a hand-written loop gives it. Raises ArgumentError for another unit.
+    rate that a hand-written loop gives it. Raises ArgumentError for another unit, and for a
+    scheduler that wants a metric.
 
     >>> from legoloop.training.counter import Counter
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
@@ -37,6 +38,8 @@ class LrScheduler:
     ) -> None:
         if per not in ("step", "epoch"):
             raise ArgumentError(f"per is {per!r}; give 'step' or 'epoch'")
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            raise ArgumentError("ReduceLROnPlateau wants a metric to move; give another scheduler")
         self.scheduler = scheduler
         self.counter = counter
         self.per = per
@@ -59,6 +62,8 @@ class LrScheduler:
     def load_state_dict(self, state: State) -> None:
         """Go on from there."""
         self.scheduler.load_state_dict(state)
+        # Torch warns of a move before the first step, and cannot know of those before the resume.
+        self.scheduler.optimizer._opt_called = True  # type: ignore[attr-defined]
 
 
 class LearningRate:

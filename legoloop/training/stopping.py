@@ -79,7 +79,7 @@ class EarlyStopping:
                 f"early stopping watches '{self.metric}', which its source does not report; "
                 f"{suggestion(self.metric, scalars)}"
             )
-        return scalars[self.metric]
+        return float(scalars[self.metric])
 
     def _is_better(self, value: float) -> bool:
         if self.best is None:

@@ -1,0 +1,72 @@
+"""One message for each mistake: the key and where it was set, what is wrong, what would be right."""
+
+from __future__ import annotations
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from legoloop.app.config_home import CONFIG_NAME
+from legoloop.app.nodes import NodeError
+from legoloop.app.origin import origin
+from legoloop.core.suggest import suggestion
+
+
+def told(error: BaseException, config: DictConfig | None = None) -> str:
+    """The message of a mistake in the configuration.
+
+    ``config`` is the composed tree, Hydra's part included: with it, the place where a key was set
+    is told too.
+    """
+    if isinstance(error, NodeError):
+        return f"{error.key}{_place(error.key, config)}: {error.message}"
+    if isinstance(error, MissingConfigException):
+        return _no_such_option(error)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not an override that Hydra can read; {_first_line(error)}"
+    cause = error.__cause__
+    if isinstance(error, HydraException) and isinstance(cause, ConfigKeyError | AttributeError):
+        return _no_such_key(error, cause)
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}{_place(error.full_key, config)}: {_first_line(error)}"
+    return _first_line(error)
+
+
+def _place(key: str, config: DictConfig | None) -> str:
+    """Where the key was set, or the nearest key above it."""
+    if config is None:
+        return ""
+    overrides = list(config.hydra.overrides.task)
+    name = config.hydra.job.config_name or CONFIG_NAME
+    while key:
+        found = origin(key, name, overrides)
+        if found is not None:
+            return f" ({found})"
+        key = key.rpartition(".")[0]
+    return ""
+
+
+def _no_such_option(error: MissingConfigException) -> str:
+    missing, options = error.missing_cfg_file or "", error.options or []
+    group, _, option = missing.rpartition("/")
+    if not group:
+        return _first_line(error)
+    if not options:
+        return f"{group}={option}: there is no group '{group}'"
+    return f"{group}={option}: there is no such option; {suggestion(option, options)}"
+
+
+def _no_such_key(error: HydraException, cause: BaseException) -> str:
+    key = getattr(cause, "full_key", None)
+    parent = getattr(cause, "parent_node", None)
+    if not key or not isinstance(parent, DictConfig):
+        return _first_line(error)
+    names = [str(name) for name in parent if name != "hydra"]
+    return (
+        f"{key} (command line): there is no such key or group; "
+        f"{suggestion(key.rpartition('.')[2], names)} To add one, write +{key}=…"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0]

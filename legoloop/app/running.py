@@ -1,0 +1,142 @@
+"""One run: prepared before anything is created, then carried out in its own directory."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from legoloop.app.checks import check
+from legoloop.app.container import make_app
+from legoloop.app.own_app import own_app
+from legoloop.app.trees import plain
+from legoloop.core.errors import ConfigError, UserError
+from legoloop.core.host import TrainingHost
+from legoloop.core.rng import seed
+from legoloop.core.whole_files import whole_file
+from legoloop.evaluation.metrics import higher_is_better
+from legoloop.state.run_record import RunRecord
+
+log = logging.getLogger("legoloop")
+
+@dataclass
+class Prepared:
+    """A run that is about to begin: its app is built, nothing is on the disk yet.
+
+    ``problem`` is what went wrong with the data, if anything did: such a run is recorded as failed.
+    """
+
+    tree: DictConfig
+    overrides: Sequence[str]
+    app: Any = None
+    host: TrainingHost | None = None
+    problem: Exception | None = None
+
+    @property
+    def directory(self) -> Path:
+        """The run directory."""
+        return Path(self.tree.run_dir)
+
+
+def prepare(tree: DictConfig, overrides: Sequence[str], set_keys: Sequence[str]) -> Prepared:
+    """Check the configuration and build the whole app; write nothing.
+
+    Raises ConfigError for a mistake in the configuration; what is wrong with the data, or with
+    the code of a brick, is kept for the run to fail with.
+    """
+    prepared = Prepared(tree, overrides)
+    try:
+        if tree.get("app") is None:
+            check(tree)
+        seed(int(tree.seed))
+        own = tree.get("app") is not None
+        prepared.app = own_app(tree, set_keys) if own else make_app(tree)
+        prepared.host = prepared.app.host()
+    except ConfigError:
+        raise
+    except Exception as problem:
+        prepared.problem = problem
+    return prepared
+
+
+def claim(prepared: Prepared) -> RunRecord:
+    """Make the run directory this run's own.
+
+    Raises ConfigError if it holds a run already.
+    """
+    return RunRecord.claim(prepared.directory, int(prepared.tree.seed), prepared.overrides)
+
+
+def carry_out(prepared: Prepared, record: RunRecord) -> bool:
+    """Run, and write down how it ended; True if it completed.
+
+    A user's mistake is told in one message, its traceback goes to the run's log alone; anything
+    else is a bug and is raised on.
+    """
+    print(f"run directory: {shown(prepared.directory)}", flush=True)
+    try:
+        host = _host(prepared)
+        _write_down(prepared, host)
+        host.run()
+    except KeyboardInterrupt:
+        record.finish("INTERRUPTED", **_scalars(prepared.app))
+        print("interrupted", file=sys.stderr)
+        raise
+    except BaseException as error:
+        is_users = isinstance(error, UserError)
+        cause = str(error) if is_users else repr(error)
+        record.finish("FAILED", cause=cause, **_scalars(prepared.app))
+        log.info("the run failed", exc_info=True)
+        if not is_users:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return False
+    record.finish("COMPLETED", stop_reason=host.stop_reason, **_scalars(prepared.app))
+    print(f"completed: {host.stop_reason}", flush=True)
+    return True
+
+
+def shown(directory: Path) -> Path:
+    """Relative to here where that is shorter."""
+    try:
+        return directory.relative_to(Path.cwd())
+    except ValueError:
+        return directory
+
+
+def _host(prepared: Prepared) -> TrainingHost:
+    if prepared.problem is not None:
+        raise prepared.problem
+    assert prepared.host is not None
+    return prepared.host
+
+
+def _write_down(prepared: Prepared, host: TrainingHost) -> None:
+    with whole_file(prepared.directory / "config.yaml") as draft:
+        OmegaConf.save(OmegaConf.create(plain(prepared.tree)), draft)
+    with whole_file(prepared.directory / "plan.txt") as draft:
+        draft.write_text(host.plan.table() + "\n")
+
+
+def _scalars(app: Any) -> Mapping[str, Any]:
+    """The last and the best value of each scalar that the app's history kept."""
+    history = getattr(app, "history", None)
+    if history is None:
+        return {}
+    final: dict[str, float] = {}
+    best: dict[str, dict[str, float]] = {}
+    for step, scalars in history().rows.items():
+        for tag, value in scalars.items():
+            final[tag] = value
+            if tag not in best or _better(tag, value, best[tag]["value"]):
+                best[tag] = {"value": value, "step": step}
+    return {"final": final, "best": best}
+
+
+def _better(tag: str, value: float, than: float) -> bool:
+    return value > than if higher_is_better(tag) else value < than

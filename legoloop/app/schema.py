@@ -1,0 +1,86 @@
+"""The keys of the tree that are not inside a brick: their types and ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from legoloop.app.nodes import NodeError
+from legoloop.core.errors import ArgumentError
+from legoloop.data.container import batchings
+
+BRICKS = ("model", "loss", "optimizer", "scheduler", "metrics", "accumulators", "feed")
+COLLECTIONS = ("plugins", "loggers")
+
+Check = Callable[[Any], str | None]
+
+
+def _whole(least: int, most: int | None = None, none: bool = False) -> Check:
+    def check(value: Any) -> str | None:
+        fits = isinstance(value, int) and not isinstance(value, bool)
+        if (none and value is None) or (fits and least <= value <= (most or value)):
+            return None
+        bounds = f"from {least} to {most}" if most else f"of at least {least}"
+        return f"a whole number {bounds}" + (", or null" if none else "")
+
+    return check
+
+
+def _text(none: bool = False) -> Check:
+    def check(value: Any) -> str | None:
+        fits = (isinstance(value, str) and value != "") or (none and value is None)
+        return None if fits else "a text" + (" or null" if none else "")
+
+    return check
+
+
+def _mapping(value: Any) -> str | None:
+    return None if value is None or isinstance(value, Mapping) else "a mapping of names"
+
+
+def _texts(value: Any) -> str | None:
+    fits = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return None if fits else "a list of names"
+
+
+TOP: dict[str, Check] = {
+    "seed": _whole(0, 2**32 - 1),
+    "num_epochs": _whole(0),
+    "epoch_size": _whole(1, none=True),
+    "eval_samples": _whole(1, none=True),
+    "device": _text(),
+    "app": _text(none=True),
+    "run_dir": _text(),
+    "data": _mapping,
+    **dict.fromkeys((*BRICKS, *COLLECTIONS), _mapping),
+}
+DATA: dict[str, Check] = {
+    "root": _text(none=True),
+    "seed": _whole(0, 2**32 - 1),
+    "predict": _text(none=True),
+    "output": _text(none=True),
+    "tells": _texts,
+    "loaders": _mapping,
+    "datasets": _mapping,
+}
+
+
+def check_values(tree: Mapping[str, Any], known: Mapping[str, Check], path: str = "") -> None:
+    """Raises NodeError for a value of a known key that is of the wrong type or out of range.
+
+    >>> check_values({"num_epochs": -1}, TOP)
+    Traceback (most recent call last):
+    legoloop.app.nodes.NodeError: num_epochs: is -1; give a whole number of at least 0
+    """
+    for key, check in known.items():
+        if key in tree and (wanted := check(tree[key])) is not None:
+            raise NodeError(f"{path}{key}", f"is {tree[key]!r}; give {wanted}")
+
+
+def check_loaders(data: Mapping[str, Any]) -> None:
+    """Raises NodeError for settings of loaders that do not exist or are out of range."""
+    try:
+        batchings(data.get("datasets") or {}, data)
+    except ArgumentError as error:
+        key, message = str(error).split(" ", 1)
+        raise NodeError(f"data.{key}", message) from error

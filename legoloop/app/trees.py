@@ -1,0 +1,68 @@
+"""The configuration as a tree: plain, resolved, and as it stands after later changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+Tree = dict[str, Any]
+
+
+def plain(tree: DictConfig) -> Tree:
+    """The tree as dicts, lists and values, every interpolation resolved."""
+    return OmegaConf.to_container(tree, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+
+
+class CurrentTree:
+    """The resolved tree with the values that somebody set after it was composed.
+
+    ``read`` gives the values as they are now. What was set travels through interpolations:
+    ``num_epochs`` set late reaches every ``${num_epochs}``.
+
+    >>> values = {"a": 1, "b": 1}
+    >>> current = CurrentTree(OmegaConf.create({"a": 1, "b": "${a}"}), read=lambda: values)
+    >>> values["a"] = 2
+    >>> current()
+    {'a': 2, 'b': 2}
+    """
+
+    def __init__(self, raw: DictConfig, read: Callable[[], Tree]) -> None:
+        self._raw = raw
+        self._read = read
+        self._composed = plain(raw)
+        self._known, self._current = self._composed, self._composed
+
+    def __call__(self) -> Tree:
+        now = self._read()
+        if now != self._known:
+            self._current = self._with_changes(now)
+            self._known = now
+        return self._current
+
+    def at(self, path: str) -> Any:
+        """The part of the tree at a dotted path."""
+        part: Any = self()
+        for key in path.split("."):
+            part = part[key]
+        return part
+
+    def _with_changes(self, now: Tree) -> Tree:
+        changed = self._raw.copy()
+        for path, value in _changes(self._composed, now):
+            OmegaConf.update(changed, path, value, force_add=True)
+        return plain(changed)
+
+
+def _changes(before: Any, now: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves that differ, by dotted path."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key, value in now.items():
+            deeper = f"{path}.{key}" if path else str(key)
+            yield from _changes(before.get(key, _ABSENT), value, deeper)
+    elif before is _ABSENT or before != now:
+        yield path, now
+
+
+_ABSENT = object()

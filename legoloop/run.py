@@ -1,0 +1,61 @@
+"""The command: ``python -m legoloop.run [group=option] [key=value]``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import hydra
+
+from legoloop.app.config_home import CONFIG_NAME, config_home
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+class JobFailed(Exception):
+    """A job of a multirun that was recorded as failed and whose cause was told."""
+
+
+def main() -> None:
+    """Compose, check, run; the exit status tells how it ended.
+
+    0: completed, 1: failed, 2: a mistake in the configuration, 130: interrupted.
+    """
+    from hydra.errors import HydraException
+
+    # Hydra raises its errors instead of printing them: they are told here, in one message.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    command = hydra.main(
+        version_base="1.3", config_path=str(config_home()), config_name=CONFIG_NAME
+    )
+    try:
+        command(task)()
+    except HydraException as error:
+        from legoloop.app.messages import told
+
+        print(f"error: {told(error)}", file=sys.stderr)
+        sys.exit(2)
+    except JobFailed:
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def task(tree: DictConfig) -> None:
+    """One run, in the directory that Hydra gave it."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from legoloop.app.hydra_callback import run_job
+
+    if run_job(tree):
+        return
+    if HydraConfig.get().mode is RunMode.MULTIRUN:
+        raise JobFailed
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

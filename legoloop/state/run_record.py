@@ -1,0 +1,127 @@
+"""What a run writes down about itself: ``run.json``."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from legoloop.core.errors import ConfigError
+from legoloop.core.whole_files import whole_file
+
+RECORD = "run.json"
+DIFF = "git.diff"
+Status = Literal["RUNNING", "COMPLETED", "FAILED", "INTERRUPTED"]
+
+PACKAGES = ("legoloop", "torch", "numpy", "hydra-core", "omegaconf", "dependency-injector")
+
+
+class RunRecord:
+    """The record of one run; making it claims the run directory.
+
+    Raises ConfigError if the directory holds a run already.
+
+    >>> import tempfile
+    >>> record = RunRecord.claim(Path(tempfile.mkdtemp()) / "run", seed=0, overrides=[])
+    >>> record.finish("COMPLETED", final={"val/accuracy": 0.5})
+    >>> read_record(record.directory)["status"]
+    'COMPLETED'
+    """
+
+    def __init__(self, directory: Path, facts: dict[str, Any]) -> None:
+        self.directory = directory
+        self._facts = facts
+
+    @classmethod
+    def claim(cls, directory: Path, seed: int | None, overrides: Sequence[str]) -> RunRecord:
+        """Make the directory this run's own and write down how the run begins."""
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            (directory / RECORD).open("x").close()
+        except FileExistsError:
+            raise ConfigError(
+                f"hydra.run.dir: {directory} holds a run already{_its_status(directory)}; "
+                "choose another directory, or remove that one"
+            ) from None
+        record = cls(
+            directory,
+            {
+                "status": "RUNNING",
+                "started": _now(),
+                "ended": None,
+                "overrides": list(overrides),
+                "seed": seed,
+                "git": _git_state(directory),
+                "versions": {"python": platform.python_version(), **_versions()},
+                "hardware": _hardware(),
+            },
+        )
+        record._write()
+        return record
+
+    def finish(self, status: Status, **facts: Any) -> None:
+        """Write down how the run ended."""
+        self._facts.update(status=status, ended=_now(), **facts)
+        self._write()
+
+    def _write(self) -> None:
+        with whole_file(self.directory / RECORD) as draft:
+            draft.write_text(json.dumps(self._facts, indent=2) + "\n")
+
+
+def read_record(directory: Path) -> dict[str, Any]:
+    """The record of a run directory."""
+    facts: dict[str, Any] = json.loads((directory / RECORD).read_text())
+    return facts
+
+
+def _its_status(directory: Path) -> str:
+    try:
+        facts = read_record(directory)
+    except ValueError:
+        return ""
+    return f" ({facts['status']}, started {facts['started']})"
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="milliseconds")
+
+
+def _versions() -> Mapping[str, str]:
+    return {package: version(package) for package in PACKAGES}
+
+
+def _git_state(directory: Path) -> dict[str, Any] | None:
+    """The commit of the project that the command runs in; what differs from it goes to a file."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return None
+    difference = _git("diff", "HEAD") or ""
+    if difference:
+        (directory / DIFF).write_text(difference + "\n")
+    return {"commit": commit, "dirty": bool(difference)}
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _hardware() -> dict[str, Any]:
+    import torch
+
+    return {
+        "machine": platform.platform(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())],
+    }

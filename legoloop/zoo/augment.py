@@ -1,0 +1,38 @@
+"""Augmentation of whole batches."""
+
+from __future__ import annotations
+
+import torch
+
+from legoloop.core.contracts import Batch
+from legoloop.core.errors import DataError
+from legoloop.zoo.checks import chance, entry
+
+
+class RandomTranspose:
+    """Swaps height and width of each square image of a batch with probability ``p``.
+
+    A batch transform: the column ``key`` is (batch, …, side, side). Draws from torch's global
+    generator, which the loaders seed. Raises ArgumentError for a ``p`` out of range, DataError for
+    images that are not square.
+
+    >>> RandomTranspose(p=1.0)({"image": torch.tensor([[[1, 2], [3, 4]]])})["image"].tolist()
+    [[[1, 3], [2, 4]]]
+    """
+
+    def __init__(self, p: float = 0.5, key: str = "image") -> None:
+        chance(p=p)
+        self.p = p
+        self.key = key
+
+    def __call__(self, batch: Batch) -> Batch:
+        """The batch with some of its images transposed."""
+        images = entry(batch, self.key, "the batch")
+        height, width = images.shape[-2:]
+        if height != width:
+            raise DataError(
+                f"'{self.key}' has images of {height} by {width}; only square ones "
+                "can be transposed within a batch"
+            )
+        swapped = (torch.rand(len(images)) < self.p).view(-1, *[1] * (images.ndim - 1))
+        return {**batch, self.key: torch.where(swapped, images.mT, images)}

@@ -1,0 +1,57 @@
+"""From what a batch holds to what a layer takes."""
+
+from __future__ import annotations
+
+import torch
+
+from legoloop.core.contracts import Batch
+from legoloop.core.errors import DataError
+from legoloop.zoo.checks import entry
+
+
+def flat_input(batch: Batch, key: str, num_features: int, dtype: torch.dtype) -> torch.Tensor:
+    """A column of whatever shape as (batch, features).
+
+    Raises DataError if the batch has no such column, or a sample another number of values.
+
+    >>> flat_input({"image": torch.zeros(2, 4, 4)}, "image", 16, torch.float32).shape
+    torch.Size([2, 16])
+    """
+    values = as_float(entry(batch, key, "the batch"), dtype).flatten(1)
+    if values.shape[1] != num_features:
+        raise DataError(
+            f"'{key}' has {values.shape[1]} values a sample, the model takes {num_features}"
+        )
+    return values
+
+
+def image_input(
+    batch: Batch, key: str, image_shape: tuple[int, ...], dtype: torch.dtype
+) -> torch.Tensor:
+    """Images (batch, height, width) or (batch, channels, height, width) as the latter.
+
+    Raises DataError if the batch has no such column, or its images have another shape.
+
+    >>> image_input({"image": torch.zeros(2, 4, 4)}, "image", (1, 4, 4), torch.float32).shape
+    torch.Size([2, 1, 4, 4])
+    """
+    images = entry(batch, key, "the batch")
+    if images.ndim == 3:
+        images = images.unsqueeze(1)
+    if images.shape[1:] != image_shape:
+        raise DataError(
+            f"'{key}' has images of shape {tuple(images.shape[1:])}, "
+            f"the model takes {tuple(image_shape)}"
+        )
+    return as_float(images, dtype)
+
+
+def as_float(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Bytes scaled from 0..255 to 0..1; other numbers as they are.
+
+    Scaling belongs to the model: what travels to the device stays a quarter of the size.
+
+    >>> as_float(torch.tensor([0, 255], dtype=torch.uint8), torch.float32)
+    tensor([0., 1.])
+    """
+    return values.to(dtype) / 255 if values.dtype == torch.uint8 else values.to(dtype)

@@ -1,0 +1,190 @@
+"""MNIST and Fashion-MNIST, from IDX files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from legoloop.core.contracts import Batch
+from legoloop.core.errors import DataError
+from legoloop.data.datasets import ColumnDataset
+from legoloop.zoo.download import download as download_from
+from legoloop.zoo.idx_files import read_idx
+
+CLASSES = 10
+
+
+class MNIST:
+    """The handwritten digits: ``data`` (samples, 28, 28) uint8 and ``targets`` (samples,) int64.
+
+    The files, plain or ``.gz``, are looked for in ``root``, ``root/mnist`` and
+    ``$LEGOLOOP_DATA/mnist``; otherwise they are downloaded into ``root/mnist`` if that is allowed.
+    ``train`` chooses between the 60,000 images to train on and the 10,000 to test on.
+
+    Raises DataError if the files are neither there nor to be had, if one of them is damaged, or if
+    the two do not belong together.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> header = bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2])
+    >>> _ = (folder / "t10k-images-idx3-ubyte").write_bytes(header + bytes([0, 9, 9, 0]))
+    >>> _ = (folder / "t10k-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 1, 7]))
+    >>> MNIST(folder, train=False, download=False).targets
+    tensor([7])
+    """
+
+    name: ClassVar[str] = "mnist"
+    mirrors: ClassVar[Sequence[str]] = (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    )
+    digests: ClassVar[Mapping[str, str]] = {
+        "train-images-idx3-ubyte.gz": (
+            "sha256:440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
+        ),
+        "train-labels-idx1-ubyte.gz": (
+            "sha256:3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
+        ),
+        "t10k-images-idx3-ubyte.gz": (
+            "sha256:8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
+        ),
+        "t10k-labels-idx1-ubyte.gz": (
+            "sha256:f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
+        ),
+    }
+
+    def __init__(
+        self, root: str | os.PathLike[str], train: bool = True, download: bool = True
+    ) -> None:
+        split = "train" if train else "t10k"
+        wanted = (f"{split}-images-idx3-ubyte", f"{split}-labels-idx1-ubyte")
+        folder = self._found(Path(root), wanted, download)
+        images, labels = (_file_in(folder, name) for name in wanted)
+        self.data = read_idx(images)
+        self.targets = read_idx(labels).long()
+        self._check(images, labels)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def _found(self, root: Path, wanted: Sequence[str], download: bool) -> Path:
+        """The first folder that has all the files.
+
+        Never some from one folder and some from another: those may be of different data sets.
+        """
+        own = root / self.name
+        searched = [root, own]
+        if shared := os.environ.get("LEGOLOOP_DATA"):
+            searched.append(Path(shared) / self.name)
+        for folder in searched:
+            if all(_is_in(folder, name) for name in wanted):
+                return folder
+        missing = [name for name in wanted if not _is_in(own, name)]
+        why = self._download(missing, own) if download else "downloading is off"
+        if why is None:
+            return own
+        raise DataError(
+            f"{self.name}: no folder has both {' and '.join(wanted)}, plain or .gz; "
+            f"searched: {', '.join(map(str, searched))}; {why}\n"
+            f"Put {' and '.join(f'{name}.gz' for name in missing)} into {own}, or set data.root "
+            f"to a folder that has both, or LEGOLOOP_DATA to one that has them under {self.name}/"
+        )
+
+    def _download(self, missing: Sequence[str], folder: Path) -> str | None:
+        """Downloads what is missing; if that fails, why."""
+        try:
+            for name in missing:
+                download_from(f"{name}.gz", self.digests[f"{name}.gz"], self.mirrors, folder)
+        except DataError as error:
+            return str(error)
+        return None
+
+    def _check(self, images: Path, labels: Path) -> None:
+        if self.data.ndim != 3:
+            raise DataError(
+                f"{images}: images have 3 dimensions, (samples, height, width), "
+                f"but its shape is {tuple(self.data.shape)}"
+            )
+        if self.targets.ndim != 1:
+            raise DataError(
+                f"{labels}: labels have 1 dimension, but its shape is {tuple(self.targets.shape)}"
+            )
+        if len(self.data) != len(self.targets):
+            raise DataError(
+                f"{images} has {len(self.data)} images, but {labels} {len(self.targets)} labels"
+            )
+        wrong = (self.targets >= CLASSES).nonzero()
+        if len(wrong):
+            first = int(wrong[0])
+            raise DataError(
+                f"{labels}: label {first} is {int(self.targets[first])}; "
+                f"labels are 0 to {CLASSES - 1}"
+            )
+
+
+class FashionMNIST(MNIST):
+    """The images of clothes, in files of the same names and shapes; looked for as ``MNIST`` is."""
+
+    name = "fashion_mnist"
+    mirrors = (
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    )
+    digests: ClassVar[Mapping[str, str]] = {
+        "train-images-idx3-ubyte.gz": "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train-labels-idx1-ubyte.gz": "md5:25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
+        "t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
+    }
+
+
+def mnist(
+    root: str | os.PathLike[str],
+    train: bool = True,
+    transform: Callable[[Batch], Batch] | None = None,
+    download: bool = True,
+) -> ColumnDataset:
+    """MNIST as columns: ``image`` (samples, 1, 28, 28) uint8, ``target`` (samples,) int64.
+
+    Raises DataError as ``MNIST`` does.
+    """
+    return _columns(MNIST(root, train, download), transform)
+
+
+def fashion_mnist(
+    root: str | os.PathLike[str],
+    train: bool = True,
+    transform: Callable[[Batch], Batch] | None = None,
+    download: bool = True,
+) -> ColumnDataset:
+    """Fashion-MNIST as columns: ``image`` (samples, 1, 28, 28) uint8, ``target`` (samples,) int64.
+
+    Raises DataError as ``FashionMNIST`` does.
+    """
+    return _columns(FashionMNIST(root, train, download), transform)
+
+
+def _columns(read: MNIST, transform: Callable[[Batch], Batch] | None) -> ColumnDataset:
+    image: torch.Tensor = read.data.unsqueeze(1)
+    return ColumnDataset(
+        {"image": image, "target": read.targets},
+        transform,
+        task="multiclass",
+        num_outputs=CLASSES,
+        num_features=image.shape[1:].numel(),
+        input_key="image",
+        image_shape=tuple(image.shape[1:]),
+    )
+
+
+def _is_in(folder: Path, name: str) -> bool:
+    return (folder / name).is_file() or (folder / f"{name}.gz").is_file()
+
+
+def _file_in(folder: Path, name: str) -> Path:
+    plain = folder / name
+    return plain if plain.is_file() else folder / f"{name}.gz"

@@ -1,0 +1,142 @@
+"""Small models: logistic regression, a multilayer perceptron, a convolutional network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import nn
+
+from legoloop.core.contracts import Batch, Outputs
+from legoloop.core.errors import ArgumentError
+from legoloop.zoo.checks import at_least, chance, widths
+from legoloop.zoo.heads import Head
+from legoloop.zoo.inputs import flat_input, image_input
+
+
+class Logistic(nn.Module):
+    """One linear layer on the flattened input: logistic or, by task, linear regression.
+
+    ``num_features``, ``num_outputs``, ``task`` and ``input_key`` are what the data set tells.
+    Raises ArgumentError for values out of range.
+
+    >>> model = Logistic(num_features=30, num_outputs=1, task="binary", input_key="features")
+    >>> model({"features": torch.zeros(5, 30)})["logits"].shape
+    torch.Size([5])
+    """
+
+    def __init__(self, num_features: int, num_outputs: int, task: str, input_key: str) -> None:
+        super().__init__()
+        at_least(1, num_features=num_features)
+        self.num_features = num_features
+        self.input_key = input_key
+        self.head = Head(num_features, num_outputs, task)
+
+    def forward(self, batch: Batch) -> Outputs:
+        """The outputs of the task."""
+        dtype = self.head.linear.weight.dtype
+        outputs: Outputs = self.head(flat_input(batch, self.input_key, self.num_features, dtype))
+        return outputs
+
+
+class MLP(nn.Module):
+    """Fully connected layers with ReLU on the flattened input.
+
+    ``num_features``, ``num_outputs``, ``task`` and ``input_key`` are what the data set tells;
+    ``hidden`` is the width of each layer. Raises ArgumentError for values out of range.
+
+    >>> model = MLP(num_features=64, num_outputs=10, task="multiclass", input_key="image")
+    >>> model({"image": torch.zeros(5, 1, 8, 8)})["logits"].shape
+    torch.Size([5, 10])
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_outputs: int,
+        task: str,
+        input_key: str,
+        hidden: Sequence[int] = (128,),
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        at_least(1, num_features=num_features)
+        widths(hidden=hidden)
+        chance(dropout=dropout)
+        self.num_features = num_features
+        self.input_key = input_key
+        self.layers = nn.Sequential(
+            *(
+                nn.Sequential(nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout))
+                for before, after in pairwise((num_features, *hidden))
+            )
+        )
+        self.head = Head(hidden[-1], num_outputs, task)
+
+    def forward(self, batch: Batch) -> Outputs:
+        """The outputs of the task."""
+        dtype = self.head.linear.weight.dtype
+        features = flat_input(batch, self.input_key, self.num_features, dtype)
+        outputs: Outputs = self.head(self.layers(features))
+        return outputs
+
+
+class SimpleCNN(nn.Module):
+    """Convolutions, each halving the image, then one hidden layer.
+
+    ``image_shape`` (channels, height, width), ``num_outputs``, ``task`` and ``input_key`` are what
+    the data set tells; ``channels`` is the width of each convolution. Raises ArgumentError for
+    values out of range, and for images that are too small to be halved so often.
+
+    >>> model = SimpleCNN((1, 28, 28), num_outputs=10, task="multiclass", input_key="image")
+    >>> model({"image": torch.zeros(5, 28, 28, dtype=torch.uint8)})["logits"].shape
+    torch.Size([5, 10])
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_outputs: int,
+        task: str,
+        input_key: str,
+        channels: Sequence[int] = (32, 64),
+        hidden: int = 128,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        widths(image_shape=image_shape, channels=channels)
+        at_least(1, hidden=hidden)
+        chance(dropout=dropout)
+        if len(image_shape) != 3:
+            raise ArgumentError(
+                f"image_shape is {tuple(image_shape)}; give (channels, height, width)"
+            )
+        depth, height, width = self.image_shape = tuple(image_shape)
+        halvings = len(channels)
+        if min(height, width) < 2**halvings:
+            raise ArgumentError(
+                f"image_shape is {self.image_shape}, too small for {halvings} convolutions that "
+                f"halve it: give images of at least {2**halvings} by {2**halvings}, "
+                "or fewer channels"
+            )
+        self.input_key = input_key
+        self.features = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(before, after, 3, padding=1), nn.MaxPool2d(2), nn.ReLU())
+                for before, after in pairwise((depth, *channels))
+            )
+        )
+        self.hidden = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(channels[-1] * (height >> halvings) * (width >> halvings), hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+        )
+        self.head = Head(hidden, num_outputs, task)
+
+    def forward(self, batch: Batch) -> Outputs:
+        """The outputs of the task."""
+        dtype = self.head.linear.weight.dtype
+        images = image_input(batch, self.input_key, self.image_shape, dtype)
+        outputs: Outputs = self.head(self.hidden(self.features(images)))
+        return outputs

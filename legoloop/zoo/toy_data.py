@@ -1,0 +1,171 @@
+"""Data sets with nothing to download: three of scikit-learn's, and XOR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from legoloop.core.contracts import Batch
+from legoloop.core.errors import ArgumentError
+from legoloop.core.rng import derived_seed
+from legoloop.data.datasets import ColumnDataset
+from legoloop.zoo.checks import at_least
+
+Array = np.ndarray[Any, Any]
+SPLIT_SEED = 0
+
+
+def digits(
+    train: bool = True,
+    transform: Callable[[Batch], Batch] | None = None,
+    val_fraction: float = 0.2,
+) -> ColumnDataset:
+    """1,797 handwritten digits: ``image`` (samples, 1, 8, 8) float32 from 0 to 1, ``target`` int64.
+
+    The split is always the same for a ``val_fraction``, and has all classes in proportion; ``idx``
+    is the row in the whole set. Raises ArgumentError for a fraction that leaves a part empty.
+
+    >>> digits(train=False).columns["image"].shape
+    torch.Size([360, 1, 8, 8])
+    """
+    from sklearn.datasets import load_digits
+
+    image, target = load_digits(return_X_y=True)
+    chosen, _ = _parts(len(target), train, val_fraction, stratify=target)
+    return ColumnDataset(
+        {
+            "image": _float32(image[chosen] / 16).reshape(-1, 1, 8, 8),
+            "target": torch.from_numpy(target[chosen]).long(),
+            "idx": torch.from_numpy(chosen),
+        },
+        transform,
+        task="multiclass",
+        num_outputs=10,
+        num_features=64,
+        input_key="image",
+        image_shape=(1, 8, 8),
+    )
+
+
+def breast_cancer(train: bool = True, val_fraction: float = 0.2) -> ColumnDataset:
+    """569 tumours: ``features`` (samples, 30) float32, ``target`` (samples,) float32, 1 = benign.
+
+    Features are standardised by the training part. The split is as that of ``digits``.
+
+    >>> breast_cancer().num_features
+    30
+    """
+    from sklearn.datasets import load_breast_cancer
+
+    features, target = load_breast_cancer(return_X_y=True)
+    chosen, training = _parts(len(target), train, val_fraction, stratify=target)
+    return _table(
+        chosen,
+        features=_standardised(features, training)[chosen],
+        target=target[chosen],
+        task="binary",
+    )
+
+
+def diabetes(train: bool = True, val_fraction: float = 0.2) -> ColumnDataset:
+    """442 patients: ``features`` (samples, 10) float32, ``target`` (samples,) float32.
+
+    Features and target are standardised by the training part, so that errors are in standard
+    deviations of the target; R² is the same in any unit. ``target_mean`` and ``target_std`` lead
+    back: ``prediction * target_std + target_mean``. The split is always the same for a fraction.
+
+    >>> diabetes().task
+    'regression'
+    """
+    from sklearn.datasets import load_diabetes
+
+    features, target = load_diabetes(return_X_y=True, scaled=False)
+    chosen, training = _parts(len(target), train, val_fraction)
+    return _table(
+        chosen,
+        features=_standardised(features, training)[chosen],
+        target=_standardised(target, training)[chosen],
+        task="regression",
+        target_mean=float(target[training].mean()),
+        target_std=float(target[training].std()),
+    )
+
+
+def xor(
+    samples: int = 1000, train: bool = True, noise: float = 0.1, seed: int = 0
+) -> ColumnDataset:
+    """Points about the corners of a square: ``features`` (samples, 2) float32, ``target`` float32.
+
+    A corner (±1, ±1) is of class 1 if its signs differ; ``noise`` is the standard deviation about
+    it. Raises ArgumentError for values out of range.
+
+    >>> xor(samples=4, noise=0.0).columns["features"].tolist()
+    [[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]
+    """
+    at_least(1, samples=samples)
+    if noise < 0:
+        raise ArgumentError(f"noise is {noise}; give 0 or more")
+    generator = torch.Generator().manual_seed(derived_seed("xor", seed, train))
+    row = torch.arange(samples)
+    first, second = row // 2 % 2, row % 2
+    corners = torch.stack([first, second], dim=1) * 2.0 - 1
+    return ColumnDataset(
+        {
+            "features": corners + noise * torch.randn(samples, 2, generator=generator),
+            "target": (first != second).float(),
+        },
+        task="binary",
+        num_outputs=1,
+        num_features=2,
+        input_key="features",
+    )
+
+
+def _parts(
+    samples: int, train: bool, val_fraction: float, stratify: Array | None = None
+) -> tuple[Array, Array]:
+    """The rows of the part asked for, and those of the training part."""
+    from sklearn.model_selection import train_test_split
+
+    if not 0 < val_fraction < 1:
+        raise ArgumentError(f"val_fraction is {val_fraction}; give a number between 0 and 1")
+    try:
+        training, validation = train_test_split(
+            np.arange(samples),
+            test_size=val_fraction,
+            stratify=stratify,
+            random_state=SPLIT_SEED,
+        )
+    except ValueError as error:
+        raise ArgumentError(
+            f"val_fraction is {val_fraction}, which leaves a part of {samples} samples too small"
+        ) from error
+    return np.sort(training if train else validation), training
+
+
+def _standardised(values: Array, training: Array) -> Array:
+    part = values[training]
+    standardised: Array = (values - part.mean(axis=0)) / part.std(axis=0)
+    return standardised
+
+
+def _table(rows: Array, features: Array, target: Array, task: str, **tells: Any) -> ColumnDataset:
+    return ColumnDataset(
+        {
+            "features": _float32(features),
+            "target": _float32(target),
+            "idx": torch.from_numpy(rows),
+        },
+        task=task,
+        num_outputs=1,
+        num_features=features.shape[1],
+        input_key="features",
+        **tells,
+    )
+
+
+def _float32(values: Array) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32))

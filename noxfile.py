@@ -1,0 +1,59 @@
+"""The checks, each in an environment of its own: ``nox``, or ``nox -s lint`` for one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.reuse_venv = "yes"
+
+ROOT = Path(__file__).parent
+TESTED = ("-c", str(ROOT / "constraints.txt"))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, and which folder may import which."""
+    session.install(*TESTED, "ruff", "import-linter")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, strictly."""
+    session.install(*TESTED, "-e", ".[dev]")
+    session.run("mypy", "--strict", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests and docstring examples, the slow ones too."""
+    session.install(*TESTED, "-e", ".[test]")
+    session.run("python", "-m", "pytest", "-m", "slow or not slow", *session.posargs)
+
+
+@nox.session(reuse_venv=False)
+def wheel(session: nox.Session) -> None:
+    """The wheel, installed in a clean environment, runs from any folder."""
+    session.install(*TESTED, "build")
+    with TemporaryDirectory() as folder:
+        session.run("python", "-m", "build", "--outdir", folder, silent=True)
+        session.install(*TESTED, *map(str, Path(folder).glob("*.whl")))
+        # From the root of the repository the checkout hides the wheel.
+        for number, start in enumerate(["/", folder, ROOT]):
+            session.chdir(start)
+            run = f"hydra.run.dir={folder}/run{number}"
+            session.run("python", "-m", "legoloop.run", "num_epochs=1", run)
+            session.run("legoloop-run", "--help", silent=True)
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """The examples in README and docs."""
+    session.install(*TESTED, "-e", ".[test]")
+    session.run("python", "-m", "pytest", "--doctest-glob=*.md", "README.md", "docs")

@@ -1,0 +1,48 @@
+"""What an import costs: heavy packages are imported by the brick that uses them, when it does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import legoloop
+
+APP_AND_COMMANDS = {"app", "run"}
+HEAVY = {"hydra", "matplotlib", "omegaconf", "pandas", "sklearn", "tensorboard"}
+
+
+def brick_modules() -> list[str]:
+    """Every module of legoloop but the app and the commands, found without importing any."""
+    root = Path(legoloop.__file__).parent
+    paths = [path.relative_to(root.parent).with_suffix("").parts for path in root.rglob("*.py")]
+    return sorted(
+        ".".join(path).removesuffix(".__init__")
+        for path in paths
+        if path[1] not in APP_AND_COMMANDS
+    )
+
+
+def imported_by(*modules: str) -> set[str]:
+    """The top-level packages that a fresh process holds after importing the modules."""
+    script = f"import sys, json, {', '.join(modules)}; print(json.dumps(list(sys.modules)))"
+    printed = subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.PIPE)
+    return {name.partition(".")[0] for name in json.loads(printed.stdout)}
+
+
+def test_the_package_alone_imports_nothing_heavy() -> None:
+    assert imported_by("legoloop") & {"numpy", "torch", *HEAVY} == set()
+
+
+def test_all_bricks_together_import_torch_and_nothing_heavier() -> None:
+    modules = brick_modules()
+    assert {"legoloop", "legoloop.core", "legoloop.core.host"} < set(modules)
+    assert imported_by(*modules) & {"torch", *HEAVY} == {"torch"}
+
+
+@pytest.mark.parametrize("name", legoloop.__all__)
+def test_every_public_name_can_be_had(name: str) -> None:
+    assert getattr(legoloop, name) is not None

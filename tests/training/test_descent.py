@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+import legoloop as ll
+from tests.tiny import mean_loss, sample_losses, tiny, weights
+
+
+def hand_written(steps: int, per_sample: bool) -> bytes:
+    """The loop that GradientDescent stands for."""
+    parts = tiny(num_epochs=0)
+    stream, model, opt = parts.loops["train"], parts.model, parts.opt
+    torch.manual_seed(0)
+    model.train()
+    for _ in range(steps):
+        batch = next(stream)
+        outputs = model(batch)
+        if per_sample:
+            loss = sample_losses(batch, outputs).mean()
+        else:
+            loss = mean_loss(batch, outputs)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+    return weights(model)
+
+
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_equals_a_hand_written_loop_bit_for_bit(per_sample: bool) -> None:
+    parts = tiny(num_epochs=3, loss=sample_losses if per_sample else mean_loss)
+
+    trained = parts.trained()
+
+    assert parts.counter.steps == 18
+    assert trained == hand_written(steps=18, per_sample=per_sample)
+
+
+def test_takes_the_mean_of_one_loss_per_sample() -> None:
+    parts = tiny(loss=sample_losses)
+    step = ll.Step()
+    step.batch = next(parts.loops["train"])
+
+    parts.descent.batch(step)
+
+    assert step.loss.ndim == 0
+    expected = sample_losses(step.batch, step.outputs).mean().detach()
+    assert torch.equal(step.loss, expected)
+
+
+def test_the_loss_of_a_step_holds_no_graph() -> None:
+    parts = tiny()
+    step = ll.Step()
+    step.batch = next(parts.loops["train"])
+
+    parts.descent.batch(step)
+
+    assert not step.loss.requires_grad
+    assert step.loss.grad_fn is None
+
+
+def test_the_model_trains_from_train_start_on() -> None:
+    parts = tiny(num_epochs=1)
+    parts.model.eval()
+
+    parts.host().run()
+
+    assert all(module.training for module in parts.model.modules())
+
+
+def test_its_state_is_that_of_model_and_optimizer() -> None:
+    first, second = tiny(), tiny(seed=1)
+    first.trained()
+
+    second.descent.load_state_dict(first.descent.state_dict())
+
+    assert weights(second.model) == weights(first.model)
+    moments = [second.opt.state_dict()["state"][0], first.opt.state_dict()["state"][0]]
+    assert torch.equal(moments[0]["exp_avg"], moments[1]["exp_avg"])
