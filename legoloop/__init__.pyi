@@ -1,3 +1,4 @@
+from .app.composing import compose as compose
 from .core.batch_size import DefaultBatchDesc as DefaultBatchDesc
 from .core.errors import (
     ArgumentError as ArgumentError,

@@ -32,15 +32,17 @@ def main() -> None:
     )
     try:
         command(task)()
-    except HydraException as error:
-        from legoloop.app.messages import told
-
-        print(f"error: {told(error)}", file=sys.stderr)
-        sys.exit(2)
     except JobFailed:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if _had_begun() and not isinstance(error, HydraException):
+            raise
+        from legoloop.app.messages import told
+
+        print(f"error: {told(error)}", file=sys.stderr)
+        sys.exit(2)
 
 
 def task(tree: DictConfig) -> None:
@@ -55,6 +57,11 @@ def task(tree: DictConfig) -> None:
     if HydraConfig.get().mode is RunMode.MULTIRUN:
         raise JobFailed
     sys.exit(1)
+
+
+def _had_begun() -> bool:
+    """Whether Hydra was done composing; what it raises before that is about the configuration."""
+    return "legoloop.app.hydra_callback" in sys.modules
 
 
 if __name__ == "__main__":

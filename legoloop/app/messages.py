@@ -6,7 +6,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from legoloop.app.config_home import CONFIG_NAME
+from legoloop.app.config_home import CONFIG_NAME, config_home
 from legoloop.app.nodes import NodeError
 from legoloop.app.origin import origin
 from legoloop.core.suggest import suggestion
@@ -47,12 +47,10 @@ def _place(key: str, config: DictConfig | None) -> str:
 
 
 def _no_such_option(error: MissingConfigException) -> str:
-    missing, options = error.missing_cfg_file or "", error.options or []
-    group, _, option = missing.rpartition("/")
-    if not group:
+    group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    options = error.options or [file.stem for file in (config_home() / group).glob("*.yaml")]
+    if not group or not options:
         return _first_line(error)
-    if not options:
-        return f"{group}={option}: there is no group '{group}'"
     return f"{group}={option}: there is no such option; {suggestion(option, options)}"
 
 

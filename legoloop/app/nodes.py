@@ -36,6 +36,7 @@ class Plan:
     """What will be called: the values that the node gives, the parts that the scope does."""
 
     path: str
+    name: str
     target: Callable[..., Any]
     values: dict[str, Any]
     parts: dict[str, str]
@@ -62,24 +63,24 @@ def plan(path: str, node: Node, scope: Collection[str]) -> Plan:
     >>> plan("optimizer", node, scope=["params", "model"]).parts
     {'params': 'params'}
     """
-    target = _target(path, node)
+    target, name = _target(path, node), str(node[TARGET])
     values = {key: value for key, value in node.items() if key not in SPECIAL}
     injected = dict(node.get(INJECT) or {})
     args = list(node.get(ARGS) or [])
     is_partial = bool(node.get(PARTIAL, False))
     accepted = parameters(target)
     if accepted is not None:
-        _refuse_unknown(path, target, accepted, [*values, *injected])
-        _refuse_wrong_types(path, target, values)
+        _refuse_unknown(path, name, accepted, [*values, *injected])
+        _refuse_wrong_types(path, name, target, values)
         if not is_partial:
             taken = _taken_by_position(accepted, len(args))
-            for name in _required(accepted):
-                if name not in values and name not in injected and name not in taken:
-                    injected[name] = name
-    for name, provider in injected.items():
+            for needed in _required(accepted):
+                if needed not in values and needed not in injected and needed not in taken:
+                    injected[needed] = needed
+    for needed, provider in injected.items():
         if provider not in scope:
-            raise _missing_part(path, target, name, provider, scope)
-    return Plan(path, target, values, injected, args, is_partial)
+            raise _missing_part(path, name, needed, provider, scope)
+    return Plan(path, name, target, values, injected, args, is_partial)
 
 
 def nodes(path: str, tree: Any) -> Iterator[tuple[str, Node]]:
@@ -110,14 +111,7 @@ def build(path: str, node: Node, scope: Mapping[str, Callable[[], Any]]) -> Any:
     except ArgumentError as error:
         raise _refused_argument(path, error, values) from error
     except (TypeError, ValueError) as error:
-        raise NodeError(path, f"{shown(planned.target)} refuses it: {error}") from error
-
-
-def shown(target: Callable[..., Any]) -> str:
-    """A target's name for messages."""
-    module = getattr(target, "__module__", None)
-    name = getattr(target, "__qualname__", repr(target))
-    return f"{module}.{name}" if module and module != "builtins" else name
+        raise NodeError(path, f"{planned.name} refuses it: {error}") from error
 
 
 def _target(path: str, node: Node) -> Callable[..., Any]:
@@ -146,7 +140,7 @@ def _children(tree: Any) -> Iterator[tuple[Any, Any]]:
 
 def _refuse_unknown(
     path: str,
-    target: Callable[..., Any],
+    name: str,
     accepted: Mapping[str, inspect.Parameter],
     given: Collection[str],
 ) -> None:
@@ -155,19 +149,27 @@ def _refuse_unknown(
     for key in given:
         if key not in accepted:
             raise NodeError(
-                f"{path}.{key}", f"{shown(target)} takes no '{key}'; {suggestion(key, accepted)}"
+                f"{path}.{key}", f"{name} takes no '{key}'; {suggestion(key, accepted)}"
             )
 
 
-def _refuse_wrong_types(path: str, target: Callable[..., Any], values: Mapping[str, Any]) -> None:
+def _refuse_wrong_types(
+    path: str, name: str, target: Callable[..., Any], values: Mapping[str, Any]
+) -> None:
     for key, value in values.items():
         if not any(True for _ in nodes("", value)):
             wanted = type_mismatch(target, key, value)
             if wanted is not None:
                 raise NodeError(
                     f"{path}.{key}",
-                    f"{value!r} is a {type(value).__name__}; {shown(target)} takes {wanted}",
+                    f"is {value!r}, {_kind(value)}; {name} takes {wanted}",
                 )
+
+
+def _kind(value: Any) -> str:
+    kinds = {str: "a text", bool: "true or false", int: "a whole number", float: "a number",
+             list: "a list", dict: "a mapping", type(None): "nothing"}
+    return kinds.get(type(value), type(value).__name__)
 
 
 def _taken_by_position(
@@ -184,16 +186,16 @@ def _required(accepted: Mapping[str, inspect.Parameter]) -> Iterator[str]:
 
 
 def _missing_part(
-    path: str, target: Callable[..., Any], name: str, provider: str, scope: Collection[str]
+    path: str, target: str, needed: str, provider: str, scope: Collection[str]
 ) -> NodeError:
-    if provider == name:
+    if provider == needed:
         return NodeError(
-            f"{path}.{name}",
-            f"{shown(target)} needs '{name}', which has no value here and no provider of that "
-            f"name; set {path}.{name}=…, or inject one: {suggestion(name, scope)}",
+            f"{path}.{needed}",
+            f"{target} needs '{needed}', which has no value here and no provider of that name; "
+            f"set {path}.{needed}=…, or inject one of the providers: {suggestion(needed, scope)}",
         )
     return NodeError(
-        f"{path}.{INJECT}.{name}", f"there is no provider '{provider}'; {suggestion(provider, scope)}"
+        f"{path}.{INJECT}.{needed}", f"there is no provider '{provider}'; {suggestion(provider, scope)}"
     )
 
 

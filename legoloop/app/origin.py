@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -20,25 +18,23 @@ def origin(key: str, config_name: str, overrides: Sequence[str]) -> str | None:
 
     Asks the Hydra that is composing at present.
     """
-    if any(_covers(override, key) for override in overrides):
-        return COMMAND_LINE
     hydra = GlobalHydra.instance()
     if not hydra.is_initialized():
         return None
+    if any(_covers(override, key) for override in overrides):
+        return COMMAND_LINE
     loader = hydra.config_loader()
     files = _files_by_precedence(loader, config_name, list(overrides))
     return next((file for file, tree in reversed(files) if _has(tree, key)), None)
 
 
 def _covers(override: str, key: str) -> bool:
+    """Whether an override sets the key, something above it, or something in it."""
     parsed = OverridesParser.create().parse_override(override)
-    path = parsed.get_key_element().lstrip("+~").replace("/", ".")
-    return key == path or key.startswith(f"{path}.") and not _is_group_choice(parsed)
-
-
-def _is_group_choice(parsed: Any) -> bool:
-    loader = GlobalHydra.instance().config_loader()
-    return bool(loader.get_group_options(parsed.key_or_group))
+    if GlobalHydra.instance().config_loader().get_group_options(parsed.key_or_group):
+        return False
+    path = parsed.key_or_group
+    return f"{key}.".startswith(f"{path}.") or path.startswith(f"{key}.")
 
 
 def _files_by_precedence(

@@ -11,18 +11,17 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.checks import check
-from legoloop.app.container import make_app
-from legoloop.app.own_app import own_app
+from legoloop.app.hydra_jobs import overrides, set_keys
+from legoloop.app.making import checked_app
 from legoloop.app.trees import plain
 from legoloop.core.errors import ConfigError, UserError
 from legoloop.core.host import TrainingHost
-from legoloop.core.rng import seed
 from legoloop.core.whole_files import whole_file
 from legoloop.evaluation.metrics import higher_is_better
 from legoloop.state.run_record import RunRecord
 
 log = logging.getLogger("legoloop")
+
 
 @dataclass
 class Prepared:
@@ -43,19 +42,15 @@ class Prepared:
         return Path(self.tree.run_dir)
 
 
-def prepare(tree: DictConfig, overrides: Sequence[str], set_keys: Sequence[str]) -> Prepared:
-    """Check the configuration and build the whole app; write nothing.
+def prepare(tree: DictConfig) -> Prepared:
+    """Check the configuration of the job at hand and build the whole app; write nothing.
 
     Raises ConfigError for a mistake in the configuration; what is wrong with the data, or with
     the code of a brick, is kept for the run to fail with.
     """
-    prepared = Prepared(tree, overrides)
+    prepared = Prepared(tree, overrides())
+    prepared.app = checked_app(tree, list(set_keys(prepared.overrides)))
     try:
-        if tree.get("app") is None:
-            check(tree)
-        seed(int(tree.seed))
-        own = tree.get("app") is not None
-        prepared.app = own_app(tree, set_keys) if own else make_app(tree)
         prepared.host = prepared.app.host()
     except ConfigError:
         raise
@@ -84,19 +79,19 @@ def carry_out(prepared: Prepared, record: RunRecord) -> bool:
         _write_down(prepared, host)
         host.run()
     except KeyboardInterrupt:
-        record.finish("INTERRUPTED", **_scalars(prepared.app))
+        record.finish("INTERRUPTED", **_scalars(prepared))
         print("interrupted", file=sys.stderr)
         raise
     except BaseException as error:
         is_users = isinstance(error, UserError)
         cause = str(error) if is_users else repr(error)
-        record.finish("FAILED", cause=cause, **_scalars(prepared.app))
+        record.finish("FAILED", cause=cause, **_scalars(prepared))
         log.info("the run failed", exc_info=True)
         if not is_users:
             raise
         print(f"error: {error}", file=sys.stderr)
         return False
-    record.finish("COMPLETED", stop_reason=host.stop_reason, **_scalars(prepared.app))
+    record.finish("COMPLETED", stop_reason=host.stop_reason, **_scalars(prepared))
     print(f"completed: {host.stop_reason}", flush=True)
     return True
 
@@ -123,14 +118,13 @@ def _write_down(prepared: Prepared, host: TrainingHost) -> None:
         draft.write_text(host.plan.table() + "\n")
 
 
-def _scalars(app: Any) -> Mapping[str, Any]:
+def _scalars(prepared: Prepared) -> Mapping[str, Any]:
     """The last and the best value of each scalar that the app's history kept."""
-    history = getattr(app, "history", None)
-    if history is None:
+    if prepared.host is None or not hasattr(prepared.app, "history"):
         return {}
     final: dict[str, float] = {}
     best: dict[str, dict[str, float]] = {}
-    for step, scalars in history().rows.items():
+    for step, scalars in prepared.app.history().rows.items():
         for tag, value in scalars.items():
             final[tag] = value
             if tag not in best or _better(tag, value, best[tag]["value"]):

@@ -34,13 +34,21 @@ def batchings(datasets: Collection[str], settings: Settings) -> dict[str, Batchi
     >>> batchings(["val"], {"loaders": {"default": {"batch_size": 8}}})["val"].batch_size
     8
     """
-    loaders: Settings = settings.get("loaders") or {}
+    loaders = _mapping("loaders", settings.get("loaders"))
+    for name, given in loaders.items():
+        _mapping(f"loaders.{name}", given)
     default = loaders.get("default") or {}
     _batching("default", default)
     for name in loaders:
         if name != "default" and name not in datasets:
             raise ArgumentError(f"loaders.{name} names no data set; {suggestion(name, datasets)}")
     return {name: _batching(name, {**default, **(loaders.get(name) or {})}) for name in datasets}
+
+
+def _mapping(key: str, given: Any) -> Settings:
+    if given is not None and not isinstance(given, Mapping):
+        raise ArgumentError(f"{key} is {given!r}; give settings by name")
+    return given or {}
 
 
 def _batching(name: str, settings: Settings) -> Batching:
@@ -57,7 +65,11 @@ def _batching(name: str, settings: Settings) -> Batching:
 
 def _seed(settings: Settings) -> int:
     given = settings.get("seed")
-    return int(given if given is not None else chosen_seed() or 0)
+    if given is None:
+        return chosen_seed() or 0
+    if not isinstance(given, int):
+        raise ArgumentError(f"seed is {given!r}; give a whole number")
+    return given
 
 
 def _loaders(datasets: Mapping[str, Any], settings: Settings) -> dict[str, Loader]:

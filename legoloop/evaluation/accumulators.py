@@ -105,7 +105,7 @@ class ListAccumulator(Accumulator):
 
     def result(self) -> list[Any]:
         """The list."""
-        return self._items
+        return list(self._items)
 
 
 class CompositeAccumulator(Accumulator):
@@ -185,6 +185,7 @@ class CompositeFactory:
         self._factories = factories
 
     def __call__(self) -> CompositeAccumulator:
+        """A fresh one."""
         return CompositeAccumulator(**{name: make() for name, make in self._factories.items()})
 
 

@@ -24,7 +24,8 @@ def multiclass(accumulated: Arrays) -> Scalars:
 
     logits, target = _columns(accumulated, "logits", "target")
     predicted = logits.argmax(axis=1)
-    log_probas = log_softmax(logits.astype(np.float64), axis=1)
+    with np.errstate(invalid="ignore"):
+        log_probas = log_softmax(logits.astype(np.float64), axis=1)
     return {
         "accuracy": float(accuracy_score(target, predicted)),
         "f1": float(f1_score(target, predicted, average="macro", zero_division=0)),

@@ -49,7 +49,9 @@ class Progress(ScalarWriter):
         """An empty bar."""
         if self._bar is not None:
             self._bar.reset(self._bar.task_ids[0], total=self.epoch_size)
-            self._bar.update(self._bar.task_ids[0], description=self._epoch(self.counter.epochs + 1))
+            self._bar.update(
+                self._bar.task_ids[0], description=self._epoch(self.counter.epochs + 1)
+            )
 
     def batch_end(self, step: Step) -> None:
         """Move the bar."""
@@ -77,11 +79,19 @@ class Progress(ScalarWriter):
 
 
 def _started_bar() -> Any:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
         transient=True,
     )
     bar.add_task("", total=None)

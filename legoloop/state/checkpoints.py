@@ -81,8 +81,8 @@ def _refuse_unreadable(file: Path) -> None:
     foreign = torch.serialization.get_unsafe_globals_in_checkpoint(file)
     if foreign:
         raise DataError(
-            f"a plugin's state holds {' and '.join(sorted(foreign))}, which could not be read back; "
-            "a state is made of tensors, numbers, strings, lists and dicts"
+            f"a plugin's state holds {' and '.join(sorted(foreign))}, which could not be read "
+            "back; a state is made of tensors, numbers, strings, lists and dicts"
         )
 
 

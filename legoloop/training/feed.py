@@ -28,6 +28,7 @@ class Feed:
         self.model = model.to(self.device)
 
     def __call__(self, batch: Batch) -> tuple[Batch, Outputs]:
+        """The batch on the device, and the outputs."""
         on_device = {key: self._moved(value) for key, value in batch.items()}
         return on_device, self.model(on_device)
 

@@ -20,6 +20,7 @@ class Logistic(nn.Module):
     ``num_features``, ``num_outputs``, ``task`` and ``input_key`` are what the data set tells.
     Raises ArgumentError for values out of range.
 
+    >>> import torch
     >>> model = Logistic(num_features=30, num_outputs=1, task="binary", input_key="features")
     >>> model({"features": torch.zeros(5, 30)})["logits"].shape
     torch.Size([5])
@@ -45,6 +46,7 @@ class MLP(nn.Module):
     ``num_features``, ``num_outputs``, ``task`` and ``input_key`` are what the data set tells;
     ``hidden`` is the width of each layer. Raises ArgumentError for values out of range.
 
+    >>> import torch
     >>> model = MLP(num_features=64, num_outputs=10, task="multiclass", input_key="image")
     >>> model({"image": torch.zeros(5, 1, 8, 8)})["logits"].shape
     torch.Size([5, 10])
@@ -88,6 +90,7 @@ class SimpleCNN(nn.Module):
     the data set tells; ``channels`` is the width of each convolution. Raises ArgumentError for
     values out of range, and for images that are too small to be halved so often.
 
+    >>> import torch
     >>> model = SimpleCNN((1, 28, 28), num_outputs=10, task="multiclass", input_key="image")
     >>> model({"image": torch.zeros(5, 28, 28, dtype=torch.uint8)})["logits"].shape
     torch.Size([5, 10])

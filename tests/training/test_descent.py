@@ -11,15 +11,14 @@ def hand_written(steps: int, per_sample: bool) -> bytes:
     """The loop that GradientDescent stands for."""
     parts = tiny(num_epochs=0)
     stream, model, opt = parts.loops["train"], parts.model, parts.opt
+    losses = sample_losses if per_sample else mean_loss
     torch.manual_seed(0)
     model.train()
     for _ in range(steps):
         batch = next(stream)
         outputs = model(batch)
-        if per_sample:
-            loss = sample_losses(batch, outputs).mean()
-        else:
-            loss = mean_loss(batch, outputs)
+        loss = losses(batch, outputs)
+        loss = loss.mean() if per_sample else loss
         opt.zero_grad()
         loss.backward()
         opt.step()

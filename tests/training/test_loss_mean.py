@@ -25,14 +25,14 @@ def test_is_the_mean_over_samples_not_over_batches(given_pairs: list[tuple[float
 
     total = sum(value * size for value, size in given_pairs)
     expected = total / sum(size for _, size in given_pairs)
-    assert abs(loss.scalars()["train/loss"] - expected) < 1e-9
+    assert abs(loss.scalars()["loss"] - expected) < 1e-9
 
 
 def test_says_nothing_before_the_first_batch_of_an_epoch() -> None:
-    loss = ll.TrainLoss(tag="loss")
+    loss = ll.TrainLoss(tag="mean")
     assert loss.scalars() == {}
     fed(loss, [(2.0, 3)])
-    assert loss.scalars() == {"loss": 2.0}
+    assert loss.scalars() == {"mean": 2.0}
     loss.epoch_start()
     assert loss.scalars() == {}
 
@@ -42,7 +42,7 @@ def test_adds_on_from_its_state() -> None:
     fed(first, [(1.0, 1)])
     second.load_state_dict(first.state_dict())
     fed(second, [(2.0, 3)])
-    assert second.scalars() == {"train/loss": 1.75}
+    assert second.scalars() == {"loss": 1.75}
 
 
 def test_reports_the_losses_the_run_was_trained_on() -> None:
@@ -57,4 +57,4 @@ def test_reports_the_losses_the_run_was_trained_on() -> None:
     parts.trained(loss, Seen())
 
     expected = sum(value * size for value, size in seen) / 22
-    assert abs(loss.scalars()["train/loss"] - expected) < 1e-12
+    assert abs(loss.scalars()["loss"] - expected) < 1e-12

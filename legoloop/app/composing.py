@@ -1,0 +1,42 @@
+"""The same app as the command's, for a notebook or a script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from legoloop.app.config_home import CONFIG_NAME, config_home
+from legoloop.app.hydra_jobs import begin_job, set_keys
+from legoloop.app.making import checked_app
+from legoloop.app.messages import told
+from legoloop.core.errors import ConfigError
+
+
+def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Any:
+    """The app that ``python -m legoloop.run`` would run with these overrides, checked.
+
+    ``config_dir`` is a folder with groups of your own. Seeds all generators, as the command does;
+    ``app.host().run()`` then trains, and ``app.config`` or ``app.model.override(...)`` change
+    things before that. Files go to the folder that ``hydra.run.dir`` says.
+
+    Raises ConfigError for a mistake in the configuration.
+
+    >>> app = compose(["data=xor", "model=logistic", "optimizer.lr=0.5", "loggers=[]"])
+    >>> app.optimizer().param_groups[0]["lr"]
+    0.5
+    """
+    config = None
+    given = list(overrides)
+    if config_dir is not None:
+        given.append(f"hydra.searchpath=[file://{Path(config_dir).absolute()}]")
+    with hydra.initialize_config_dir(str(config_home()), version_base="1.3"):
+        try:
+            config = hydra.compose(CONFIG_NAME, given, return_hydra_config=True)
+            return checked_app(begin_job(config), list(set_keys(overrides)))
+        except (HydraException, OmegaConfBaseException, ConfigError) as error:
+            raise ConfigError(told(error, config)) from None

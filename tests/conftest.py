@@ -1,0 +1,19 @@
+"""Every test leaves the generators, the chosen seed and the thread count as it found them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from legoloop.core import rng
+
+
+@pytest.fixture(autouse=True)
+def process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(rng, "_chosen_seed", None)
+    with rng.preserved_rng():
+        yield
+    torch.set_num_threads(threads)

@@ -1,0 +1,148 @@
+"""What every public plugin keeps to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import legoloop as ll
+from legoloop.core.plan import Plan
+from legoloop.core.stages import Stage
+from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
+from tests.tiny import Tiny, accuracy, tiny
+
+
+def a_schedule(parts: Tiny) -> ll.LrScheduler:
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(parts.opt, T_max=9)
+    return ll.LrScheduler(cosine, parts.counter, per="step")
+
+
+MADE: dict[type, Callable[[Tiny, Path], Any]] = {
+    ll.AccumulatorMetrics: lambda parts, _: ll.AccumulatorMetrics(parts.loaders_acc(), accuracy),
+    ll.Counter: lambda parts, _: parts.counter,
+    ll.CsvLogits: lambda parts, folder: ll.CsvLogits(
+        folder / "predicts.csv", parts.loaders_acc(), acc_key="val"
+    ),
+    ll.CsvMetrics: lambda parts, folder: ll.CsvMetrics(
+        folder / "metrics.csv", parts.counter, ll.LearningRate(parts.opt)
+    ),
+    ll.EarlyStopping: lambda parts, _: ll.EarlyStopping(
+        ll.LearningRate(parts.opt), "lr", patience=99
+    ),
+    ll.EpochCheckpoints: lambda parts, folder: ll.EpochCheckpoints(parts.counter, folder / "kept"),
+    ll.GradientDescent: lambda parts, _: parts.descent,
+    ll.History: lambda parts, _: ll.History(parts.counter, ll.LearningRate(parts.opt)),
+    ll.LastEpoch: lambda parts, _: parts.last,
+    ll.LearningRate: lambda parts, _: ll.LearningRate(parts.opt),
+    ll.LoadersAcc: lambda parts, _: parts.loaders_acc(),
+    ll.LoopsAcc: lambda parts, _: parts.loops_acc(),
+    ll.LrScheduler: lambda parts, _: a_schedule(parts),
+    ll.Progress: lambda parts, _: ll.Progress(parts.counter, ll.LearningRate(parts.opt)),
+    ll.SaveModelWeights: lambda parts, folder: ll.SaveModelWeights(parts.model, folder / "weights"),
+    ll.SimpleEpoch: lambda parts, _: parts.epoch,
+    ll.TensorBoard: lambda parts, folder: ll.TensorBoard(
+        parts.counter, ll.LearningRate(parts.opt), folder / "logs"
+    ),
+    ll.TrainLoss: lambda parts, _: ll.TrainLoss(),
+}
+every_plugin = pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
+stateful = pytest.mark.parametrize(
+    "kind",
+    [kind for kind in MADE if hasattr(kind, "state_dict")],
+    ids=lambda kind: kind.__name__,
+)
+
+
+def is_plugin(public: Any) -> bool:
+    hears = any(hasattr(public, stage) for stage in (*Stage, "scalars", "batches"))
+    is_base = public in (ll.TrainingPlugin, ll.ScalarWriter, ll.Step)
+    return isinstance(public, type) and hears and not is_base
+
+
+def in_a_run(kind: type, folder: Path) -> tuple[Tiny, Any, ll.TrainingHost]:
+    parts = tiny()
+    plugin = MADE[kind](parts, folder)
+    own = [parts.counter, parts.epoch, parts.descent, parts.last]
+    return parts, plugin, parts.host(*[plugin] * all(plugin is not part for part in own))
+
+
+def test_none_is_missing_here() -> None:
+    assert {getattr(ll, name) for name in ll.__all__ if is_plugin(getattr(ll, name))} == set(MADE)
+
+
+@every_plugin
+def test_is_made_without_writing_or_drawing_and_takes_part_in_a_run(
+    kind: type, tmp_path: Path
+) -> None:
+    parts = tiny()
+    state = torch.get_rng_state()
+    plugin = MADE[kind](parts, tmp_path)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert list(tmp_path.iterdir()) == []
+
+    _, plugin, host = in_a_run(kind, tmp_path)
+    host.run()
+    assert plugin in host.plan.plugins.values()
+
+
+@every_plugin
+def test_only_the_driver_drives(kind: type, tmp_path: Path) -> None:
+    class Driver:
+        def batches(self) -> Any: ...
+
+    plugin = MADE[kind](tiny(), tmp_path)
+    if kind is ll.SimpleEpoch:
+        assert Plan.of([plugin]).driver == "SimpleEpoch"
+    else:
+        assert Plan.of([plugin, Driver()]).driver == "Driver"
+
+
+@every_plugin
+def test_has_both_halves_of_the_state_protocol_or_none(kind: type) -> None:
+    assert hasattr(kind, "state_dict") == hasattr(kind, "load_state_dict")
+
+
+def same(left: Any, right: Any) -> bool:
+    if isinstance(left, torch.Tensor):
+        return torch.equal(left, right)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(map(same, left, right))
+    return bool(left == right)
+
+
+@stateful
+def test_its_state_goes_through_a_checkpoint_into_a_fresh_one(kind: type, tmp_path: Path) -> None:
+    _, plugin, host = in_a_run(kind, tmp_path / "a")
+    host.run()
+    write_checkpoint(tmp_path / "12", plugin.state_dict())
+    _, fresh, _ = in_a_run(kind, tmp_path / "b")
+    assert not same(fresh.state_dict(), plugin.state_dict())
+
+    fresh.load_state_dict(read_checkpoint(tmp_path / "12"))
+
+    assert same(fresh.state_dict(), plugin.state_dict())
+
+
+@stateful
+def test_train_start_keeps_a_state_that_was_loaded(kind: type, tmp_path: Path) -> None:
+    _, plugin, host = in_a_run(kind, tmp_path)
+    host.run()
+    write_checkpoint(tmp_path / "12", plugin.state_dict())
+
+    getattr(plugin, "train_start", lambda: None)()
+
+    assert same(plugin.state_dict(), read_checkpoint(tmp_path / "12"))
+
+
+@every_plugin
+def test_may_be_closed_before_it_began_and_twice(kind: type, tmp_path: Path) -> None:
+    plugin = MADE[kind](tiny(), tmp_path)
+    close = getattr(plugin, "close", lambda: None)
+    close()
+    close()

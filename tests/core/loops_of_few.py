@@ -1,0 +1,90 @@
+"""The smallest plugins that make a loop, with no data and no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from legoloop.core.plugin import Request, ShouldStop
+from legoloop.core.stages import Stage
+from legoloop.core.step import Step
+
+
+class Drive:
+    """Epochs of so many batches, numbered through; it can be left and gone on with."""
+
+    def __init__(self, batches_per_epoch: int = 2) -> None:
+        self.batches_per_epoch = batches_per_epoch
+        self.given = 0
+        self.in_epoch = 0
+
+    def epoch_start(self) -> None:
+        self.in_epoch = 0
+
+    def batches(self) -> Iterator[tuple[Any, int]]:
+        while self.in_epoch < self.batches_per_epoch:
+            self.in_epoch += 1
+            self.given += 1
+            yield {"number": self.given}, 1
+
+    def state_dict(self) -> dict[str, int]:
+        return {"given": self.given, "in_epoch": self.in_epoch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        vars(self).update(state)
+
+
+class Epochs:
+    """Stops after so many epochs."""
+
+    def __init__(self, number: int = 1) -> None:
+        self.left = number
+
+    def epoch_end(self) -> Request:
+        self.left -= 1
+        return None if self.left else ShouldStop("that many epochs")
+
+    def state_dict(self) -> dict[str, int]:
+        return {"left": self.left}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.left = state["left"]
+
+
+class Trace:
+    """Writes down every stage that it hears, and answers one of them."""
+
+    def __init__(self, answers: dict[Stage, Any] | None = None) -> None:
+        self.heard: list[Stage] = []
+        self.answers = answers or {}
+
+    def _hear(self, stage: Stage) -> Any:
+        self.heard.append(stage)
+        return self.answers.get(stage)
+
+    def train_start(self) -> Request:
+        return self._hear(Stage.TRAIN_START)
+
+    def epoch_start(self) -> Request:
+        return self._hear(Stage.EPOCH_START)
+
+    def batch_start(self, step: Step) -> Request:
+        return self._hear(Stage.BATCH_START)
+
+    def batch(self, step: Step) -> Request:
+        return self._hear(Stage.BATCH)
+
+    def batch_end(self, step: Step) -> Request:
+        return self._hear(Stage.BATCH_END)
+
+    def epoch(self) -> Request:
+        return self._hear(Stage.EPOCH)
+
+    def epoch_end(self) -> Request:
+        return self._hear(Stage.EPOCH_END)
+
+    def train(self) -> Request:
+        return self._hear(Stage.TRAIN)
+
+    def train_end(self) -> Request:
+        return self._hear(Stage.TRAIN_END)

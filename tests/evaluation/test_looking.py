@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from legoloop.evaluation.looking import looking
+
+
+def draws() -> tuple[float, float, float]:
+    return random.random(), np.random.rand(), torch.rand(()).item()
+
+
+def seeded() -> None:
+    random.seed(3), np.random.seed(3), torch.manual_seed(3)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_puts_back_flags_and_generators_whatever_happens(fails: bool) -> None:
+    model = nn.Sequential(nn.Dropout(), nn.Sequential(nn.BatchNorm1d(2).eval(), nn.Linear(2, 2)))
+    model.train()
+    model[1][0].eval()
+    flags = [module.training for module in model.modules()]
+    seeded()
+    expected = draws()
+    seeded()
+
+    try:
+        with looking(model):
+            inside = [module.training for module in model.modules()]
+            draws(), model(torch.ones(2, 2))
+            if fails:
+                raise RuntimeError
+    except RuntimeError:
+        assert fails
+
+    assert not any(inside)
+    assert [module.training for module in model.modules()] == flags
+    assert draws() == expected
+    assert torch.is_grad_enabled()
+
+
+def test_what_a_forward_keeps_can_be_trained_through_later() -> None:
+    class Caching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+            self.kept: torch.Tensor | None = None
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.kept is None:
+                self.kept = torch.arange(2.0) * 2
+            return self.weight * self.kept * x
+
+    model = Caching()
+    with looking(model):
+        assert not model(torch.ones(2)).requires_grad
+
+    model(torch.ones(2)).sum().backward()
+    assert model.weight.grad is not None

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import legoloop as ll
+from tests.tiny import Noisy, accuracy, tiny, weights
+
+
+def test_a_loader_pass_has_every_sample_once() -> None:
+    parts = tiny(batch_size=4)
+    acc = parts.loaders_acc()
+
+    assert acc.accumulated("train")["idx"].tolist() == list(range(22))
+    assert acc.accumulated("val")["idx"].tolist() == list(range(9))
+    assert acc.evaluated == 31
+
+
+@pytest.mark.parametrize(("limit", "samples"), [(None, 22), (1, 1), (4, 4), (6, 6), (100, 22)])
+def test_a_loop_pass_has_at_most_one_pass_and_the_limit(limit: int | None, samples: int) -> None:
+    parts = tiny(batch_size=4)
+    acc = parts.loops_acc(samples_limit=limit)
+
+    idx = acc.accumulated("train")["idx"]
+
+    assert len(idx) == len(set(idx)) == samples
+    assert acc.evaluated == samples
+
+
+def test_a_loop_pass_begins_at_the_loops_own_beginning_and_leaves_its_position() -> None:
+    parts, untouched = tiny(), tiny()
+    first = torch.cat([next(untouched.loops["train"])["idx"] for _ in range(2)])
+    next(parts.loops["train"])
+
+    idx = parts.loops_acc(samples_limit=8).accumulated("train")["idx"]
+
+    assert idx.tolist() == first.tolist()
+    assert parts.loops["train"].position == 1
+    expected = next(iter(untouched.loops["train"]))["idx"]
+    next(parts.loops["train"])
+    assert torch.equal(next(parts.loops["train"])["idx"], expected)
+
+
+def test_evaluates_with_the_model_in_evaluation_mode() -> None:
+    parts = tiny()
+    parts.model.train()
+    before = weights(parts.model)
+
+    first = parts.loaders_acc().accumulated("val")["logits"]
+    second = parts.loaders_acc().accumulated("val")["logits"]
+
+    np.testing.assert_array_equal(first, second)
+    assert weights(parts.model) == before
+    assert parts.model.training
+
+
+def test_passes_over_augmented_data_are_all_the_same() -> None:
+    parts = tiny(dataset=Noisy())
+    first = parts.loaders_acc().accumulated("train")["logits"]
+    random.random(), torch.rand(1)
+    np.testing.assert_array_equal(first, parts.loaders_acc().accumulated("train")["logits"])
+
+
+class Asks:
+    """Asks an evaluation at one stage, twice, and notes what it was told."""
+
+    def __init__(self, acc: Any) -> None:
+        self.acc = acc
+        self.told: list[Any] = []
+
+    def ask(self) -> None:
+        self.told.append(self.acc.accumulated("val")["logits"].copy())
+
+
+class AsksAtEpochEnd(Asks):
+    def epoch_end(self) -> None:
+        self.ask()
+
+
+class AsksAtTrainEnd(Asks):
+    def train_end(self) -> None:
+        self.ask()
+
+
+class AsksAfterEachBatch(Asks):
+    def batch_end(self, step: ll.Step) -> None:
+        self.ask()
+
+
+def test_many_askers_at_one_moment_share_one_pass() -> None:
+    parts = tiny(num_epochs=3)
+    acc = parts.loaders_acc(at="epoch_end", names=["val"])
+    metrics = ll.AccumulatorMetrics(acc, accuracy)
+
+    parts.host(AsksAtEpochEnd(acc), acc, AsksAtEpochEnd(acc), metrics).run()
+
+    assert acc.evaluated == 3 * 9
+
+
+def test_nobody_asking_means_no_pass() -> None:
+    parts = tiny()
+    acc = parts.loaders_acc()
+
+    parts.host(acc).run()
+
+    assert acc.evaluated == 0
+
+
+def test_the_end_of_the_training_is_evaluated_once_for_all() -> None:
+    parts = tiny()
+    acc = parts.loaders_acc(names=["val"])
+
+    parts.host(AsksAtTrainEnd(acc), AsksAtTrainEnd(acc), acc).run()
+
+    assert acc.evaluated == 9
+
+
+def test_is_never_stale_when_asked_between_batches() -> None:
+    parts = tiny(num_epochs=1)
+    acc = parts.loaders_acc(names=["val"])
+    often = AsksAfterEachBatch(acc)
+
+    parts.host(often, acc).run()
+
+    assert len(often.told) == 6
+    for earlier, later in zip(often.told, often.told[1:], strict=False):
+        assert not np.array_equal(earlier, later)
+
+
+class Doubling:
+    """Changes the weights in the middle stages that come after the batches."""
+
+    after = ("AsksAfterEachBatch",)
+
+    def __init__(self, model: torch.nn.Module, stage: str) -> None:
+        self.model, self.stage = model, stage
+
+    def _double(self, stage: str) -> None:
+        if stage == self.stage:
+            with torch.no_grad():
+                for parameter in self.model.parameters():
+                    parameter.mul_(2)
+
+    def epoch(self) -> None:
+        self._double("epoch")
+
+    def train(self) -> None:
+        self._double("train")
+
+
+@pytest.mark.parametrize("stage", ["epoch", "train"])
+def test_is_never_stale_after_a_plugin_changed_the_weights(stage: str) -> None:
+    parts = tiny(num_epochs=1)
+    acc = parts.loaders_acc(names=["val"])
+    at_epoch_end, at_train_end = AsksAtEpochEnd(acc), AsksAtTrainEnd(acc)
+    others = [AsksAfterEachBatch(acc), at_epoch_end, at_train_end, acc]
+
+    parts.host(*others, Doubling(parts.model, stage)).run()
+
+    fresh = parts.loaders_acc().accumulated("val")["logits"]
+    np.testing.assert_array_equal(at_train_end.told[0], fresh)
+    assert np.array_equal(at_epoch_end.told[0], fresh) == (stage == "epoch")
+
+
+def test_a_pass_that_fails_leaves_everything_as_it_was() -> None:
+    class Refusing(ll.Accumulator):
+        def add(self, values: Any) -> None:
+            torch.rand(1), np.random.rand(), random.random()
+            raise ll.DataError("refused")
+
+        def result(self) -> Any: ...
+
+    parts = tiny()
+    torch_state, python_state = torch.get_rng_state(), random.getstate()
+    acc = parts.loaders_acc(factory=Refusing)
+
+    with pytest.raises(ll.DataError, match="refused"):
+        acc.accumulated("val")
+
+    assert parts.model.training
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert random.getstate() == python_state
+
+
+def test_factories_and_results_may_draw() -> None:
+    class Drawing(ll.Accumulator):
+        def __init__(self) -> None:
+            torch.rand(1)
+
+        def add(self, values: Any) -> None: ...
+
+        def result(self) -> dict[str, Any]:
+            return {"drawn": torch.rand(1)}
+
+    parts = tiny()
+    state = torch.get_rng_state()
+
+    parts.loaders_acc(factory=Drawing).accumulated("val")
+
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_string_idx_and_outputs_over_batch_values_of_the_same_name() -> None:
+    class Named(ll.SizedDataset):
+        def __len__(self) -> int:
+            return 5
+
+        def __getitem__(self, item: int) -> dict[str, Any]:
+            return {"idx": f"sample {item}", "x": torch.full((4,), float(item)), "logits": 9.0}
+
+    parts = tiny(dataset=Named(), batch_size=2)
+    acc = parts.loaders_acc(
+        factory=ll.CompositeFactory(idx=ll.NumpyAccumulator, logits=ll.NumpyAccumulator)
+    )
+
+    accumulated = acc.accumulated("train")
+
+    assert accumulated["idx"].tolist() == [f"sample {item}" for item in range(5)]
+    assert accumulated["logits"].shape == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        ("loaders_acc", {"at": "epoch"}, "at is 'epoch'; give 'epoch_end' or 'train_end'"),
+        ("loaders_acc", {"names": ["vall"]}, r"names has 'vall'; did you mean val\?"),
+        ("loops_acc", {"samples_limit": 0}, "samples_limit is 0; give at least 1 sample"),
+    ],
+)
+def test_refuses_wrong_settings(kind: str, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ll.ArgumentError, match=message):
+        getattr(tiny(), kind)(**given)
+
+
+def test_refuses_a_name_it_does_not_cover() -> None:
+    with pytest.raises(ll.ArgumentError, match="no evaluation of 'train'; there are val"):
+        tiny().loaders_acc(names=["val"]).accumulated("train")
+
+
+def test_refuses_a_loop_that_looking_would_move() -> None:
+    parts = tiny()
+    with pytest.raises(ll.ArgumentError, match=r"loop 'train' is a list_iterator without first"):
+        ll.LoopsAcc({"train": iter([])}, parts.model, dict, parts.feed)  # type: ignore[dict-item,arg-type]

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import legoloop as ll
+from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
+
+
+class Told:
+    def __init__(self) -> None:
+        self.now: dict[str, float] = {}
+
+    def scalars(self) -> dict[str, float]:
+        return self.now
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "metrics.csv"
+
+
+@pytest.fixture(scope="module")
+def shared_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("metrics") / "metrics.csv"
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def reported(table: ll.CsvMetrics, step: int, epoch: int, **scalars: float) -> None:
+    counter: Any = table.counter
+    counter.steps, counter.epochs = step, epoch
+    table.sources[0].now = scalars  # type: ignore[attr-defined]
+    table.epoch_end()
+
+
+@given(value=st.floats(allow_nan=False))
+def test_numbers_read_back_exactly(shared_path: Path, value: float) -> None:
+    reported(ll.CsvMetrics(shared_path, ll.Counter(), Told()), 1, 1, x=value)
+    assert float(read(shared_path)[0]["x"]) == value
+
+
+def test_has_one_row_a_step_and_a_column_for_a_late_scalar(path: Path) -> None:
+    table = ll.CsvMetrics(path, ll.Counter(), Told())
+
+    reported(table, 10, 1, loss=0.5)
+    reported(table, 20, 2, loss=0.25)
+    reported(table, 20, 2, loss=0.25, final=1.0)
+
+    assert path.read_text() == "step,epoch,loss,final\n10,1,0.5,\n20,2,0.25,1.0\n"
+
+
+def test_the_file_is_whole_after_every_report_and_nothing_else_is_left(path: Path) -> None:
+    table = ll.CsvMetrics(path, ll.Counter(), Told())
+    for step in range(1, 4):
+        reported(table, step, step, loss=1.0)
+        assert [row["step"] for row in read(path)] == [str(n) for n in range(1, step + 1)]
+        assert list(path.parent.iterdir()) == [path]
+
+
+def test_no_file_without_a_scalar(path: Path) -> None:
+    table = ll.CsvMetrics(path, ll.Counter(), Told())
+    table.epoch_end()
+    assert not path.exists()
+
+
+def test_odd_tags_are_quoted(path: Path) -> None:
+    reported(ll.CsvMetrics(path, ll.Counter(), Told()), 1, 1, **{'a,"b"': 2.0})
+    assert read(path)[0]['a,"b"'] == "2.0"
+
+
+def test_rows_survive_a_resume(path: Path) -> None:
+    first = ll.CsvMetrics(path, ll.Counter(), Told())
+    reported(first, 10, 1, loss=0.5)
+    write_checkpoint(path.parent / "10", first.state_dict())
+    reported(first, 20, 2, loss=9.0)  # lost with the process
+
+    second = ll.CsvMetrics(path, ll.Counter(), Told())
+    second.load_state_dict(read_checkpoint(path.parent / "10"))
+    reported(second, 20, 2, loss=0.25)
+
+    assert [row["loss"] for row in read(path)] == ["0.5", "0.25"]

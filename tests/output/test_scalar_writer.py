@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import legoloop as ll
+from tests.tiny import accuracy, tiny
+
+
+class Told:
+    """A source that says what it is told to say."""
+
+    def __init__(self, **scalars: Any) -> None:
+        self.now = scalars
+
+    def scalars(self) -> dict[str, Any]:
+        return self.now
+
+
+class Kept(ll.ScalarWriter):
+    """Keeps every call of ``write``."""
+
+    def __init__(self, counter: ll.Counter, sources: Any) -> None:
+        super().__init__(counter, sources)
+        self.calls: list[tuple[int, dict[str, float]]] = []
+
+    def write(self, step: int, scalars: dict[str, float]) -> None:
+        self.calls.append((step, dict(scalars)))
+
+
+def test_takes_one_source_or_several() -> None:
+    assert len(Kept(ll.Counter(), Told(a=1)).sources) == 1
+    assert len(Kept(ll.Counter(), (Told(a=1), Told(b=2))).sources) == 2
+
+
+def test_writes_each_tag_once_for_each_step() -> None:
+    counter, source = ll.Counter(), Told(a=1.0)
+    writer = Kept(counter, [source, ll.TrainLoss()])
+
+    writer.epoch_end()
+    source.now = {"a": 1.0, "b": 2.0}
+    writer.train_end()
+    counter.steps = 5
+    writer.epoch_end()
+    writer.train_end()
+
+    assert writer.calls == [(0, {"a": 1.0}), (0, {"b": 2.0}), (5, {"a": 1.0, "b": 2.0})]
+
+
+def test_writes_plain_floats() -> None:
+    writer = Kept(ll.Counter(), Told(a=np.float64(0.5), b=np.int64(2)))
+    writer.epoch_end()
+    ((_, scalars),) = writer.calls
+    assert scalars == {"a": 0.5, "b": 2.0}
+    assert {type(value) for value in scalars.values()} == {float}
+
+
+def test_refuses_two_sources_of_one_tag() -> None:
+    writer = Kept(ll.Counter(), [Told(a=1), Told(a=1)])
+    with pytest.raises(ll.DataError, match="two sources report 'a'; give one of them a prefix"):
+        writer.epoch_end()
+
+
+def test_refuses_them_at_different_moments_too_since_one_would_be_lost() -> None:
+    parts = tiny()
+    loops, loaders = parts.loops_acc(), parts.loaders_acc()
+    sources = [ll.AccumulatorMetrics(acc, accuracy) for acc in (loops, loaders)]
+    host = parts.host(loops, loaders, *sources, Kept(parts.counter, sources))
+
+    with pytest.raises(ll.DataError, match="two sources report 'train/accuracy'"):
+        host.run()
+
+
+def test_a_prefix_tells_two_evaluations_apart() -> None:
+    parts = tiny(num_epochs=1)
+    loops, loaders = parts.loops_acc(), parts.loaders_acc()
+    sources = [
+        ll.AccumulatorMetrics(loops, accuracy),
+        ll.AccumulatorMetrics(loaders, accuracy, prefix="final/"),
+    ]
+    writer = Kept(parts.counter, sources)
+
+    parts.host(loops, loaders, *sources, writer).run()
+
+    (first, early), (second, late) = writer.calls
+    assert first == second == 6
+    assert set(early) == {"train/accuracy", "val/accuracy"}
+    assert set(late) == {"final/train/accuracy", "final/val/accuracy"}
+
+
+def test_refuses_what_is_no_source() -> None:
+    with pytest.raises(ll.ArgumentError, match=r"Kept: a source has scalars\(\), a Counter has"):
+        Kept(ll.Counter(), [ll.Counter()])
+
+
+def test_writes_every_epoch_of_a_run_and_the_end() -> None:
+    parts = tiny(num_epochs=3)
+    loss = ll.TrainLoss()
+    acc = parts.loaders_acc(names=["val"])
+    final = ll.AccumulatorMetrics(acc, accuracy)
+    writer = Kept(parts.counter, [loss, final])
+
+    parts.host(writer, final, acc, loss).run()
+
+    tags = [(step, tag) for step, scalars in writer.calls for tag in scalars]
+    assert tags == [(6, "loss"), (12, "loss"), (18, "loss"), (18, "val/accuracy")]
