@@ -2,15 +2,27 @@ from .app.composing import compose as compose
 from .core.batch_size import DefaultBatchDesc as DefaultBatchDesc
 from .core.errors import (
     ArgumentError as ArgumentError,
+)
+from .core.errors import (
     ConfigError as ConfigError,
+)
+from .core.errors import (
     DataError as DataError,
+)
+from .core.errors import (
     PluginError as PluginError,
+)
+from .core.errors import (
     UserError as UserError,
 )
 from .core.host import TrainingHost as TrainingHost
 from .core.plugin import (
     ShouldSave as ShouldSave,
+)
+from .core.plugin import (
     ShouldStop as ShouldStop,
+)
+from .core.plugin import (
     TrainingPlugin as TrainingPlugin,
 )
 from .core.rng import seed as seed
@@ -20,6 +32,8 @@ from .data.batching import Batching as Batching
 from .data.container import Data as Data
 from .data.datasets import (
     ColumnDataset as ColumnDataset,
+)
+from .data.datasets import (
     SizedDataset as SizedDataset,
 )
 from .data.loaders import Loader as Loader
@@ -27,14 +41,26 @@ from .data.loops import Loop as Loop
 from .evaluation.acc_metrics import AccumulatorMetrics as AccumulatorMetrics
 from .evaluation.accumulators import (
     Accumulator as Accumulator,
+)
+from .evaluation.accumulators import (
     CompositeAccumulator as CompositeAccumulator,
+)
+from .evaluation.accumulators import (
     CompositeFactory as CompositeFactory,
+)
+from .evaluation.accumulators import (
     ListAccumulator as ListAccumulator,
+)
+from .evaluation.accumulators import (
     NumpyAccumulator as NumpyAccumulator,
+)
+from .evaluation.accumulators import (
     UnionAccumulator as UnionAccumulator,
 )
 from .evaluation.passes import (
     LoadersAcc as LoadersAcc,
+)
+from .evaluation.passes import (
     LoopsAcc as LoopsAcc,
 )
 from .output.csv_metrics import CsvMetrics as CsvMetrics
@@ -49,12 +75,16 @@ from .training.counter import Counter as Counter
 from .training.descent import GradientDescent as GradientDescent
 from .training.epochs import (
     LastEpoch as LastEpoch,
+)
+from .training.epochs import (
     SimpleEpoch as SimpleEpoch,
 )
 from .training.feed import Feed as Feed
 from .training.loss_mean import TrainLoss as TrainLoss
 from .training.schedule import (
     LearningRate as LearningRate,
+)
+from .training.schedule import (
     LrScheduler as LrScheduler,
 )
 from .training.stopping import EarlyStopping as EarlyStopping

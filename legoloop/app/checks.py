@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.container import TRAIN, brick_paths, datasets, scope_names
 from legoloop.app.nodes import NodeError, is_node, nodes, plan
-from legoloop.app.schema import COLLECTIONS, DATA, TOP, check_loaders, check_values
+from legoloop.app.schema import DATA, TOP, check_loaders, check_values
 from legoloop.app.trees import Tree, plain
 from legoloop.core.suggest import suggestion
 
@@ -71,7 +71,8 @@ def _refuse_missing(tree: Tree) -> None:
     predict = tree["data"].get("predict")
     if predict is not None and predict not in datasets(tree):
         raise NodeError(
-            "data.predict", f"there is no data set '{predict}'; {suggestion(predict, datasets(tree))}"
+            "data.predict",
+            f"there is no data set '{predict}'; {suggestion(predict, datasets(tree))}",
         )
 
 

@@ -93,9 +93,7 @@ def brick_paths(tree: Tree) -> Iterator[tuple[str, str]]:
 
 def heard(tree: Tree) -> list[str]:
     """The names of plugins and loggers in name order: they hear the stages."""
-    return sorted(
-        name for name, path in brick_paths(tree) if path.split(".")[0] in COLLECTIONS
-    )
+    return sorted(name for name, path in brick_paths(tree) if path.split(".")[0] in COLLECTIONS)
 
 
 def sources(tree: Tree) -> list[str]:
@@ -135,7 +133,9 @@ def device(name: str) -> Any:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise NodeError("device", f"'{name}' cannot be used: {str(error).splitlines()[0]}") from error
+        raise NodeError(
+            "device", f"'{name}' cannot be used: {str(error).splitlines()[0]}"
+        ) from error
     return torch.device(name)
 
 

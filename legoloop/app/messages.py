@@ -1,4 +1,4 @@
-"""One message for each mistake: the key and where it was set, what is wrong, what would be right."""
+"""One message for each mistake: the key, where it was set, what is wrong, what would be right."""
 
 from __future__ import annotations
 

@@ -101,8 +101,10 @@ def build(path: str, node: Node, scope: Mapping[str, Callable[[], Any]]) -> Any:
     values = {key: _built(f"{path}.{key}", v, scope) for key, v in planned.values.items()}
     parts = {name: scope[provider]() for name, provider in planned.parts.items()}
     if planned.is_partial:
-        return partial(planned.target, *args, **values, **parts) if values or args or parts else (
-            planned.target
+        return (
+            partial(planned.target, *args, **values, **parts)
+            if values or args or parts
+            else (planned.target)
         )
     try:
         return planned.target(*args, **values, **parts)
@@ -167,14 +169,19 @@ def _refuse_wrong_types(
 
 
 def _kind(value: Any) -> str:
-    kinds = {str: "a text", bool: "true or false", int: "a whole number", float: "a number",
-             list: "a list", dict: "a mapping", type(None): "nothing"}
+    kinds = {
+        str: "a text",
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        list: "a list",
+        dict: "a mapping",
+        type(None): "nothing",
+    }
     return kinds.get(type(value), type(value).__name__)
 
 
-def _taken_by_position(
-    accepted: Mapping[str, inspect.Parameter], number: int
-) -> Collection[str]:
+def _taken_by_position(accepted: Mapping[str, inspect.Parameter], number: int) -> Collection[str]:
     return list(accepted)[:number]
 
 
@@ -195,7 +202,8 @@ def _missing_part(
             f"set {path}.{needed}=…, or inject one of the providers: {suggestion(needed, scope)}",
         )
     return NodeError(
-        f"{path}.{INJECT}.{needed}", f"there is no provider '{provider}'; {suggestion(provider, scope)}"
+        f"{path}.{INJECT}.{needed}",
+        f"there is no provider '{provider}'; {suggestion(provider, scope)}",
     )
 
 

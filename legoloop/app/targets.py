@@ -26,6 +26,7 @@ def resolve(target: str) -> Callable[..., Any]:
     """
     if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")):
         raise ConfigError(f"{target!r} is not a dotted path; write package.module.Name")
+    found: Any
     found, rest = _module(target)
     for name in rest:
         if not hasattr(found, name):
@@ -34,7 +35,8 @@ def resolve(target: str) -> Callable[..., Any]:
         found = getattr(found, name)
     if not callable(found):
         raise ConfigError(f"{target} is a {type(found).__name__}; it cannot be called")
-    return found
+    called: Callable[..., Any] = found
+    return called
 
 
 def _module(target: str) -> tuple[Any, list[str]]:

@@ -35,6 +35,7 @@ class CurrentTree:
         self._known, self._current = self._composed, self._composed
 
     def __call__(self) -> Tree:
+        """The tree as it stands."""
         now = self._read()
         if now != self._known:
             self._current = self._with_changes(now)

@@ -29,7 +29,7 @@ def _annotation(target: Callable[..., Any], name: str) -> Any:
     function: Any = target.__init__ if inspect.isclass(target) else target
     try:
         return typing.get_type_hints(function).get(name, Any)
-    except Exception:  # noqa: BLE001  an annotation that cannot be read says nothing
+    except Exception:
         return Any
 
 
@@ -45,9 +45,7 @@ def _fits(value: Any, annotation: Any) -> bool:
     if isinstance(value, bool) and annotation in (int, float):
         return False
     try:
-        check_type(
-            value, annotation, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS
-        )
+        check_type(value, annotation, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
     except TypeCheckError:
         return False
     return True

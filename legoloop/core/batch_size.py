@@ -14,4 +14,5 @@ class DefaultBatchDesc:
     """
 
     def __call__(self, batch: Mapping[str, Any]) -> int:
+        """The number of samples."""
         return len(next(iter(batch.values())))

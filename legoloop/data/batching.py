@@ -52,7 +52,7 @@ class Batching:
             raise ArgumentError(f"timeout is {self.timeout!r}; give seconds, 0 for none")
 
     @classmethod
-    def keys(cls) -> tuple[str, ...]:
+    def names(cls) -> tuple[str, ...]:
         """The names of the settings."""
         return tuple(field.name for field in fields(cls))
 

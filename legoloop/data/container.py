@@ -53,9 +53,9 @@ def _mapping(key: str, given: Any) -> Settings:
 
 def _batching(name: str, settings: Settings) -> Batching:
     for key in settings:
-        if key not in Batching.keys():
+        if key not in Batching.names():
             raise ArgumentError(
-                f"loaders.{name}.{key} is no setting; {suggestion(key, Batching.keys())}"
+                f"loaders.{name}.{key} is no setting; {suggestion(key, Batching.names())}"
             )
     try:
         return Batching(**settings)

@@ -199,6 +199,6 @@ def as_array(values: Any) -> np.ndarray[Any, Any]:
     """
     if isinstance(values, torch.Tensor):
         values = values.detach()
-        return (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
-    array = np.asarray(values)
+        values = (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
+    array: np.ndarray[Any, Any] = np.asarray(values)
     return array.astype(object) if array.dtype.kind in "US" else array

@@ -39,18 +39,18 @@ class TensorBoard(ScalarWriter):
         """One event a scalar, on disk when this returns."""
         events = self._opened()
         for tag, value in scalars.items():
-            events.add_scalar(tag, value, step)  # type: ignore[no-untyped-call]
-        events.flush()  # type: ignore[no-untyped-call]
+            events.add_scalar(tag, value, step)
+        events.flush()
 
     def close(self) -> None:
         """Close the event file."""
         if self._events is not None:
-            self._events.close()  # type: ignore[no-untyped-call]
+            self._events.close()
             self._events = None
 
     def _opened(self) -> SummaryWriter:
         if self._events is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._events = SummaryWriter(str(self.logs_dir))  # type: ignore[no-untyped-call]
+            self._events = SummaryWriter(str(self.logs_dir))
         return self._events

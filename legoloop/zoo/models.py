@@ -84,11 +84,14 @@ class MLP(nn.Module):
 
 
 class SimpleCNN(nn.Module):
-    """Convolutions, each halving the image, then one hidden layer.
+    """Convolutions, each halving the image (a half pixel is a whole one), then a hidden layer.
 
     ``image_shape`` (channels, height, width), ``num_outputs``, ``task`` and ``input_key`` are what
-    the data set tells; ``channels`` is the width of each convolution. Raises ArgumentError for
-    values out of range, and for images that are too small to be halved so often.
+    the data set tells; ``channels`` is the width of each convolution, ``hidden`` that of the layer
+    on top, ``dropout`` the chance of each of its inputs to be left out. Images may be bytes or
+    floats, (batch, height, width) or (batch, channels, height, width).
+
+    Raises ArgumentError for values out of range.
 
     >>> import torch
     >>> model = SimpleCNN((1, 28, 28), num_outputs=10, task="multiclass", input_key="image")
@@ -102,9 +105,9 @@ class SimpleCNN(nn.Module):
         num_outputs: int,
         task: str,
         input_key: str,
-        channels: Sequence[int] = (32, 64),
+        channels: Sequence[int] = (16, 32, 64),
         hidden: int = 128,
-        dropout: float = 0.0,
+        dropout: float = 0.25,
     ) -> None:
         super().__init__()
         widths(image_shape=image_shape, channels=channels)
@@ -115,25 +118,16 @@ class SimpleCNN(nn.Module):
                 f"image_shape is {tuple(image_shape)}; give (channels, height, width)"
             )
         depth, height, width = self.image_shape = tuple(image_shape)
-        halvings = len(channels)
-        if min(height, width) < 2**halvings:
-            raise ArgumentError(
-                f"image_shape is {self.image_shape}, too small for {halvings} convolutions that "
-                f"halve it: give images of at least {2**halvings} by {2**halvings}, "
-                "or fewer channels"
-            )
         self.input_key = input_key
         self.features = nn.Sequential(
-            *(
-                nn.Sequential(nn.Conv2d(before, after, 3, padding=1), nn.MaxPool2d(2), nn.ReLU())
-                for before, after in pairwise((depth, *channels))
-            )
+            *(_halving(before, after) for before, after in pairwise((depth, *channels)))
         )
+        area = _halved(height, len(channels)) * _halved(width, len(channels))
         self.hidden = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(channels[-1] * (height >> halvings) * (width >> halvings), hidden),
-            nn.ReLU(),
             nn.Dropout(dropout),
+            nn.Linear(channels[-1] * area, hidden),
+            nn.ReLU(),
         )
         self.head = Head(hidden, num_outputs, task)
 
@@ -143,3 +137,18 @@ class SimpleCNN(nn.Module):
         images = image_input(batch, self.input_key, self.image_shape, dtype)
         outputs: Outputs = self.head(self.hidden(self.features(images)))
         return outputs
+
+
+def _halving(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, kernel_size=3, padding=1),
+        # Before norm and ReLU, which then have a quarter of the work.
+        nn.MaxPool2d(2, ceil_mode=True),
+        # All channels of one sample as one group: a sample's output depends on no other sample.
+        nn.GroupNorm(1, after),
+        nn.ReLU(),
+    )
+
+
+def _halved(side: int, times: int) -> int:
+    return -(-side // 2**times)

@@ -32,7 +32,7 @@ def write_pair(
 
 
 def images_of(samples: int, first: int = 0) -> torch.Tensor:
-    """Distinct 28×28 images."""
+    """Distinct 28 by 28 images."""
     count = torch.arange(samples * 28 * 28) + first
     return (count % 251).to(torch.uint8).reshape(samples, 28, 28)
 

@@ -49,17 +49,15 @@ def mirrors(tmp_path: Path) -> Iterator[list[Mirror]]:
 
 
 @pytest.fixture
-def reader(
-    mirrors: list[Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> type[MNIST]:
+def reader(mirrors: list[Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[MNIST]:
     """A reader that knows these mirrors; the second of them has the files."""
     monkeypatch.delenv("LEGOLOOP_DATA", raising=False)
     write_pair(mirrors[1].folder, images_of(4), labels_of(4), gz=True)
 
-    class FromHere(MNIST):
-        digests = {name: f"sha256:{_sha256(mirrors[1].folder / name)}" for name in NAMES}
+    class FromHere(MNIST): ...
 
     FromHere.mirrors = tuple(mirror.address for mirror in mirrors)
+    FromHere.digests = {name: f"sha256:{_sha256(mirrors[1].folder / name)}" for name in NAMES}
     return FromHere
 
 
