@@ -9,8 +9,6 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 nox.options.reuse_venv = "yes"
-# Not uv: a pip that is set up to find a small CPU build of torch is asked for it.
-nox.options.default_venv_backend = "virtualenv"
 
 ROOT = Path(__file__).parent
 TESTED = ("-c", str(ROOT / "constraints.txt"))

@@ -63,7 +63,7 @@ def _interpolated(raw: DictConfig) -> set[str]:
 def _refuse_missing(tree: Tree) -> None:
     for name in ("data", "plugins"):
         if not tree.get(name):
-            raise NodeError(name, f"there is no {name}; choose one with {name}=…")
+            raise NodeError(name, f"is empty; choose an option with {name}=…")
     if TRAIN not in datasets(tree):
         raise NodeError(
             "data.datasets", f"there is no data set '{TRAIN}'; {suggestion(TRAIN, datasets(tree))}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from legoloop.app.config_home import CONFIG_NAME, config_home
 from legoloop.app.nodes import NodeError
@@ -27,8 +28,12 @@ def told(error: BaseException, config: DictConfig | None = None) -> str:
     cause = error.__cause__
     if isinstance(error, HydraException) and isinstance(cause, ConfigKeyError | AttributeError):
         return _no_such_key(error, cause)
-    if isinstance(error, OmegaConfBaseException) and error.full_key:
-        return f"{error.full_key}{_place(error.full_key, config)}: {_first_line(error)}"
+    if isinstance(error, OmegaConfBaseException) and (key := error.full_key or _broken(config)):
+        return f"{key}{_place(key, config)}: {_first_line(error)}"
+    if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
+        return f"{mark.name}, line {mark.line + 1}: not YAML that can be read: {error.problem}"
+    if isinstance(error, ValueError) and str(error).startswith("Config group override"):
+        return "a group cannot be null; choose one of its options, or take it away with ~group"
     return _first_line(error)
 
 
@@ -46,6 +51,21 @@ def _place(key: str, config: DictConfig | None) -> str:
     return ""
 
 
+def _broken(tree: DictConfig | ListConfig | None, path: str = "") -> str | None:
+    """The first key whose value refers to what is not there."""
+    if tree is None:
+        return None
+    for key in range(len(tree)) if isinstance(tree, ListConfig) else tree:
+        try:
+            value = tree[key]
+        except OmegaConfBaseException:
+            return f"{path}{key}"
+        is_inner = isinstance(value, DictConfig | ListConfig)
+        if is_inner and (found := _broken(value, f"{path}{key}.")):
+            return found
+    return None
+
+
 def _no_such_option(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     options = error.options or [file.stem for file in (config_home() / group).glob("*.yaml")]
@@ -61,8 +81,8 @@ def _no_such_key(error: HydraException, cause: BaseException) -> str:
         return _first_line(error)
     names = [str(name) for name in parent if name != "hydra"]
     return (
-        f"{key} (command line): there is no such key or group; "
-        f"{suggestion(key.rpartition('.')[2], names)} To add one, write +{key}=…"
+        f"{key} (command line): there is no such key or group; to add it, write +{key}=…; "
+        f"{suggestion(key.rpartition('.')[2], names)}"
     )
 
 

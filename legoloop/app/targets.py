@@ -34,7 +34,7 @@ def resolve(target: str) -> Callable[..., Any]:
             raise ConfigError(f"{shown} has no '{name}'; {suggestion(name, _public(found))}")
         found = getattr(found, name)
     if not callable(found):
-        raise ConfigError(f"{target} is a {type(found).__name__}; it cannot be called")
+        raise ConfigError(f"{target} cannot be called; it is of type {type(found).__name__}")
     called: Callable[..., Any] = found
     return called
 

@@ -11,7 +11,7 @@ from typing import Any
 def type_mismatch(target: Callable[..., Any], name: str, value: Any) -> str | None:
     """None if the value fits, or if nobody can tell; else the annotation, as text.
 
-    Lists stand for tuples and sets too, since YAML has only lists; whole numbers are floats.
+    Lists stand for tuples too, since YAML has only lists; whole numbers are floats.
 
     >>> from legoloop.training.epochs import SimpleEpoch
     >>> type_mismatch(SimpleEpoch, "epoch_size", "many")
@@ -34,9 +34,7 @@ def _annotation(target: Callable[..., Any], name: str) -> Any:
 
 
 def _readings(value: Any) -> tuple[Any, ...]:
-    if isinstance(value, list):
-        return value, tuple(value), set(map(str, value))
-    return (value,)
+    return (value, tuple(value)) if isinstance(value, list) else (value,)
 
 
 def _fits(value: Any, annotation: Any) -> bool:

@@ -110,7 +110,8 @@ class TrainingHost:
 
     def _start(self) -> None:
         reseed()
-        self._hear(self._calls[Stage.TRAIN_START])
+        with preserved_rng():
+            self._hear(self._calls[Stage.TRAIN_START])
         if self._restored_rng is not None:
             set_rng_state(self._restored_rng)
             self._restored_rng = None

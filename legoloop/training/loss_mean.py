@@ -33,8 +33,9 @@ class TrainLoss:
 
     def batch_end(self, step: Step) -> None:
         """Add the loss of these samples."""
-        weighted = step.loss.double() * step.size
-        self.total = weighted if self.total is None else self.total + weighted
+        if self.total is None:
+            self.total = torch.zeros_like(step.loss, dtype=torch.float64)
+        self.total.add_(step.loss, alpha=step.size)
         self.samples += step.size
 
     def scalars(self) -> Scalars:

@@ -126,7 +126,6 @@ def test_leaves_the_final_weights_bit_identical(looking: str, tmp_path: Path) ->
     assert looked_at == bare
 
 
-@pytest.mark.xfail(reason="the host seeds before train_start and does not put the draws back")
 def test_a_plugin_may_draw_at_train_start() -> None:
     class Draws:
         def train_start(self) -> None:

@@ -1,0 +1,112 @@
+"""The whole loop as one container: scikit-learn's digits, a small network, wired by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from dependency_injector import containers, providers
+from sklearn.datasets import load_digits
+from torch import nn
+
+import legoloop as ll
+
+
+class Digits(ll.SizedDataset):
+    """Every fifth digit is for validation, the others are for training."""
+
+    def __init__(self, train):
+        images, targets = load_digits(return_X_y=True)
+        self.rows = [row for row in range(len(targets)) if (row % 5 > 0) == train]
+        self.images = torch.from_numpy(images / 16).float()
+        self.targets = torch.from_numpy(targets)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, item):
+        row = self.rows[item]
+        return {"idx": row, "image": self.images[row], "target": self.targets[row]}
+
+
+class Net(nn.Module):
+    """Images (batch, 64) to logits (batch, 10)."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+
+    def forward(self, batch):
+        return {"logits": self.layers(batch["image"])}
+
+
+class Loss(nn.Module):
+    def forward(self, batch, outputs):
+        return nn.functional.cross_entropy(outputs["logits"], batch["target"])
+
+
+def accuracy(accumulated):
+    predicted = accumulated["logits"].argmax(axis=1)
+    return {"accuracy": (predicted == accumulated["target"]).mean()}
+
+
+class DigitsApp(containers.DeclarativeContainer):
+    """``config`` and ``host`` are what the command asks for; every other name is ours."""
+
+    config = providers.Configuration()
+    config.from_dict(
+        {
+            "seed": 0,
+            "num_epochs": 8,
+            "loaders": {"default": {"batch_size": 32}},
+            "optimizer": {"lr": 0.001},
+            "run_dir": "learn",
+        }
+    )
+
+    data = providers.Container(
+        ll.Data,
+        config=config,
+        datasets=providers.Dict(
+            train=providers.Singleton(Digits, train=True),
+            val=providers.Singleton(Digits, train=False),
+        ),
+    )
+    model = providers.Singleton(Net)
+    opt = providers.Singleton(
+        lambda model, lr: torch.optim.Adam(model.parameters(), lr=lr), model, config.optimizer.lr
+    )
+
+    counter = providers.Singleton(ll.Counter)
+    feed = providers.Singleton(ll.Feed, model, device="cpu")
+    epoch = providers.Singleton(ll.SimpleEpoch, data.loop_iters.provided["train"])
+    descent = providers.Singleton(ll.GradientDescent, opt, model, feed, loss=Loss())
+    last = providers.Singleton(ll.LastEpoch, counter, config.num_epochs)
+
+    accumulated = providers.Singleton(
+        ll.LoadersAcc,
+        data.loaders,
+        model,
+        factory=ll.CompositeFactory(
+            logits=ll.NumpyAccumulator, target=ll.NumpyAccumulator, idx=ll.NumpyAccumulator
+        ),
+        feed=feed,
+        at="epoch_end",
+    )
+    metrics = providers.Singleton(ll.AccumulatorMetrics, accumulated, method=accuracy)
+
+    folder = providers.Singleton(Path, config.run_dir)
+    table = providers.Singleton(ll.CsvMetrics, folder.provided.joinpath.call("metrics.csv"), counter, metrics)
+    predicts = providers.Singleton(ll.CsvLogits, folder.provided.joinpath.call("predicts.csv"), accumulated, "val")
+    weights = providers.Singleton(ll.SaveModelWeights, model, folder.provided.joinpath.call("weights"))
+
+    host = providers.Singleton(
+        ll.TrainingHost,
+        providers.List(counter, epoch, descent, last, accumulated, metrics, table, predicts, weights),
+    )
+
+
+if __name__ == "__main__":
+    app = DigitsApp()
+    ll.seed(app.config.seed())
+    app.host().run()
