@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import hydra
 
 from legoloop.app.config_home import CONFIG_NAME, config_home
+from legoloop.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -37,7 +38,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if _had_begun() and not isinstance(error, HydraException):
+        if _had_begun() and not isinstance(error, HydraException | ConfigError):
             raise
         from legoloop.app.messages import told
 

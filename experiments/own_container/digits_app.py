@@ -1,4 +1,4 @@
-"""The whole loop as one container: scikit-learn's digits, a small network, wired by hand."""
+"""The whole loop as one container: scikit-learn's digits and a small network, wired by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from dependency_injector import containers, providers
 from sklearn.datasets import load_digits
-from torch import nn
+from torch import nn, optim
 
 import legoloop as ll
 
@@ -17,9 +17,9 @@ class Digits(ll.SizedDataset):
 
     def __init__(self, train):
         images, targets = load_digits(return_X_y=True)
-        self.rows = [row for row in range(len(targets)) if (row % 5 > 0) == train]
         self.images = torch.from_numpy(images / 16).float()
         self.targets = torch.from_numpy(targets)
+        self.rows = [row for row in range(len(targets)) if (row % 5 != 0) == train]
 
     def __len__(self):
         return len(self.rows)
@@ -40,9 +40,8 @@ class Net(nn.Module):
         return {"logits": self.layers(batch["image"])}
 
 
-class Loss(nn.Module):
-    def forward(self, batch, outputs):
-        return nn.functional.cross_entropy(outputs["logits"], batch["target"])
+def cross_entropy(batch, outputs):
+    return nn.functional.cross_entropy(outputs["logits"], batch["target"])
 
 
 def accuracy(accumulated):
@@ -51,22 +50,22 @@ def accuracy(accumulated):
 
 
 class DigitsApp(containers.DeclarativeContainer):
-    """``config`` and ``host`` are what the command asks for; every other name is ours."""
+    """The command asks for ``config`` and ``host``; all other names are ours to choose."""
 
     config = providers.Configuration()
     config.from_dict(
         {
             "seed": 0,
             "num_epochs": 8,
-            "loaders": {"default": {"batch_size": 32}},
             "optimizer": {"lr": 0.001},
+            "data": {"loaders": {"default": {"batch_size": 64}}},
             "run_dir": "learn",
         }
     )
 
     data = providers.Container(
         ll.Data,
-        config=config,
+        config=config.data,
         datasets=providers.Dict(
             train=providers.Singleton(Digits, train=True),
             val=providers.Singleton(Digits, train=False),
@@ -74,36 +73,43 @@ class DigitsApp(containers.DeclarativeContainer):
     )
     model = providers.Singleton(Net)
     opt = providers.Singleton(
-        lambda model, lr: torch.optim.Adam(model.parameters(), lr=lr), model, config.optimizer.lr
+        lambda model, lr: optim.Adam(model.parameters(), lr=lr), model, config.optimizer.lr
     )
 
+    # What trains.
     counter = providers.Singleton(ll.Counter)
     feed = providers.Singleton(ll.Feed, model, device="cpu")
     epoch = providers.Singleton(ll.SimpleEpoch, data.loop_iters.provided["train"])
-    descent = providers.Singleton(ll.GradientDescent, opt, model, feed, loss=Loss())
+    descent = providers.Singleton(ll.GradientDescent, opt, model, feed, loss=cross_entropy)
     last = providers.Singleton(ll.LastEpoch, counter, config.num_epochs)
 
-    accumulated = providers.Singleton(
-        ll.LoadersAcc,
-        data.loaders,
-        model,
-        factory=ll.CompositeFactory(
+    # What measures, after every epoch.
+    factory = providers.Object(
+        ll.CompositeFactory(
             logits=ll.NumpyAccumulator, target=ll.NumpyAccumulator, idx=ll.NumpyAccumulator
-        ),
-        feed=feed,
-        at="epoch_end",
+        )
     )
-    metrics = providers.Singleton(ll.AccumulatorMetrics, accumulated, method=accuracy)
+    evaluation = providers.Singleton(
+        ll.LoadersAcc, data.loaders, model, factory, feed, at="epoch_end"
+    )
+    metrics = providers.Singleton(ll.AccumulatorMetrics, evaluation, method=accuracy)
 
-    folder = providers.Singleton(Path, config.run_dir)
-    table = providers.Singleton(ll.CsvMetrics, folder.provided.joinpath.call("metrics.csv"), counter, metrics)
-    predicts = providers.Singleton(ll.CsvLogits, folder.provided.joinpath.call("predicts.csv"), accumulated, "val")
-    weights = providers.Singleton(ll.SaveModelWeights, model, folder.provided.joinpath.call("weights"))
+    # What writes.
+    file = providers.Singleton(Path, config.run_dir).provided.joinpath
+    progress = providers.Singleton(ll.Progress, counter, metrics, config.num_epochs)
+    history = providers.Singleton(ll.History, counter, metrics)
+    table = providers.Singleton(ll.CsvMetrics, file.call("metrics.csv"), counter, metrics)
+    predicts = providers.Singleton(ll.CsvLogits, file.call("predicts.csv"), evaluation, "val")
+    weights = providers.Singleton(ll.SaveModelWeights, model, file.call("weights"))
 
     host = providers.Singleton(
         ll.TrainingHost,
-        providers.List(counter, epoch, descent, last, accumulated, metrics, table, predicts, weights),
-    )
+        plugins=providers.List(
+            counter, epoch, descent, last,
+            evaluation, metrics,
+            progress, history, table, predicts, weights,
+        ),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

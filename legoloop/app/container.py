@@ -133,8 +133,9 @@ def device(name: str) -> Any:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
         raise NodeError(
-            "device", f"'{name}' cannot be used: {str(error).splitlines()[0]}"
+            "device", f"'{name}' cannot be used; give auto or cpu ({reason})"
         ) from error
     return torch.device(name)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 
 def begin_job(config: DictConfig) -> DictConfig:
@@ -25,9 +25,10 @@ def begin_job(config: DictConfig) -> DictConfig:
     return tree
 
 
-def overrides() -> list[str]:
-    """What the user wrote on the command line, Hydra's own settings left out."""
-    return list(HydraConfig.get().overrides.task)
+def overrides(hydra: DictConfig) -> list[str]:
+    """What the user wrote on the command line, as it was written; Hydra's own settings left out."""
+    written: list[str] = OmegaConf.to_container(hydra.overrides.task, resolve=False)  # type: ignore[assignment]
+    return written
 
 
 def set_keys(given: Sequence[str]) -> Iterator[str]:

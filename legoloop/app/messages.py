@@ -8,6 +8,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from legoloop.app.config_home import CONFIG_NAME, config_home
+from legoloop.app.hydra_jobs import overrides
 from legoloop.app.nodes import NodeError
 from legoloop.app.origin import origin
 from legoloop.core.suggest import suggestion
@@ -41,10 +42,9 @@ def _place(key: str, config: DictConfig | None) -> str:
     """Where the key was set, or the nearest key above it."""
     if config is None:
         return ""
-    overrides = list(config.hydra.overrides.task)
     name = config.hydra.job.config_name or CONFIG_NAME
     while key:
-        found = origin(key, name, overrides)
+        found = origin(key, name, overrides(config.hydra))
         if found is not None:
             return f" ({found})"
         key = key.rpartition(".")[0]
@@ -56,6 +56,8 @@ def _broken(tree: DictConfig | ListConfig | None, path: str = "") -> str | None:
     if tree is None:
         return None
     for key in range(len(tree)) if isinstance(tree, ListConfig) else tree:
+        if key == "hydra":
+            continue
         try:
             value = tree[key]
         except OmegaConfBaseException:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.hydra_jobs import overrides, set_keys
@@ -48,7 +49,7 @@ def prepare(tree: DictConfig) -> Prepared:
     Raises ConfigError for a mistake in the configuration; what is wrong with the data, or with
     the code of a brick, is kept for the run to fail with.
     """
-    prepared = Prepared(tree, overrides())
+    prepared = Prepared(tree, overrides(HydraConfig.get()))
     prepared.app = checked_app(tree, list(set_keys(prepared.overrides)))
     try:
         prepared.host = prepared.app.host()
@@ -62,9 +63,15 @@ def prepare(tree: DictConfig) -> Prepared:
 def claim(prepared: Prepared) -> RunRecord:
     """Make the run directory this run's own.
 
-    Raises ConfigError if it holds a run already.
+    Raises ConfigError if it holds a run already, or cannot be made.
     """
-    return RunRecord.claim(prepared.directory, int(prepared.tree.seed), prepared.overrides)
+    directory = prepared.directory
+    try:
+        return RunRecord.claim(directory, int(prepared.tree.seed), prepared.overrides)
+    except OSError as error:
+        raise ConfigError(
+            f"hydra.run.dir: {directory} cannot be made ({error.strerror}); choose another"
+        ) from error
 
 
 def carry_out(prepared: Prepared, record: RunRecord) -> bool:

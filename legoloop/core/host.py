@@ -9,7 +9,13 @@ from typing import Any
 from legoloop.core.errors import PluginError
 from legoloop.core.plan import Plan
 from legoloop.core.plugin import EpochDriver, ShouldSave, ShouldStop, State
-from legoloop.core.rng import get_rng_state, preserved_rng, reseed, set_rng_state
+from legoloop.core.rng import (
+    chosen_seed,
+    get_rng_state,
+    preserved_rng,
+    seed_generators,
+    set_rng_state,
+)
 from legoloop.core.stages import Stage
 from legoloop.core.step import Step
 
@@ -18,7 +24,7 @@ BATCH_STAGES = (Stage.BATCH_START, Stage.BATCH, Stage.BATCH_END)
 
 
 class TrainingHost:
-    """Runs one training, made of the given plugins.
+    """Runs one training, made of the given plugins, with the seed that was chosen before.
 
     ``plugins`` is a list, or a dict that names them. They are checked and put in order here, so
     that a wrong one costs no training; ``host.plan`` tells the outcome.
@@ -41,6 +47,7 @@ class TrainingHost:
     def __init__(self, plugins: Iterable[object] | Mapping[str, object]) -> None:
         self.plan = Plan.of(plugins)
         self.stop_reason: str | None = None
+        self._seed = chosen_seed()
         self._epoch_parts = 0
         self._saves: list[ShouldSave] = []
         self._restored_rng: State | None = None
@@ -109,7 +116,7 @@ class TrainingHost:
         self._restored_rng = state["rng"]
 
     def _start(self) -> None:
-        reseed()
+        seed_generators(self._seed)
         with preserved_rng():
             self._hear(self._calls[Stage.TRAIN_START])
         if self._restored_rng is not None:

@@ -35,7 +35,7 @@ def seed(number: int) -> None:
     if not isinstance(number, Integral) or not 0 <= number < 2**32:
         raise ArgumentError(f"seed is {number!r}; give a whole number from 0 to {2**32 - 1}")
     _chosen_seed = int(number)
-    reseed()
+    seed_generators(_chosen_seed)
 
 
 def chosen_seed() -> int | None:
@@ -43,13 +43,13 @@ def chosen_seed() -> int | None:
     return _chosen_seed
 
 
-def reseed() -> None:
-    """Seed the generators anew with the chosen seed; without one, leave them as they are."""
-    if _chosen_seed is None:
+def seed_generators(number: int | None) -> None:
+    """Seed python, numpy and torch; None leaves them as they are."""
+    if number is None:
         return
-    random.seed(_chosen_seed)
-    np.random.seed(_chosen_seed)
-    torch.manual_seed(_chosen_seed)
+    random.seed(number)
+    np.random.seed(number)
+    torch.manual_seed(number)
 
 
 def derived_seed(*parts: object) -> int:

@@ -151,4 +151,4 @@ def _halving(before: int, after: int) -> nn.Sequential:
 
 
 def _halved(side: int, times: int) -> int:
-    return -(-side // 2**times)
+    return -(-side >> times)

@@ -207,7 +207,7 @@ def draw():
 
 
 @pytest.mark.parametrize("looks", [False, True])
-def test_the_reporting_stages_leave_every_generator_as_it_was(looks):
+def test_preparing_and_reporting_the_training_leave_every_generator_as_it_was(looks):
     class Draws:
         def __init__(self):
             self.drawn = []
@@ -226,7 +226,7 @@ def test_the_reporting_stages_leave_every_generator_as_it_was(looks):
             if looks:
                 draw()
 
-        train_end = epoch_end
+        train_start = train_end = epoch_end
 
     rng.seed(1)
     draws = Draws()
@@ -374,3 +374,24 @@ def test_a_state_of_other_plugins_is_refused_with_both_lists():
 
 def test_plugins_without_state_are_left_out_of_it():
     assert TrainingHost([Drive(), Trace()]).state_dict()["plugins"].keys() == {"Drive"}
+
+
+def test_a_host_trains_with_the_seed_that_was_chosen_when_it_was_made():
+    class Draws:
+        def __init__(self) -> None:
+            self.drawn: list[float] = []
+
+        def epoch_start(self) -> ShouldStop:
+            self.drawn.append(torch.rand(1).item())
+            return ShouldStop("one draw is enough")
+
+        def batches(self):
+            yield from ()
+
+    rng.seed(1)
+    early = Draws()
+    host = TrainingHost([early])
+    expected = torch.rand(1).item()
+    rng.seed(2)
+    host.run()
+    assert early.drawn == [expected]

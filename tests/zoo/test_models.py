@@ -24,7 +24,7 @@ def cnn(image_shape: tuple[int, ...] = (1, 4, 4), **given: Any) -> SimpleCNN:
     shape=st.tuples(st.integers(1, 4), st.integers(1, 33), st.integers(1, 33)),
     channels=st.lists(st.integers(1, 5), min_size=1, max_size=4),
 )
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 def test_a_cnn_takes_images_of_any_size_and_channel_count(
     shape: tuple[int, int, int], channels: list[int]
 ) -> None:

@@ -1,1 +1,1 @@
-"""Points on spirals: a data set, a model and a plugin, made without the framework's help."""
+"""Points on spirals: a data set, a model and a plugin. Nothing here knows who will train with it."""

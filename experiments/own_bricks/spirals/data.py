@@ -1,4 +1,4 @@
-"""Points on spirals that start at one centre: a class an arm."""
+"""Points on spirals that start at one centre: each spiral is a class."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 
 class Spirals:
-    """``arms`` spirals of ``samples`` points in all, each making ``turns`` turns.
+    """``samples`` points on ``arms`` spirals, each of which makes ``turns`` turns.
 
-    Every time a point is asked for it is shifted by ``noise``, drawn from numpy's own generator.
+    A point is shifted anew whenever it is asked for, by ``noise`` from numpy's own generator.
     """
 
     task = "multiclass"
@@ -20,16 +20,15 @@ class Spirals:
     def __init__(self, samples, arms=3, turns=0.75, noise=0.0):
         position = np.arange(samples)
         self.target = position % arms
-        self.radius = (position + 0.5) / samples
-        self.angle = 2 * pi * (turns * self.radius + self.target / arms)
+        radius = (position + 0.5) / samples
+        angle = 2 * pi * (turns * radius + self.target / arms)
+        self.points = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
         self.noise = noise
         self.num_outputs = arms
 
     def __len__(self):
-        return len(self.target)
+        return len(self.points)
 
     def __getitem__(self, item):
-        angle = self.angle[item]
-        point = self.radius[item] * np.array([np.cos(angle), np.sin(angle)])
-        shifted = point + self.noise * np.random.randn(2)
-        return {"idx": item, "point": shifted.astype(np.float32), "target": self.target[item]}
+        point = self.points[item] + self.noise * np.random.randn(2)
+        return {"idx": item, "point": point.astype(np.float32), "target": self.target[item]}

@@ -20,4 +20,6 @@ class GradientNorm:
         self.norms.append(get_total_norm(weight.grad for weight in self.model.parameters()))
 
     def scalars(self):
+        if not self.norms:
+            return {}
         return {"gradient_norm": torch.stack(self.norms).mean().item()}

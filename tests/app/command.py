@@ -1,0 +1,105 @@
+"""The command ``legoloop.run``: in this process, which takes a second, and in one of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+
+import legoloop
+from legoloop import run
+
+SMALL = ("data=xor", "model=logistic", "num_epochs=1", "epoch_size=64", "eval_samples=64")
+"""Trains in a moment; with ``loggers=[]`` in less."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """Runs the command in this process, in ``here``, and puts back what Hydra changes for good."""
+
+    here: Path
+    monkeypatch: pytest.MonkeyPatch
+    capfd: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: str) -> Ended:
+        with self.monkeypatch.context() as patch, logging_as_it_was():
+            patch.chdir(self.here)
+            patch.delenv("LEGOLOOP_DATA", raising=False)
+            patch.setenv("HYDRA_FULL_ERROR", "1")
+            patch.setattr(sys, "argv", ["legoloop-run", *arguments])
+            # In a process of its own, the callback is not imported before Hydra is done composing.
+            patch.delitem(sys.modules, "legoloop.app.hydra_callback", raising=False)
+            self.capfd.readouterr()
+            status = status_of_main()
+        return Ended(status, *self.capfd.readouterr())
+
+    def directory(self) -> Path:
+        """The directory of the only run so far."""
+        (directory,) = (self.here / "outputs").glob("*/*")
+        return directory
+
+    def files(self) -> list[str]:
+        """Everything in the working directory."""
+        return sorted(str(path.relative_to(self.here)) for path in self.here.rglob("*"))
+
+
+@contextmanager
+def logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:], root.level = handlers, level
+
+
+def status_of_main() -> int:
+    try:
+        run.main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    finally:
+        GlobalHydra.instance().clear()
+        HydraConfig.instance().cfg = None
+    return 0
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """That of this process, in which the package under test is found from any folder."""
+    path = os.pathsep.join([str(Path(legoloop.__file__).parent.parent), *sys.path[1:]])
+    kept = {name: value for name, value in os.environ.items() if name != "LEGOLOOP_DATA"}
+    return {**kept, "PYTHONPATH": path, "PYTHONWARNINGS": "", **changes}
+
+
+def in_a_process(here: Path, *arguments: str, **changes: Any) -> Ended:
+    """The command in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "legoloop.run", *arguments],
+        cwd=here,
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
