@@ -43,28 +43,22 @@ class Plan:
         return [heard[stage] for heard in self.heard.values() if stage in heard]
 
     def table(self) -> str:
-        """Stages by plugins, as text; ``D`` marks where the batches of an epoch run.
+        """A row a plugin, in order, a column a stage; ``D`` marks where the batches run.
 
         >>> from legoloop.training.counter import Counter
         >>> class Drive:
         ...     def batches(self): yield from ()
         >>> print(Plan.of({"counter": Counter(), "drive": Drive()}).table())
-                       counter  drive
-        train_start    .        .
-        epoch_start    .        .
-        batch_start    .        .
-        batch          .        .
-        batch_end      x        .
-        epoch          .        D
-        epoch_end      x        .
-        train          .        .
-        train_end      .        .
+                 train_start epoch_start batch_start batch batch_end epoch epoch_end train train_end
+        counter  .           .           .           .     x         .     x         .     .
+        drive    .           .           .           .     .         D     .         .     .
         """
-        lines = [" " * 15 + "  ".join(self.plugins)]
-        for stage in Stage:
-            marks = ("  ".join(self._mark(n, stage).ljust(len(n)) for n in self.plugins)).rstrip()
-            lines.append(f"{stage:<15}{marks}")
-        return "\n".join(lines)
+        width = max(map(len, self.plugins)) + 2
+        rows = [" " * width + " ".join(Stage)]
+        for name in self.plugins:
+            marks = " ".join(self._mark(name, stage).ljust(len(stage)) for stage in Stage)
+            rows.append(f"{name:<{width}}{marks}".rstrip())
+        return "\n".join(rows)
 
     def _mark(self, name: str, stage: Stage) -> str:
         if stage is Stage.EPOCH and name == self.driver:

@@ -168,9 +168,9 @@ def test_calls_are_those_of_the_plugins_that_hear_the_stage_in_order():
 
 def test_the_table_marks_what_is_heard_and_where_the_batches_run():
     lines = Plan.of({"trace": Trace(), "drive": Drive()}).table().splitlines()
-    assert lines[0].split() == ["trace", "drive"]
-    rows = {line.split()[0]: line.split()[1:] for line in lines[1:]}
-    assert list(rows) == list(Stage)
-    assert rows["epoch"] == ["x", "D"]
-    assert rows["batch"] == ["x", "."]
-    assert rows["epoch_start"] == ["x", "x"]
+    assert lines[0].split() == list(Stage)
+    rows = {line.split()[0]: dict(zip(Stage, line.split()[1:], strict=True)) for line in lines[1:]}
+    assert list(rows) == ["trace", "drive"]
+    assert (rows["trace"][Stage.EPOCH], rows["drive"][Stage.EPOCH]) == ("x", "D")
+    assert (rows["trace"][Stage.BATCH], rows["drive"][Stage.BATCH]) == ("x", ".")
+    assert rows["drive"][Stage.EPOCH_START] == "x"
