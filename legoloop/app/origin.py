@@ -11,6 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from legoloop.app.config_home import config_home
+
 COMMAND_LINE = "command line"
 
 
@@ -59,7 +61,7 @@ def _shown(root: str, config_path: str) -> str:
     """A short name for a file of ours, a full one for the user's."""
     scheme, _, place = root.partition("://")
     folder = Path(place.replace(".", "/") if scheme == "pkg" else place)
-    return f"{'conf' if folder.name == 'conf' else folder}/{config_path}.yaml"
+    return f"{'conf' if folder == config_home() else folder}/{config_path}.yaml"
 
 
 def _has(tree: DictConfig, key: str) -> bool:

@@ -77,7 +77,7 @@ class MNIST:
         Never some from one folder and some from another: those may be of different data sets.
         """
         own = root / self.name
-        searched = [root, own]
+        searched = [own, root]
         if shared := os.environ.get("LEGOLOOP_DATA"):
             searched.append(Path(shared) / self.name)
         for folder in searched:

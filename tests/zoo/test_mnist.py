@@ -43,15 +43,15 @@ def test_train_chooses_between_the_two_parts(tmp_path: Path) -> None:
 
 
 @READERS
-def test_looks_in_the_root_then_its_own_folder_then_the_shared_one(
+def test_looks_in_the_folder_of_its_name_then_the_root_then_the_shared_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: type[MNIST]
 ) -> None:
     monkeypatch.setenv("LEGOLOOP_DATA", str(tmp_path / "shared"))
     found = []
     for samples, folder in (
         (1, tmp_path / "shared" / reader.name),
-        (2, tmp_path / "root" / reader.name),
-        (3, tmp_path / "root"),
+        (2, tmp_path / "root"),
+        (3, tmp_path / "root" / reader.name),
     ):
         write_pair(folder, images_of(samples), labels_of(samples))
         found.append(len(reader(tmp_path / "root", download=False)))
@@ -73,7 +73,7 @@ def test_missing_files_are_named_with_the_folders_searched_and_the_settings(
         FashionMNIST(tmp_path, train=False, download=False)
     assert str(refused.value) == (
         "fashion_mnist: no folder has both t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, "
-        f"plain or .gz; searched: {tmp_path}, {tmp_path}/fashion_mnist, /shared/fashion_mnist; "
+        f"plain or .gz; searched: {tmp_path}/fashion_mnist, {tmp_path}, /shared/fashion_mnist; "
         "downloading is off\n"
         "Put t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz into "
         f"{tmp_path}/fashion_mnist, or set data.root to a folder that has both, or LEGOLOOP_DATA "
