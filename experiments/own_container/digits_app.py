@@ -58,7 +58,7 @@ class DigitsApp(containers.DeclarativeContainer):
             "seed": 0,
             "num_epochs": 8,
             "optimizer": {"lr": 0.001},
-            "data": {"loaders": {"default": {"batch_size": 64}}},
+            "data": {"loaders": {"default": {"batch_size": 16}}},
             "run_dir": "learn",
         }
     )

@@ -37,6 +37,6 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
     with hydra.initialize_config_dir(str(config_home()), version_base="1.3"):
         try:
             config = hydra.compose(CONFIG_NAME, given, return_hydra_config=True)
-            return checked_app(begin_job(config), list(set_keys(overrides)))
+            return checked_app(begin_job(config), list(set_keys(config.hydra)))
         except (HydraException, OmegaConfBaseException, ConfigError) as error:
             raise ConfigError(told(error, config)) from None

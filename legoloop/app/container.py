@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dependency_injector import containers, providers
@@ -65,7 +65,7 @@ def make_app(tree: DictConfig) -> Any:
     made["host"] = providers.Singleton(
         TrainingHost, plugins=providers.Dict({name: made[name] for name in heard(current())})
     )
-    _refuse_taken(bricks)
+    _refuse_taken(bricks, tells(current()))
     app.set_providers(**made)
     scope.update({name: made[name] for name in (*bricks, *FROM_THE_APP)})
     scope.update({name: data.container.providers[name] for name in FROM_THE_DATA[:3]})
@@ -163,8 +163,8 @@ def _told(dataset: Any, name: str) -> Any:
     return getattr(dataset, name)
 
 
-def _refuse_taken(bricks: Mapping[str, str]) -> None:
-    owned = {*dir(App()), "data", "host", *FROM_THE_DATA, *FROM_THE_APP}
+def _refuse_taken(bricks: Mapping[str, str], told: Sequence[str]) -> None:
+    owned = {*dir(App()), "data", "host", *FROM_THE_DATA, *FROM_THE_APP, *told}
     for name, path in bricks.items():
         if name in owned or (path != name and name in BRICKS):
             raise NodeError(path, f"the name '{name}' is taken; choose another")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from hydra._internal.config_repository import IConfigRepository
+from hydra.conf import HydraConf
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from legoloop.app.config_home import CONFIG_NAME
 
 
 def begin_job(config: DictConfig) -> DictConfig:
@@ -25,15 +30,33 @@ def begin_job(config: DictConfig) -> DictConfig:
     return tree
 
 
-def overrides(hydra: DictConfig) -> list[str]:
-    """What the user wrote on the command line, as it was written; Hydra's own settings left out."""
-    written: list[str] = OmegaConf.to_container(hydra.overrides.task, resolve=False)  # type: ignore[assignment]
-    return written
+def written(hydra: HydraConf | DictConfig) -> list[str]:
+    """The overrides of a job as the user wrote them, nothing in them resolved.
+
+    Those of Hydra's own settings are not among them.
+    """
+    return _as_they_are(hydra.overrides.task)
 
 
-def set_keys(given: Sequence[str]) -> Iterator[str]:
-    """The keys that overrides set, group choices left out."""
-    loader = GlobalHydra.instance().config_loader()
-    for override in OverridesParser.create().parse_overrides(list(given)):
-        if not loader.get_group_options(override.key_or_group):
+def set_keys(hydra: HydraConf | DictConfig) -> Iterator[str]:
+    """The keys that the overrides of a job set, group choices left out."""
+    groups = repository(all_written(hydra))
+    for override in OverridesParser.create().parse_overrides(written(hydra)):
+        if not groups.get_group_options(override.key_or_group):
             yield override.key_or_group
+
+
+def all_written(hydra: HydraConf | DictConfig) -> list[str]:
+    """The overrides of a job, those of Hydra's own settings first."""
+    return [*_as_they_are(hydra.overrides.hydra), *written(hydra)]
+
+
+def repository(overrides: list[str], config_name: str = CONFIG_NAME) -> IConfigRepository:
+    """All files that the Hydra at work finds, those under ``hydra.searchpath`` too."""
+    loader: Any = GlobalHydra.instance().config_loader()
+    _, found = loader._parse_overrides_and_create_caching_repo(config_name, overrides)
+    return found  # type: ignore[no-any-return]
+
+
+def _as_they_are(overrides: Any) -> list[str]:
+    return list(OmegaConf.to_container(overrides, resolve=False))  # type: ignore[arg-type]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from legoloop.app.config_home import CONFIG_NAME, config_home
-from legoloop.app.hydra_jobs import overrides
+from legoloop.app.hydra_jobs import all_written
 from legoloop.app.nodes import NodeError
 from legoloop.app.origin import origin
 from legoloop.core.suggest import suggestion
@@ -44,7 +47,7 @@ def _place(key: str, config: DictConfig | None) -> str:
         return ""
     name = config.hydra.job.config_name or CONFIG_NAME
     while key:
-        found = origin(key, name, overrides(config.hydra))
+        found = origin(key, name, all_written(config.hydra))
         if found is not None:
             return f" ({found})"
         key = key.rpartition(".")[0]
@@ -55,7 +58,8 @@ def _broken(tree: DictConfig | ListConfig | None, path: str = "") -> str | None:
     """The first key whose value refers to what is not there."""
     if tree is None:
         return None
-    for key in range(len(tree)) if isinstance(tree, ListConfig) else tree:
+    keys: Iterable[Any] = range(len(tree)) if isinstance(tree, ListConfig) else tree
+    for key in keys:
         if key == "hydra":
             continue
         try:

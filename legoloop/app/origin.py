@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
+from hydra._internal.config_repository import IConfigRepository
+from hydra._internal.defaults_list import DefaultsList
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.config_home import config_home
+from legoloop.app.hydra_jobs import repository
 
 COMMAND_LINE = "command line"
 
@@ -24,36 +27,39 @@ def origin(key: str, config_name: str, overrides: Sequence[str]) -> str | None:
     hydra = GlobalHydra.instance()
     if not hydra.is_initialized():
         return None
-    if any(_covers(override, key) for override in overrides):
+    found = repository(list(overrides), config_name)
+    if any(_covers(override, key, found) for override in overrides):
         return COMMAND_LINE
-    loader = hydra.config_loader()
-    files = _files_by_precedence(loader, config_name, list(overrides))
+    defaults = hydra.config_loader().compute_defaults_list(
+        config_name, list(overrides), RunMode.RUN
+    )
+    files = _files_by_precedence(defaults, found)
     return next((file for file, tree in reversed(files) if _has(tree, key)), None)
 
 
-def _covers(override: str, key: str) -> bool:
+def _covers(override: str, key: str, found: IConfigRepository) -> bool:
     """Whether an override sets the key, something above it, or something in it."""
     parsed = OverridesParser.create().parse_override(override)
-    if GlobalHydra.instance().config_loader().get_group_options(parsed.key_or_group):
+    if found.get_group_options(parsed.key_or_group):
         return False
     path = parsed.key_or_group
     return f"{key}.".startswith(f"{path}.") or path.startswith(f"{key}.")
 
 
 def _files_by_precedence(
-    loader: ConfigLoader, config_name: str, overrides: list[str]
+    defaults: DefaultsList, found: IConfigRepository
 ) -> list[tuple[str, DictConfig]]:
-    defaults = loader.compute_defaults_list(config_name, overrides, RunMode.RUN)
     files: list[tuple[str, DictConfig]] = []
     for entry in defaults.defaults:
-        loaded = loader.repository.load_config(entry.config_path)  # type: ignore[attr-defined]
-        if loaded is None or entry.config_path.startswith("hydra/"):
+        path = entry.config_path or ""
+        loaded = found.load_config(path)
+        if loaded is None or path.startswith("hydra/"):
             continue
-        tree = loaded.config
+        tree: Any = loaded.config
         if entry.package:
             tree = OmegaConf.create()
             OmegaConf.update(tree, entry.package, loaded.config)
-        files.append((_shown(loaded.path, entry.config_path), tree))
+        files.append((_shown(loaded.path, path), tree))
     return files
 
 

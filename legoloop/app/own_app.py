@@ -51,9 +51,15 @@ def _instance(path: str) -> Any:
 
 
 def _options(app: Any) -> Iterator[str]:
-    """The paths of the options that the container's wiring mentions."""
-    for option in app.traverse(types=[providers.ConfigurationOption]):
-        yield option.get_name().partition(".")[2]
+    """The paths of the options that some provider of the container is given.
+
+    An option that only leads to another, as ``optimizer`` in ``config.optimizer.lr``, is not read.
+    """
+    for provider in app.traverse():
+        if not isinstance(provider, providers.Configuration | providers.ConfigurationOption):
+            for given in provider.related:
+                if isinstance(given, providers.ConfigurationOption):
+                    yield given.get_name().partition(".")[2]
 
 
 def _reaches(key: str, option: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.hydra_jobs import overrides, set_keys
+from legoloop.app.hydra_jobs import set_keys, written
 from legoloop.app.making import checked_app
 from legoloop.app.trees import plain
 from legoloop.core.errors import ConfigError, UserError
@@ -49,8 +49,8 @@ def prepare(tree: DictConfig) -> Prepared:
     Raises ConfigError for a mistake in the configuration; what is wrong with the data, or with
     the code of a brick, is kept for the run to fail with.
     """
-    prepared = Prepared(tree, overrides(HydraConfig.get()))
-    prepared.app = checked_app(tree, list(set_keys(prepared.overrides)))
+    prepared = Prepared(tree, written(HydraConfig.get()))
+    prepared.app = checked_app(tree, list(set_keys(HydraConfig.get())))
     try:
         prepared.host = prepared.app.host()
     except ConfigError:

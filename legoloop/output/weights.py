@@ -32,5 +32,6 @@ class SaveModelWeights:
         for name, value in weights.items():
             if isinstance(value, torch.Tensor):
                 weights[name] = value.cpu()
-        with whole_file(self.path) as draft:
-            torch.save(weights, draft)
+        # Into a file object: torch would write the name of a path into the file.
+        with whole_file(self.path) as draft, draft.open("wb") as file:
+            torch.save(weights, file)

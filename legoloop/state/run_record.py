@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+import legoloop
 from legoloop.core.errors import ConfigError
 from legoloop.core.whole_files import whole_file
 
@@ -19,7 +20,7 @@ RECORD = "run.json"
 DIFF = "git.diff"
 Status = Literal["RUNNING", "COMPLETED", "FAILED", "INTERRUPTED"]
 
-PACKAGES = ("legoloop", "torch", "numpy", "hydra-core", "omegaconf", "dependency-injector")
+PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "dependency-injector")
 
 
 class RunRecord:
@@ -94,7 +95,7 @@ def _now() -> str:
 
 
 def _versions() -> Mapping[str, str]:
-    return {package: version(package) for package in PACKAGES}
+    return {"legoloop": legoloop.__version__, **{name: version(name) for name in PACKAGES}}
 
 
 def _git_state(directory: Path) -> dict[str, Any] | None:

@@ -87,8 +87,9 @@ class SimpleCNN(nn.Module):
     """Convolutions, each halving the image (a half pixel is a whole one), then a hidden layer.
 
     ``image_shape`` (channels, height, width), ``num_outputs``, ``task`` and ``input_key`` are what
-    the data set tells; ``channels`` is the width of each convolution, ``hidden`` that of the layer
-    on top, ``dropout`` the chance of each of its inputs to be left out. Images may be bytes or
+    the data set tells; ``channels`` is the width of each convolution, ``kernel_size`` (odd) the side
+    of its window, ``hidden`` the width of the layer on top, ``dropout`` the chance of each of its
+    inputs to be left out. Images may be bytes or
     floats, (batch, height, width) or (batch, channels, height, width).
 
     Raises ArgumentError for values out of range.
@@ -106,13 +107,16 @@ class SimpleCNN(nn.Module):
         task: str,
         input_key: str,
         channels: Sequence[int] = (16, 32, 64),
+        kernel_size: int = 5,
         hidden: int = 128,
-        dropout: float = 0.25,
+        dropout: float = 0.5,
     ) -> None:
         super().__init__()
         widths(image_shape=image_shape, channels=channels)
-        at_least(1, hidden=hidden)
+        at_least(1, kernel_size=kernel_size, hidden=hidden)
         chance(dropout=dropout)
+        if kernel_size % 2 == 0:
+            raise ArgumentError(f"kernel_size is {kernel_size}; give an odd number")
         if len(image_shape) != 3:
             raise ArgumentError(
                 f"image_shape is {tuple(image_shape)}; give (channels, height, width)"
@@ -120,7 +124,7 @@ class SimpleCNN(nn.Module):
         depth, height, width = self.image_shape = tuple(image_shape)
         self.input_key = input_key
         self.features = nn.Sequential(
-            *(_halving(before, after) for before, after in pairwise((depth, *channels)))
+            *(_halving(a, b, kernel_size) for a, b in pairwise((depth, *channels)))
         )
         area = _halved(height, len(channels)) * _halved(width, len(channels))
         self.hidden = nn.Sequential(
@@ -139,9 +143,9 @@ class SimpleCNN(nn.Module):
         return outputs
 
 
-def _halving(before: int, after: int) -> nn.Sequential:
+def _halving(before: int, after: int, kernel_size: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(before, after, kernel_size=3, padding=1),
+        nn.Conv2d(before, after, kernel_size, padding=kernel_size // 2),
         # Before norm and ReLU, which then have a quarter of the work.
         nn.MaxPool2d(2, ceil_mode=True),
         # All channels of one sample as one group: a sample's output depends on no other sample.

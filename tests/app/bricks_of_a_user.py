@@ -1,4 +1,4 @@
-"""Bricks as users write them, right and wrong: copied into a user's package ``mine`` by the tests."""
+"""Bricks as users write them, right and wrong; tests copy them into a package ``mine``."""
 
 from __future__ import annotations
 

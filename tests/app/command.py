@@ -17,6 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 import legoloop
+import legoloop.app
 from legoloop import run
 
 SMALL = ("data=xor", "model=logistic", "num_epochs=1", "epoch_size=64", "eval_samples=64")
@@ -48,6 +49,7 @@ class Command:
             patch.setattr(sys, "argv", ["legoloop-run", *arguments])
             # In a process of its own, the callback is not imported before Hydra is done composing.
             patch.delitem(sys.modules, "legoloop.app.hydra_callback", raising=False)
+            patch.delattr(legoloop.app, "hydra_callback", raising=False)
             self.capfd.readouterr()
             status = status_of_main()
         return Ended(status, *self.capfd.readouterr())
@@ -87,7 +89,7 @@ def status_of_main() -> int:
 
 def environment(**changes: str) -> dict[str, str]:
     """That of this process, in which the package under test is found from any folder."""
-    path = os.pathsep.join([str(Path(legoloop.__file__).parent.parent), *sys.path[1:]])
+    path = os.pathsep.join([str(Path(legoloop.__file__).parent.parent), *filter(None, sys.path)])
     kept = {name: value for name, value in os.environ.items() if name != "LEGOLOOP_DATA"}
     return {**kept, "PYTHONPATH": path, "PYTHONWARNINGS": "", **changes}
 

@@ -1,1 +1,1 @@
-"""Points on spirals: a data set, a model and a plugin. Nothing here knows who will train with it."""
+"""Points on spirals: a data set, a model and a plugin, in plain Python, numpy and torch."""

@@ -1,0 +1,68 @@
+"""Where a key was set, as the messages tell it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import legoloop as ll
+from legoloop.core.errors import ConfigError
+
+QUIET = ("loggers=[]", "hydra.run.dir=run")
+
+
+@pytest.fixture
+def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's folder of groups, called as ours is."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "conf"
+    for group in ("model", "experiment"):
+        (folder / group).mkdir(parents=True)
+    return folder
+
+
+def place(conf: Path, key: str, *overrides: str) -> str:
+    """What stands in brackets behind the wrong key."""
+    with pytest.raises(ConfigError) as refused:
+        ll.compose([*QUIET, *overrides], config_dir=conf)
+    message = str(refused.value)
+    assert message.startswith(f"{key} (")
+    return message[len(key) + 2 : message.index("): ")]
+
+
+def test_a_file_that_ships(conf: Path) -> None:
+    assert place(conf, "model.image_shape", "data=xor", "model=simple_cnn") == (
+        "conf/model/simple_cnn.yaml"
+    )
+
+
+def test_a_file_of_the_users(conf: Path) -> None:
+    file = conf / "model" / "mine.yaml"
+    file.write_text("_target_: legoloop.zoo.models.MLP\nhiden: [8]\n")
+    assert place(conf, "model.hiden", "model=mine") == str(file)
+
+
+def test_the_command_line_wins_over_files(conf: Path) -> None:
+    (conf / "model" / "mine.yaml").write_text("_target_: legoloop.zoo.models.MLP\nhidden: narrow\n")
+    assert place(conf, "model.hidden", "model=mine", "model.hidden=wide") == "command line"
+
+
+def test_a_preset_wins_over_a_group(conf: Path) -> None:
+    preset = conf / "experiment" / "mine.yaml"
+    preset.write_text("# @package _global_\noptimizer:\n  lr: fast\n")
+    assert place(conf, "optimizer.lr", "experiment=mine") == str(preset)
+
+
+def test_the_group_is_told_where_the_preset_is_silent(conf: Path) -> None:
+    (conf / "experiment" / "mine.yaml").write_text("# @package _global_\noptimizer:\n  lr: 0.1\n")
+    (conf / "model" / "mine.yaml").write_text("_target_: legoloop.Nothing\n")
+    assert place(conf, "model._target_", "experiment=mine", "model=mine") == (
+        str(conf / "model" / "mine.yaml")
+    )
+
+
+def test_a_key_at_the_top(conf: Path) -> None:
+    preset = conf / "experiment" / "mine.yaml"
+    preset.write_text("# @package _global_\nnum_epochs: -1\n")
+    assert place(conf, "num_epochs", "experiment=mine") == str(preset)

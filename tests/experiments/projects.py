@@ -1,0 +1,66 @@
+"""The worked examples, copied to another folder and started there as a user starts them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+import legoloop
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+RUN = ("-m", "legoloop.run")
+
+
+def copied(name: str, folder: Path) -> Path:
+    """A copy of an example: what runs there needs nothing of this repository but the package."""
+    ignored = shutil.ignore_patterns("__pycache__", "outputs", "multirun", "learn")
+    return Path(shutil.copytree(EXPERIMENTS / name, folder / name, ignore=ignored))
+
+
+def python(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Python, started in the folder of the project."""
+    home = str(Path(legoloop.__file__).parents[1])  # the package may not be installed
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": home, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def completed(project: Path, *words: str) -> str:
+    """What a run printed that ended well and warned of nothing."""
+    done = python(project, *words)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def commands(project: Path) -> list[list[str]]:
+    """The commands in the README, each split into the words after ``python``."""
+    blocks = re.findall(r"```sh\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
+    lines = [shlex.split(line) for block in blocks for line in block.splitlines()]
+    assert {words[0] for words in lines} == {"python"}
+    return [words[1:] for words in lines]
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    """Whether the final weights of two run directories are equal bit for bit."""
+    first, second = (torch.load(folder / "weights") for folder in (one, other))
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
+
+
+def run_directories(project: Path) -> list[Path]:
+    """All run directories under the project."""
+    return sorted(record.parent for record in project.rglob("run.json"))
