@@ -28,6 +28,7 @@ def main() -> None:
 
     # Hydra raises its errors instead of printing them: they are told here, in one message.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    _find_modules_here()
     command = hydra.main(
         version_base="1.3", config_path=str(config_home()), config_name=CONFIG_NAME
     )
@@ -58,6 +59,12 @@ def task(tree: DictConfig) -> None:
     if HydraConfig.get().mode is RunMode.MULTIRUN:
         raise JobFailed
     sys.exit(1)
+
+
+def _find_modules_here() -> None:
+    """What ``python -m`` does by itself, and a console script does not."""
+    if not {"", os.getcwd()} & set(sys.path):
+        sys.path.insert(0, os.getcwd())
 
 
 def _had_begun() -> bool:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
 import torch
+from hypothesis import settings
 
 from legoloop.core import rng
-
 
 # The machine is shared: how long an example takes says nothing.
 settings.register_profile("untimed", deadline=None)

@@ -56,9 +56,9 @@ class DigitsApp(containers.DeclarativeContainer):
     config.from_dict(
         {
             "seed": 0,
-            "num_epochs": 8,
-            "optimizer": {"lr": 0.001},
-            "data": {"loaders": {"default": {"batch_size": 16}}},
+            "num_epochs": 10,
+            "optimizer": {"lr": 0.002},
+            "data": {"loaders": {"default": {"batch_size": 32}}},
             "run_dir": "learn",
         }
     )

@@ -11,9 +11,10 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from legoloop.app.config_home import CONFIG_NAME, config_home
-from legoloop.app.hydra_jobs import begin_job, set_keys
+from legoloop.app.hydra_jobs import begin_job
 from legoloop.app.making import checked_app
 from legoloop.app.messages import told
+from legoloop.app.origin import set_keys
 from legoloop.core.errors import ConfigError
 
 
@@ -37,6 +38,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
     with hydra.initialize_config_dir(str(config_home()), version_base="1.3"):
         try:
             config = hydra.compose(CONFIG_NAME, given, return_hydra_config=True)
-            return checked_app(begin_job(config), list(set_keys(config.hydra)))
+            app, _ = checked_app(begin_job(config), list(set_keys(config.hydra)))
         except (HydraException, OmegaConfBaseException, ConfigError) as error:
             raise ConfigError(told(error, config)) from None
+    return app

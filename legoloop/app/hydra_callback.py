@@ -8,6 +8,7 @@ prepared waits for the task.
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -37,6 +38,9 @@ class CheckBeforeRun(Callback):
         except (ConfigError, OmegaConfBaseException) as error:
             print(f"error: {told(error, config)}", file=sys.stderr)
             raise SystemExit(WRONG_CONFIGURATION) from None
+        except Exception:
+            traceback.print_exc()
+            raise SystemExit(1) from None
 
 
 def run_job(tree: DictConfig) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ from hydra._internal.config_repository import IConfigRepository
 from hydra.conf import HydraConf
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from legoloop.app.config_home import CONFIG_NAME
@@ -36,14 +34,6 @@ def written(hydra: HydraConf | DictConfig) -> list[str]:
     Those of Hydra's own settings are not among them.
     """
     return _as_they_are(hydra.overrides.task)
-
-
-def set_keys(hydra: HydraConf | DictConfig) -> Iterator[str]:
-    """The keys that the overrides of a job set, group choices left out."""
-    groups = repository(all_written(hydra))
-    for override in OverridesParser.create().parse_overrides(written(hydra)):
-        if not groups.get_group_options(override.key_or_group):
-            yield override.key_or_group
 
 
 def all_written(hydra: HydraConf | DictConfig) -> list[str]:

@@ -13,8 +13,8 @@ from legoloop.app.own_app import own_app
 from legoloop.core.rng import seed
 
 
-def checked_app(tree: DictConfig, set_keys: Sequence[str]) -> Any:
-    """The app of a tree: ours, or the container that its ``app`` names.
+def checked_app(tree: DictConfig, set_keys: Sequence[str]) -> tuple[Any, DictConfig]:
+    """The app of a tree, ours or the container that its ``app`` names, and the tree that feeds it.
 
     ``set_keys`` are the keys that the user set. Nothing is built yet, and all generators are
     seeded. Raises NodeError for a mistake in the configuration.
@@ -23,6 +23,6 @@ def checked_app(tree: DictConfig, set_keys: Sequence[str]) -> Any:
         check(tree)
         app = make_app(tree)
     else:
-        app = own_app(tree, set_keys)
+        app, tree = own_app(tree, set_keys)
     seed(tree.seed)
-    return app
+    return app, tree

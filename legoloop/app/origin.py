@@ -1,20 +1,22 @@
-"""Where a key of the composed tree was set: a file, or the command line."""
+"""Where a key of the composed tree was set, and which keys the user set."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_repository import IConfigRepository
-from hydra._internal.defaults_list import DefaultsList
+from hydra.conf import HydraConf
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.config_home import config_home
-from legoloop.app.hydra_jobs import repository
+from legoloop.app.config_home import CONFIG_NAME, config_home
+from legoloop.app.hydra_jobs import all_written, repository, written
+from legoloop.app.schema import TOP
+from legoloop.app.trees import leaves
 
 COMMAND_LINE = "command line"
 
@@ -24,17 +26,25 @@ def origin(key: str, config_name: str, overrides: Sequence[str]) -> str | None:
 
     Asks the Hydra that is composing at present.
     """
-    hydra = GlobalHydra.instance()
-    if not hydra.is_initialized():
+    if not GlobalHydra.instance().is_initialized():
         return None
     found = repository(list(overrides), config_name)
     if any(_covers(override, key, found) for override in overrides):
         return COMMAND_LINE
-    defaults = hydra.config_loader().compute_defaults_list(
-        config_name, list(overrides), RunMode.RUN
-    )
-    files = _files_by_precedence(defaults, found)
-    return next((file for file, tree in reversed(files) if _has(tree, key)), None)
+    files = _files_by_precedence(config_name, overrides, found)
+    return next((_shown(file) for file, tree in reversed(files) if _has(tree, key)), None)
+
+
+def set_keys(hydra: HydraConf | DictConfig) -> Iterator[str]:
+    """What the user set for a job: keys and groups on the command line, keys in their own files."""
+    overrides = all_written(hydra)
+    found = repository(overrides)
+    for override in OverridesParser.create().parse_overrides(written(hydra)):
+        if override.key_or_group in TOP or not found.get_group_options(override.key_or_group):
+            yield override.key_or_group
+    for file, tree in _files_by_precedence(CONFIG_NAME, overrides, found):
+        if config_home() not in file.parents:
+            yield from leaves(tree)
 
 
 def _covers(override: str, key: str, found: IConfigRepository) -> bool:
@@ -47,9 +57,11 @@ def _covers(override: str, key: str, found: IConfigRepository) -> bool:
 
 
 def _files_by_precedence(
-    defaults: DefaultsList, found: IConfigRepository
-) -> list[tuple[str, DictConfig]]:
-    files: list[tuple[str, DictConfig]] = []
+    config_name: str, overrides: Sequence[str], found: IConfigRepository
+) -> list[tuple[Path, DictConfig]]:
+    loader = GlobalHydra.instance().config_loader()
+    defaults = loader.compute_defaults_list(config_name, list(overrides), RunMode.RUN)
+    files: list[tuple[Path, DictConfig]] = []
     for entry in defaults.defaults:
         path = entry.config_path or ""
         loaded = found.load_config(path)
@@ -59,15 +71,19 @@ def _files_by_precedence(
         if entry.package:
             tree = OmegaConf.create()
             OmegaConf.update(tree, entry.package, loaded.config)
-        files.append((_shown(loaded.path, path), tree))
+        files.append((_file(loaded.path, path), tree))
     return files
 
 
-def _shown(root: str, config_path: str) -> str:
-    """A short name for a file of ours, a full one for the user's."""
+def _file(root: str, config_path: str) -> Path:
     scheme, _, place = root.partition("://")
-    folder = Path(place.replace(".", "/") if scheme == "pkg" else place)
-    return f"{'conf' if folder == config_home() else folder}/{config_path}.yaml"
+    return Path(place.replace(".", "/") if scheme == "pkg" else place) / f"{config_path}.yaml"
+
+
+def _shown(file: Path) -> str:
+    """A short name for a file of ours, a full one for the user's."""
+    home = config_home()
+    return str(Path("conf") / file.relative_to(home) if home in file.parents else file)
 
 
 def _has(tree: DictConfig, key: str) -> bool:

@@ -6,35 +6,50 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dependency_injector import containers, providers
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.nodes import NodeError
 from legoloop.app.schema import TOP, check_values
 from legoloop.app.targets import resolve
-from legoloop.app.trees import plain
+from legoloop.app.trees import leaves, plain
 from legoloop.core.errors import ConfigError
 from legoloop.core.suggest import suggestion
 
-ALWAYS_READ = ("app", "seed", "run_dir")
+GIVEN = ("app", "run_dir")
+"""The keys whose values never come from the container."""
 
 
-def own_app(raw: DictConfig, set_keys: Sequence[str]) -> Any:
-    """An instance of the container that ``app`` names, its ``config`` fed with the tree.
+def own_app(raw: DictConfig, set_keys: Sequence[str]) -> tuple[Any, DictConfig]:
+    """An instance of the container that ``app`` names, and the tree that its ``config`` is fed.
 
-    Raises NodeError if it is no container with a ``config`` and a ``host``, and for a key that the
-    user set but the container does not read.
+    The container's own values stand, except for what the user set; what it does not declare comes
+    from the tree as composed.
+
+    Raises NodeError if it is no container with a ``config`` and a ``host``, for a key that the
+    user set but the container neither declares nor reads, and for a known key of the wrong type.
     """
-    tree = plain(raw)
-    check_values(tree, TOP)
-    app = _instance(tree["app"])
-    read = {*ALWAYS_READ, *_options(app)}
+    app = _instance(str(raw.app))
+    declared = OmegaConf.create(app.config() or {}, flags={"allow_objects": True})
+    read = {*GIVEN, "seed", *_options(app), *leaves(declared)}
     for key in set_keys:
         if not any(_reaches(key, option) for option in read):
             raise NodeError(
-                key, f"{tree['app']} does not read this key; {suggestion(key, sorted(read))}"
+                key, f"{raw.app} does not read this key; {suggestion(key, sorted(read))}"
             )
-    app.config.from_dict(tree)
-    return app
+    tree = _with_values_of(declared, raw, (*GIVEN, *set_keys))
+    check_values(plain(tree), TOP)
+    app.config.from_dict(plain(tree))
+    return app, tree
+
+
+def _with_values_of(declared: DictConfig, raw: DictConfig, keys: Sequence[str]) -> DictConfig:
+    """The tree with the declared values over it, except at these keys."""
+    tree = raw.copy()
+    OmegaConf.set_struct(tree, False)
+    tree.merge_with(declared)
+    for key in keys:
+        OmegaConf.update(tree, key, OmegaConf.select(raw, key), merge=False, force_add=True)
+    return tree
 
 
 def _instance(path: str) -> Any:

@@ -12,8 +12,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.hydra_jobs import set_keys, written
+from legoloop.app.hydra_jobs import written
 from legoloop.app.making import checked_app
+from legoloop.app.origin import set_keys
 from legoloop.app.trees import plain
 from legoloop.core.errors import ConfigError, UserError
 from legoloop.core.host import TrainingHost
@@ -33,7 +34,7 @@ class Prepared:
 
     tree: DictConfig
     overrides: Sequence[str]
-    app: Any = None
+    app: Any
     host: TrainingHost | None = None
     problem: Exception | None = None
 
@@ -49,8 +50,9 @@ def prepare(tree: DictConfig) -> Prepared:
     Raises ConfigError for a mistake in the configuration; what is wrong with the data, or with
     the code of a brick, is kept for the run to fail with.
     """
-    prepared = Prepared(tree, written(HydraConfig.get()))
-    prepared.app = checked_app(tree, list(set_keys(HydraConfig.get())))
+    hydra = HydraConfig.get()
+    app, tree = checked_app(tree, list(set_keys(hydra)))
+    prepared = Prepared(tree, written(hydra), app)
     try:
         prepared.host = prepared.app.host()
     except ConfigError:

@@ -15,6 +15,20 @@ def plain(tree: DictConfig) -> Tree:
     return OmegaConf.to_container(tree, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
 
 
+def leaves(tree: DictConfig, path: str = "") -> Iterator[str]:
+    """The dotted paths of the values of a tree, none of them resolved.
+
+    >>> list(leaves(OmegaConf.create({"a": 1, "b": {"c": "${a}", "d": {}}})))
+    ['a', 'b.c', 'b.d']
+    """
+    for key, value in tree.items_ex(resolve=False):
+        here = path + str(key)
+        if isinstance(value, DictConfig) and not value._is_none() and len(value):
+            yield from leaves(value, f"{here}.")
+        else:
+            yield here
+
+
 class CurrentTree:
     """The resolved tree with the values that somebody set after it was composed.
 

@@ -87,10 +87,10 @@ class SimpleCNN(nn.Module):
     """Convolutions, each halving the image (a half pixel is a whole one), then a hidden layer.
 
     ``image_shape`` (channels, height, width), ``num_outputs``, ``task`` and ``input_key`` are what
-    the data set tells; ``channels`` is the width of each convolution, ``kernel_size`` (odd) the side
-    of its window, ``hidden`` the width of the layer on top, ``dropout`` the chance of each of its
-    inputs to be left out. Images may be bytes or
-    floats, (batch, height, width) or (batch, channels, height, width).
+    the data set tells; ``channels`` is the width of each convolution, ``kernel_size`` (odd) the
+    side of its window, ``hidden`` the width of the layer on top, ``dropout`` the chance of each of
+    its inputs to be left out. Images may be bytes or floats, (batch, height, width) or (batch,
+    channels, height, width).
 
     Raises ArgumentError for values out of range.
 

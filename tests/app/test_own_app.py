@@ -7,6 +7,7 @@ import pytest
 from dependency_injector import containers, providers
 
 import legoloop as ll
+from legoloop.core import rng
 from legoloop.core.errors import ConfigError
 
 
@@ -104,3 +105,44 @@ def test_only_containers_with_a_config_and_a_host_are_apps() -> None:
 def test_settings_of_one_app_do_not_reach_the_next() -> None:
     ll.compose(["app=apps.Reads", "num_epochs=3"])
     assert Reads.config() == {}
+
+
+class OwnValues(Reads):
+    """Brings values that differ from those that ship."""
+
+    config = providers.Configuration()
+    config.from_dict({"seed": 5, "num_epochs": 3, "optimizer": {"lr": 0.25}})
+    defs = providers.Container(Defs, config=config)
+    counter = providers.Singleton(ll.Counter)
+    last = providers.Singleton(ll.LastEpoch, counter, config.num_epochs)
+
+
+def test_values_of_the_container_stand() -> None:
+    app = ll.compose(["app=apps.OwnValues"])
+    assert app.last().num_epochs == 3
+    assert app.defs.rate() == {"lr": 0.25}
+    assert rng.chosen_seed() == 5
+    assert app.config.data.seed() == 5, "what refers to a value follows it"
+
+
+def test_the_command_line_wins_over_values_of_the_container() -> None:
+    app = ll.compose(["app=apps.OwnValues", "num_epochs=8", "seed=0"])
+    assert app.last().num_epochs == 8
+    assert rng.chosen_seed() == 0
+    assert app.defs.rate() == {"lr": 0.25}
+
+
+def test_a_file_of_the_users_wins_over_values_of_the_container(tmp_path: Path) -> None:
+    preset = tmp_path / "conf" / "experiment" / "mine.yaml"
+    preset.parent.mkdir(parents=True)
+    preset.write_text("# @package _global_\nnum_epochs: 8\n")
+    overrides = ["app=apps.OwnValues", "experiment=mine"]
+    app = ll.compose(overrides, config_dir=tmp_path / "conf")
+    assert app.last().num_epochs == 8
+    assert app.defs.rate() == {"lr": 0.25}
+
+
+def test_a_group_that_it_does_not_read_is_refused() -> None:
+    assert refused("app=apps.Reads", "model=mlp").startswith(
+        "model (conf/model/mlp.yaml): apps.Reads does not read this key; "
+    )
