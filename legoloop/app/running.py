@@ -86,6 +86,7 @@ def carry_out(prepared: Prepared, record: RunRecord) -> bool:
     try:
         host = _host(prepared)
         _write_down(prepared, host)
+        log.info("the run begins, with the overrides %s", list(prepared.overrides))
         host.run()
     except KeyboardInterrupt:
         record.finish("INTERRUPTED", **_scalars(prepared))
@@ -101,6 +102,7 @@ def carry_out(prepared: Prepared, record: RunRecord) -> bool:
         print(f"error: {error}", file=sys.stderr)
         return False
     record.finish("COMPLETED", stop_reason=host.stop_reason, **_scalars(prepared))
+    log.info("the run completed: %s", host.stop_reason)
     print(f"completed: {host.stop_reason}", flush=True)
     return True
 
