@@ -479,7 +479,7 @@ IN_THE_DATA: Cases = {
             "~data.datasets.val.train",
             "+data.datasets.val.idx=[7,1,7,2,3,4,5,6]",
         ),
-        "idx 7 occurs 2 times in 'val'; it must tell the samples apart (values that repeat: 1)",
+        "idx 7 occurs 2 times in 'val'; it must tell the samples apart (repeated: 1)",
     ),
     "samples that are no records": (
         ("data.datasets.train._target_=mine.Records", "~data.datasets.train.train"),

@@ -73,7 +73,7 @@ class CsvLogits:
         if len(repeated):
             raise DataError(
                 f"{self.index} {repeated[0]} occurs {counts[counts > 1][0]} times in "
-                f"'{self.acc_key}'; it must tell the samples apart (values that repeat: {len(repeated)})"
+                f"'{self.acc_key}'; it must tell the samples apart (repeated: {len(repeated)})"
             )
 
     def _columns(self, width: int) -> list[str]:

@@ -81,7 +81,7 @@ def test_one_value_a_sample_is_one_column(path: Path) -> None:
         (
             {"idx": np.array([1, 2, 1, 1]), "logits": np.zeros((4, 2))},
             {},
-            r"idx 1 occurs 3 times in 'val'; it must tell the samples apart \(values that repeat: 1\)",
+            r"idx 1 occurs 3 times in 'val'; it must tell the samples apart \(repeated: 1\)",
         ),
         (
             {"idx": np.array(["a", "a"], dtype=object), "logits": np.zeros((2, 2))},
