@@ -54,11 +54,23 @@ def task(tree: DictConfig) -> None:
 
     from legoloop.app.hydra_callback import run_job
 
-    if run_job(tree):
-        return
     if HydraConfig.get().mode is RunMode.MULTIRUN:
+        _job_of_a_sweep(tree)
+    elif not run_job(tree):
+        sys.exit(1)
+
+
+def _job_of_a_sweep(tree: DictConfig) -> None:
+    """Whatever ends the job, ends it alone; what it raised is not kept until the sweep ends."""
+    from legoloop.app.hydra_callback import run_job
+
+    try:
+        completed = run_job(tree)
+    except (Exception, SystemExit) as error:
+        print(f"error: {error!r}", file=sys.stderr)
+        completed = False
+    if not completed:
         raise JobFailed
-    sys.exit(1)
 
 
 def _find_modules_here() -> None:

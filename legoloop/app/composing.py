@@ -38,7 +38,8 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
     with hydra.initialize_config_dir(str(config_home()), version_base="1.3"):
         try:
             config = hydra.compose(CONFIG_NAME, given, return_hydra_config=True)
-            app, _ = checked_app(begin_job(config), list(set_keys(config.hydra)))
+            tree = begin_job(config, config.hydra.run.dir)
+            app, _ = checked_app(tree, list(set_keys(config.hydra)))
         except (HydraException, OmegaConfBaseException, ConfigError) as error:
             raise ConfigError(told(error, config)) from None
     return app

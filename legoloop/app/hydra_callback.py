@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from legoloop.app.hydra_jobs import begin_job
+from legoloop.app.hydra_jobs import begin_job, written
 from legoloop.app.messages import told
 from legoloop.app.running import Prepared, carry_out, claim, prepare
+from legoloop.app.sweeping import check_jobs, jobs_of
 from legoloop.core.errors import ConfigError
 from legoloop.state.run_record import RunRecord
+from legoloop.state.sweep_record import claim_sweep
 
 WRONG_CONFIGURATION = 2
 
@@ -32,25 +38,45 @@ class CheckBeforeRun(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Prepare the run and claim its directory."""
-        try:
-            prepared = prepare(begin_job(config))
+        with _told(config):
+            prepared = prepare(begin_job(config, config.hydra.run.dir))
             _waiting[str(prepared.directory)] = prepared, claim(prepared)
-        except (ConfigError, OmegaConfBaseException) as error:
-            print(f"error: {told(error, config)}", file=sys.stderr)
-            raise SystemExit(WRONG_CONFIGURATION) from None
-        except Exception:
-            traceback.print_exc()
-            raise SystemExit(1) from None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check every job and claim the sweep's directory."""
+        with _told(config):
+            jobs = jobs_of(config)
+            check_jobs(config, jobs)
+            claim_sweep(Path(config.hydra.sweep.dir), jobs)
+
+
+@contextmanager
+def _told(config: DictConfig) -> Iterator[None]:
+    """Whatever is raised inside ends the process: anything else Hydra would swallow."""
+    try:
+        yield
+    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+        print(f"error: {told(error, config)}", file=sys.stderr)
+        raise SystemExit(WRONG_CONFIGURATION) from None
+    except Exception:
+        traceback.print_exc()
+        raise SystemExit(1) from None
 
 
 def run_job(tree: DictConfig) -> bool:
     """Carry out the job that Hydra is running; True if it completed.
 
-    Raises ConfigError if nothing was prepared for it, as in a multirun, and its configuration is
-    wrong.
+    A job of a multirun, for which nothing waits, is prepared in a directory that is claimed first:
+    whatever is wrong with it is recorded there.
     """
-    directory = HydraConfig.get().runtime.output_dir
-    if directory not in _waiting:
+    hydra = HydraConfig.get()
+    if hydra.runtime.output_dir in _waiting:
+        return carry_out(*_waiting.pop(hydra.runtime.output_dir))
+    record = RunRecord.claim(Path(hydra.runtime.output_dir), tree.get("seed"), written(hydra))
+    try:
         prepared = prepare(tree)
-        _waiting[directory] = prepared, claim(prepared)
-    return carry_out(*_waiting.pop(directory))
+    except (ConfigError, OmegaConfBaseException) as error:
+        record.finish("FAILED", cause=told(error))
+        print(f"error: {told(error)}", file=sys.stderr)
+        return False
+    return carry_out(prepared, record)

@@ -14,13 +14,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from legoloop.app.config_home import CONFIG_NAME
 
 
-def begin_job(config: DictConfig) -> DictConfig:
+def begin_job(config: DictConfig, directory: str | Path) -> DictConfig:
     """Give a composed configuration its run directory; the app's own part of it.
 
     Hydra does so itself, a moment later and after making the directory; interpolations need it now.
     """
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
-        config.hydra.runtime.output_dir = str(Path(config.hydra.run.dir).absolute())
+        config.hydra.runtime.output_dir = str(Path(directory).absolute())
     HydraConfig.instance().set_config(config)
     tree = config.copy()
     with read_write(tree), open_dict(tree):

@@ -67,13 +67,7 @@ def claim(prepared: Prepared) -> RunRecord:
 
     Raises ConfigError if it holds a run already, or cannot be made.
     """
-    directory = prepared.directory
-    try:
-        return RunRecord.claim(directory, int(prepared.tree.seed), prepared.overrides)
-    except OSError as error:
-        raise ConfigError(
-            f"hydra.run.dir: {directory} cannot be made ({error.strerror}); choose another"
-        ) from error
+    return RunRecord.claim(prepared.directory, int(prepared.tree.seed), prepared.overrides)
 
 
 def carry_out(prepared: Prepared, record: RunRecord) -> bool:

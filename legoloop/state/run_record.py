@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import legoloop
-from legoloop.core.errors import ConfigError
 from legoloop.core.whole_files import whole_file
+from legoloop.state.claims import claim_directory
 
 RECORD = "run.json"
 DIFF = "git.diff"
@@ -26,7 +26,7 @@ PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "dependency-injector")
 class RunRecord:
     """The record of one run; making it claims the run directory.
 
-    Raises ConfigError if the directory holds a run already.
+    Raises ConfigError if the directory holds a run already, or cannot be made.
 
     >>> import tempfile
     >>> record = RunRecord.claim(Path(tempfile.mkdtemp()) / "run", seed=0, overrides=[])
@@ -42,19 +42,12 @@ class RunRecord:
     @classmethod
     def claim(cls, directory: Path, seed: int | None, overrides: Sequence[str]) -> RunRecord:
         """Make the directory this run's own and write down how the run begins."""
-        directory.mkdir(parents=True, exist_ok=True)
-        try:
-            (directory / RECORD).open("x").close()
-        except FileExistsError:
-            raise ConfigError(
-                f"hydra.run.dir: {directory} holds a run already{_its_status(directory)}; "
-                "choose another directory, or remove that one"
-            ) from None
+        claim_directory(directory, "run")
         record = cls(
             directory,
             {
                 "status": "RUNNING",
-                "started": _now(),
+                "started": now(),
                 "ended": None,
                 "overrides": list(overrides),
                 "seed": seed,
@@ -68,7 +61,7 @@ class RunRecord:
 
     def finish(self, status: Status, **facts: Any) -> None:
         """Write down how the run ended."""
-        self._facts.update(status=status, ended=_now(), **facts)
+        self._facts.update(status=status, ended=now(), **facts)
         self._write()
 
     def _write(self) -> None:
@@ -82,15 +75,8 @@ def read_record(directory: Path) -> dict[str, Any]:
     return facts
 
 
-def _its_status(directory: Path) -> str:
-    try:
-        facts = read_record(directory)
-    except ValueError:
-        return ""
-    return f" ({facts['status']}, started {facts['started']})"
-
-
-def _now() -> str:
+def now() -> str:
+    """The time, with its zone, to the millisecond."""
     return datetime.now().astimezone().isoformat(timespec="milliseconds")
 
 

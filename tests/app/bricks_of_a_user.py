@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import torch
 from dependency_injector import containers, providers
 
@@ -134,3 +136,18 @@ class App(containers.DeclarativeContainer):
     epoch = providers.Singleton(ll.SimpleEpoch, iter(()), config.epoch_size)
     last = providers.Singleton(ll.LastEpoch, counter, config.num_epochs)
     host = providers.Singleton(ll.TrainingHost, plugins=providers.List(counter, epoch, last))
+
+
+class EndsBadly:
+    """Ends the job in one of the ways in which users' code does."""
+
+    def __init__(self, how):
+        self.how = how
+
+    def epoch_start(self):
+        if self.how == "bug":
+            raise ZeroDivisionError("divided by nothing")
+        if self.how == "exit":
+            sys.exit(3)
+        if self.how == "data":
+            raise ll.DataError("the data are odd")
