@@ -29,14 +29,15 @@ def check(raw: DictConfig) -> None:
     check_loaders(tree["data"])
     scope = scope_names(tree)
     _refuse_twice(brick_paths(tree))
-    for path, brick in _bricks(tree):
+    for path, brick in bricks(tree):
         if not is_node(brick):
             raise NodeError(path, f"is {brick!r}; a brick is a mapping with a _target_")
         for inner, node in nodes(path, brick):
             plan(inner, node, scope)
 
 
-def _bricks(tree: Tree) -> Iterator[tuple[str, Any]]:
+def bricks(tree: Tree) -> Iterator[tuple[str, Any]]:
+    """The path and node of every brick: the data sets first, plugins and loggers last."""
     for name, node in datasets(tree).items():
         yield f"data.datasets.{name}", node
     for _, path in brick_paths(tree):

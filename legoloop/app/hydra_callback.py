@@ -21,7 +21,11 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from legoloop.app.hydra_jobs import begin_job, written
-from legoloop.app.messages import told
+from legoloop.app.listing import listing
+from legoloop.app.making import checked_app
+from legoloop.app.messages import place, told
+from legoloop.app.nodes import NodeError
+from legoloop.app.origin import set_keys
 from legoloop.app.running import Prepared, carry_out, claim, prepare
 from legoloop.app.sweeping import check_jobs, jobs_of
 from legoloop.core.errors import ConfigError
@@ -39,15 +43,26 @@ class CheckBeforeRun(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Prepare the run and claim its directory."""
         with _told(config):
-            prepared = prepare(begin_job(config, config.hydra.run.dir))
+            tree = begin_job(config, config.hydra.run.dir)
+            if tree.get("show") is not None:
+                _show(tree, config)
+            prepared = prepare(tree)
             _waiting[str(prepared.directory)] = prepared, claim(prepared)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check every job and claim the sweep's directory."""
         with _told(config):
+            if config.get("show") is not None:
+                raise NodeError("show", "shows one run; leave out -m")
             jobs = jobs_of(config)
             check_jobs(config, jobs)
             claim_sweep(Path(config.hydra.sweep.dir), jobs)
+
+
+def _show(tree: DictConfig, config: DictConfig) -> None:
+    checked_app(tree, list(set_keys(config.hydra)))
+    print(listing(tree, lambda key: place(key, config).strip()))
+    raise SystemExit(0)
 
 
 @contextmanager

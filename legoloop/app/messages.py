@@ -24,7 +24,7 @@ def told(error: BaseException, config: DictConfig | None = None) -> str:
     is told too.
     """
     if isinstance(error, NodeError):
-        return f"{error.key}{_place(error.key, config)}: {error.message}"
+        return f"{error.key}{place(error.key, config)}: {error.message}"
     if isinstance(error, MissingConfigException):
         return _no_such_option(error)
     if isinstance(error, OverrideParseException):
@@ -33,7 +33,7 @@ def told(error: BaseException, config: DictConfig | None = None) -> str:
     if isinstance(error, HydraException) and isinstance(cause, ConfigKeyError | AttributeError):
         return _no_such_key(error, cause)
     if isinstance(error, OmegaConfBaseException) and (key := error.full_key or _broken(config)):
-        return f"{key}{_place(key, config)}: {_first_line(error)}"
+        return f"{key}{place(key, config)}: {_first_line(error)}"
     if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
         return f"{mark.name}, line {mark.line + 1}: not YAML that can be read: {error.problem}"
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):
@@ -41,8 +41,8 @@ def told(error: BaseException, config: DictConfig | None = None) -> str:
     return _first_line(error)
 
 
-def _place(key: str, config: DictConfig | None) -> str:
-    """Where the key was set, or the nearest key above it."""
+def place(key: str, config: DictConfig | None) -> str:
+    """Where the key was set, or the nearest key above it, in brackets; nothing if nobody knows."""
     if config is None:
         return ""
     name = config.hydra.job.config_name or CONFIG_NAME

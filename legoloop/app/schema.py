@@ -34,6 +34,13 @@ def _text(none: bool = False) -> Check:
     return check
 
 
+def _one_of(*choices: str | None) -> Check:
+    def check(value: Any) -> str | None:
+        return None if value in choices else f"one of {', '.join(c or 'null' for c in choices)}"
+
+    return check
+
+
 def _mapping(value: Any) -> str | None:
     return None if value is None or isinstance(value, Mapping) else "a mapping of names"
 
@@ -50,6 +57,7 @@ TOP: dict[str, Check] = {
     "eval_samples": _whole(1, none=True),
     "device": _text(),
     "app": _text(none=True),
+    "show": _one_of("plan", "config", None),
     "run_dir": _text(),
     "data": _mapping,
     **dict.fromkeys((*BRICKS, *COLLECTIONS), _mapping),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from legoloop.core.errors import PluginError
@@ -53,17 +53,24 @@ class Plan:
         counter  .           .           .           .     x         .     x         .     .
         drive    .           .           .           .     .         D     .         .     .
         """
-        width = max(map(len, self.plugins)) + 2
-        rows = [" " * width + " ".join(Stage)]
-        for name in self.plugins:
-            marks = " ".join(self._mark(name, stage).ljust(len(stage)) for stage in Stage)
-            rows.append(f"{name:<{width}}{marks}".rstrip())
-        return "\n".join(rows)
+        return stage_table(self.heard, self.driver)
 
-    def _mark(self, name: str, stage: Stage) -> str:
-        if stage is Stage.EPOCH and name == self.driver:
-            return "D"
-        return "x" if stage in self.heard[name] else "."
+
+def stage_table(heard: Mapping[str, Collection[Stage]], driver: str) -> str:
+    """What ``Plan.table`` shows, from the stages that each plugin hears."""
+    width = max(map(len, heard)) + 2
+    rows = [" " * width + " ".join(Stage)]
+    for name in heard:
+        marks = " ".join(
+            _mark(stage in heard[name], stage is Stage.EPOCH and name == driver).ljust(len(stage))
+            for stage in Stage
+        )
+        rows.append(f"{name:<{width}}{marks}".rstrip())
+    return "\n".join(rows)
+
+
+def _mark(is_heard: bool, drives: bool) -> str:
+    return "D" if drives else "x" if is_heard else "."
 
 
 def _named(plugins: Iterable[object] | Mapping[str, object]) -> dict[str, object]:
@@ -100,14 +107,23 @@ def _edges(named: Mapping[str, object]) -> Iterator[Edge]:
         for thing in held_by(plugin):
             if id(thing) in name_of:
                 yield name_of[id(thing)], name
-        for peer in _peers(named, name, "after"):
+    yield from declared_edges(named, {name: type(plugin) for name, plugin in named.items()})
+
+
+def declared_edges(holders: Mapping[str, object], types: Mapping[str, type]) -> Iterator[Edge]:
+    """The pairs that ``after`` and ``before`` put in order; the holders may be the types alone.
+
+    Raises PluginError for a peer that is not there.
+    """
+    for name, holder in holders.items():
+        for peer in _peers(name, holder, "after", types):
             yield peer, name
-        for peer in _peers(named, name, "before"):
+        for peer in _peers(name, holder, "before", types):
             yield name, peer
 
 
-def _peers(named: Mapping[str, object], name: str, side: str) -> Iterator[str]:
-    wanted = getattr(named[name], side, ())
+def _peers(name: str, holder: object, side: str, types: Mapping[str, type]) -> Iterator[str]:
+    wanted = getattr(holder, side, ())
     if isinstance(wanted, str | type):
         wanted = (wanted,)
     if not isinstance(wanted, tuple | list) or not all(isinstance(w, str | type) for w in wanted):
@@ -115,25 +131,25 @@ def _peers(named: Mapping[str, object], name: str, side: str) -> Iterator[str]:
             f"plugin '{name}': its {side} is {wanted!r:.60}; give the names or classes of plugins"
         )
     for peer in wanted:
-        matching = [other for other, plugin in named.items() if _is_peer(peer, other, plugin)]
+        matching = [other for other, cls in types.items() if _is_peer(peer, other, cls)]
         if not matching:
             shown = peer if isinstance(peer, str) else peer.__name__
             raise PluginError(
                 f"plugin '{name}' wants to be {side} '{shown}', which is not among the plugins: "
-                f"{', '.join(named)}"
+                f"{', '.join(types)}"
             )
         yield from matching
 
 
-def _is_peer(wanted: str | type, name: str, plugin: object) -> bool:
+def _is_peer(wanted: str | type, name: str, plugin: type) -> bool:
     if isinstance(wanted, type):
-        return isinstance(plugin, wanted)
-    return wanted == name or wanted in (cls.__name__ for cls in type(plugin).__mro__)
+        return issubclass(plugin, wanted)
+    return wanted == name or wanted in (cls.__name__ for cls in plugin.__mro__)
 
 
 def _refuse_deaf(named: Mapping[str, object], heard: Mapping[str, Heard]) -> None:
     for name, plugin in named.items():
-        if not heard[name] and not _drives(plugin) and not hasattr(plugin, "scalars"):
+        if not heard[name] and not drives(type(plugin)) and not hasattr(plugin, "scalars"):
             raise PluginError(
                 f"plugin '{name}', a {type(plugin).__name__}, hears no stage and reports no "
                 f"scalars; the stages are {', '.join(Stage)}"
@@ -141,7 +157,7 @@ def _refuse_deaf(named: Mapping[str, object], heard: Mapping[str, Heard]) -> Non
 
 
 def _the_driver(plugins: Mapping[str, object]) -> str:
-    drivers = [name for name, plugin in plugins.items() if _drives(plugin)]
+    drivers = [name for name, plugin in plugins.items() if drives(type(plugin))]
     if not drivers:
         raise PluginError(
             "no epoch driver among the plugins: one of them, such as SimpleEpoch, must say with "
@@ -154,12 +170,17 @@ def _the_driver(plugins: Mapping[str, object]) -> str:
     return drivers[0]
 
 
-def _drives(plugin: object) -> bool:
-    """A method that must be told of which stream (``batches(name)``) is another one."""
-    if not callable(getattr(type(plugin), "batches", None)):
+def drives(cls: type) -> bool:
+    """Whether plugins of this class are epoch drivers: they define ``batches()``.
+
+    A method that must be told of which stream (``batches(name)``) is another one.
+    """
+    batches = getattr(cls, "batches", None)
+    if not callable(batches):
         return False
-    parameters = inspect.signature(plugin.batches).parameters.values()  # type: ignore[attr-defined]
-    return not any(_is_required(parameter) for parameter in parameters)
+    parameters = list(inspect.signature(batches).parameters.values())
+    takes_self = inspect.isfunction(inspect.getattr_static(cls, "batches"))
+    return not any(_is_required(parameter) for parameter in parameters[takes_self:])
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:

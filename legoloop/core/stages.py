@@ -48,11 +48,18 @@ def heard_stages(name: str, plugin: object) -> Heard:
         raise PluginError(f"plugin '{name}' is the class {plugin.__name__}, not an instance of it")
     _refuse_shadows(name, plugin)
     _refuse_misspelt(name, plugin)
-    return {
-        stage: _checked(name, plugin, stage)
-        for stage in Stage
-        if _defining_class(type(plugin), stage) is not None
-    }
+    return {stage: _checked(name, plugin, stage) for stage in stages_of(type(plugin))}
+
+
+def stages_of(cls: type) -> list[Stage]:
+    """The stages that plugins of this class hear.
+
+    >>> class Greeter:
+    ...     def epoch_end(self) -> None: ...
+    >>> stages_of(Greeter)
+    [<Stage.EPOCH_END: 'epoch_end'>]
+    """
+    return [stage for stage in Stage if _defining_class(cls, stage) is not None]
 
 
 def _defining_class(cls: type, method: str) -> type | None:

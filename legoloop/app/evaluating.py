@@ -1,0 +1,197 @@
+"""The weights of a finished run, evaluated on any data."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from legoloop.app.making import checked_app
+from legoloop.app.messages import told
+from legoloop.app.nodes import NodeError
+from legoloop.app.recorded import laid_over, recorded_tree
+from legoloop.app.trees import plain
+from legoloop.core.contracts import Scalars
+from legoloop.core.errors import ConfigError, DataError
+from legoloop.core.suggest import suggestion
+from legoloop.core.whole_files import whole_folder
+from legoloop.state.run_record import read_record
+
+WEIGHTS = "weights"
+EVALUATION, METRICS, PREDICTS = "loaders_acc", "loaders_metrics", "predicts"
+"""The parts of an app that an evaluation asks for, besides ``model``; the last may be missing."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation found, and the folder that it was written to."""
+
+    directory: Path
+    scalars: Scalars
+
+
+def evaluate(
+    run: Path,
+    overrides: Sequence[str] = (),
+    on: Sequence[str] | None = None,
+    output: Path | None = None,
+    config_dir: Path | None = None,
+) -> Evaluated:
+    """Measure the saved weights of a run as the run's end did, with overrides over its record.
+
+    ``on`` names the data sets; None: those that the run's end measured, with the predictions of
+    those that it predicted. Writes ``metrics.json``, predictions and ``config.yaml`` into a new
+    folder, ``output`` or one under ``run/evaluations``; trains nothing, changes nothing else.
+
+    Raises ConfigError for a run without weights, a mistake in the overrides, weights that do not
+    fit the model, and an output that exists; DataError for data or weights that cannot be read.
+    """
+    directory = output or run / "evaluations" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
+    tree = recorded_tree(run)
+    _refuse_without_weights(run)
+    tree.run_dir = str(directory.absolute())
+    given = laid_over(tree, overrides, config_dir)
+    if directory.exists():
+        raise ConfigError(f"--output: {directory} exists already; choose another")
+    try:
+        app = _app(tree, given)
+        parts = {name: app.providers[name]() for name in (EVALUATION, METRICS)}
+        predicts = app.providers[PREDICTS]() if PREDICTS in app.providers else None
+        names = _known(on, parts[EVALUATION].names)
+        load_weights(app.model(), run / WEIGHTS)
+    except NodeError as error:
+        place = "command line" if _is_set(error.key, given) else run / "config.yaml"
+        raise ConfigError(f"{error.key} ({place}): {error.message}") from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(told(error)) from error
+    if names is not None:
+        parts[EVALUATION].names = names
+    scalars = _measured(**parts)
+    with TemporaryDirectory() as temporary:  # so that a failure leaves nothing behind
+        folder = Path(temporary)
+        (folder / "metrics.json").write_text(json.dumps(scalars, indent=2) + "\n")
+        OmegaConf.save(OmegaConf.create(plain(tree)), folder / "config.yaml")
+        if predicts is not None:
+            _predict(predicts, names or (predicts.acc_key,), folder)
+        _put(folder, directory)
+    return Evaluated(directory, scalars)
+
+
+def load_weights(model: nn.Module, file: Path) -> None:
+    """Give a model the weights of a file, which is read without pickle.
+
+    Raises DataError for a file that holds none, ConfigError for weights of another model.
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "weights"
+    >>> torch.save(nn.Linear(2, 1).state_dict(), file)
+    >>> load_weights(nn.Linear(2, 1), file)
+    >>> load_weights(nn.Linear(3, 1), file)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    legoloop.core.errors.ConfigError: ...: weight is (1, 2) in the file and (1, 3) in the model
+    """
+    try:
+        with file.open("rb") as opened:
+            saved = torch.load(opened, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise DataError(
+            f"{file}: holds no weights that can be read ({type(error).__name__}); is it damaged?"
+        ) from error
+    if not isinstance(saved, Mapping):
+        raise DataError(f"{file}: holds a {type(saved).__name__}; weights are a state dict")
+    try:
+        model.load_state_dict(saved)
+    except RuntimeError as error:
+        told = list(_differences(saved, model.state_dict())) or [str(error).splitlines()[0]]
+        more = f"; and {len(told) - 3} more" if len(told) > 3 else ""
+        raise ConfigError(
+            f"{file}: these are not the weights of this model: {'; '.join(told[:3])}{more}"
+        ) from error
+
+
+def _differences(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
+    for name in own:
+        if name not in saved:
+            yield f"{name} is not in the file"
+        elif (there := _shape(saved[name])) != (here := _shape(own[name])):
+            yield f"{name} is {there} in the file and {here} in the model"
+    for name in saved:
+        if name not in own:
+            yield f"{name} is not in the model"
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    return tuple(value.shape) if isinstance(value, torch.Tensor) and not is_lazy(value) else None
+
+
+def _refuse_without_weights(run: Path) -> None:
+    if (run / WEIGHTS).is_file():
+        return
+    try:
+        status = f"; its status is {read_record(run)['status']}"
+    except (OSError, ValueError, KeyError):
+        status = ""
+    raise ConfigError(f"{run}: holds no weights{status}; they are written when a run completes")
+
+
+def _app(tree: DictConfig, given: Sequence[str]) -> Any:
+    app, _ = checked_app(tree, given)
+    if tree.get("app") is not None:  # what the run was fed stands, whatever the container says now
+        app.config.from_dict(plain(tree))
+    for name in ("model", EVALUATION, METRICS):
+        if name not in app.providers:
+            key = "plugins" if tree.get("app") is None and name != "model" else "app"
+            raise NodeError(
+                key,
+                f"there is no '{name}'; an evaluation asks for model, {EVALUATION} and {METRICS}",
+            )
+    return app
+
+
+def _known(on: Sequence[str] | None, names: Sequence[str]) -> tuple[str, ...] | None:
+    for name in on or ():
+        if name not in names:
+            raise ConfigError(f"--on: no data set '{name}' is evaluated; {suggestion(name, names)}")
+    return None if on is None else tuple(dict.fromkeys(on))
+
+
+def _is_set(key: str, given: Sequence[str]) -> bool:
+    """Whether one of the given keys is this one, or lies above it or in it."""
+    return any(f"{key}.".startswith(f"{k}.") or k.startswith(f"{key}.") for k in given)
+
+
+def _measured(loaders_acc: Any, loaders_metrics: Any) -> Scalars:
+    getattr(loaders_metrics, loaders_acc.at)()
+    return dict(loaders_metrics.scalars())
+
+
+def _predict(predicts: Any, names: Sequence[str], folder: Path) -> None:
+    """One file for each data set, written as the run writes its own."""
+    for name in names:
+        writer = copy.copy(predicts)
+        own = name == predicts.acc_key
+        writer.acc_key = name
+        writer.path = folder / ("predicts.csv" if own else f"predicts_{name}.csv")
+        writer.train_end()
+
+
+def _put(folder: Path, directory: Path) -> None:
+    try:
+        with whole_folder(directory) as draft:
+            shutil.copytree(folder, draft, dirs_exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--output: {directory} cannot be made ({error.strerror}); choose another"
+        ) from error

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.app.command import SMALL, Command
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Command:
+    return Command(tmp_path, monkeypatch, capfd)
+
+
+@pytest.mark.parametrize("added", [[], ["plugins=[default,checkpoints,early_stopping]"]])
+def test_the_table_is_the_one_of_the_run(command: Command, added: list[str]) -> None:
+    shown = command(*SMALL, *added, "show=plan").out
+    assert command.files() == []
+    command(*SMALL, *added)
+    plan = (command.directory() / "plan.txt").read_text()
+    assert shown.split("\n\n")[1].rstrip() == plan.rstrip()
+
+
+def test_each_brick_with_its_class_file_and_parts(command: Command) -> None:
+    bricks = command(*SMALL, "show=plan", "optimizer=sgd").out.split("\n\n")[0].splitlines()
+    at = next(n for n, line in enumerate(bricks) if line.startswith("optimizer "))
+    assert bricks[at].split() == ["optimizer", "torch.optim.SGD", "(conf/optimizer/sgd.yaml)"]
+    assert bricks[at + 1].split() == ["given", "params"]
+    descent = next(n for n, line in enumerate(bricks) if line.startswith("plugins.descent "))
+    assert bricks[descent + 1].strip() == "given opt=optimizer, model, feed, loss"
+
+
+def test_a_plan_touches_neither_data_nor_device(command: Command) -> None:
+    ended = command("show=plan", "data=mnist", "device=cuda:7", "data.root=/nowhere")
+    assert (ended.status, ended.err) == (0, "")
+    assert "data.datasets.val_real" in ended.out
+
+
+def test_the_resolved_tree(command: Command) -> None:
+    ended = command(*SMALL, "show=config", "num_epochs=7")
+    assert ended.status == 0
+    assert "    num_epochs: 7" in ended.out.splitlines(), "where the last epoch is told"
+    assert "${" not in ended.out
+
+
+def test_a_wrong_tree_is_refused_instead_of_shown(command: Command) -> None:
+    ended = command("show=plan", "+optimizer.lrr=1")
+    assert ended.status == 2
+    assert ended.out == ""
+
+
+def test_one_run_is_shown_not_a_sweep(command: Command) -> None:
+    ended = command("-m", "show=plan", "seed=0,1")
+    assert ended.status == 2
+    assert ended.err.strip() == "error: show (command line): shows one run; leave out -m"
+    assert command.files() == []
