@@ -20,7 +20,7 @@ from legoloop.zoo.toy_data import digits
 from tests.app.command import in_a_process
 
 SMALL = ("num_epochs=2", "epoch_size=150", "eval_samples=50", "seed=3", "device=cpu")
-SETTINGS = ("optimizer.lr=0.002", "data.loaders.default.batch_size=32")
+SETTINGS = ("optimizer.lr=0.002", "scheduler=none", "data.loaders.default.batch_size=32")
 MODEL = ("model.channels=[4,8]", "model.hidden=16", "model.dropout=0.3")
 RUN = (*SMALL, *SETTINGS, *MODEL)
 

@@ -564,8 +564,9 @@ def command(
 
 
 def words(given: tuple[str, ...]) -> list[str]:
-    """The command line: the flags of Hydra first."""
-    return sorted((*BASE, *given), key=lambda word: not word.startswith("--"))
+    """The command line: the flags of Hydra first; a small run, but for a container of one's own."""
+    own = any(word.startswith("app=") for word in given)
+    return sorted(given if own else (*BASE, *given), key=lambda word: not word.startswith("--"))
 
 
 def filled(message: str, here: Path) -> str:
