@@ -126,7 +126,7 @@ def test_when_all_fail_one_message_says_everything_and_nothing_is_left(
 
     assert str(refused.value) == (
         "mnist: no folder has both train-images-idx3-ubyte and train-labels-idx1-ubyte, plain or "
-        f".gz; searched: {root}, {root}/mnist; no mirror gave train-images-idx3-ubyte.gz "
+        f".gz; searched: {root}/mnist, {root}; no mirror gave train-images-idx3-ubyte.gz "
         f"({mirrors[0].address}: what it sent has another sha256 digest than the published one; "
         f"{mirrors[1].address}: ConnectionError)\n"
         "Put train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz into "
