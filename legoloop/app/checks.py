@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.container import TRAIN, brick_paths, datasets, scope_names
-from legoloop.app.nodes import NodeError, is_node, nodes, plan
-from legoloop.app.schema import DATA, TOP, check_loaders, check_values
-from legoloop.app.trees import Tree, plain
+from legoloop.app.layout import (
+    FROM_THE_DATA,
+    TRAIN,
+    brick_paths,
+    datasets,
+    heard,
+    scope_names,
+    sources,
+    tells,
+)
+from legoloop.app.nodes import INJECT, Call, NodeError, is_node, nodes, plan
+from legoloop.app.schema import BRICKS, DATA, TOP, check_loaders, check_values
+from legoloop.app.trees import Tree, at, plain
 from legoloop.core.suggest import suggestion
 
 
-def check(raw: DictConfig) -> None:
-    """Compare the tree with what its bricks take.
+def check(raw: DictConfig, set_keys: Sequence[str] = ()) -> None:
+    """Compare the tree with what its bricks take; ``set_keys`` are those that the user set.
 
     Raises NodeError for the first thing that is wrong: a key that nobody takes, a value of the
-    wrong type or out of range, a target that does not exist, a required part that nobody has.
+    wrong type or out of range, a target that does not exist, a required part that nobody has,
+    bricks that need each other, a brick that was chosen and is not used.
     """
     tree = plain(raw)
     check_values(tree, TOP)
@@ -29,11 +40,14 @@ def check(raw: DictConfig) -> None:
     check_loaders(tree["data"])
     scope = scope_names(tree)
     _refuse_twice(brick_paths(tree))
+    calls: dict[str, list[Call]] = {}
     for path, brick in bricks(tree):
         if not is_node(brick):
             raise NodeError(path, f"is {brick!r}; a brick is a mapping with a _target_")
-        for inner, node in nodes(path, brick):
-            plan(inner, node, scope)
+        calls[path] = [plan(inner, node, scope) for inner, node in nodes(path, brick)]
+    needs = _needs(tree, calls)
+    _refuse_circles(tree, needs)
+    _refuse_unused(tree, needs, set_keys)
 
 
 def bricks(tree: Tree) -> Iterator[tuple[str, Any]]:
@@ -41,10 +55,50 @@ def bricks(tree: Tree) -> Iterator[tuple[str, Any]]:
     for name, node in datasets(tree).items():
         yield f"data.datasets.{name}", node
     for _, path in brick_paths(tree):
-        part: Any = tree
-        for key in path.split("."):
-            part = part[key]
-        yield path, part
+        yield path, at(tree, path)
+
+
+def _needs(tree: Tree, calls: Mapping[str, Sequence[Call]]) -> dict[str, set[str]]:
+    """Which names each name needs to be built first."""
+    names = {path: name for name, path in brick_paths(tree)}
+    needs: dict[str, set[str]] = {
+        "params": {"model"},
+        "sources": set(sources(tree)),
+        **{name: {"datasets"} for name in (*FROM_THE_DATA, *tells(tree)) if name != "datasets"},
+    }
+    for path, made in calls.items():
+        parts = {part for call in made for part in call.parts.values()}
+        needs.setdefault(names.get(path, "datasets"), set()).update(parts)
+    return needs
+
+
+def _refuse_circles(tree: Tree, needs: Mapping[str, set[str]]) -> None:
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        circle = error.args[1][::-1]
+        path = dict(brick_paths(tree)).get(circle[0], "data.datasets")
+        raise NodeError(
+            path,
+            f"cannot be built: {' needs '.join(circle)}; give one of them another part with "
+            f"{INJECT}",
+        ) from None
+
+
+def _refuse_unused(tree: Tree, needs: Mapping[str, set[str]], set_keys: Sequence[str]) -> None:
+    used, waiting = set(), list(heard(tree))
+    while waiting:
+        name = waiting.pop()
+        if name not in used:
+            used.add(name)
+            waiting.extend(needs.get(name, ()))
+    for name in BRICKS:
+        if tree.get(name) and name not in used and _is_set(name, set_keys):
+            raise NodeError(name, "is chosen, but no plugin and no logger uses it")
+
+
+def _is_set(name: str, set_keys: Sequence[str]) -> bool:
+    return any(f"{key}.".startswith(f"{name}.") for key in set_keys)
 
 
 def _refuse_unknown(tree: Tree, interpolated: set[str]) -> None:

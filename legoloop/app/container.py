@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dependency_injector import containers, providers
 from omegaconf import DictConfig
 
-from legoloop.app.nodes import NodeError, build, is_node
-from legoloop.app.schema import BRICKS, COLLECTIONS
-from legoloop.app.targets import resolve
-from legoloop.app.trees import CurrentTree, Tree
+from legoloop.app.checks import check
+from legoloop.app.layout import (
+    FROM_THE_APP,
+    FROM_THE_DATA,
+    TRAIN,
+    brick_paths,
+    datasets,
+    heard,
+    scope_names,
+    sources,
+    tells,
+)
+from legoloop.app.nodes import NodeError, build
+from legoloop.app.schema import BRICKS
+from legoloop.app.trees import CurrentTree
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.host import TrainingHost
+from legoloop.core.rng import seed
 from legoloop.data.container import Data
-
-TRAIN = "train"
-"""The name of the data set that is trained on."""
-
-FROM_THE_DATA = ("datasets", "loaders", "loop_iters", "train_iterator")
-FROM_THE_APP = ("params", "device", "sources")
 
 
 class App(containers.DeclarativeContainer):
@@ -35,87 +41,46 @@ class App(containers.DeclarativeContainer):
 
 
 def make_app(tree: DictConfig) -> Any:
-    """The app of a composed configuration.
+    """The app of a composed configuration, which ``check`` has passed.
 
-    Raises NodeError for a name that is taken twice or that the container needs itself.
+    The first brick that is built seeds the generators. Raises NodeError for a name that the
+    container needs itself.
     """
     app = App()
     current = CurrentTree(tree, read=app.config)
     app.config.from_dict(current())
-    bricks = dict(brick_paths(current()))
+    composed = current()
+    bricks = dict(brick_paths(composed))
+    _refuse_taken(bricks, tells(composed))
     scope: dict[str, providers.Provider[Any]] = {}
+    seeded = providers.Singleton(_seeded, current)
 
     def brick(path: str) -> providers.Provider[Any]:
-        return providers.Singleton(_built_at, path, current, scope)
+        return providers.Singleton(_built_at, path, current, scope, seeded.provider)
 
     data = providers.Container(
         Data,
-        config=app.config.data,
+        config=providers.Callable(current.at, "data"),
         datasets=providers.Dict(
-            {name: brick(f"data.datasets.{name}") for name in datasets(current())}
+            {name: brick(f"data.datasets.{name}") for name in datasets(composed)}
         ),
     )
     made: dict[str, Any] = {
         "data": data,
-        "device": providers.Singleton(device, app.config.device),
+        "device": providers.Singleton(device, providers.Callable(current.at, "device")),
         **{name: brick(path) for name, path in bricks.items()},
     }
     made["params"] = providers.Singleton(_parameters, made.get("model"))
-    made["sources"] = providers.List(*[made[name] for name in sources(current())])
-    made["host"] = providers.Singleton(
-        TrainingHost, plugins=providers.Dict({name: made[name] for name in heard(current())})
-    )
-    _refuse_taken(bricks, tells(current()))
+    made["sources"] = providers.List(*[made[name] for name in sources(composed)])
+    plugins = providers.Dict({name: made[name] for name in heard(composed)})
+    made["host"] = providers.Singleton(_host, current, plugins.provider, sources(composed))
     app.set_providers(**made)
     scope.update({name: made[name] for name in (*bricks, *FROM_THE_APP)})
     scope.update({name: data.container.providers[name] for name in FROM_THE_DATA[:3]})
     scope["train_iterator"] = data.loop_iters.provided[TRAIN]
-    for name in tells(current()):
+    for name in tells(composed):
         scope[name] = providers.Callable(_told, data.datasets.provided[TRAIN], name)
     return app
-
-
-def scope_names(tree: Tree) -> list[str]:
-    """The names that a required parameter may have to be given a part: one flat list."""
-    return [*dict(brick_paths(tree)), *FROM_THE_DATA, *FROM_THE_APP, *tells(tree)]
-
-
-def brick_paths(tree: Tree) -> Iterator[tuple[str, str]]:
-    """The name and path of every brick: groups, then plugins and loggers by their own names."""
-    for name in BRICKS:
-        if tree.get(name):
-            yield name, name
-    for collection in COLLECTIONS:
-        for name, node in sorted((tree.get(collection) or {}).items()):
-            if node is not None:
-                yield name, f"{collection}.{name}"
-
-
-def heard(tree: Tree) -> list[str]:
-    """The names of plugins and loggers in name order: they hear the stages."""
-    return sorted(name for name, path in brick_paths(tree) if path.split(".")[0] in COLLECTIONS)
-
-
-def sources(tree: Tree) -> list[str]:
-    """The names of the plugins that report scalars."""
-    plugins = tree.get("plugins") or {}
-    return [
-        name
-        for name, path in brick_paths(tree)
-        if path.startswith("plugins.")
-        and is_node(plugins[name])
-        and hasattr(resolve(plugins[name]["_target_"]), "scalars")
-    ]
-
-
-def datasets(tree: Tree) -> Mapping[str, Any]:
-    """The nodes of the data sets by name."""
-    return (tree.get("data") or {}).get("datasets") or {}
-
-
-def tells(tree: Tree) -> list[str]:
-    """What the train data set tells the model, by name."""
-    return list((tree.get("data") or {}).get("tells") or ())
 
 
 def device(name: str) -> Any:
@@ -140,7 +105,37 @@ def device(name: str) -> Any:
     return torch.device(name)
 
 
-def _built_at(path: str, current: CurrentTree, scope: Mapping[str, Any]) -> Any:
+def _seeded(current: CurrentTree) -> int:
+    chosen: int = current.at("seed")
+    seed(chosen)
+    return chosen
+
+
+def _host(
+    current: CurrentTree,
+    plugins: Callable[[], dict[str, Any]],
+    reporting: Sequence[str],
+) -> TrainingHost:
+    """Raises NodeError for what was set wrong after composing, or can no longer be followed."""
+    if current.is_changed:
+        check(current.unresolved())
+        if scope_names(current()) != scope_names(current.composed):
+            raise NodeError("plugins", "bricks are added and taken away when composing, not later")
+    named = plugins()
+    for name, plugin in named.items():
+        if hasattr(plugin, "scalars") and name not in reporting:
+            raise NodeError(
+                f"plugins.{name}",
+                f"a {type(plugin).__name__} reports scalars, but nobody would read them: let "
+                "_target_ name the class itself, under plugins",
+            )
+    return TrainingHost(named, seed=current.at("seed"))
+
+
+def _built_at(
+    path: str, current: CurrentTree, scope: Mapping[str, Any], seeded: Callable[[], int]
+) -> Any:
+    seeded()
     try:
         return build(path, current.at(path), scope)
     except OSError as error:

@@ -30,8 +30,7 @@ from legoloop.core.whole_files import whole_folder
 from legoloop.state.run_record import read_record
 
 WEIGHTS = "weights"
-EVALUATION, METRICS, PREDICTS = "loaders_acc", "loaders_metrics", "predicts"
-"""The parts of an app that an evaluation asks for, besides ``model``; the last may be missing."""
+NEEDED = ("model", "loaders_acc", "loaders_metrics")
 
 
 @dataclass(frozen=True)
@@ -58,35 +57,64 @@ def evaluate(
     Raises ConfigError for a run without weights, a mistake in the overrides, weights that do not
     fit the model, and an output that exists; DataError for data or weights that cannot be read.
     """
-    directory = output or run / "evaluations" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
     tree = recorded_tree(run)
     _refuse_without_weights(run)
+    directory = output or run / "evaluations" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
     tree.run_dir = str(directory.absolute())
     given = laid_over(tree, overrides, config_dir)
+    if "run_dir" in given:
+        raise ConfigError("run_dir: where an evaluation writes is said with --output")
     if directory.exists():
         raise ConfigError(f"--output: {directory} exists already; choose another")
     try:
-        app = _app(tree, given)
-        parts = {name: app.providers[name]() for name in (EVALUATION, METRICS)}
-        predicts = app.providers[PREDICTS]() if PREDICTS in app.providers else None
-        names = _known(on, parts[EVALUATION].names)
-        load_weights(app.model(), run / WEIGHTS)
+        parts = _parts(tree, given)
     except NodeError as error:
         place = "command line" if _is_set(error.key, given) else run / "config.yaml"
         raise ConfigError(f"{error.key} ({place}): {error.message}") from error
     except OmegaConfBaseException as error:
         raise ConfigError(told(error)) from error
-    if names is not None:
-        parts[EVALUATION].names = names
-    scalars = _measured(**parts)
+    load_weights(parts.model, run / WEIGHTS)
+    scalars = parts.measured(on)
     with TemporaryDirectory() as temporary:  # so that a failure leaves nothing behind
         folder = Path(temporary)
         (folder / "metrics.json").write_text(json.dumps(scalars, indent=2) + "\n")
         OmegaConf.save(OmegaConf.create(plain(tree)), folder / "config.yaml")
-        if predicts is not None:
-            _predict(predicts, names or (predicts.acc_key,), folder)
+        parts.predict(on, folder)
         _put(folder, directory)
     return Evaluated(directory, scalars)
+
+
+@dataclass
+class _Parts:
+    """What an evaluation asks an app for."""
+
+    model: Any
+    loaders_acc: Any
+    loaders_metrics: Any
+    predicts: Any = None
+
+    def measured(self, on: Sequence[str] | None) -> Scalars:
+        """The scalars of these data sets, taken as at the end of a run."""
+        acc = self.loaders_acc
+        for name in on or ():
+            if name not in acc.names:
+                right = suggestion(name, acc.names)
+                raise ConfigError(f"--on: no data set '{name}' is evaluated; {right}")
+        if on is not None:
+            acc.names = tuple(dict.fromkeys(on))
+        getattr(self.loaders_metrics, acc.at)()
+        return dict(self.loaders_metrics.scalars())
+
+    def predict(self, on: Sequence[str] | None, folder: Path) -> None:
+        """One file for each data set, written as the run writes its own."""
+        if self.predicts is None:
+            return
+        own = self.predicts.acc_key
+        for name in on or (own,):
+            writer = copy.copy(self.predicts)
+            writer.acc_key = name
+            writer.path = folder / ("predicts.csv" if name == own else f"predicts_{name}.csv")
+            writer.train_end()
 
 
 def load_weights(model: nn.Module, file: Path) -> None:
@@ -146,45 +174,24 @@ def _refuse_without_weights(run: Path) -> None:
     raise ConfigError(f"{run}: holds no weights{status}; they are written when a run completes")
 
 
-def _app(tree: DictConfig, given: Sequence[str]) -> Any:
+def _parts(tree: DictConfig, given: Sequence[str]) -> _Parts:
     app, _ = checked_app(tree, given)
-    if tree.get("app") is not None:  # what the run was fed stands, whatever the container says now
+    is_own = tree.get("app") is not None
+    if is_own:  # what the run was fed stands, whatever the container says by now
         app.config.from_dict(plain(tree))
-    for name in ("model", EVALUATION, METRICS):
+    for name in NEEDED:
         if name not in app.providers:
-            key = "plugins" if tree.get("app") is None and name != "model" else "app"
+            key = "app" if is_own else "plugins"
             raise NodeError(
-                key,
-                f"there is no '{name}'; an evaluation asks for model, {EVALUATION} and {METRICS}",
+                key, f"there is no '{name}'; an evaluation asks for {', '.join(NEEDED)}"
             )
-    return app
-
-
-def _known(on: Sequence[str] | None, names: Sequence[str]) -> tuple[str, ...] | None:
-    for name in on or ():
-        if name not in names:
-            raise ConfigError(f"--on: no data set '{name}' is evaluated; {suggestion(name, names)}")
-    return None if on is None else tuple(dict.fromkeys(on))
+    found = (name for name in (*NEEDED, "predicts") if name in app.providers)
+    return _Parts(**{name: app.providers[name]() for name in found})
 
 
 def _is_set(key: str, given: Sequence[str]) -> bool:
     """Whether one of the given keys is this one, or lies above it or in it."""
     return any(f"{key}.".startswith(f"{k}.") or k.startswith(f"{key}.") for k in given)
-
-
-def _measured(loaders_acc: Any, loaders_metrics: Any) -> Scalars:
-    getattr(loaders_metrics, loaders_acc.at)()
-    return dict(loaders_metrics.scalars())
-
-
-def _predict(predicts: Any, names: Sequence[str], folder: Path) -> None:
-    """One file for each data set, written as the run writes its own."""
-    for name in names:
-        writer = copy.copy(predicts)
-        own = name == predicts.acc_key
-        writer.acc_key = name
-        writer.path = folder / ("predicts.csv" if own else f"predicts_{name}.csv")
-        writer.train_end()
 
 
 def _put(folder: Path, directory: Path) -> None:

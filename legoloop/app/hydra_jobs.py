@@ -24,6 +24,8 @@ def begin_job(config: DictConfig, directory: str | Path) -> DictConfig:
     HydraConfig.instance().set_config(config)
     tree = config.copy()
     with read_write(tree), open_dict(tree):
+        # Bound now: ${hydra:…} follows whatever is composed last.
+        tree.run_dir = tree.run_dir
         del tree["hydra"]
     return tree
 

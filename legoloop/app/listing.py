@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.checks import bricks
-from legoloop.app.container import brick_paths, heard, scope_names, sources
-from legoloop.app.nodes import TARGET, Plan, nodes, plan
+from legoloop.app.layout import brick_paths, heard, scope_names, sources
+from legoloop.app.nodes import TARGET, Call, nodes, plan
 from legoloop.app.trees import Tree, plain
 from legoloop.core.order import Edge, in_order
 from legoloop.core.plan import declared_edges, drives, stage_table
@@ -36,14 +36,14 @@ def _plan(raw: DictConfig, place: Place) -> str:
     return "\n".join([*lines, "", _table(tree, planned)])
 
 
-def _planned(tree: Tree) -> Iterator[Plan]:
+def _planned(tree: Tree) -> Iterator[Call]:
     scope = scope_names(tree)
     for path, brick in bricks(tree):
         for inner, node in nodes(path, brick):
             yield plan(inner, node, scope)
 
 
-def _described(brick: Plan, width: int, place: Place) -> Iterator[str]:
+def _described(brick: Call, width: int, place: Place) -> Iterator[str]:
     origin = place(f"{brick.path}.{TARGET}")
     yield f"{brick.path:<{width}}  {brick.name}  {origin}"
     if brick.parts:
@@ -51,7 +51,7 @@ def _described(brick: Plan, width: int, place: Place) -> Iterator[str]:
         yield f"{'':<{width}}    given {', '.join(parts)}"
 
 
-def _table(tree: Tree, planned: list[Plan]) -> str:
+def _table(tree: Tree, planned: list[Call]) -> str:
     at, paths = {brick.path: brick for brick in planned}, dict(brick_paths(tree))
     plugins = {name: at[paths[name]] for name in heard(tree)}
     classes: dict[str, type] = {
@@ -63,7 +63,7 @@ def _table(tree: Tree, planned: list[Plan]) -> str:
     return stage_table({name: stages_of(classes[name]) for name in names}, driver)
 
 
-def _held(tree: Tree, plugins: dict[str, Plan]) -> Iterator[Edge]:
+def _held(tree: Tree, plugins: dict[str, Call]) -> Iterator[Edge]:
     """A plugin that will be given another one will hold it."""
     reporting = sources(tree)
     for name, brick in plugins.items():

@@ -20,7 +20,7 @@ def checked_app(tree: DictConfig, set_keys: Sequence[str]) -> tuple[Any, DictCon
     seeded. Raises NodeError for a mistake in the configuration.
     """
     if tree.get("app") is None:
-        check(tree)
+        check(tree, set_keys)
         app = make_app(tree)
     else:
         app, tree = own_app(tree, set_keys)

@@ -32,7 +32,7 @@ class NodeError(ConfigError):
 
 
 @dataclass(frozen=True)
-class Plan:
+class Call:
     """What will be called: the values that the node gives, the parts that the scope does."""
 
     path: str
@@ -49,7 +49,7 @@ def is_node(value: Any) -> bool:
     return isinstance(value, Mapping) and TARGET in value
 
 
-def plan(path: str, node: Node, scope: Collection[str]) -> Plan:
+def plan(path: str, node: Node, scope: Collection[str]) -> Call:
     """What a node will call, and with what.
 
     Each required parameter that the node leaves out is asked of the scope by its own name, or by
@@ -80,7 +80,7 @@ def plan(path: str, node: Node, scope: Collection[str]) -> Plan:
     for needed, provider in injected.items():
         if provider not in scope:
             raise _missing_part(path, name, needed, provider, scope)
-    return Plan(path, name, target, values, injected, args, is_partial)
+    return Call(path, name, target, values, injected, args, is_partial)
 
 
 def nodes(path: str, tree: Any) -> Iterator[tuple[str, Node]]:
@@ -113,7 +113,15 @@ def build(path: str, node: Node, scope: Mapping[str, Callable[[], Any]]) -> Any:
     except ArgumentError as error:
         raise _refused_argument(path, error, values) from error
     except (TypeError, ValueError) as error:
+        if _comes_from_deeper(error):
+            raise
         raise NodeError(path, f"{planned.name} refuses it: {error}") from error
+
+
+def _comes_from_deeper(error: Exception) -> bool:
+    """Whether what the target calls raised it: a bug there, not a refusal of the values."""
+    trace = error.__traceback__ and error.__traceback__.tb_next
+    return trace is not None and trace.tb_next is not None
 
 
 def _target(path: str, node: Node) -> Callable[..., Any]:

@@ -60,7 +60,11 @@ def laid_over(
 
     Raises ConfigError for an override that cannot be laid over this tree.
     """
-    search = [] if config_dir is None else [f"hydra.searchpath=[file://{config_dir.absolute()}]"]
+    search = []
+    if config_dir is not None:
+        if not config_dir.is_dir():
+            raise ConfigError(f"--config-dir: {config_dir} is no folder")
+        search = [f"hydra.searchpath=[file://{config_dir.absolute()}]"]
     with hydra.initialize_config_dir(str(config_home()), version_base="1.3"):
         try:
             parsed = OverridesParser.create().parse_overrides(list(overrides))

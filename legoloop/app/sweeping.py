@@ -15,8 +15,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from legoloop.app.container import datasets
 from legoloop.app.hydra_jobs import begin_job, written
+from legoloop.app.layout import datasets
 from legoloop.app.making import checked_app
 from legoloop.app.messages import told
 from legoloop.app.origin import set_keys

@@ -29,6 +29,14 @@ def leaves(tree: DictConfig, path: str = "") -> Iterator[str]:
             yield here
 
 
+def at(tree: Tree, path: str) -> Any:
+    """The part of a plain tree at a dotted path."""
+    part: Any = tree
+    for key in path.split("."):
+        part = part[key]
+    return part
+
+
 class CurrentTree:
     """The resolved tree with the values that somebody set after it was composed.
 
@@ -45,29 +53,32 @@ class CurrentTree:
     def __init__(self, raw: DictConfig, read: Callable[[], Tree]) -> None:
         self._raw = raw
         self._read = read
-        self._composed = plain(raw)
-        self._known, self._current = self._composed, self._composed
+        self.composed = plain(raw)
+        self._known, self._current = self.composed, self.composed
 
     def __call__(self) -> Tree:
         """The tree as it stands."""
         now = self._read()
         if now != self._known:
-            self._current = self._with_changes(now)
+            self._current = plain(self.unresolved())
             self._known = now
         return self._current
 
     def at(self, path: str) -> Any:
         """The part of the tree at a dotted path."""
-        part: Any = self()
-        for key in path.split("."):
-            part = part[key]
-        return part
+        return at(self(), path)
 
-    def _with_changes(self, now: Tree) -> Tree:
+    @property
+    def is_changed(self) -> bool:
+        """Whether somebody set a value after composing."""
+        return self._read() != self.composed
+
+    def unresolved(self) -> DictConfig:
+        """The tree as it stands, its interpolations as they were written."""
         changed = self._raw.copy()
-        for path, value in _changes(self._composed, now):
+        for path, value in _changes(self.composed, self._read()):
             OmegaConf.update(changed, path, value, force_add=True)
-        return plain(changed)
+        return changed
 
 
 def _changes(before: Any, now: Any, path: str = "") -> Iterator[tuple[str, Any]]:

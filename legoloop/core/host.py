@@ -24,10 +24,11 @@ BATCH_STAGES = (Stage.BATCH_START, Stage.BATCH, Stage.BATCH_END)
 
 
 class TrainingHost:
-    """Runs one training, made of the given plugins, with the seed that was chosen before.
+    """Runs one training, made of the given plugins.
 
     ``plugins`` is a list, or a dict that names them. They are checked and put in order here, so
-    that a wrong one costs no training; ``host.plan`` tells the outcome.
+    that a wrong one costs no training; ``host.plan`` tells the outcome. ``seed`` is what the
+    generators are seeded with when the training starts; None: what ``ll.seed`` chose last.
 
     >>> class ThreeBatches:
     ...     def batches(self):
@@ -44,10 +45,12 @@ class TrainingHost:
     'one epoch is done'
     """
 
-    def __init__(self, plugins: Iterable[object] | Mapping[str, object]) -> None:
+    def __init__(
+        self, plugins: Iterable[object] | Mapping[str, object], seed: int | None = None
+    ) -> None:
         self.plan = Plan.of(plugins)
         self.stop_reason: str | None = None
-        self._seed = chosen_seed()
+        self._seed = chosen_seed() if seed is None else seed
         self._epoch_parts = 0
         self._saves: list[ShouldSave] = []
         self._restored_rng: State | None = None

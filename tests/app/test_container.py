@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import legoloop as ll
-from legoloop.app.container import device, scope_names
+from legoloop.app.container import device
+from legoloop.app.layout import scope_names
 from legoloop.core.errors import ConfigError, DataError
 
 XOR = ("data=xor", "model=logistic", "loggers=[]", "hydra.run.dir=run")
