@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import hydra
 
 from legoloop.app.config_home import CONFIG_NAME, config_home
+from legoloop.app.modules_here import find_modules_here
 from legoloop.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def main() -> None:
 
     # Hydra raises its errors instead of printing them: they are told here, in one message.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    _find_modules_here()
+    find_modules_here()
     command = hydra.main(
         version_base="1.3", config_path=str(config_home()), config_name=CONFIG_NAME
     )
@@ -71,12 +72,6 @@ def _job_of_a_sweep(tree: DictConfig) -> None:
         completed = False
     if not completed:
         raise JobFailed
-
-
-def _find_modules_here() -> None:
-    """What ``python -m`` does by itself, and a console script does not."""
-    if not {"", os.getcwd()} & set(sys.path):
-        sys.path.insert(0, os.getcwd())
 
 
 def _had_begun() -> bool:

@@ -21,6 +21,7 @@ import legoloop as ll
 from legoloop import evaluate
 from legoloop.app.evaluating import load_weights
 from legoloop.app.recorded import laid_over, recorded_tree
+from legoloop.app.trees import plain
 from legoloop.core.errors import ConfigError
 from legoloop.evaluation.metrics import multiclass
 from legoloop.state.run_record import read_record
@@ -154,6 +155,10 @@ REFUSALS = {
         "--on: no data set 'vall' is evaluated; did you mean ",
     ),
     "an output": (["moved", "--output", "moved"], "--output: moved exists already; choose another"),
+    "another place": (
+        ["moved", "run_dir=out"],
+        "run_dir: where an evaluation writes is said with ",
+    ),
     "an output that cannot be": (
         ["moved", "--output", "moved/weights/out"],
         "--output: moved/weights/out cannot be made (",
@@ -183,6 +188,7 @@ REFUSALS = {
     ),
     "a broken reference": (["moved", "data=null"], "plugins.predicts.acc_key: "),
     "a sweep": (["moved", "seed=1,2"], "seed=1,2: gives several values; an evaluation takes one"),
+    "a folder of groups": (["moved", "--config-dir", "none"], "--config-dir: none is no folder"),
     "no override": (["moved", "data"], "data: not an override that Hydra can read; "),
     "nothing to ask": (
         ["moved", "~plugins.loaders_metrics"],
@@ -355,6 +361,13 @@ def test_a_reference_that_gives_something_else_by_now_is_left_out(
     }
 
 
+def test_the_references_of_a_run_stand(run: Path) -> None:
+    tree = recorded_tree(run)
+    assert plain(tree) == OmegaConf.load(run / "config.yaml")
+    laid_over(tree, ["seed=5", "num_epochs=7"])
+    assert (tree.data.seed, tree.scheduler.T_max, tree.plugins.last.num_epochs) == (5, 7, 7)
+
+
 def test_an_option_takes_the_place_of_its_node_alone(run: Path) -> None:
     tree, before = recorded_tree(run), recorded_tree(run)
     assert laid_over(tree, ["data.root=there", "data=mnist"]) == ["data.root", "data"]
@@ -482,7 +495,7 @@ def test_a_container_without_the_parts_is_refused(
     assert ended.status == 2
     assert ended.err == (
         "error: app (command line): there is no 'model'; an evaluation asks for model, "
-        "loaders_acc and loaders_metrics\n"
+        "loaders_acc, loaders_metrics\n"
     )
 
 

@@ -93,4 +93,4 @@ def _no_such_key(error: HydraException, cause: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

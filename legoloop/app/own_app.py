@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from dependency_injector import containers, providers
@@ -32,7 +32,7 @@ def own_app(raw: DictConfig, set_keys: Sequence[str]) -> tuple[Any, DictConfig]:
     declared = OmegaConf.create(app.config() or {}, flags={"allow_objects": True})
     read = {*GIVEN, "seed", *_options(app), *leaves(declared)}
     for key in set_keys:
-        if not any(_reaches(key, option) for option in read):
+        if not any(_reaches(key, option) for option in read) or _is_lost_choice(raw, key, read):
             raise NodeError(
                 key, f"{raw.app} does not read this key; {suggestion(key, sorted(read))}"
             )
@@ -75,6 +75,12 @@ def _options(app: Any) -> Iterator[str]:
             for given in provider.related:
                 if isinstance(given, providers.ConfigurationOption):
                     yield given.get_name().partition(".")[2]
+
+
+def _is_lost_choice(raw: DictConfig, key: str, read: Collection[str]) -> bool:
+    """A chosen option is a mapping; one of which only a value or two are read has no effect."""
+    is_mapping = isinstance(OmegaConf.select(raw, key), DictConfig)
+    return is_mapping and not any(f"{key}.".startswith(f"{option}.") for option in read)
 
 
 def _reaches(key: str, option: str) -> bool:

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from legoloop.app.hydra_jobs import written
 from legoloop.app.making import checked_app
 from legoloop.app.origin import set_keys
 from legoloop.app.trees import plain
+from legoloop.core.direction import higher_is_better
 from legoloop.core.errors import ConfigError, UserError
 from legoloop.core.host import TrainingHost
 from legoloop.core.whole_files import whole_file
-from legoloop.evaluation.metrics import higher_is_better
 from legoloop.state.run_record import RunRecord
 
 log = logging.getLogger("legoloop")
@@ -124,18 +125,23 @@ def _write_down(prepared: Prepared, host: TrainingHost) -> None:
 
 
 def _scalars(prepared: Prepared) -> Mapping[str, Any]:
-    """The last and the best value of each scalar that the app's history kept."""
+    """The last value of each scalar that the app's history kept, and the best of each metric."""
     if prepared.host is None or not hasattr(prepared.app, "history"):
         return {}
-    final: dict[str, float] = {}
+    final: dict[str, float | None] = {}
     best: dict[str, dict[str, float]] = {}
     for step, scalars in prepared.app.history().rows.items():
         for tag, value in scalars.items():
-            final[tag] = value
-            if tag not in best or _better(tag, value, best[tag]["value"]):
+            final[tag] = value if isfinite(value) else None
+            if _is_best(tag, value, best):
                 best[tag] = {"value": value, "step": step}
     return {"final": final, "best": best}
 
 
-def _better(tag: str, value: float, than: float) -> bool:
-    return value > than if higher_is_better(tag) else value < than
+def _is_best(tag: str, value: float, best: Mapping[str, Mapping[str, float]]) -> bool:
+    more = higher_is_better(tag)
+    if more is None or not isfinite(value):
+        return False
+    if tag not in best:
+        return True
+    return value > best[tag]["value"] if more else value < best[tag]["value"]

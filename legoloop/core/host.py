@@ -51,6 +51,7 @@ class TrainingHost:
         self.plan = Plan.of(plugins)
         self.stop_reason: str | None = None
         self._seed = chosen_seed() if seed is None else seed
+        self._has_run = False
         self._epoch_parts = 0
         self._saves: list[ShouldSave] = []
         self._restored_rng: State | None = None
@@ -59,7 +60,7 @@ class TrainingHost:
         self._before_driver, self._after_driver = self._around_driver()
 
     def run(self) -> None:
-        """Train until a plugin asks to stop.
+        """Train until a plugin asks to stop; a host runs once.
 
         ::
 
@@ -73,6 +74,9 @@ class TrainingHost:
             train_end
             close, however it ended
         """
+        if self._has_run:
+            raise PluginError("this host has run already; a new run takes a new host")
+        self._has_run = True
         with ExitStack() as closing:
             for plugin in self.plan.plugins.values():
                 if callable(close := getattr(plugin, "close", None)):

@@ -50,6 +50,8 @@ class Batching:
                 raise ArgumentError(f"{key} is {getattr(self, key)!r}; give true or false")
         if not isinstance(self.timeout, int | float) or not self.timeout >= 0:
             raise ArgumentError(f"timeout is {self.timeout!r}; give seconds, 0 for none")
+        if not callable(self.collate):
+            raise ArgumentError(f"collate is {self.collate!r}; give a function, in code")
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -53,5 +53,5 @@ class AccumulatorMetrics:
         self._scalars = {
             f"{self.prefix}{name}/{metric}": float(value)
             for name in self.acc_plugin.names
-            for metric, value in self.method(self.acc_plugin.accumulated(name)).items()
+            for metric, value in self.method(dict(self.acc_plugin.accumulated(name))).items()
         }

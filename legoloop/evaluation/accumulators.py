@@ -61,12 +61,14 @@ class NumpyAccumulator(Accumulator):
         self._length += len(new)
 
     def result(self) -> np.ndarray[Any, Any]:
-        """The array; empty if nothing was added."""
+        """The array, to be read only: several readers share it; empty if nothing was added."""
         if self._array is None:
             return np.empty(0)
         self._array.resize((self._length, *self._array.shape[1:]), refcheck=False)
         self._handed_out = True
-        return self._array
+        shared = self._array.view()
+        shared.flags.writeable = False
+        return shared
 
     def _room_for(self, new: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         if self._array is None:

@@ -80,15 +80,6 @@ def regression(accumulated: Arrays) -> Scalars:
     }
 
 
-def higher_is_better(tag: str) -> bool:
-    """Whether more of a scalar is better, from the last word of its tag.
-
-    >>> higher_is_better("val/accuracy"), higher_is_better("train/loss")
-    (True, False)
-    """
-    return tag.rsplit("/", 1)[-1] not in ("loss", "mae", "mse", "rmse", "error")
-
-
 def _columns(accumulated: Arrays, *names: str) -> list[np.ndarray[Any, Any]]:
     for name in names:
         if name not in accumulated:

@@ -25,15 +25,29 @@ def claim_directory(directory: Path, kind: Kind) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
         mark.open("x").close()
     except FileExistsError:
-        raise ConfigError(
-            f"hydra.{kind}.dir: {directory} holds a {kind} already{_about(mark)}; "
-            "choose another directory, or remove that one"
-        ) from None
+        raise _taken(mark, kind) from None
     except OSError as error:
         raise ConfigError(
             f"hydra.{kind}.dir: {directory} cannot be made ({error.strerror}); choose another"
         ) from error
     return mark
+
+
+def refuse_taken(directory: Path, kind: Kind) -> None:
+    """Raises ConfigError if the directory is taken; leaves it as it is.
+
+    >>> refuse_taken(Path("nowhere"), "run")
+    """
+    mark = directory / f"{kind}.json"
+    if mark.exists():
+        raise _taken(mark, kind)
+
+
+def _taken(mark: Path, kind: Kind) -> ConfigError:
+    return ConfigError(
+        f"hydra.{kind}.dir: {mark.parent} holds a {kind} already{_about(mark)}; "
+        "choose another directory, or remove that one"
+    )
 
 
 def _about(mark: Path) -> str:

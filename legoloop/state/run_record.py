@@ -42,21 +42,22 @@ class RunRecord:
     @classmethod
     def claim(cls, directory: Path, seed: int | None, overrides: Sequence[str]) -> RunRecord:
         """Make the directory this run's own and write down how the run begins."""
+        git, patch = _git_state()
+        facts = {
+            "status": "RUNNING",
+            "started": now(),
+            "ended": None,
+            "overrides": list(overrides),
+            "seed": seed,
+            "git": git,
+            "versions": {"python": platform.python_version(), **_versions()},
+            "hardware": _hardware(),
+        }
         claim_directory(directory, "run")
-        record = cls(
-            directory,
-            {
-                "status": "RUNNING",
-                "started": now(),
-                "ended": None,
-                "overrides": list(overrides),
-                "seed": seed,
-                "git": _git_state(directory),
-                "versions": {"python": platform.python_version(), **_versions()},
-                "hardware": _hardware(),
-            },
-        )
+        record = cls(directory, facts)
         record._write()
+        if patch:
+            (directory / DIFF).write_bytes(patch)
         return record
 
     def finish(self, status: Status, **facts: Any) -> None:
@@ -84,23 +85,25 @@ def _versions() -> Mapping[str, str]:
     return {"legoloop": legoloop.__version__, **{name: version(name) for name in PACKAGES}}
 
 
-def _git_state(directory: Path) -> dict[str, Any] | None:
-    """The commit of the project that the command runs in; what differs from it goes to a file."""
+def _git_state() -> tuple[dict[str, Any] | None, bytes]:
+    """The commit of the project that the command runs in, and what differs from it, as a patch.
+
+    A project with files that git does not know is dirty too, though they are not in the patch.
+    """
     commit = _git("rev-parse", "HEAD")
     if commit is None:
-        return None
-    difference = _git("diff", "HEAD") or ""
-    if difference:
-        (directory / DIFF).write_text(difference + "\n")
-    return {"commit": commit, "dirty": bool(difference)}
+        return None, b""
+    dirty = bool(_git("status", "--porcelain"))
+    patch = _git("diff", "--no-ext-diff", "--no-color", "--binary", "HEAD") or b""
+    return {"commit": commit.decode().strip(), "dirty": dirty}, patch
 
 
-def _git(*words: str) -> str | None:
+def _git(*words: str) -> bytes | None:
     try:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(["git", *words], capture_output=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout if done.returncode == 0 else None
 
 
 def _hardware() -> dict[str, Any]:

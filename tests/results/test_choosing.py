@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from legoloop.core.errors import ArgumentError
+from legoloop.results.choosing import (
+    Condition,
+    last,
+    named_metrics,
+    ordered,
+    refuse_unknown,
+    usual_metrics,
+    varied,
+)
+from legoloop.results.reading import Run, read_runs
+from tests.results.made_runs import made_run, made_sweep
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> list[Run]:
+    return read_runs(made_sweep(tmp_path)).runs
+
+
+def a_run(**values: Any) -> Run:
+    return Run("run", Path(), {"status": "COMPLETED"}, values, True, {}, {})
+
+
+def names(runs: list[Run]) -> str:
+    return "".join(run.name for run in runs)
+
+
+def test_of_keys_that_say_the_same_the_one_that_was_set_is_shown(sweep: list[Run]) -> None:
+    assert varied(sweep) == ["seed", "optimizer.lr"]
+
+
+def test_of_derived_keys_the_one_nearest_to_the_root_is_shown() -> None:
+    runs = [a_run(**{"plugins.last.num": n, "num": n, "fixed": 1}) for n in (1, 2)]
+    assert varied(runs) == ["num"]
+
+
+def test_a_key_that_only_some_runs_have_varies() -> None:
+    assert varied([a_run(a=1, b=None), a_run(a=1)]) == ["b"]
+
+
+def test_one_run_does_not_vary(sweep: list[Run]) -> None:
+    assert varied(sweep[:1]) == varied([]) == []
+
+
+@pytest.mark.parametrize(
+    ("tags", "chosen"),
+    [
+        (["lr", "train/loss", "val/loss", "val_real/loss", "final/val/loss"], ["val/loss"]),
+        (["lr", "train/loss", "test/f1", "test/loss", "extra/loss"], ["test/f1", "test/loss"]),
+        (["lr", "train/loss", "loss"], ["train/loss"]),
+        (["lr", "loss"], ["lr", "loss"]),
+        ([], []),
+    ],
+)
+def test_the_usual_metrics(tags: list[str], chosen: list[str]) -> None:
+    final = dict.fromkeys(tags, 0.0)
+    assert usual_metrics([Run("run", Path(), {"status": "RUNNING"}, {}, True, final, {})]) == chosen
+
+
+def test_metrics_are_named_with_wildcards_and_each_once(sweep: list[Run]) -> None:
+    chosen = ["val/loss", "val/accuracy"]
+    assert named_metrics(["val/loss", "val/*"], sweep) == chosen
+
+
+def test_an_unknown_metric_is_refused_with_the_nearest(sweep: list[Run]) -> None:
+    with pytest.raises(ArgumentError, match=r"--metric accuracy: .* did you mean train/accuracy\?"):
+        named_metrics(["accuracy"], sweep)
+
+
+@pytest.mark.parametrize(
+    ("condition", "left"),
+    [
+        ("optimizer.lr=1e-1", "012"),
+        ("optimizer.lr!=0.1", "345"),
+        ("seed=1", "14"),
+        ("seed>0", "1245"),
+        ("seed>=2", "25"),
+        ("seed<=0", "03"),
+        ("val/accuracy<0.1", "34"),
+        ("best val/accuracy>0.4", "12"),
+        ("optimizer.betas=[0.9, 0.99]", "012345"),
+        ("status=COMPLETED", "012345"),
+        ("status=FAILED", ""),
+        ("status<3", ""),
+        ("run=4", "4"),
+        ("cause=null", "012345"),
+        ("seed=true", ""),
+    ],
+)
+def test_where(sweep: list[Run], condition: str, left: str) -> None:
+    holds = Condition.read(condition).holds
+    assert names([run for run in sweep if holds(run)]) == left
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("seed", "--where seed: write KEY=VALUE"),
+        ("=3", "--where =3: write KEY=VALUE"),
+        ("seed<three", "--where seed<three: 'three' is not a number"),
+        ("seed>true", "'true' is not a number"),
+    ],
+)
+def test_what_is_no_condition_is_refused(condition: str, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        Condition.read(condition)
+
+
+def test_an_unknown_key_is_refused_with_the_nearest(sweep: list[Run]) -> None:
+    with pytest.raises(ArgumentError, match=r"--sort zzz: .*; there are run, status"):
+        refuse_unknown("--sort", "zzz", sweep)
+    with pytest.raises(ArgumentError, match=r"--where betas: .*; did you mean optimizer.betas\?"):
+        refuse_unknown("--where", "betas", sweep)
+
+
+def test_the_last_are_those_that_began_last_wherever_they_stand(tmp_path: Path) -> None:
+    for name, minute in (("a", 30), ("b", 10), ("c", 20)):
+        made_run(tmp_path, name, {"seed": 0}, minute=minute)
+    runs = read_runs(tmp_path).runs
+    assert [names(last(count, runs)) for count in (0, 1, 2, 9)] == ["", "a", "ac", "abc"]
+
+
+@pytest.mark.parametrize(
+    ("key", "order"),
+    [
+        ("val/accuracy", "215043"),
+        ("-val/accuracy", "340512"),
+        ("best val/accuracy", "215043"),
+        ("val/loss", "012345"),
+        ("-val/loss", "345012"),
+        ("optimizer.lr", "345012"),
+        ("-run", "543210"),
+    ],
+)
+def test_order(sweep: list[Run], key: str, order: str) -> None:
+    assert names(ordered(sweep, key, ["lr", "val/accuracy", "val/loss"])) == order
+
+
+@given(
+    values=st.lists(st.none() | st.floats() | st.booleans() | st.text(max_size=3), max_size=8),
+    key=st.sampled_from(["x", "-x"]),
+)
+def test_any_values_can_be_ordered_and_nothing_comes_last(values: list[Any], key: str) -> None:
+    rows = ordered([a_run(x=value) for value in values], key, ["x"])
+    found = [row.value("x") for row in rows]
+    assert sorted(map(repr, found)) == sorted(map(repr, values))
+    nothing = [value is None or value != value for value in found]
+    assert nothing == sorted(nothing)
+
+
+def test_order_does_not_depend_on_where_a_run_stood(sweep: list[Run]) -> None:
+    shuffled = random.Random(0).sample(sweep, len(sweep))
+    assert names(ordered(shuffled, "val/accuracy", ["val/accuracy"])) == "215043"

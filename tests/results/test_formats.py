@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from legoloop.results.formats import latex, markdown, terminal, text, to_csv, to_json
+from legoloop.results.grouping import Spread
+from legoloop.results.reading import Seconds
+from legoloop.results.table import Table
+
+TABLE = Table(
+    ["run", "seed", "duration", "val/loss", "best val/loss", "cause"],
+    [
+        ["a|b_1", 0, Seconds(61), 1 / 3, 0.25, None],
+        ["c", 1, None, None, None, "it,\nbroke & burnt"],
+    ],
+)
+SPREAD = Table(["lr", "n", "loss"], [[0.1, 3, Spread(0.5, 0.25, 3)], [0.2, 1, None]])
+
+
+@given(st.lists(st.floats(), min_size=1))
+def test_csv_reads_back_exactly(numbers: list[float]) -> None:
+    written = to_csv(Table(["x"], [[number] for number in numbers]))
+    head, *cells = written.splitlines()
+    assert head == "x"
+    assert [repr(float(cell)) for cell in cells] == [repr(number) for number in numbers]
+
+
+@given(st.lists(st.tuples(st.text(), st.floats() | st.none())))
+def test_json_is_json(rows: list[Any]) -> None:
+    read = json.loads(to_json(Table(["run", "x"], rows)), parse_constant=pytest.fail)
+    assert read == [
+        {"run": run, "x": x if x is not None and math.isfinite(x) else None} for run, x in rows
+    ]
+
+
+def test_a_spread_is_three_columns_for_programs() -> None:
+    assert to_csv(SPREAD).splitlines() == [
+        "lr,n,loss mean,loss std,loss n",
+        "0.1,3,0.5,0.25,3",
+        "0.2,1,,,",
+    ]
+    assert json.loads(to_json(SPREAD))[0]["loss std"] == 0.25
+
+
+def test_markdown() -> None:
+    assert markdown(TABLE).splitlines() == [
+        "| run | seed | duration | val/loss | best val/loss | cause |",
+        "| :-- | --: | --: | --: | --: | :-- |",
+        "| a\\|b_1 | 0 | 1 min 1 s | 0.3333 | 0.25 |  |",
+        "| c | 1 |  |  |  | it, broke & burnt |",
+    ]
+
+
+def test_latex() -> None:
+    assert latex(TABLE).splitlines()[2:6] == [
+        r"run & seed & duration & val/loss & best val/loss & cause \\",
+        r"\midrule",
+        r"a|b\_1 & 0 & 1 min 1 s & 0.3333 & 0.25 &  \\",
+        r"c & 1 &  &  &  & it, broke \& burnt \\",
+    ]
+    assert r"0.5 $\pm$ 0.25" in latex(SPREAD)
+
+
+def test_a_best_value_that_is_always_the_final_one_is_shown_to_programs_alone() -> None:
+    table = Table(["run", "loss", "best loss"], [["a", 0.5, 0.5]])
+    for people in (terminal, markdown, latex):
+        assert "best" not in people(table)
+    for programs in (to_csv, to_json):
+        assert "best" in programs(table)
+
+
+def test_columns_without_anything_in_them_are_not_shown_to_people() -> None:
+    table = Table(["run", "none", "not completed"], [["a", None, 0], ["b", None, 0]])
+    assert terminal(table).splitlines() == ["run", "a", "b"]
+
+
+@given(widths=st.lists(st.integers(1, 12), min_size=2, max_size=9), width=st.integers(26, 60))
+def test_a_table_is_no_wider_than_the_terminal(widths: list[int], width: int) -> None:
+    names = [chr(ord("a") + place) * size for place, size in enumerate(widths)]
+    blocks = terminal(Table(names, [["x"] * len(names)]), width).split("\n\n")
+    lines = [block.splitlines()[0] for block in blocks]
+    assert all(len(line) <= width for line in lines)
+    shown = [name for line in lines for name in line.split()[1:]]
+    assert [names[0], *shown] == names
+    assert {line.split()[0] for line in lines} == {names[0]}
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        (Seconds(0.04), "0.0 s"),
+        (Seconds(59.94), "59.9 s"),
+        (Seconds(3599), "59 min 59 s"),
+        (Seconds(90061), "25 h 1 min"),
+        (Spread(0.5, None, 1), "0.5"),
+        (1e-5, "1e-05"),
+        ([8, 8], "[8, 8]"),
+        (True, "True"),
+    ],
+)
+def test_cells_for_people(cell: Any, shown: str) -> None:
+    assert text(cell) == shown
+
+
+def test_no_runs() -> None:
+    empty = Table(["run", "status"], [])
+    assert terminal(empty) == "no runs"
+    assert to_csv(empty) == "run,status"
+    assert json.loads(to_json(empty)) == []
+    assert len(markdown(empty).splitlines()) == 2
+    assert r"\begin{tabular}" in latex(empty)

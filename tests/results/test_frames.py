@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from legoloop.results import load
+from tests.results.made_runs import lr_and_seed, made_run, made_sweep
+
+
+def test_runs_have_what_varied_and_every_metric(tmp_path: Path) -> None:
+    results = load(made_sweep(tmp_path))
+    runs = results.runs()
+    assert runs.index.name == "run"
+    assert list(runs.columns) == [
+        *("seed", "optimizer.lr", "status", "duration"),
+        *("lr", "train/accuracy", "best train/accuracy"),
+        *("val/accuracy", "best val/accuracy", "val/loss", "best val/loss"),
+        *("final/val/accuracy", "best final/val/accuracy"),
+    ]
+    assert results.varied() == ["seed", "optimizer.lr"]
+    assert runs["duration"].tolist() == [1.5] * 6
+    assert pd.api.types.is_float_dtype(runs["val/accuracy"])
+    means = runs.groupby("optimizer.lr")["val/accuracy"].mean()
+    assert means[0.1] == pytest.approx(0.1 + 1 / 16)
+
+
+def test_curves_are_stacked_with_exact_numbers(tmp_path: Path) -> None:
+    number = 0.30000000000000004
+    made_run(tmp_path, "a", {"seed": 0}, metrics=f"step,epoch,loss\n1,1,{number}\n2,2,0.1\n")
+    made_run(tmp_path, "b", {"seed": 1}, metrics="step,epoch,f1\n1,1,0.5\n")
+    made_run(tmp_path, "c", {"seed": 2})
+    curves = load(tmp_path).curves()
+    assert list(curves.columns) == ["run", "step", "epoch", "loss", "f1"]
+    assert curves["run"].tolist() == ["a", "a", "b"]
+    assert curves["loss"].tolist()[:2] == [number, 0.1]
+
+
+def test_predictions_are_stacked_with_their_classes(tmp_path: Path) -> None:
+    predicts = "idx,logit0,logit1\n5,0.25,0.75\n6,1.0,0.0\n"
+    made_run(tmp_path, "a", {"seed": 0}, predicts=predicts)
+    made_run(tmp_path, "b", {"seed": 1}, predicts="idx,prediction0\n5,1.5\n")
+    predictions = load(tmp_path).predictions()
+    assert list(predictions.columns) == [
+        *("run", "idx", "logit0", "logit1", "predicted", "prediction0")
+    ]
+    assert predictions["idx"].tolist() == [5, 6, 5]
+    assert predictions["predicted"].tolist()[:2] == [1, 0]
+
+
+def test_nothing_to_stack_is_an_empty_table(tmp_path: Path) -> None:
+    made_run(tmp_path, "a", {"seed": 0}, status="RUNNING")
+    results = load(tmp_path)
+    assert results.curves().empty
+    assert results.predictions().empty
+
+
+def test_failures_tell_their_causes(tmp_path: Path) -> None:
+    made_run(tmp_path, "a", lr_and_seed(0.1, 0), {"loss": 0.5})
+    made_run(tmp_path, "b", lr_and_seed(0.2, 0), status="FAILED", cause="broke")
+    runs = load(tmp_path).runs()
+    assert runs["cause"].tolist()[1] == "broke"
+    assert runs["loss"].isna().tolist() == [False, True]
+
+
+def test_load_warns_of_what_cannot_be_read(tmp_path: Path) -> None:
+    made_run(tmp_path, "a", {"seed": 0})
+    (made_run(tmp_path, "b", {"seed": 0}) / "run.json").write_text("{")
+    with pytest.warns(UserWarning, match="b: run.json cannot be read"):
+        assert len(load(tmp_path).runs()) == 1
