@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +209,74 @@ def test_metrics_are_a_function_that_can_be_put_in_late() -> None:
     app.metrics.override(providers.Object(constant))
     app.host().run()
     assert app.loaders_metrics().scalars()["final/val/one"] == 1.0
+
+
+def test_apps_composed_side_by_side_keep_seed_and_folder_apart(here: Path) -> None:
+    alone = composed("seed=5")
+    first = ll.compose([*RUN, "loggers=[]", "seed=5", "hydra.run.dir=first"])
+    second = ll.compose([*RUN, "loggers=[]", "seed=6", "hydra.run.dir=second"])
+    for app in (first, second):
+        app.config.eval_samples.from_value(40)
+    assert first.predicts().path == here / "first" / "predicts.csv"
+    second.host().run()
+    first.host().run()
+    assert digest(first.model().state_dict()) == alone
+    assert digest(second.model().state_dict()) != alone
+
+
+def test_a_seed_set_late_is_the_seed(here: Path) -> None:
+    app = ll.compose([*RUN, "loggers=[]", "hydra.run.dir=late"])
+    app.config.seed.from_value(5)
+    app.host().run()
+    assert digest(app.model().state_dict()) == composed("seed=5")
+
+
+def test_late_values_reach_the_data_through_references() -> None:
+    app = ll.compose([*RUN, "+bs=16", "data.loaders.default.batch_size=${bs}"])
+    app.config.bs.from_value(8)
+    assert len(next(app.data.loop_iters()["train"])["target"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("set_late", "message"),
+    [
+        (
+            lambda app: app.config.from_dict({"num_epoch": 3}),
+            "num_epoch: nothing takes this key; did you mean num_epochs?",
+        ),
+        (
+            lambda app: app.config.num_epochs.from_value(-1),
+            "num_epochs: is -1; give a whole number of at least 0",
+        ),
+        (
+            lambda app: app.config.from_dict(
+                {"plugins": {"more": {"_target_": "legoloop.Counter"}}}
+            ),
+            "plugins: bricks are added and taken away when composing, not later",
+        ),
+    ],
+    ids=["a key", "a value", "a plugin"],
+)
+def test_late_values_are_checked(set_late: Callable[[Any], None], message: str) -> None:
+    app = ll.compose([*RUN, "loggers=[]"])
+    set_late(app)
+    with pytest.raises(ll.ConfigError) as error:
+        app.host()
+    assert str(error.value) == message
+
+
+def test_a_folder_that_holds_a_run_is_refused(here: Path) -> None:
+    (here / "done").mkdir()
+    (here / "done" / "run.json").write_text('{"status": "COMPLETED", "started": "today"}')
+    with pytest.raises(ll.ConfigError, match=r"done holds a run already \(COMPLETED, "):
+        ll.compose([*RUN, "hydra.run.dir=done"])
+
+
+def test_a_folder_of_ones_own_may_have_any_name(here: Path) -> None:
+    folder = here / "a, b (c)'s"
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "mine.yaml").write_text("_target_: legoloop.zoo.models.Logistic\n")
+    app = ll.compose(["model=mine", "loggers=[]"], config_dir=folder)
+    assert type(app.model()).__name__ == "Logistic"
+    with pytest.raises(ll.ConfigError, match="config_dir: there is no folder nowhere"):
+        ll.compose([], config_dir="nowhere")

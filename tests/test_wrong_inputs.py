@@ -394,6 +394,29 @@ IN_THE_CONFIGURATION: Cases = {
         "optimizer.lr (command line): mine.App does not read this key; there are app, "
         "epoch_size, num_epochs, run_dir, seed",
     ),
+    "a plugin that needs itself": (
+        ("plugins.loops_metrics._inject_.acc_plugin=loops_metrics",),
+        "plugins.loops_metrics (command line): cannot be built: loops_metrics needs loops_metrics; "
+        "give one of them another part with _inject_",
+    ),
+    "a source that reads all sources": (
+        ("+plugins.mean={_target_:mine.MeanOfSources}",),
+        "plugins.mean (command line): cannot be built: mean needs sources needs mean; give one of "
+        "them another part with _inject_",
+    ),
+    "a scheduler that no plugin moves": (
+        ("+scheduler._target_=torch.optim.lr_scheduler.ExponentialLR", "+scheduler.gamma=0.5"),
+        "scheduler (command line): is chosen, but no plugin and no logger uses it",
+    ),
+    "a source that a function makes": (
+        ("+plugins.made={_target_:mine.make_a_source}",),
+        "plugins.made (command line): a SourceOfOne reports scalars, but nobody would read them: "
+        "let _target_ name the class itself, under plugins",
+    ),
+    "a collate function by name": (
+        ("+data.loaders.default.collate=mine.stack",),
+        "data.loaders.default.collate (command line): is 'mine.stack'; give a function, in code",
+    ),
     "a directory that holds a run": (
         ("hydra.run.dir=done",),
         "hydra.run.dir: {here}/done holds a run already (COMPLETED, started "

@@ -76,10 +76,11 @@ def _refuse_circles(tree: Tree, needs: Mapping[str, set[str]]) -> None:
     try:
         TopologicalSorter(needs).prepare()
     except CycleError as error:
-        circle = error.args[1][::-1]
-        path = dict(brick_paths(tree)).get(circle[0], "data.datasets")
+        paths, circle = dict(brick_paths(tree)), error.args[1][:0:-1]
+        start = next((place for place, name in enumerate(circle) if name in paths), 0)
+        circle = [*circle[start:], *circle[: start + 1]]
         raise NodeError(
-            path,
+            paths.get(circle[0], "data.datasets"),
             f"cannot be built: {' needs '.join(circle)}; give one of them another part with "
             f"{INJECT}",
         ) from None

@@ -151,3 +151,20 @@ class EndsBadly:
             sys.exit(3)
         if self.how == "data":
             raise ll.DataError("the data are odd")
+
+
+class MeanOfSources:
+    def __init__(self, sources):
+        self.sources = sources
+
+    def scalars(self):
+        return {}
+
+
+class SourceOfOne:
+    def scalars(self):
+        return {"one": 1.0}
+
+
+def make_a_source():
+    return SourceOfOne()

@@ -395,3 +395,10 @@ def test_a_host_trains_with_the_seed_that_was_chosen_when_it_was_made():
     rng.seed(2)
     host.run()
     assert early.drawn == [expected]
+
+
+def test_a_host_runs_once():
+    host = TrainingHost([Drive(), Epochs(1)])
+    host.run()
+    with pytest.raises(PluginError, match="this host has run already; a new run takes a new host"):
+        host.run()

@@ -62,3 +62,13 @@ def test_scalars_are_plain_floats_whatever_the_method_gives() -> None:
 
     assert metrics.scalars() == {"val/a": 0.5, "val/b": 3.0, "val/c": 2.0}
     assert {type(value) for value in metrics.scalars().values()} == {float}
+
+
+def test_a_metric_cannot_change_what_others_read() -> None:
+    from legoloop.evaluation.accumulators import NumpyAccumulator
+
+    accumulator = NumpyAccumulator()
+    accumulator.add([3, 1, 2])
+    with pytest.raises(ValueError, match="read-only"):
+        accumulator.result().sort()
+    assert accumulator.result().tolist() == [3, 1, 2]

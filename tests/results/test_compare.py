@@ -79,8 +79,8 @@ def test_samples_that_changed_their_class(tmp_path: Path) -> None:
     assert list(found.table.rows) == [(PREDICTED, "cat.png", "0", "1"), (PREDICTED, "9", "0", "2")]
     assert found.notes == [
         "2 of 3 samples changed their predicted class",
-        "1 samples were predicted by a alone",
-        "2 samples were predicted by b alone",
+        "samples that a alone predicted: 1",
+        "samples that b alone predicted: 2",
     ]
 
 
