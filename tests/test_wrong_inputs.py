@@ -371,11 +371,6 @@ IN_THE_CONFIGURATION: Cases = {
         ("+plugins.mine={_target_: legoloop.SimpleEpoch}",),
         "2 epoch drivers among the plugins: epoch, mine; keep one",
     ),
-    "a missing extra": (
-        ("+plugins.mine={_target_: mine.NeedsWandb}",),
-        "NeedsWandb needs wandb, which is not installed; install it with: pip install "
-        "'legoloop[wandb]'",
-    ),
     "an app that is no container": (
         ("app=legoloop.Counter",),
         "app (command line): legoloop.Counter is no DeclarativeContainer",
@@ -678,3 +673,15 @@ def write_mnist(
         (folder / f"{split}-labels-idx1-ubyte").write_bytes(
             b"\0\0\x08\x01" + struct.pack(">I", len(labels)) + bytes(labels)
         )
+
+
+def test_a_missing_extra_is_named(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("legoloop.zoo.download.find_spec", lambda name: None)
+    ended = command("data=mnist")
+    assert ended == Ended(
+        2,
+        out="",
+        err="error: downloading train-images-idx3-ubyte.gz needs pooch, which is not installed; "
+        "install it with: pip install 'legoloop[download]'\n",
+    )
+    assert "outputs" not in command.files()

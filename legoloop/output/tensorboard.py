@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from legoloop.core.contracts import Counts, Scalars, Source
 from legoloop.output.scalar_writer import ScalarWriter
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class TensorBoard(ScalarWriter):
     """Writes the scalars of ``acc_metrics``, a source or several, as TensorBoard events.
 
-    The event file is made with the first scalar. Floats there are 32-bit: exact numbers are in
-    ``metrics.csv``.
+    ``hparams`` are the settings by which the HParams page compares runs, with the scalars at the
+    end as their outcome. The event file is made with the first scalar. Floats there are 32-bit:
+    exact numbers are in ``metrics.csv``.
 
     >>> import tempfile
     >>> from legoloop.training.counter import Counter
@@ -29,10 +30,16 @@ class TensorBoard(ScalarWriter):
     """
 
     def __init__(
-        self, counter: Counts, acc_metrics: Source | Iterable[Source], logs_dir: str | Path
+        self,
+        counter: Counts,
+        acc_metrics: Source | Iterable[Source],
+        logs_dir: str | Path,
+        hparams: Mapping[str, str | float | None] | None = None,
     ) -> None:
         super().__init__(counter, acc_metrics)
         self.logs_dir = Path(logs_dir)
+        self.hparams = {key: value for key, value in (hparams or {}).items() if value is not None}
+        self._last: Scalars = {}
         self._events: SummaryWriter | None = None
 
     def write(self, step: int, scalars: Scalars) -> None:
@@ -41,6 +48,18 @@ class TensorBoard(ScalarWriter):
         for tag, value in scalars.items():
             events.add_scalar(tag, value, step)
         events.flush()
+        self._last.update(scalars)
+
+    def train_end(self) -> None:
+        """Report what was measured at the end, and what came of the settings."""
+        super().train_end()
+        if self.hparams:
+            from torch.utils.tensorboard.summary import hparams
+
+            # Not add_hparams: it opens a second file and writes every scalar once more.
+            writer: Any = self._opened().file_writer
+            for summary in hparams(self.hparams, self._last):  # type: ignore[no-untyped-call]
+                writer.add_summary(summary)
 
     def close(self) -> None:
         """Close the event file."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from legoloop.core.errors import DataError
+from legoloop.core.errors import DataError, MissingExtraError
 from legoloop.core.whole_files import whole_file
 
 CONNECT_AND_READ_SECONDS = (5, 30)
@@ -19,8 +20,11 @@ def download(name: str, digest: str, mirrors: Sequence[str], folder: Path) -> No
     ``digest`` is the published one, as ``"sha256:440f…"``; ``mirrors`` are addresses that end in
     a slash. The file appears under its name only when it is whole and its digest is right.
 
-    Raises DataError, with a reason for each mirror, if none of them gives the file.
+    Raises MissingExtraError without the extra ``download``, and DataError, with a reason for each
+    mirror, if none of them gives the file.
     """
+    if find_spec("pooch") is None:
+        raise MissingExtraError.of(f"downloading {name}", "pooch", "download")
     reasons = []
     for mirror in mirrors:
         with TemporaryDirectory() as temporary:

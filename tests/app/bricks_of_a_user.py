@@ -8,7 +8,6 @@ import torch
 from dependency_injector import containers, providers
 
 import legoloop as ll
-from legoloop.core.errors import MissingExtraError
 
 NUMBER = 3
 
@@ -60,11 +59,6 @@ class AfterFirst:
     after = ("first",)
 
     def epoch_end(self): ...
-
-
-class NeedsWandb:
-    def __init__(self):
-        raise MissingExtraError.of("NeedsWandb", "wandb", "wandb")
 
 
 class GivesFive:

@@ -74,3 +74,31 @@ def test_may_be_closed_twice_and_after_a_run_that_failed(tmp_path: Path) -> None
     board.close()
 
     assert [step for step, _ in read_back(tmp_path)["loss"]] == [6]
+
+
+def test_the_hparams_page_has_the_settings_and_the_metrics(tmp_path: Path) -> None:
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    class Half:
+        def scalars(self) -> dict[str, float]:
+            return {"final/val/accuracy": 0.5}
+
+    board = ll.TensorBoard(
+        ll.Counter(), Half(), tmp_path, hparams={"lr": 0.1, "model": "a", "no": None}
+    )
+    board.train_end()
+    board.close()
+    (file,) = tmp_path.iterdir()
+    events = EventAccumulator(str(file)).Reload()
+
+    def told(tag: str) -> HParamsPluginData:
+        content = events.SummaryMetadata(f"_hparams_/{tag}").plugin_data.content
+        return HParamsPluginData.FromString(content)
+
+    settings = told("session_start_info").session_start_info.hparams
+    assert settings["lr"].number_value == 0.1
+    assert settings["model"].string_value == "a"
+    assert set(settings) == {"lr", "model"}
+    (metric,) = told("experiment").experiment.metric_infos
+    assert metric.name.tag == "final/val/accuracy"
+    assert [event.value for event in events.Scalars("final/val/accuracy")] == [0.5]
