@@ -17,7 +17,20 @@ REDUCTIONS = ("mean", "none")
 SHOWN = 5
 
 
-class CrossEntropy(nn.Module):
+class _Loss(nn.Module):
+    """What the losses share: how they reduce, and the names of what they compare."""
+
+    def __init__(
+        self, reduction: Reduction = "mean", output: str = "logits", target: str = "target"
+    ) -> None:
+        super().__init__()
+        one_of(REDUCTIONS, reduction=reduction)
+        self.reduction = reduction
+        self.output = output
+        self.target = target
+
+
+class CrossEntropy(_Loss):
     """Cross entropy of ``logits`` (batch, classes) and ``target`` (batch,), whole numbers.
 
     ``reduction="none"`` gives one value per sample, (batch,). Raises ArgumentError for values out
@@ -35,13 +48,9 @@ class CrossEntropy(nn.Module):
         output: str = "logits",
         target: str = "target",
     ) -> None:
-        super().__init__()
-        one_of(REDUCTIONS, reduction=reduction)
+        super().__init__(reduction, output, target)
         chance(label_smoothing=label_smoothing)
-        self.reduction = reduction
         self.label_smoothing = label_smoothing
-        self.output = output
-        self.target = target
 
     def forward(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
         """The loss."""
@@ -67,7 +76,7 @@ class CrossEntropy(nn.Module):
             raise
 
 
-class BinaryCrossEntropy(nn.Module):
+class BinaryCrossEntropy(_Loss):
     """Cross entropy of ``logits`` (batch,), for class 1, and ``target`` (batch,) from 0 to 1.
 
     ``reduction="none"`` gives one value per sample, (batch,). Raises ArgumentError for another
@@ -79,15 +88,6 @@ class BinaryCrossEntropy(nn.Module):
     tensor(0.6931)
     """
 
-    def __init__(
-        self, reduction: Reduction = "mean", output: str = "logits", target: str = "target"
-    ) -> None:
-        super().__init__()
-        one_of(REDUCTIONS, reduction=reduction)
-        self.reduction = reduction
-        self.output = output
-        self.target = target
-
     def forward(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
         """The loss."""
         logits, target = _of_one_shape(batch, outputs, self.output, self.target)
@@ -98,7 +98,7 @@ class BinaryCrossEntropy(nn.Module):
         return functional.binary_cross_entropy_with_logits(logits, target, reduction=self.reduction)
 
 
-class MeanSquaredError(nn.Module):
+class MeanSquaredError(_Loss):
     """Squared error of ``prediction`` and ``target``, both (batch,) or (batch, outputs).
 
     ``reduction="none"`` gives one value per sample, (batch,): the mean over its outputs. Raises
@@ -112,11 +112,7 @@ class MeanSquaredError(nn.Module):
     def __init__(
         self, reduction: Reduction = "mean", output: str = "prediction", target: str = "target"
     ) -> None:
-        super().__init__()
-        one_of(REDUCTIONS, reduction=reduction)
-        self.reduction = reduction
-        self.output = output
-        self.target = target
+        super().__init__(reduction, output, target)
 
     def forward(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
         """The loss."""
