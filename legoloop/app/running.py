@@ -17,7 +17,7 @@ from legoloop.app.hydra_jobs import written
 from legoloop.app.making import checked_app
 from legoloop.app.origin import set_keys
 from legoloop.app.trees import plain
-from legoloop.core.direction import higher_is_better
+from legoloop.core.direction import is_best
 from legoloop.core.errors import ConfigError, UserError
 from legoloop.core.host import TrainingHost
 from legoloop.core.whole_files import whole_file
@@ -79,8 +79,9 @@ def carry_out(prepared: Prepared, record: RunRecord) -> bool:
     """
     print(f"run directory: {shown(prepared.directory)}", flush=True)
     try:
+        _write_config(prepared)
         host = _host(prepared)
-        _write_down(prepared, host)
+        _write_plan(prepared, host)
         log.info("the run begins, with the overrides %s", list(prepared.overrides))
         host.run()
     except KeyboardInterrupt:
@@ -117,9 +118,12 @@ def _host(prepared: Prepared) -> TrainingHost:
     return prepared.host
 
 
-def _write_down(prepared: Prepared, host: TrainingHost) -> None:
+def _write_config(prepared: Prepared) -> None:
     with whole_file(prepared.directory / "config.yaml") as draft:
         OmegaConf.save(OmegaConf.create(plain(prepared.tree)), draft)
+
+
+def _write_plan(prepared: Prepared, host: TrainingHost) -> None:
     with whole_file(prepared.directory / "plan.txt") as draft:
         draft.write_text(host.plan.table() + "\n")
 
@@ -133,15 +137,6 @@ def _scalars(prepared: Prepared) -> Mapping[str, Any]:
     for step, scalars in prepared.app.history().rows.items():
         for tag, value in scalars.items():
             final[tag] = value if isfinite(value) else None
-            if _is_best(tag, value, best):
+            if is_best(tag, value, best.get(tag, {}).get("value")):
                 best[tag] = {"value": value, "step": step}
     return {"final": final, "best": best}
-
-
-def _is_best(tag: str, value: float, best: Mapping[str, Mapping[str, float]]) -> bool:
-    more = higher_is_better(tag)
-    if more is None or not isfinite(value):
-        return False
-    if tag not in best:
-        return True
-    return value > best[tag]["value"] if more else value < best[tag]["value"]

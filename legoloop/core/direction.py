@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 HIGHER = ("accuracy", "f1", "auc", "r2")
 LOWER = ("loss", "mae", "mse", "rmse")
 
@@ -16,3 +18,17 @@ def higher_is_better(tag: str) -> bool | None:
     if metric in HIGHER:
         return True
     return False if metric in LOWER else None
+
+
+def is_best(tag: str, value: float, so_far: float | None) -> bool:
+    """Whether a value of a metric is the best yet; never where nobody knows what is better.
+
+    >>> is_best("val/loss", 0.1, so_far=0.2), is_best("val/loss", float("nan"), so_far=None)
+    (True, False)
+    """
+    more = higher_is_better(tag)
+    if more is None or not isfinite(value):
+        return False
+    if so_far is None:
+        return True
+    return value > so_far if more else value < so_far

@@ -28,7 +28,7 @@ def sweep(tmp_path: Path) -> list[Run]:
 
 
 def a_run(**values: Any) -> Run:
-    return Run("run", Path(), {"status": "COMPLETED"}, values, True, {}, {})
+    return Run("run", Path(), {"status": "COMPLETED", "overrides": []}, values, True, {}, {})
 
 
 def names(runs: list[Run]) -> str:

@@ -64,6 +64,12 @@ def test_failures_tell_their_causes(tmp_path: Path) -> None:
     assert runs["loss"].isna().tolist() == [False, True]
 
 
+def test_a_metric_does_not_take_the_place_of_a_key_of_its_name(tmp_path: Path) -> None:
+    made_run(tmp_path, "a", {"lr": 0.1}, {"lr": 0.01})
+    made_run(tmp_path, "b", {"lr": 0.2}, {"lr": 0.02})
+    assert load(tmp_path).runs()["lr"].tolist() == [0.1, 0.2]
+
+
 def test_load_warns_of_what_cannot_be_read(tmp_path: Path) -> None:
     made_run(tmp_path, "a", {"seed": 0})
     (made_run(tmp_path, "b", {"seed": 0}) / "run.json").write_text("{")

@@ -108,6 +108,7 @@ def test_a_run_that_failed_without_a_configuration_is_told_by_its_overrides(
         b"\xff\xfe",
         b"{}",
         b'{"status": null}',
+        b'{"status": "FAILED", "overrides": "seed=0"}',
         b'{"status": "COMPLETED", "final": 3}',
         b'{"status": "COMPLETED", "final": {"loss": "low"}}',
         b'{"status": "COMPLETED", "final": {"loss": 1}, "best": {"loss": 1}}',
@@ -159,6 +160,7 @@ def test_other_damaged_files_are_one_line_too(tmp_path: Path, file: str, text: s
 def test_paths_inside_the_run_directory_do_not_vary(tmp_path: Path) -> None:
     runs = read_runs(made_sweep(tmp_path, lrs=[0.1])).runs
     assert runs[0].config["predicts"] == "${run_dir}/predicts.csv"
+    assert "run_dir" not in runs[0].config
     assert varied(runs) == ["seed"]
 
 

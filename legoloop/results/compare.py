@@ -1,0 +1,119 @@
+"""What differs between two runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from legoloop.core.errors import ArgumentError, DataError
+from legoloop.results.names import nearest
+from legoloop.results.predictions import predicted_classes
+from legoloop.results.reading import Run, flat, read_runs
+from legoloop.results.table import Table
+from legoloop.state.run_record import DIFF
+
+PREDICTED = "predicted class"
+
+Row = tuple[str, str, Any, Any]
+"""What it is about, which one, and the two values."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The differences as a table, and what there is to say about the predictions."""
+
+    table: Table
+    notes: list[str]
+
+    def shortened(self, most_samples: int) -> Comparison:
+        """With so many of the samples at most."""
+        rows = list(self.table.rows)
+        first = next((n for n, row in enumerate(rows) if row[0] == PREDICTED), len(rows))
+        left_out = len(rows) - first - most_samples
+        if left_out <= 0:
+            return self
+        note = f"{left_out} of them are not listed; --format csv lists all"
+        kept = rows[: first + most_samples]
+        return Comparison(Table(self.table.columns, kept), [*self.notes, note])
+
+
+def compare(one: Run, other: Run) -> Comparison:
+    """What differs in configuration, code, versions, hardware, outcome, metrics, predictions."""
+    changed, notes = _changed_predictions(one, other)
+    names = [run.name if one.name != other.name else str(run.directory) for run in (one, other)]
+    rows = [row for row in _pairs(one, other) if repr(row[2]) != repr(row[3])]
+    return Comparison(Table(["about", "what", *names], [*rows, *changed]), notes)
+
+
+def chosen_run(name: str, runs: Mapping[str, Run]) -> Run:
+    """The run of this name among those that were listed, or of this directory.
+
+    Raises ArgumentError if there is neither.
+    """
+    if name in runs:
+        return runs[name]
+    if not Path(name).is_dir():
+        raise ArgumentError(
+            f"--compare {name}: there is no such run; {nearest(name, runs, list(runs)[:9])}"
+        )
+    found = read_runs(name)
+    if len(found.runs) != 1 or found.runs[0].directory != Path(name):
+        wrong = found.problems[0] if found.problems else "is not the directory of one run"
+        raise ArgumentError(f"--compare {name}: {wrong}")
+    return found.runs[0]
+
+
+def _pairs(one: Run, other: Run) -> Iterator[Row]:
+    yield from _values("configuration", one.config, other.config)
+    yield from _facts("code", "git", one, other)
+    differences = [_uncommitted(run) for run in (one, other)]
+    if differences[0] != differences[1]:
+        lines = [f"{len(text.splitlines())} lines" for text in differences]
+        yield "code", DIFF, lines[0], lines[1] + (", others" if lines[0] == lines[1] else "")
+    yield from _facts("versions", "versions", one, other)
+    yield from _facts("hardware", "hardware", one, other)
+    for what in ("status", "stop_reason", "cause"):
+        yield "outcome", what, one.facts.get(what), other.facts.get(what)
+    yield "outcome", "duration", one.duration, other.duration
+    yield from _values("metrics", one.final, other.final)
+    runs = (one, other)
+    told = {tag for run in runs for tag, best in run.best.items() if best != run.final.get(tag)}
+    best = [{f"best {tag}": run.best[tag] for tag in run.best if tag in told} for run in runs]
+    yield from _values("metrics", *best)
+
+
+def _facts(about: str, part: str, one: Run, other: Run) -> Iterator[Row]:
+    yield from _values(about, *(run.facts.get(part) or {} for run in (one, other)))
+
+
+def _values(about: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Row]:
+    one, other = dict(flat(one)), dict(flat(other))
+    for key in dict.fromkeys([*one, *other]):
+        yield about, key, one.get(key), other.get(key)
+
+
+def _uncommitted(run: Run) -> bytes:
+    try:
+        return (run.directory / DIFF).read_bytes()
+    except OSError:
+        return b""
+
+
+def _changed_predictions(one: Run, other: Run) -> tuple[list[Row], list[str]]:
+    try:
+        before, after = predicted_classes(one), predicted_classes(other)
+    except DataError as error:
+        return [], [f"predictions are not compared: {error}"]
+    both = [sample for sample in before if sample in after]
+    changed: list[Row] = [
+        (PREDICTED, sample, before[sample], after[sample])
+        for sample in both
+        if before[sample] != after[sample]
+    ]
+    notes = [f"{len(changed)} of {len(both)} samples changed their predicted class"]
+    for run, here, there in ((one, before, after), (other, after, before)):
+        if alone := len(here.keys() - there.keys()):
+            notes.append(f"samples that {run.name} alone predicted: {alone}")
+    return changed, notes

@@ -1,0 +1,77 @@
+"""Runs that differ only in what is not asked about, taken together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import fsum, sqrt
+from typing import Any
+
+from legoloop.results.reading import Run
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation of ``n`` values; one value has no deviation.
+
+    >>> Spread.of([1.0, 2.0, 3.0])
+    Spread(mean=2.0, std=1.0, n=3)
+    """
+
+    mean: float
+    std: float | None
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """The spread of at least one value."""
+        n = len(values)
+        mean = fsum(values) / n
+        if n == 1:
+            return cls(mean, None, n)
+        return cls(mean, sqrt(fsum((value - mean) ** 2 for value in values) / (n - 1)), n)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs with the same values of some keys. Only completed ones count in ``n`` and the means."""
+
+    values: Mapping[str, Any]
+    runs: Sequence[Run]
+
+    @property
+    def completed(self) -> list[Run]:
+        """Those that went on to their end."""
+        return [run for run in self.runs if run.is_completed]
+
+    @property
+    def n(self) -> int:
+        """How many completed."""
+        return len(self.completed)
+
+    @property
+    def not_completed(self) -> int:
+        """How many did not, or not yet."""
+        return len(self.runs) - self.n
+
+    def spread(self, metric: str) -> Spread | None:
+        """Over the completed runs that have the metric; None if there are none."""
+        values = [run.value(metric) for run in self.completed if run.value(metric) is not None]
+        return Spread.of(values) if values else None
+
+    def value(self, key: str) -> Any:
+        """What the runs share for the key, or the mean of the metric."""
+        if key in self.values:
+            return self.values[key]
+        if key == "n":
+            return self.n
+        spread = self.spread(key)
+        return None if spread is None else spread.mean
+
+
+def grouped(runs: Sequence[Run], by: Sequence[str]) -> list[Group]:
+    """The runs by the values of these keys, in the order in which the values occur."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(repr([run.value(key) for key in by]), []).append(run)
+    return [Group({key: runs[0].value(key) for key in by}, runs) for runs in groups.values()]
