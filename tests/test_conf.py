@@ -21,8 +21,8 @@ SUITABLE: dict[str, Sequence[str]] = {
     "loss=mean_squared_error": ("data=diabetes",),
     "metrics=multiclass": (),
     "metrics=regression": ("data=diabetes",),
-    "accumulators=multiclass": (),
-    "accumulators=regression": ("data=diabetes",),
+    "accumulators=logits": (),
+    "accumulators=prediction": ("data=diabetes",),
     "model=simple_cnn": (),
     "experiment=mnist": (),
 }

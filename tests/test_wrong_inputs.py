@@ -183,7 +183,7 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "an injected parameter misspelt": (
         ("+plugins.mine={_target_: mine.EveryFew, _inject_: {evry: epoch}}",),
-        "plugins.mine.evry (command line): mine.EveryFew takes no 'evry'; did you mean every?",
+        "plugins.mine._inject_.evry (command line): mine.EveryFew takes no 'evry'; did you mean every?",
     ),
     "a required parameter that nobody has": (
         ("+plugins.mine={_target_: mine.NeedsATeacher}",),
@@ -545,7 +545,7 @@ IN_THE_DATA: Cases = {
         "target, idx",
     ),
     "accumulators of what nobody gives": (
-        ("accumulators=regression",),
+        ("accumulators=prediction",),
         "accumulator 'prediction': neither the batch nor the model's outputs have it; there "
         "are features, target, idx, logits, probas",
     ),

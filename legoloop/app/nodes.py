@@ -70,7 +70,8 @@ def plan(path: str, node: Node, scope: Collection[str]) -> Call:
     is_partial = bool(node.get(PARTIAL, False))
     accepted = parameters(target)
     if accepted is not None:
-        _refuse_unknown(path, name, accepted, [*values, *injected])
+        _refuse_unknown(path, name, accepted, values)
+        _refuse_unknown(f"{path}.{INJECT}", name, accepted, injected)
         _refuse_wrong_types(path, name, target, values)
         if not is_partial:
             taken = _taken_by_position(accepted, len(args))

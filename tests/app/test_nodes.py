@@ -113,7 +113,7 @@ def test_wrong_nodes_are_refused_with_the_key_that_is_wrong() -> None:
         "plugins.mine._inject_.rate: there is no provider 'optimiser'; did you mean optimizer?"
     )
     assert refused({**NODE, "_inject_": {"rat": "counter"}}) == (
-        "plugins.mine.rat: bricks.Brick takes no 'rat'; did you mean rate?"
+        "plugins.mine._inject_.rat: bricks.Brick takes no 'rat'; did you mean rate?"
     )
     assert refused({"_target_": "bricks.Brik"}) == (
         f"plugins.mine._target_: {HERE} has no 'Brik'; did you mean Brick?"
