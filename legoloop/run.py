@@ -46,6 +46,11 @@ def main() -> None:
 
         print(f"error: {told(error)}", file=sys.stderr)
         sys.exit(2)
+    finally:
+        if _had_begun():
+            from legoloop.app.hydra_callback import end_sweep
+
+            end_sweep()
 
 
 def task(tree: DictConfig) -> None:

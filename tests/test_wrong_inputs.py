@@ -183,7 +183,8 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "an injected parameter misspelt": (
         ("+plugins.mine={_target_: mine.EveryFew, _inject_: {evry: epoch}}",),
-        "plugins.mine._inject_.evry (command line): mine.EveryFew takes no 'evry'; did you mean every?",
+        "plugins.mine._inject_.evry (command line): mine.EveryFew takes no 'evry'; did you mean "
+        "every?",
     ),
     "a required parameter that nobody has": (
         ("+plugins.mine={_target_: mine.NeedsATeacher}",),

@@ -27,7 +27,7 @@ from legoloop.app.messages import place, told
 from legoloop.app.nodes import NodeError
 from legoloop.app.origin import set_keys
 from legoloop.app.running import Prepared, carry_out, claim, prepare
-from legoloop.app.sweeping import check_jobs, jobs_of
+from legoloop.app.sweeping import check_jobs, jobs_of, sum_up
 from legoloop.core.errors import ConfigError
 from legoloop.state.run_record import RunRecord
 from legoloop.state.sweep_record import claim_sweep
@@ -35,6 +35,7 @@ from legoloop.state.sweep_record import claim_sweep
 WRONG_CONFIGURATION = 2
 
 _waiting: dict[str, tuple[Prepared, RunRecord]] = {}
+_sweeps: list[Path] = []
 
 
 class CheckBeforeRun(Callback):
@@ -56,7 +57,9 @@ class CheckBeforeRun(Callback):
                 raise NodeError("show", "shows one run; leave out -m")
             jobs = jobs_of(config)
             check_jobs(config, jobs)
-            claim_sweep(Path(config.hydra.sweep.dir), jobs)
+            directory = Path(config.hydra.sweep.dir).absolute()
+            claim_sweep(directory, jobs)
+            _sweeps.append(directory)
 
 
 def _show(tree: DictConfig, config: DictConfig) -> None:
@@ -76,6 +79,12 @@ def _told(config: DictConfig) -> Iterator[None]:
     except Exception:
         traceback.print_exc()
         raise SystemExit(1) from None
+
+
+def end_sweep() -> None:
+    """Sum up the sweep that began, if one did; Hydra tells nobody of an end with failures."""
+    while _sweeps:
+        sum_up(_sweeps.pop())
 
 
 def run_job(tree: DictConfig) -> bool:

@@ -1,4 +1,4 @@
-"""A multirun: every job is checked before the first one begins."""
+"""A multirun: every job is checked before the first one begins, and all are summed up."""
 
 from __future__ import annotations
 
@@ -20,8 +20,14 @@ from legoloop.app.layout import datasets
 from legoloop.app.making import checked_app
 from legoloop.app.messages import told
 from legoloop.app.origin import set_keys
+from legoloop.app.running import shown
 from legoloop.app.trees import plain
 from legoloop.core.errors import ConfigError
+from legoloop.core.whole_files import whole_file
+from legoloop.results.choosing import tags, usual_metrics
+from legoloop.results.formats import terminal, to_csv
+from legoloop.results.reading import read_runs
+from legoloop.results.table import table_of_runs
 
 Overrides = Sequence[str]
 
@@ -50,6 +56,21 @@ def check_jobs(config: DictConfig, jobs: Sequence[Overrides]) -> None:
             _check(job, read)
         except (ConfigError, HydraException, OmegaConfBaseException) as error:
             raise ConfigError(f"job {number} ({' '.join(overrides)}): {told(error, job)}") from None
+
+
+def sum_up(directory: Path) -> None:
+    """Write ``results.csv`` into the sweep's folder, failures included, and show the table.
+
+    Nothing if no job has begun.
+    """
+    try:
+        runs = read_runs(directory).runs
+    except ConfigError:
+        return
+    with whole_file(directory / "results.csv") as draft:
+        draft.write_text(to_csv(table_of_runs(runs, tags(runs))))
+    print(f"\nsweep directory: {shown(directory)}", flush=True)
+    print(terminal(table_of_runs(runs, usual_metrics(runs))), flush=True)
 
 
 def _composed(config: DictConfig, number: int, overrides: Overrides) -> DictConfig:

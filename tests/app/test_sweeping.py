@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from pathlib import Path
@@ -117,5 +118,24 @@ def test_a_folder_holds_one_sweep(command: Command) -> None:
     before = {path: path.read_bytes() for path in command.here.rglob("*") if path.is_file()}
     ended = command(*SWEEP, "seed=2,3")
     assert ended.status == 2
-    assert ended.err.startswith("error: hydra.sweep.dir: sweep holds a sweep already (started ")
+    assert "/sweep holds a sweep already (started " in ended.err
     assert {p: p.read_bytes() for p in command.here.rglob("*") if p.is_file()} == before
+
+
+def test_the_sweep_is_summed_up_failures_included(command: Command) -> None:
+    ended = command(
+        *SWEEP, "+plugins.bad={_target_:mine.EndsBadly}", "+plugins.bad.how=fine,data", "seed=0,1"
+    )
+    assert ended.status == 1
+    with (command.here / "sweep" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["run"], row["seed"], row["status"]) for row in rows] == [
+        ("0", "0", "COMPLETED"),
+        ("1", "1", "COMPLETED"),
+        ("2", "0", "FAILED"),
+        ("3", "1", "FAILED"),
+    ]
+    record = json.loads((command.here / "sweep/0/run.json").read_text())
+    assert float(rows[0]["final/val/accuracy"]) == record["final"]["final/val/accuracy"]
+    shown = ended.out[ended.out.index("sweep directory: sweep") :]
+    assert [line.split()[0] for line in shown.splitlines()[2:6]] == ["0", "1", "2", "3"]
