@@ -184,7 +184,7 @@ REFUSALS = {
     ),
     "a value": (
         ["moved", "data.loaders.default.batch_size=0"],
-        "data.loaders.default.batch_size (command line): is 0; give at least 1",
+        "data.loaders.default.batch_size (command line): is 0; give a whole number of at least 1",
     ),
     "a broken reference": (["moved", "data=null"], "plugins.predicts.acc_key: "),
     "a sweep": (["moved", "seed=1,2"], "seed=1,2: gives several values; an evaluation takes one"),

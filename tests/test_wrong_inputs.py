@@ -288,11 +288,11 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a batch of no samples": (
         ("data.loaders.default.batch_size=0",),
-        "data.loaders.default.batch_size (command line): is 0; give at least 1",
+        "data.loaders.default.batch_size (command line): is 0; give a whole number of at least 1",
     ),
     "a negative number of workers": (
         ("data.loaders.default.num_workers=-1",),
-        "data.loaders.default.num_workers (command line): is -1; give at least 0",
+        "data.loaders.default.num_workers (command line): is -1; give a whole number of at least 0",
     ),
     "a chance above one": (
         ("model=mlp", "model.dropout=1.5"),
@@ -308,11 +308,11 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "no patience": (
         ("plugins=[default,early_stopping]", "plugins.early_stopping.patience=0"),
-        "plugins.early_stopping.patience (command line): is 0; give at least 1 epoch",
+        "plugins.early_stopping.patience (command line): is 0; give a whole number of at least 1",
     ),
     "checkpoints every no epochs": (
         ("plugins=[default,checkpoints]", "plugins.checkpoints.every=0"),
-        "plugins.checkpoints.every (command line): is 0; give at least 1 epoch",
+        "plugins.checkpoints.every (command line): is 0; give a whole number of at least 1",
     ),
     "no samples to make": (
         ("+data.datasets.train.samples=0",),

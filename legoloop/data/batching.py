@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from legoloop.core.checks import at_least
 from legoloop.core.contracts import Batch
 from legoloop.core.errors import ArgumentError, DataError, UserError
 from legoloop.data.collation import collate as stack
@@ -29,7 +30,7 @@ class Batching:
 
     >>> Batching(batch_size=0)
     Traceback (most recent call last):
-    legoloop.core.errors.ArgumentError: batch_size is 0; give at least 1
+    legoloop.core.errors.ArgumentError: batch_size is 0; give a whole number of at least 1
     """
 
     batch_size: int = 256
@@ -41,10 +42,8 @@ class Batching:
     collate: Callable[[list[Any]], Batch] = stack
 
     def __post_init__(self) -> None:
-        for key, least in {"batch_size": 1, "num_workers": 0, "prefetch_factor": 1}.items():
-            value = getattr(self, key)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ArgumentError(f"{key} is {value!r}; give at least {least}")
+        at_least(1, batch_size=self.batch_size, prefetch_factor=self.prefetch_factor)
+        at_least(0, num_workers=self.num_workers)
         for key in ("shuffle", "pin_memory"):
             if not isinstance(getattr(self, key), bool):
                 raise ArgumentError(f"{key} is {getattr(self, key)!r}; give true or false")

@@ -9,6 +9,7 @@ from typing import Literal
 from torch import nn
 
 from legoloop.core.batch_size import DefaultBatchDesc
+from legoloop.core.checks import at_least
 from legoloop.core.contracts import Arrays, Batch, BatchLoop, FeedsModel, SizesBatch
 from legoloop.core.errors import ArgumentError
 from legoloop.core.step import Step
@@ -110,8 +111,8 @@ class LoopsAcc(EvaluationPasses):
         names: Iterable[str] | None = None,
     ) -> None:
         super().__init__(loop_iters, model, factory, feed, batch_desc, at, names)
-        if samples_limit is not None and samples_limit < 1:
-            raise ArgumentError(f"samples_limit is {samples_limit}; give at least 1 sample")
+        if samples_limit is not None:
+            at_least(1, samples_limit=samples_limit)
         for name in self.names:
             if not hasattr(loop_iters[name], "first"):
                 raise ArgumentError(

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from legoloop.core.checks import at_least
 from legoloop.core.contracts import Counts
-from legoloop.core.errors import ArgumentError, DataError
+from legoloop.core.errors import DataError
 from legoloop.core.plugin import ShouldSave, State
 from legoloop.core.whole_files import whole_folder
 
@@ -27,12 +28,11 @@ class EpochCheckpoints:
     >>> from legoloop.training.counter import Counter
     >>> EpochCheckpoints(Counter(), "checkpoints", every=0)
     Traceback (most recent call last):
-    legoloop.core.errors.ArgumentError: every is 0; give at least 1 epoch
+    legoloop.core.errors.ArgumentError: every is 0; give a whole number of at least 1
     """
 
     def __init__(self, counter: Counts, folder: str | Path, every: int = 1) -> None:
-        if every < 1:
-            raise ArgumentError(f"every is {every}; give at least 1 epoch")
+        at_least(1, every=every)
         self.counter = counter
         self.folder = Path(folder)
         self.every = every

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from legoloop.core.batch_size import DefaultBatchDesc
+from legoloop.core.checks import at_least
 from legoloop.core.contracts import Batch, Counts, SizesBatch
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.plugin import ShouldStop, State
@@ -34,8 +35,7 @@ class SimpleEpoch:
             epoch_size = getattr(train_iterator, "samples", None)
         if epoch_size is None:
             raise ArgumentError("epoch_size is None, but the stream does not know its samples")
-        if epoch_size < 1:
-            raise ArgumentError(f"epoch_size is {epoch_size}; give at least 1 sample")
+        at_least(1, epoch_size=epoch_size)
         self.train_iterator = train_iterator
         self.epoch_size = epoch_size
         self.batch_desc = batch_desc or DefaultBatchDesc()
@@ -92,8 +92,7 @@ class LastEpoch:
     """
 
     def __init__(self, counter: Counts, num_epochs: int) -> None:
-        if num_epochs < 0:
-            raise ArgumentError(f"num_epochs is {num_epochs}; give 0 or more")
+        at_least(0, num_epochs=num_epochs)
         self.counter = counter
         self.num_epochs = num_epochs
 

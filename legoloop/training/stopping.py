@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from legoloop.core.checks import at_least
 from legoloop.core.contracts import Source
 from legoloop.core.errors import ArgumentError
 from legoloop.core.plugin import ShouldStop, State
@@ -36,8 +37,7 @@ class EarlyStopping:
     ) -> None:
         if mode not in ("min", "max"):
             raise ArgumentError(f"mode is {mode!r}; give 'min' or 'max'")
-        if patience < 1:
-            raise ArgumentError(f"patience is {patience}; give at least 1 epoch")
+        at_least(1, patience=patience)
         if min_delta < 0:
             raise ArgumentError(f"min_delta is {min_delta}; give 0 or more")
         self.source = source

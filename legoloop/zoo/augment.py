@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from legoloop.core.checks import chance, entry
 from legoloop.core.contracts import Batch
 from legoloop.core.errors import DataError
-from legoloop.zoo.checks import chance, entry
 
 
 class RandomTranspose:

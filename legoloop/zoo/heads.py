@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from legoloop.core.checks import at_least, one_of
 from legoloop.core.contracts import Outputs
 from legoloop.core.errors import ArgumentError
-from legoloop.zoo.checks import at_least, one_of
 
 TASKS = ("multiclass", "binary", "regression")
 

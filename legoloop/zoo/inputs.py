@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from legoloop.core.checks import entry
 from legoloop.core.contracts import Batch
 from legoloop.core.errors import DataError
-from legoloop.zoo.checks import entry
 
 
 def flat_input(batch: Batch, key: str, num_features: int, dtype: torch.dtype) -> torch.Tensor:

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from legoloop.core.checks import chance, entry, one_of
 from legoloop.core.contracts import Batch, Outputs
 from legoloop.core.errors import DataError
-from legoloop.zoo.checks import chance, entry, one_of
 
 Reduction = Literal["mean", "none"]
 REDUCTIONS = ("mean", "none")

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from legoloop.core.checks import at_least
 from legoloop.core.contracts import Batch
 from legoloop.core.errors import ArgumentError
 from legoloop.core.rng import derived_seed
 from legoloop.data.datasets import ColumnDataset
-from legoloop.zoo.checks import at_least
 
 Array = np.ndarray[Any, Any]
 SPLIT_SEED = 0

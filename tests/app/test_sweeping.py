@@ -49,7 +49,7 @@ WRONG = {
     ),
     "a setting of loaders": (
         ["data.loaders.default.batch_size=4,0"],
-        "data.loaders.default.batch_size (command line): is 0; give at least 1",
+        "data.loaders.default.batch_size (command line): is 0; give a whole number of at least 1",
     ),
 }
 

@@ -125,11 +125,11 @@ def test_the_seed_may_stand_in_the_config_around_it():
         ),
         (
             {"loaders": {"val": {"batch_size": 0}}},
-            "loaders.val.batch_size is 0; give at least 1",
+            "loaders.val.batch_size is 0; give a whole number of at least 1",
         ),
         (
             {"loaders": {"default": {"num_workers": -1}}},
-            "loaders.default.num_workers is -1; give at least 0",
+            "loaders.default.num_workers is -1; give a whole number of at least 0",
         ),
         ({"loaders": {"train": 256}}, "loaders.train is 256; give settings by name"),
         ({"loaders": 256}, "loaders is 256; give settings by name"),

@@ -228,7 +228,11 @@ def test_string_idx_and_outputs_over_batch_values_of_the_same_name() -> None:
     [
         ("loaders_acc", {"at": "epoch"}, "at is 'epoch'; give 'epoch_end' or 'train_end'"),
         ("loaders_acc", {"names": ["vall"]}, r"names has 'vall'; did you mean val\?"),
-        ("loops_acc", {"samples_limit": 0}, "samples_limit is 0; give at least 1 sample"),
+        (
+            "loops_acc",
+            {"samples_limit": 0},
+            "samples_limit is 0; give a whole number of at least 1",
+        ),
     ],
 )
 def test_refuses_wrong_settings(kind: str, given: dict[str, Any], message: str) -> None:

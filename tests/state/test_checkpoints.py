@@ -195,5 +195,5 @@ def test_replaces_an_older_one_of_the_same_step(checkpoint: Path) -> None:
 
 
 def test_refuses_to_save_less_often_than_every_epoch() -> None:
-    with pytest.raises(ll.ArgumentError, match="every is 0; give at least 1 epoch"):
+    with pytest.raises(ll.ArgumentError, match="every is 0; give a whole number of at least 1"):
         ll.EpochCheckpoints(ll.Counter(), "checkpoints", every=0)

@@ -119,7 +119,9 @@ def test_lets_go_of_a_batch_before_it_fetches_the_next() -> None:
 
 @pytest.mark.parametrize("size", [0, -1])
 def test_refuses_a_size_below_one(size: int) -> None:
-    with pytest.raises(ll.ArgumentError, match=f"epoch_size is {size}; give at least 1 sample"):
+    with pytest.raises(
+        ll.ArgumentError, match=f"epoch_size is {size}; give a whole number of at least 1"
+    ):
         ll.SimpleEpoch(a_loop(3, 1), size)
 
 
@@ -158,5 +160,7 @@ def test_stops_after_so_many_epochs(num_epochs: int) -> None:
 
 
 def test_refuses_a_negative_number_of_epochs() -> None:
-    with pytest.raises(ll.ArgumentError, match="num_epochs is -1; give 0 or more"):
+    with pytest.raises(
+        ll.ArgumentError, match="num_epochs is -1; give a whole number of at least 0"
+    ):
         ll.LastEpoch(ll.Counter(), -1)

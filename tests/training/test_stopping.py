@@ -96,7 +96,7 @@ def test_names_the_scalar_that_was_meant() -> None:
     ("wrong", "message"),
     [
         ({"mode": "most"}, "mode is 'most'; give 'min' or 'max'"),
-        ({"patience": 0}, "patience is 0; give at least 1 epoch"),
+        ({"patience": 0}, "patience is 0; give a whole number of at least 1"),
         ({"min_delta": -0.1}, "min_delta is -0.1; give 0 or more"),
     ],
 )

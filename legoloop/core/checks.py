@@ -1,4 +1,4 @@
-"""What the bricks of the zoo refuse, in the same words everywhere."""
+"""What bricks refuse, in the same words everywhere."""
 
 from __future__ import annotations
 
