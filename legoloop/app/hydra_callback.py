@@ -64,6 +64,8 @@ class CheckBeforeRun(Callback):
 
 def _show(tree: DictConfig, config: DictConfig) -> None:
     checked_app(tree, list(set_keys(config.hydra)))
+    if tree.show == "plan" and tree.get("app") is not None:
+        raise NodeError("show", "lists bricks of the tree; for your app print(host.plan.table())")
     print(listing(tree, lambda key: place(key, config).strip()))
     raise SystemExit(0)
 

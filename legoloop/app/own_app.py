@@ -15,7 +15,7 @@ from legoloop.app.trees import leaves, plain
 from legoloop.core.errors import ConfigError
 from legoloop.core.suggest import suggestion
 
-GIVEN = ("app", "run_dir")
+GIVEN = ("app", "run_dir", "show")
 """The keys whose values never come from the container."""
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from tests.app.command import SMALL, Command
 
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
 
 @pytest.fixture
 def command(
@@ -56,3 +58,18 @@ def test_one_run_is_shown_not_a_sweep(command: Command) -> None:
     assert ended.status == 2
     assert ended.err.strip() == "error: show (command line): shows one run; leave out -m"
     assert command.files() == []
+
+
+def test_the_plan_of_an_app_of_ones_own_is_not_that_of_the_tree(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(EXPERIMENTS / "own_container")
+    ended = command("app=digits_app.DigitsApp", "show=plan")
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.strip() == (
+        "error: show (command line): lists bricks of the tree; for your app "
+        "print(host.plan.table())"
+    )
+    shown = command("app=digits_app.DigitsApp", "show=config", "num_epochs=3")
+    assert shown.status == 0
+    assert "num_epochs: 3" in shown.out.splitlines()
