@@ -378,13 +378,14 @@ def test_an_option_takes_the_place_of_its_node_alone(run: Path) -> None:
     assert {**tree, "data": None} == {**before, "data": None}
 
 
-def test_an_option_of_ones_own(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    mine = Path("mine/data/swapped.yaml")
+@pytest.mark.parametrize("folder", ["mine", "a, b (c)'s"])
+def test_an_option_of_ones_own(run: Path, folder: str, capfd: pytest.CaptureFixture[str]) -> None:
+    mine = Path(folder, "data", "swapped.yaml")
     mine.parent.mkdir(parents=True)
     mine.write_text(
         "# @package _global_\ndefaults: [digits]\ndata:\n  datasets:\n    val:\n      train: true\n"
     )
-    arguments = (run, "data=swapped", "--config-dir", "mine", "--on", "val", "--output", "out")
+    arguments = (run, "data=swapped", "--config-dir", folder, "--on", "val", "--output", "out")
     assert evaluated(capfd, *arguments).status == 0
     assert len(pd.read_csv("out/predicts.csv")) == len(digits(train=True))
 

@@ -21,7 +21,7 @@ from legoloop.app.layout import (
 )
 from legoloop.app.nodes import INJECT, Call, NodeError, is_node, nodes, plan
 from legoloop.app.schema import BRICKS, DATA, TOP, check_loaders, check_values
-from legoloop.app.trees import Tree, at, plain
+from legoloop.app.trees import Tree, at, is_within, plain
 from legoloop.core.suggest import suggestion
 
 
@@ -94,12 +94,9 @@ def _refuse_unused(tree: Tree, needs: Mapping[str, set[str]], set_keys: Sequence
             used.add(name)
             waiting.extend(needs.get(name, ()))
     for name in BRICKS:
-        if tree.get(name) and name not in used and _is_set(name, set_keys):
+        is_set = any(is_within(key, name) for key in set_keys)
+        if tree.get(name) and name not in used and is_set:
             raise NodeError(name, "is chosen, but no plugin and no logger uses it")
-
-
-def _is_set(name: str, set_keys: Sequence[str]) -> bool:
-    return any(f"{key}.".startswith(f"{name}.") for key in set_keys)
 
 
 def _refuse_unknown(tree: Tree, interpolated: set[str]) -> None:

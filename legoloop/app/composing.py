@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from legoloop.app.config_home import CONFIG_NAME, config_home
-from legoloop.app.hydra_jobs import begin_job
+from legoloop.app.hydra_jobs import begin_job, search_path
 from legoloop.app.making import checked_app
 from legoloop.app.messages import told
 from legoloop.app.origin import set_keys
@@ -61,5 +61,4 @@ def _search_path(config_dir: str | Path | None) -> list[str]:
         return []
     if not Path(config_dir).is_dir():
         raise ConfigError(f"config_dir: there is no folder {config_dir}")
-    quoted = str(Path(config_dir).absolute()).replace("\\", "\\\\").replace("'", "\\'")
-    return [f"hydra.searchpath=['file://{quoted}']"]
+    return [search_path(Path(config_dir))]

@@ -22,7 +22,7 @@ from legoloop.app.making import checked_app
 from legoloop.app.messages import told
 from legoloop.app.nodes import NodeError
 from legoloop.app.recorded import laid_over, recorded_tree
-from legoloop.app.trees import plain
+from legoloop.app.trees import is_in_line, plain
 from legoloop.core.contracts import Scalars
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.suggest import suggestion
@@ -69,7 +69,8 @@ def evaluate(
     try:
         parts = _parts(tree, given)
     except NodeError as error:
-        place = "command line" if _is_set(error.key, given) else run / "config.yaml"
+        is_set = any(is_in_line(error.key, key) for key in given)
+        place = "command line" if is_set else run / "config.yaml"
         raise ConfigError(f"{error.key} ({place}): {error.message}") from error
     except OmegaConfBaseException as error:
         raise ConfigError(told(error)) from error
@@ -187,11 +188,6 @@ def _parts(tree: DictConfig, given: Sequence[str]) -> _Parts:
             )
     found = (name for name in (*NEEDED, "predicts") if name in app.providers)
     return _Parts(**{name: app.providers[name]() for name in found})
-
-
-def _is_set(key: str, given: Sequence[str]) -> bool:
-    """Whether one of the given keys is this one, or lies above it or in it."""
-    return any(f"{key}.".startswith(f"{k}.") or k.startswith(f"{key}.") for k in given)
 
 
 def _put(folder: Path, directory: Path) -> None:

@@ -50,5 +50,15 @@ def repository(overrides: list[str], config_name: str = CONFIG_NAME) -> IConfigR
     return found  # type: ignore[no-any-return]
 
 
+def search_path(folder: Path) -> str:
+    """The override that lets Hydra find a folder of groups, whatever its name.
+
+    >>> search_path(Path("/mine/a, b"))
+    "hydra.searchpath=['file:///mine/a, b']"
+    """
+    quoted = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
+    return f"hydra.searchpath=['file://{quoted}']"
+
+
 def _as_they_are(overrides: Any) -> list[str]:
     return list(OmegaConf.to_container(overrides, resolve=False))  # type: ignore[arg-type]

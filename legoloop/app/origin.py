@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from legoloop.app.config_home import CONFIG_NAME, config_home
 from legoloop.app.hydra_jobs import all_written, repository, written
 from legoloop.app.schema import TOP
-from legoloop.app.trees import leaves
+from legoloop.app.trees import is_in_line, leaves
 
 COMMAND_LINE = "command line"
 
@@ -52,8 +52,7 @@ def _covers(override: str, key: str, found: IConfigRepository) -> bool:
     parsed = OverridesParser.create().parse_override(override)
     if found.get_group_options(parsed.key_or_group):
         return False
-    path = parsed.key_or_group
-    return f"{key}.".startswith(f"{path}.") or path.startswith(f"{key}.")
+    return is_in_line(key, parsed.key_or_group)
 
 
 def _files_by_precedence(

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from legoloop.app.nodes import NodeError
 from legoloop.app.schema import TOP, check_values
 from legoloop.app.targets import resolve
-from legoloop.app.trees import leaves, plain
+from legoloop.app.trees import is_in_line, is_within, leaves, plain
 from legoloop.core.errors import ConfigError
 from legoloop.core.suggest import suggestion
 
@@ -32,7 +32,7 @@ def own_app(raw: DictConfig, set_keys: Sequence[str]) -> tuple[Any, DictConfig]:
     declared = OmegaConf.create(app.config() or {}, flags={"allow_objects": True})
     read = {*GIVEN, "seed", *_options(app), *leaves(declared)}
     for key in set_keys:
-        if not any(_reaches(key, option) for option in read) or _is_lost_choice(raw, key, read):
+        if not any(is_in_line(key, option) for option in read) or _is_lost_choice(raw, key, read):
             raise NodeError(
                 key, f"{raw.app} does not read this key; {suggestion(key, sorted(read))}"
             )
@@ -80,9 +80,4 @@ def _options(app: Any) -> Iterator[str]:
 def _is_lost_choice(raw: DictConfig, key: str, read: Collection[str]) -> bool:
     """A chosen option is a mapping; one of which only a value or two are read has no effect."""
     is_mapping = isinstance(OmegaConf.select(raw, key), DictConfig)
-    return is_mapping and not any(f"{key}.".startswith(f"{option}.") for option in read)
-
-
-def _reaches(key: str, option: str) -> bool:
-    """A key is read by an option at, above or below it."""
-    return f"{key}.".startswith(f"{option}.") or f"{option}.".startswith(f"{key}.")
+    return is_mapping and not any(is_within(key, option) for option in read)

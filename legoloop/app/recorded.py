@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from legoloop.app.config_home import CONFIG_NAME, config_home
-from legoloop.app.hydra_jobs import repository
+from legoloop.app.hydra_jobs import repository, search_path
 from legoloop.app.messages import told
 from legoloop.app.schema import BRICKS, COLLECTIONS
 from legoloop.core.errors import ConfigError
@@ -64,7 +64,7 @@ def laid_over(
     if config_dir is not None:
         if not config_dir.is_dir():
             raise ConfigError(f"--config-dir: {config_dir} is no folder")
-        search = [f"hydra.searchpath=[file://{config_dir.absolute()}]"]
+        search = [search_path(config_dir)]
     with hydra.initialize_config_dir(str(config_home()), version_base="1.3"):
         try:
             parsed = OverridesParser.create().parse_overrides(list(overrides))
