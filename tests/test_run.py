@@ -18,9 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from legoloop.state.run_record import read_record
 from legoloop.zoo.toy_data import digits, xor
-from tests.app.command import SMALL, Command, environment, in_a_process
+from tests.app.command import BRICKS, SMALL, Command, environment, in_a_process
 
-BRICKS = Path(__file__).parent / "app" / "bricks_of_a_user.py"
 DIRECTORY = {
     ".hydra",
     "config.yaml",

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import json
 import struct
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from shutil import copy
 
 import pytest
 import torch
 
 from legoloop.state.run_record import read_record
-from tests.app.command import Command, Ended, in_a_process
+from tests.app.command import Command, Ended, beside_bricks_of_a_user, in_a_process
 
-BRICKS = Path(__file__).parent / "app" / "bricks_of_a_user.py"
 BASE = ("data=xor", "model=logistic", "loggers=[]", "num_epochs=1", "epoch_size=64")
 
 Cases = dict[str, tuple[tuple[str, ...], str]]
@@ -572,14 +569,9 @@ def table(cases: Cases) -> pytest.MarkDecorator:
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Command:
-    package, here = tmp_path / "package", tmp_path / "here"
-    package.mkdir()
-    here.mkdir()
-    copy(BRICKS, package / "mine.py")
-    monkeypatch.syspath_prepend(package)
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
-    prepare(here)
-    return Command(here, monkeypatch, capfd)
+    command = beside_bricks_of_a_user(tmp_path, monkeypatch, capfd)
+    prepare(command.here)
+    return command
 
 
 def words(given: tuple[str, ...]) -> list[str]:

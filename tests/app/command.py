@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ import legoloop
 import legoloop.app
 from legoloop import run
 
+BRICKS = Path(__file__).parent / "bricks_of_a_user.py"
 SMALL = ("data=xor", "model=logistic", "num_epochs=1", "epoch_size=64", "eval_samples=64")
 """Trains in a moment; with ``loggers=[]`` in less."""
 
@@ -62,6 +64,19 @@ class Command:
     def files(self) -> list[str]:
         """Everything in the working directory."""
         return sorted(str(path.relative_to(self.here)) for path in self.here.rglob("*"))
+
+
+def beside_bricks_of_a_user(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Command:
+    """The command in an empty folder, with the bricks of a user found as the package ``mine``."""
+    package, here = place / "package", place / "here"
+    package.mkdir()
+    here.mkdir()
+    copy(BRICKS, package / "mine.py")
+    monkeypatch.syspath_prepend(package)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    return Command(here, monkeypatch, capfd)
 
 
 @contextmanager

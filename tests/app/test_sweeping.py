@@ -2,15 +2,12 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from pathlib import Path
-from shutil import copy
 
 import pytest
 
-from tests.app.command import SMALL, Command
+from tests.app.command import SMALL, Command, beside_bricks_of_a_user
 
-BRICKS = Path(__file__).parent / "bricks_of_a_user.py"
 SWEEP = ("-m", *SMALL, "loggers=[]", "hydra.sweep.dir=sweep")
 
 
@@ -18,13 +15,7 @@ SWEEP = ("-m", *SMALL, "loggers=[]", "hydra.sweep.dir=sweep")
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Command:
-    package, here = tmp_path / "package", tmp_path / "here"
-    package.mkdir()
-    here.mkdir()
-    copy(BRICKS, package / "mine.py")
-    monkeypatch.syspath_prepend(package)
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
-    return Command(here, monkeypatch, capfd)
+    return beside_bricks_of_a_user(tmp_path, monkeypatch, capfd)
 
 
 WRONG = {
