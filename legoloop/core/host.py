@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from legoloop.core.errors import PluginError
@@ -18,6 +19,8 @@ from legoloop.core.rng import (
 )
 from legoloop.core.stages import Stage
 from legoloop.core.step import Step
+
+log = logging.getLogger("legoloop")
 
 Call = Callable[..., object]
 BATCH_STAGES = (Stage.BATCH_START, Stage.BATCH, Stage.BATCH_END)
@@ -50,11 +53,15 @@ class TrainingHost:
     ) -> None:
         self.plan = Plan.of(plugins)
         self.stop_reason: str | None = None
+        self.within: Callable[[], AbstractContextManager[object]] = nullcontext
         self._seed = chosen_seed() if seed is None else seed
         self._has_run = False
         self._epoch_parts = 0
+        self._has_trained = False
         self._saves: list[ShouldSave] = []
         self._restored_rng: State | None = None
+        self._interruption: BaseException | None = None
+        self._waits = False
         self._step = Step()
         self._calls = {stage: self.plan.calls(stage) for stage in Stage}
         self._before_driver, self._after_driver = self._around_driver()
@@ -73,24 +80,35 @@ class TrainingHost:
             train
             train_end
             close, however it ended
+
+        All of it happens inside the context manager that ``within`` makes.
         """
         if self._has_run:
             raise PluginError("this host has run already; a new run takes a new host")
         self._has_run = True
-        with ExitStack() as closing:
+        with self.within(), ExitStack() as closing:
             for plugin in self.plan.plugins.values():
                 if callable(close := getattr(plugin, "close", None)):
                     closing.callback(close)
             self._start()
-            while self.stop_reason is None:
+            while self.stop_reason is None or self._epoch_parts:
                 self._epoch()
-            self._hear(self._calls[Stage.TRAIN])
-            self._save()
+            self._train()
             self._report(Stage.TRAIN_END)
 
     def stop(self, reason: str) -> None:
         """End the training at the next batch; the first reason given is kept."""
         self.stop_reason = self.stop_reason or reason
+
+    def interrupt(self, interruption: BaseException) -> None:
+        """Raise the interruption as soon as nothing is left half done; for a signal handler.
+
+        That is after the step, or the save, that is under way; then plugins that define
+        ``interrupted()`` may ask for a save. While the run only looks, it is at once.
+        """
+        self._interruption = interruption
+        if not self._waits:
+            raise interruption
 
     def state_dict(self) -> State:
         """Everything that a run with the same plugins needs to go on from here."""
@@ -101,25 +119,33 @@ class TrainingHost:
                 if hasattr(plugin, "state_dict")
             },
             "epoch_parts": self._epoch_parts,
+            "has_trained": self._has_trained,
             "stop_reason": self.stop_reason,
             "rng": get_rng_state(),
         }
 
-    def load_state_dict(self, state: State) -> None:
+    def load_state_dict(self, state: State, strict: bool = True) -> None:
         """Take up what ``state_dict`` gave; the next ``run`` goes on from there.
 
-        Raises PluginError if the states are not those of these plugins.
+        Raises PluginError if the states are not those of these plugins. Unless ``strict``, a
+        plugin without a saved state starts afresh, the state of one that is gone is dropped, and
+        whether to stop is asked anew.
         """
         stateful = {n: p for n, p in self.plan.plugins.items() if hasattr(p, "load_state_dict")}
-        if stateful.keys() != state["plugins"].keys():
-            raise PluginError(
-                f"the saved plugins are {', '.join(sorted(state['plugins']))}, "
+        saved = state["plugins"]
+        if stateful.keys() != saved.keys():
+            differ = (
+                f"the saved plugins are {', '.join(sorted(saved))}, "
                 f"but these are {', '.join(sorted(stateful))}"
             )
-        for name, plugin in stateful.items():
-            plugin.load_state_dict(state["plugins"][name])
+            if strict:
+                raise PluginError(differ)
+            log.warning("%s; those on one side alone start afresh, or are dropped", differ)
+        for name in stateful.keys() & saved.keys():
+            stateful[name].load_state_dict(saved[name])
         self._epoch_parts = state["epoch_parts"]
-        self.stop_reason = state["stop_reason"]
+        self._has_trained = state["has_trained"]
+        self.stop_reason = state["stop_reason"] if strict else None
         self._restored_rng = state["rng"]
 
     def _start(self) -> None:
@@ -129,7 +155,7 @@ class TrainingHost:
         if self._restored_rng is not None:
             set_rng_state(self._restored_rng)
             self._restored_rng = None
-        self._save()
+        self._settle()
 
     def _epoch(self) -> None:
         """The parts of an epoch; one that goes on from a saved state leaves out those it had."""
@@ -139,11 +165,13 @@ class TrainingHost:
             self._batches,
             lambda: self._hear(self._after_driver),
         )
-        for part in parts[self._epoch_parts :]:
-            part()
-            self._epoch_parts += 1
-            self._save()
-        self._epoch_parts = 0
+        self._has_trained = False
+        with self._undisturbed():
+            for part in parts[self._epoch_parts :]:
+                part()
+                self._epoch_parts += 1
+                self._settle()
+            self._epoch_parts = 0
         self._report(Stage.EPOCH_END)
 
     def _batches(self) -> None:
@@ -156,15 +184,24 @@ class TrainingHost:
             for calls in in_use:
                 self._hear(calls, step)
             step.empty()
-            if self._saves:
-                self._save()
+            if self._saves or self._interruption is not None:
+                self._settle()
             if self.stop_reason is not None:
                 break
+
+    def _train(self) -> None:
+        """Changes the weights, hence heard once; ``train_end`` a resumed run may hear again."""
+        if self._has_trained:
+            return
+        with self._undisturbed():
+            self._hear(self._calls[Stage.TRAIN])
+            self._has_trained = True
+            self._settle()
 
     def _report(self, stage: Stage) -> None:
         with preserved_rng():
             self._hear(self._calls[stage])
-        self._save()
+        self._settle()
 
     def _hear(self, calls: list[Call], *given: Any) -> None:
         for call in calls:
@@ -181,11 +218,32 @@ class TrainingHost:
                     "returns nothing, ShouldStop(reason) or ShouldSave(save)"
                 )
 
+    def _settle(self) -> None:
+        """Every plugin has heard the stage and no step is under way: save, and end if asked to."""
+        with self._undisturbed():
+            self._save()
+            if self._interruption is not None:
+                for plugin in self.plan.plugins.values():
+                    if callable(interrupted := getattr(plugin, "interrupted", None)):
+                        self._hear([interrupted])
+                self._save()
+                raise self._interruption
+
     def _save(self) -> None:
-        """Hand out the state: every plugin has heard the stage, and no step is under way."""
         saves, self._saves = self._saves, []
         for asked in saves:
             asked.save(self.state_dict())
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """What happens inside is not left in the middle: an interruption waits."""
+        waited, self._waits = self._waits, True
+        try:
+            yield
+        finally:
+            self._waits = waited
+        if self._interruption is not None and not waited:
+            raise self._interruption
 
     def _around_driver(self) -> tuple[list[Call], list[Call]]:
         """What hears ``epoch`` before the batches of the driver, and what after them."""

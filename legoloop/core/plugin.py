@@ -40,8 +40,10 @@ class TrainingPlugin:
     Initial state belongs in ``__init__``, since a resumed run hears ``train_start`` again.
 
     ``after`` and ``before`` name plugins, by name or class, whose place matters though neither
-    holds the other. A plugin may also define ``state_dict`` / ``load_state_dict``, and ``close``,
-    which the host calls however the run ended.
+    holds the other. A plugin may also define ``state_dict`` / ``load_state_dict``; ``interrupted``,
+    which may ask for a save when the run is asked to end from outside; and ``close``, which the
+    host calls however the run ended. A state may share memory with the plugin, handed out or taken
+    up, as torch's do: whoever keeps one copies it.
 
     >>> class CountBatches(TrainingPlugin):
     ...     def __init__(self) -> None:

@@ -1,0 +1,26 @@
+"""What ends a run from outside: Ctrl-C, and the signals that ask a process to go."""
+
+from __future__ import annotations
+
+import signal
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the run to end; it can be resumed.
+
+    ``status`` is the exit status that tells so: 130 for Ctrl-C, 143 for any other signal.
+
+    >>> Interrupted(signal.SIGTERM).status, Interrupted(signal.SIGINT).status
+    (143, 130)
+    >>> print(Interrupted(signal.SIGUSR1))
+    SIGUSR1
+    """
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+    @property
+    def status(self) -> int:
+        """The exit status of a process that ends for it."""
+        return 128 + (signal.SIGINT if self.number == signal.SIGINT else signal.SIGTERM)
