@@ -6,7 +6,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
+
+DRAFT, ASIDE = "draft", "aside"
 
 
 @contextmanager
@@ -36,7 +39,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary folder to fill; it becomes ``path`` when the block ends without an error.
 
-    An older folder of that name is replaced.
+    An older folder of that name is replaced. At every moment one of the two is whole: a process
+    that is killed may leave the older one set aside, under a name that ``set_aside`` lists.
 
     >>> import tempfile
     >>> final = Path(tempfile.mkdtemp()) / "100"
@@ -46,24 +50,95 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     ['state']
     """
     final, draft = _prepared(path)
-    shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed and had this number
     draft.mkdir()
     try:
         yield draft
         for inside in (*draft.rglob("*"), draft):
             _sync(inside)
-        if final.exists():
-            shutil.rmtree(final)
-        draft.replace(final)
+        _put_in_place(draft, final)
         _sync(final.parent)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        _delete(draft)
+    for older in set_aside(final.parent, final.name):
+        remove_folder(older)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that half of it is never there under its own name.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp()) / "100"
+    >>> folder.mkdir()
+    >>> remove_folder(folder)
+    >>> folder.exists()
+    False
+    """
+    doomed = _draft_of(path)
+    _delete(doomed)
+    path.replace(doomed)
+    _delete(doomed)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder that nobody else writes to.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / ".100.4711.draft").mkdir()
+    >>> remove_drafts(folder)
+    >>> list(folder.iterdir())
+    []
+    """
+    for draft in folder.glob(f".*.*.{DRAFT}"):
+        _delete(draft)
+
+
+def set_aside(folder: Path, name: str = "*") -> list[Path]:
+    """The older folders that a process was killed while replacing; each is whole.
+
+    >>> set_aside(Path("nowhere"), "100")
+    []
+    """
+    return sorted(folder.glob(f".{name}.*.{ASIDE}"))
+
+
+def _put_in_place(draft: Path, final: Path) -> None:
+    if not os.path.lexists(final):
+        draft.replace(final)
+        return
+    # A folder cannot be renamed onto one that is not empty.
+    aside = next(
+        path
+        for number in count()
+        if not os.path.lexists(path := final.with_name(f".{final.name}.{number}.{ASIDE}"))
+    )
+    final.replace(aside)
+    try:
+        draft.replace(final)
+    except BaseException:
+        if not os.path.lexists(final):
+            aside.replace(final)
+        raise
 
 
 def _prepared(path: str | os.PathLike[str]) -> tuple[Path, Path]:
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    return final, final.with_name(f".{final.name}.{os.getpid()}.draft")
+    draft = _draft_of(final)
+    _delete(draft)  # of a process that was killed and had this number
+    return final, draft
+
+
+def _draft_of(final: Path) -> Path:
+    return final.with_name(f".{final.name}.{os.getpid()}.{DRAFT}")
+
+
+def _delete(path: Path) -> None:
+    """Remove a file, a link or a folder, as far as that can be done."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -1,54 +1,49 @@
-"""Checkpoints: a folder a step, whole or absent."""
+"""Checkpoints on the disk: a folder a step, whole or absent.
+
+The state is written by ``torch.save`` and read by torch's restricted unpickler
+(``weights_only``), and not before its SHA-256 is that of the manifest. Safetensors beside JSON
+would be the other choice; but states have numbers for keys, tuples, and tensors that share their
+memory, and all of these come back as they were. What the unpickler would refuse is refused when
+it is saved.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from io import BufferedReader
+from math import inf
 from pathlib import Path
-from typing import Any
+from pickle import UnpicklingError
+from typing import BinaryIO, TypeVar
 
 import torch
 
-from legoloop.core.checks import at_least
-from legoloop.core.contracts import Counts
 from legoloop.core.errors import DataError
-from legoloop.core.plugin import ShouldSave, State
-from legoloop.core.whole_files import whole_folder
+from legoloop.core.plugin import State
+from legoloop.core.whole_files import set_aside, whole_folder
+from legoloop.state.manifest import MANIFEST, Facts, Manifest, read_manifest, refuse_link
 
 STATE = "state.pt"
-MANIFEST = "manifest.json"
+
+log = logging.getLogger("legoloop")
+T = TypeVar("T")
 
 
-class EpochCheckpoints:
-    """Keeps the host's state, at the end of every so many epochs, in ``<folder>/<step>/``.
-
-    Read one back with ``host.load_state_dict(read_checkpoint(folder / step))``. Raises
-    ArgumentError if ``every`` is less than 1.
-
-    >>> from legoloop.training.counter import Counter
-    >>> EpochCheckpoints(Counter(), "checkpoints", every=0)
-    Traceback (most recent call last):
-    legoloop.core.errors.ArgumentError: every is 0; give a whole number of at least 1
-    """
-
-    def __init__(self, counter: Counts, folder: str | Path, every: int = 1) -> None:
-        at_least(1, every=every)
-        self.counter = counter
-        self.folder = Path(folder)
-        self.every = every
-
-    def epoch_end(self) -> ShouldSave | None:
-        """Ask for the host's state, if it is time."""
-        return ShouldSave(self._save) if self.counter.epochs % self.every == 0 else None
-
-    def _save(self, state: State) -> None:
-        write_checkpoint(self.folder / str(self.counter.steps), state)
-
-
-def write_checkpoint(folder: Path, state: State) -> None:
+def write_checkpoint(
+    folder: Path, state: State, number: int = 0, scalars: Mapping[str, float] | None = None
+) -> None:
     """Write a state of tensors, numbers, strings, lists and dicts; its manifest comes last.
 
-    Raises DataError for anything else in the state, since it could not be read back.
+    ``number`` tells which of several was written last, ``scalars`` how good it is. An older one of
+    that name is replaced, and whole until then.
+
+    Raises DataError for anything else in the state, since it could not be read back, and if it
+    cannot be written, with the bytes that it needs.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp()) / "0"
@@ -56,44 +51,164 @@ def write_checkpoint(folder: Path, state: State) -> None:
     >>> read_checkpoint(folder)
     {'weight': tensor([1., 1.]), 'epoch': 3}
     """
-    with whole_folder(folder) as draft:
-        torch.save(state, draft / STATE)
-        _refuse_unreadable(draft / STATE)
-        (draft / MANIFEST).write_text(json.dumps({STATE: _facts(draft / STATE)}, indent=2))
+    try:
+        with whole_folder(folder) as draft:
+            files = {STATE: _write_state(state, draft / STATE)}
+            (draft / MANIFEST).write_text(Manifest(number, files, scalars or {}).text())
+    except OSError as error:
+        there = next(parent for parent in folder.parents if parent.exists())
+        raise DataError(
+            f"{folder} cannot be saved ({error.strerror}): it needs {_Sink.of(state).bytes} bytes, "
+            f"{shutil.disk_usage(there).free} are free; the checkpoints before it are whole"
+        ) from error
 
 
 def read_checkpoint(folder: Path) -> State:
-    """Read a checkpoint back, after comparing it with its manifest.
+    """Read a checkpoint back, its tensors on the CPU, after comparing it with its manifest.
 
-    Raises DataError for a folder that is no checkpoint, or a damaged one.
+    Raises DataError for a folder that is no checkpoint, a damaged one, a link that leads
+    elsewhere, and anything but tensors and plain values.
     """
-    if not (folder / MANIFEST).is_file():
-        raise DataError(f"{folder} is no checkpoint: it has no {MANIFEST}")
-    manifest = _read_manifest(folder / MANIFEST)
-    for name in {STATE, *manifest}:
-        if not (folder / name).is_file() or _facts(folder / name) != manifest.get(name):
-            raise DataError(f"{folder / name} is damaged: it is not the file that was written")
-    state: State = torch.load(folder / STATE, weights_only=True)
+    with _verified(folder) as content:
+        try:
+            state: State = torch.load(content, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise DataError(
+                f"{folder / STATE} is refused: it is not a state of tensors and plain values that "
+                f"this version of torch reads ({type(error).__name__})"
+            ) from error
     return state
 
 
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The whole checkpoint that was written last in a folder of them; None if there is none.
+
+    Names each damaged one that it meets in a warning; reads no state.
+
+    >>> newest_checkpoint(Path("nowhere"))
+    """
+    found = _newest(folder, verify)
+    return None if found is None else found[0]
+
+
+def read_newest(folder: Path) -> tuple[Path, State] | None:
+    """As ``newest_checkpoint``, with its state.
+
+    >>> read_newest(Path("nowhere"))
+    """
+    return _newest(folder, read_checkpoint)
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """All checkpoints of a folder, the last written first, before them those that do not tell.
+
+    Among them may be one that a process was killed while replacing.
+
+    >>> checkpoints_in(Path("nowhere"))
+    []
+    """
+    steps = [path for path in folder.glob("*") if path.name.isdecimal()]
+    found = filter(is_checkpoint, [*steps, *set_aside(folder)])
+    return sorted(found, key=_number, reverse=True)
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder is a checkpoint, whole or damaged.
+
+    >>> is_checkpoint(Path("nowhere"))
+    False
+    """
+    return any(os.path.lexists(folder / name) for name in (MANIFEST, STATE))
+
+
+def verify(folder: Path) -> None:
+    """Raises DataError unless the checkpoint is as it was written; deserialises nothing."""
+    with _verified(folder):
+        pass
+
+
+def _newest(folder: Path, look: Callable[[Path], T]) -> tuple[Path, T] | None:
+    for checkpoint in checkpoints_in(folder):
+        try:
+            return checkpoint, look(checkpoint)
+        except DataError as damage:
+            log.warning("%s; looking for the one before it", damage)
+    return None
+
+
+def _number(folder: Path) -> float:
+    try:
+        return read_manifest(folder).number
+    except DataError:
+        return inf
+
+
+@contextmanager
+def _verified(folder: Path) -> Iterator[BufferedReader]:
+    """The file of the state, open at its beginning, once it is known to be what was written."""
+    expected = read_manifest(folder).files.get(STATE)
+    file = folder / STATE
+    refuse_link(file)
+    try:
+        if not file.is_file():
+            raise DataError(f"{file} is damaged: it is not there")
+        with file.open("rb") as content:
+            if Facts.of(content) != expected:
+                raise DataError(f"{file} is damaged: it is not the file that was written")
+            content.seek(0)
+            yield content
+    except OSError as error:
+        raise DataError(f"{file} cannot be read ({error.strerror})") from error
+
+
+def _write_state(state: State, file: Path) -> Facts:
+    with file.open("wb") as content:
+        sink = _Sink.of(state, content)
+        if sink.error is not None:
+            raise sink.error
+    _refuse_unreadable(file)
+    return Facts(sink.bytes, sink.digest.hexdigest())
+
+
+class _Sink:
+    """What torch writes to: counts, digests, and passes on to a file if there is one.
+
+    The file's first error is kept, not raised, since torch would raise one of its own over it.
+    """
+
+    def __init__(self, file: BinaryIO | None = None) -> None:
+        self.file = file
+        self.bytes = 0
+        self.digest = hashlib.sha256()
+        self.error: OSError | None = None
+
+    @classmethod
+    def of(cls, state: State, file: BinaryIO | None = None) -> _Sink:
+        sink = cls(file)
+        torch.save(state, sink)  # type: ignore[arg-type]  # write and flush are all that it calls
+        return sink
+
+    def write(self, data: memoryview) -> int:
+        self.bytes += len(data)
+        self.digest.update(data)
+        if self.file is not None and self.error is None:
+            try:
+                self.file.write(data)
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def flush(self) -> None:
+        """Torch asks for it; closing the file is what counts."""
+
+
 def _refuse_unreadable(file: Path) -> None:
-    foreign = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    try:
+        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    except UnpicklingError:
+        foreign = ["a number of more than 255 bytes"]
     if foreign:
         raise DataError(
             f"a plugin's state holds {' and '.join(sorted(foreign))}, which could not be read "
             "back; a state is made of tensors, numbers, strings, lists and dicts"
         )
-
-
-def _read_manifest(file: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(file.read_bytes()))
-    except (ValueError, TypeError):
-        raise DataError(f"{file} is damaged: it does not list the files of a checkpoint") from None
-
-
-def _facts(file: Path) -> dict[str, Any]:
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return {"bytes": file.stat().st_size, "sha256": digest}

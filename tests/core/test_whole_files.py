@@ -4,7 +4,13 @@ import os
 
 import pytest
 
-from legoloop.core.whole_files import whole_file, whole_folder
+from legoloop.core.whole_files import (
+    remove_drafts,
+    remove_folder,
+    set_aside,
+    whole_file,
+    whole_folder,
+)
 
 
 def test_a_file_is_there_only_when_its_block_has_ended(tmp_path):
@@ -64,3 +70,90 @@ def test_the_draft_of_a_killed_process_is_in_nobodys_way(tmp_path):
     with whole_folder(tmp_path / "100") as draft:
         (draft / "whole").touch()
     assert os.listdir(tmp_path / "100") == ["whole"]
+
+
+def test_what_is_replaced_is_there_until_the_newer_one_is(tmp_path, monkeypatch):
+    with whole_folder(tmp_path / "100") as draft:
+        (draft / "old").touch()
+    seen = []
+
+    def looking(source, target):
+        seen.append(sorted(str(file.relative_to(tmp_path)) for file in tmp_path.glob("*/*")))
+        return replace(source, target)
+
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", looking)
+    with whole_folder(tmp_path / "100") as draft:
+        (draft / "new").touch()
+
+    name = f".100.{os.getpid()}.draft"
+    assert seen == [
+        [f"{name}/new", "100/old"],
+        [".100.0.aside/old", f"{name}/new"],
+        [".100.0.aside/old", "100/new"],
+    ]
+    assert os.listdir(tmp_path) == ["100"]
+
+
+def test_what_cannot_be_replaced_is_put_back(tmp_path, monkeypatch):
+    (tmp_path / "100" / "old").mkdir(parents=True)
+    replace = os.replace
+
+    def refuses_drafts(source, target):
+        if str(source).endswith(".draft"):
+            raise OSError(5, "Input/output error")
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuses_drafts)
+    with pytest.raises(OSError, match="Input/output"), whole_folder(tmp_path / "100"):
+        pass
+    assert os.listdir(tmp_path) == ["100"]
+    assert os.listdir(tmp_path / "100") == ["old"]
+
+
+def test_a_folder_set_aside_by_a_killed_process_goes_with_the_next_one(tmp_path):
+    (tmp_path / ".100.0.aside").mkdir()
+    (tmp_path / ".7.0.aside").mkdir()
+    assert set_aside(tmp_path) == [tmp_path / ".100.0.aside", tmp_path / ".7.0.aside"]
+    (tmp_path / "100").mkdir()
+    with whole_folder(tmp_path / "100"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == [".7.0.aside", "100"]
+
+
+def test_a_folder_is_never_half_removed_under_its_own_name(tmp_path, monkeypatch):
+    (tmp_path / "100" / "inner").mkdir(parents=True)
+    (tmp_path / f".100.{os.getpid()}.draft").mkdir()  # of a process that had this number
+    rmdir = os.rmdir
+
+    def looking(*args, **given):
+        assert not (tmp_path / "100").exists() or (tmp_path / "100" / "inner").exists()
+        return rmdir(*args, **given)
+
+    monkeypatch.setattr(os, "rmdir", looking)
+    remove_folder(tmp_path / "100")
+    assert os.listdir(tmp_path) == []
+
+
+def test_only_drafts_are_removed_and_no_link_is_followed(tmp_path):
+    (tmp_path / "elsewhere" / "precious").mkdir(parents=True)
+    kept = tmp_path / "kept"
+    (kept / ".1.4711.draft" / "half").mkdir(parents=True)
+    (kept / ".notes.4711.draft").touch()
+    (kept / ".2.4711.draft").symlink_to(tmp_path / "elsewhere")
+    (kept / "1").mkdir()
+    (kept / "draft").touch()
+
+    remove_drafts(kept)
+
+    assert sorted(os.listdir(kept)) == ["1", "draft"]
+    assert os.listdir(tmp_path / "elsewhere") == ["precious"]
+
+
+def test_a_link_in_place_of_the_draft_is_not_written_through(tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / f".notes.{os.getpid()}.draft").symlink_to(tmp_path / "precious")
+    with whole_file(tmp_path / "notes") as draft:
+        draft.write_text("new")
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert (tmp_path / "notes").read_text() == "new"
