@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from io import StringIO
 from pathlib import Path
 
 from legoloop.core.contracts import Counts, Scalars, Source
@@ -16,7 +17,8 @@ class CsvMetrics(ScalarWriter):
     """Writes the scalars of the sources to a CSV file: step, epoch, then a column a scalar.
 
     Numbers are written so that they read back exactly. The file is whole whenever it is looked
-    at; a scalar that comes later gets a column of its own, empty in the rows before it.
+    at; a scalar that comes later gets a column of its own, empty in the rows before it. A resumed
+    run takes out of the file what the attempt before it wrote beyond the saved state.
 
     >>> import tempfile
     >>> from legoloop.training.counter import Counter
@@ -35,21 +37,45 @@ class CsvMetrics(ScalarWriter):
         super().__init__(counter, sources)
         self.path = Path(path)
         self._rows: dict[int, dict[str, float]] = {}
+        self._columns: dict[str, str] = {}  # the header, as a row
+        self._lines: dict[int, str] = {}
+
+    def train_start(self) -> None:
+        """Put the file in the state of a resumed run."""
+        if self._rows:
+            self._write_file()
 
     def write(self, step: int, scalars: Scalars) -> None:
         """Complete the row of this step."""
         row = self._rows.setdefault(step, {"step": step, "epoch": self.counter.epochs})
         row.update(scalars)
-        columns = dict.fromkeys(tag for row in self._rows.values() for tag in row)
-        with whole_file(self.path) as draft, draft.open("w", newline="") as file:
-            table = csv.DictWriter(file, list(columns), lineterminator="\n")
-            table.writeheader()
-            table.writerows(self._rows.values())
+        if row.keys() <= self._columns.keys():
+            self._lines[step] = self._line(row)
+        else:
+            self._lay_out()
+        self._write_file()
 
     def state_dict(self) -> State:
         """The rows."""
-        return {"rows": self._rows}
+        return {**super().state_dict(), "rows": self._rows}
 
     def load_state_dict(self, state: State) -> None:
         """Go on from these rows."""
+        super().load_state_dict(state)
         self._rows = dict(state["rows"])
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        self._columns = {tag: tag for row in self._rows.values() for tag in row}
+        self._lines = {step: self._line(row) for step, row in self._rows.items()}
+
+    def _line(self, row: Mapping[str, float | str]) -> str:
+        line = StringIO()
+        csv.writer(line, lineterminator="\n").writerow(row.get(tag, "") for tag in self._columns)
+        return line.getvalue()
+
+    def _write_file(self) -> None:
+        # Not appended to: a line that a kill or a full disk cuts short would be in the file.
+        with whole_file(self.path) as draft, draft.open("w", newline="") as file:
+            file.write(self._line(self._columns))
+            file.writelines(self._lines.values())

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from legoloop.core.contracts import Counts, Scalars, Source
+from legoloop.core.plugin import State
 from legoloop.output.scalar_writer import ScalarWriter
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ class History(ScalarWriter):
 
         return pd.DataFrame.from_dict(self.rows, orient="index").rename_axis("step")
 
-    def state_dict(self) -> dict[str, dict[int, Scalars]]:
+    def state_dict(self) -> State:
         """The rows."""
-        return {"rows": self.rows}
+        return {**super().state_dict(), "rows": self.rows}
 
-    def load_state_dict(self, state: dict[str, dict[int, Scalars]]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Go on from these rows."""
+        super().load_state_dict(state)
         self.rows = dict(state["rows"])

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 
 from legoloop.core.contracts import Counts, Scalars, Source
 from legoloop.core.errors import ArgumentError, DataError
+from legoloop.core.plugin import State
 
 
 class ScalarWriter(ABC):
     """Reads its sources at the end of every epoch and of the training, and writes what is new.
 
-    Subclasses define ``write(step, scalars)``. Each tag is written once for each step. Raises
+    Subclasses define ``write(step, scalars)``. Each tag is written once for each step, after a
+    resume too: one that keeps something of its own adds it to ``state_dict()``. Raises
     ArgumentError for a source without ``scalars()``, DataError if two sources report the same tag,
     be it at different moments: what one of them says would be lost.
 
@@ -29,7 +31,8 @@ class ScalarWriter(ABC):
 
     def __init__(self, counter: Counts, sources: Source | Iterable[Source]) -> None:
         self.counter = counter
-        self.sources = [sources] if isinstance(sources, Source) else list(sources)
+        listed = [sources] if isinstance(sources, Source) else sources
+        self.sources = list({id(source): source for source in listed}.values())
         for source in self.sources:
             if not isinstance(source, Source):
                 raise ArgumentError(
@@ -38,7 +41,7 @@ class ScalarWriter(ABC):
                 )
         self._step = -1
         self._written: set[str] = set()
-        self._reporters: dict[str, Source] = {}
+        self._reporters: dict[str, int] = {}  # by their number in sources
 
     @abstractmethod
     def write(self, step: int, scalars: Scalars) -> None:
@@ -52,6 +55,19 @@ class ScalarWriter(ABC):
         """Report what was measured at the end."""
         self._report()
 
+    def state_dict(self) -> State:
+        """The tags written at this step, each with the number of the source that reported it."""
+        return {
+            "step": self._step,
+            "written": {tag: self._reporters[tag] for tag in sorted(self._written)},
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Write nothing of it again."""
+        self._step = state["step"]
+        self._written = set(state["written"])
+        self._reporters = dict(state["written"])
+
     def _report(self) -> None:
         if self.counter.steps != self._step:
             self._step, self._written = self.counter.steps, set()
@@ -64,9 +80,9 @@ class ScalarWriter(ABC):
 
     def _collected(self) -> Scalars:
         collected: Scalars = {}
-        for source in self.sources:
+        for number, source in enumerate(self.sources):
             for tag, value in source.scalars().items():
-                if self._reporters.setdefault(tag, source) is not source:
+                if self._reporters.setdefault(tag, number) != number:
                     raise DataError(
                         f"two sources report '{tag}'; give one of them a prefix of its own"
                     )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from legoloop.core.contracts import Counts, Scalars, Source
+from legoloop.core.plugin import State
 from legoloop.output.scalar_writer import ScalarWriter
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+SUFFIX = ".legoloop"
+"""How the names of our event files end: those of other writers in the folder are left alone."""
 
 
 class TensorBoard(ScalarWriter):
@@ -18,7 +23,8 @@ class TensorBoard(ScalarWriter):
 
     ``hparams`` are the settings by which the HParams page compares runs, with the scalars at the
     end as their outcome. The event file is made with the first scalar. Floats there are 32-bit:
-    exact numbers are in ``metrics.csv``.
+    exact numbers are in ``metrics.csv``. A resumed run writes one file anew, in place of those
+    that the attempts before it left, so that each scalar is there once.
 
     >>> import tempfile
     >>> from legoloop.training.counter import Counter
@@ -39,27 +45,33 @@ class TensorBoard(ScalarWriter):
         super().__init__(counter, acc_metrics)
         self.logs_dir = Path(logs_dir)
         self.hparams = {key: value for key, value in (hparams or {}).items() if value is not None}
-        self._last: Scalars = {}
+        self._record: list[tuple[str, float, int, float]] = []  # tag, value, step, when
+        self._has_told_hparams = False
+        self._left_over: list[Path] = []
         self._events: SummaryWriter | None = None
+
+    def train_start(self) -> None:
+        """Put one file with the state of a resumed run in the place of those that it found."""
+        if self._record:
+            self._add(self._record)
+        if self._has_told_hparams:
+            self._tell_hparams()
+        for file in self._left_over:
+            file.unlink(missing_ok=True)
+        self._left_over = []
 
     def write(self, step: int, scalars: Scalars) -> None:
         """One event a scalar, on disk when this returns."""
-        events = self._opened()
-        for tag, value in scalars.items():
-            events.add_scalar(tag, value, step)
-        events.flush()
-        self._last.update(scalars)
+        events = [(tag, value, step, time.time()) for tag, value in scalars.items()]
+        self._add(events)
+        self._record += events
 
     def train_end(self) -> None:
         """Report what was measured at the end, and what came of the settings."""
         super().train_end()
-        if self.hparams:
-            from torch.utils.tensorboard.summary import hparams
-
-            # Not add_hparams: it opens a second file and writes every scalar once more.
-            writer: Any = self._opened().file_writer
-            for summary in hparams(self.hparams, self._last):  # type: ignore[no-untyped-call]
-                writer.add_summary(summary)
+        if self.hparams and not self._has_told_hparams:
+            self._tell_hparams()
+            self._has_told_hparams = True
 
     def close(self) -> None:
         """Close the event file."""
@@ -67,9 +79,40 @@ class TensorBoard(ScalarWriter):
             self._events.close()
             self._events = None
 
+    def state_dict(self) -> State:
+        """All that was written."""
+        return {
+            **super().state_dict(),
+            "record": self._record,
+            "has_told_hparams": self._has_told_hparams,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on from there; the event files of today are replaced when the training starts."""
+        super().load_state_dict(state)
+        self._record = [tuple(event) for event in state["record"]]
+        self._has_told_hparams = state["has_told_hparams"]
+        self._left_over = list(self.logs_dir.glob(f"events.out.tfevents.*{SUFFIX}"))
+
+    def _add(self, record: Iterable[tuple[str, float, int, float]]) -> None:
+        events = self._opened()
+        for event in record:
+            events.add_scalar(*event)
+        events.flush()
+
+    def _tell_hparams(self) -> None:
+        from torch.utils.tensorboard.summary import hparams
+
+        outcome = {tag: value for tag, value, _, _ in self._record}
+        # Not add_hparams: it opens a second file and writes every scalar once more.
+        writer: Any = self._opened().file_writer
+        for summary in hparams(self.hparams, outcome):  # type: ignore[no-untyped-call]
+            writer.add_summary(summary)
+        writer.flush()
+
     def _opened(self) -> SummaryWriter:
         if self._events is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._events = SummaryWriter(str(self.logs_dir))
+            self._events = SummaryWriter(str(self.logs_dir), filename_suffix=SUFFIX)
         return self._events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from legoloop.core.checks import at_least
 from legoloop.core.contracts import Batch, Counts, SizesBatch
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.plugin import ShouldStop, State
+
+log = logging.getLogger("legoloop")
 
 
 class SimpleEpoch:
@@ -74,9 +77,14 @@ class SimpleEpoch:
     def load_state_dict(self, state: State) -> None:
         """Go on from that position."""
         self.samples = state["samples"]
-        if "train_iterator" in state:
-            stream: Any = self.train_iterator
+        stream: Any = self.train_iterator
+        if "train_iterator" in state and hasattr(stream, "load_state_dict"):
             stream.load_state_dict(state["train_iterator"])
+        else:
+            log.warning(
+                "the training stream, a %s, begins anew: it has no state to go on from",
+                type(stream).__name__,
+            )
 
 
 class LastEpoch:

@@ -23,30 +23,28 @@ class TrainLoss:
 
     def __init__(self, tag: str = "loss") -> None:
         self.tag = tag
-        self.total: torch.Tensor | None = None
+        self.total: torch.Tensor | float = 0.0
         self.samples = 0
 
     def epoch_start(self) -> None:
         """A new mean."""
-        self.total = None
+        self.total = 0.0
         self.samples = 0
 
     def batch_end(self, step: Step) -> None:
         """Add the loss of these samples."""
-        if self.total is None:
-            self.total = torch.zeros_like(step.loss, dtype=torch.float64)
+        if isinstance(self.total, float):
+            self.total = torch.full_like(step.loss, self.total, dtype=torch.float64)
         self.total.add_(step.loss, alpha=step.size)
         self.samples += step.size
 
     def scalars(self) -> Scalars:
         """The mean so far; nothing before the first batch."""
-        if self.total is None:
-            return {}
-        return {self.tag: self.total.item() / self.samples}
+        return {self.tag: float(self.total) / self.samples} if self.samples else {}
 
     def state_dict(self) -> State:
         """The sum so far."""
-        return {"total": self.total, "samples": self.samples}
+        return {"total": float(self.total), "samples": self.samples}
 
     def load_state_dict(self, state: State) -> None:
         """Add on from there."""

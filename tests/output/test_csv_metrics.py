@@ -88,3 +88,49 @@ def test_rows_survive_a_resume(path: Path) -> None:
     reported(second, 20, 2, loss=0.25)
 
     assert [row["loss"] for row in read(path)] == ["0.5", "0.25"]
+
+
+def test_a_resumed_run_that_has_nothing_to_report_puts_the_file_right(path: Path) -> None:
+    first = ll.CsvMetrics(path, ll.Counter(), Told())
+    reported(first, 10, 1, loss=0.5)
+    write_checkpoint(path.parent / "10", first.state_dict())
+    whole = path.read_text()
+    reported(first, 20, 2, loss=9.0)  # lost with the process
+
+    second = ll.CsvMetrics(path, ll.Counter(), Told())
+    second.load_state_dict(read_checkpoint(path.parent / "10"))
+    assert path.read_text() != whole
+    second.train_start()
+
+    assert path.read_text() == whole
+
+
+def test_the_train_start_of_a_fresh_run_leaves_a_file_alone(path: Path) -> None:
+    reported(ll.CsvMetrics(path, ll.Counter(), Told()), 10, 1, loss=0.5)
+    whole = path.read_text()
+    ll.CsvMetrics(path, ll.Counter(), Told()).train_start()
+    assert path.read_text() == whole
+
+
+reports = st.lists(
+    st.tuples(st.integers(0, 3), st.dictionaries(st.sampled_from("abcd"), st.floats(width=32))),
+    max_size=6,
+)
+
+
+@given(reports)
+def test_the_file_is_the_table_of_all_that_was_written(
+    shared_path: Path, reports: list[tuple[int, dict[str, float]]]
+) -> None:
+    shared_path.unlink(missing_ok=True)
+    table = ll.CsvMetrics(shared_path, ll.Counter(), Told())
+    expected: dict[str, dict[str, str]] = {}
+    for step, scalars in reports:
+        table.write(step, scalars)
+        row = expected.setdefault(str(step), {"step": str(step), "epoch": "0"})
+        row |= {tag: repr(value) for tag, value in scalars.items()}
+
+        columns = dict.fromkeys(tag for row in expected.values() for tag in row)
+        assert read(shared_path) == [
+            {tag: row.get(tag, "") for tag in columns} for row in expected.values()
+        ]

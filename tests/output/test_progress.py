@@ -28,6 +28,8 @@ class Fails:
 
 parts = tiny(num_epochs=2)
 progress = ll.Progress(parts.counter, Told(), num_epochs=2, epoch_size=22)
+if "resume" in sys.argv:
+    progress.load_state_dict({**progress.state_dict(), "samples": 8, "seconds": 3600.0})
 parts.host(progress, Fails()).run()
 """
 SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
@@ -89,3 +91,26 @@ def test_on_a_terminal_gives_it_back_when_the_run_fails() -> None:
     assert "on purpose" in shown
     assert shown.count(HIDE_CURSOR) == shown.count(SHOW_CURSOR) == 1
     assert shown.index(SHOW_CURSOR) < shown.index("on purpose")
+
+
+def test_a_resumed_run_goes_on_with_clock_and_bar() -> None:
+    status, shown = on_a_terminal("resume")
+
+    assert status == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert re.search(r"epoch 1/2 \S* *8/22", plain)
+    assert re.search(r"val\[red\]/accuracy 0\.1235  36\d\d\.\d s", plain)
+
+
+def test_a_resumed_run_prints_no_line_again(capsys: pytest.CaptureFixture[str]) -> None:
+    parts = tiny(num_epochs=1)
+    rate = ll.LearningRate(parts.opt)
+    first, second = ll.Progress(parts.counter, rate), ll.Progress(parts.counter, rate)
+    first.epoch_end()
+    capsys.readouterr()
+
+    second.load_state_dict(first.state_dict())
+    second.train_start()
+    second.train_end()
+
+    assert capsys.readouterr().out == ""

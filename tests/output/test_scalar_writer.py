@@ -106,3 +106,41 @@ def test_writes_every_epoch_of_a_run_and_the_end() -> None:
 
     tags = [(step, tag) for step, scalars in writer.calls for tag in scalars]
     assert tags == [(6, "loss"), (12, "loss"), (18, "loss"), (18, "val/accuracy")]
+
+
+def test_a_source_listed_twice_is_read_once() -> None:
+    source = Told(a=1.0)
+    writer = Kept(ll.Counter(), [source, source])
+    writer.epoch_end()
+    assert writer.calls == [(0, {"a": 1.0})]
+
+
+def resumed(first: ll.ScalarWriter, second: ll.ScalarWriter) -> ll.ScalarWriter:
+    """The second, which goes on where the first is."""
+    second.load_state_dict(first.state_dict())
+    return second
+
+
+def test_what_was_written_at_this_step_is_not_written_again_after_a_resume() -> None:
+    counter, source = ll.Counter(), Told(a=1.0)
+    counter.steps = 6
+    first, second = Kept(counter, source), Kept(counter, source)
+    first.epoch_end()
+
+    resumed(first, second).epoch_end()
+    source.now = {"a": 1.0, "b": 2.0}
+    second.train_end()
+    counter.steps = 7
+    second.epoch_end()
+
+    assert second.calls == [(6, {"b": 2.0}), (7, {"a": 1.0, "b": 2.0})]
+
+
+def test_a_tag_of_two_sources_is_refused_after_a_resume_too() -> None:
+    counter, early, late = ll.Counter(), Told(a=1.0), Told()
+    first = Kept(counter, [early, late])
+    first.epoch_end()
+    early.now, late.now = {}, {"a": 2.0}
+
+    with pytest.raises(ll.DataError, match="two sources report 'a'"):
+        resumed(first, Kept(counter, [early, late])).train_end()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,3 +104,127 @@ def test_the_hparams_page_has_the_settings_and_the_metrics(tmp_path: Path) -> No
     (metric,) = told("experiment").experiment.metric_infos
     assert metric.name.tag == "final/val/accuracy"
     assert [event.value for event in events.Scalars("final/val/accuracy")] == [0.5]
+
+
+class Told:
+    def __init__(self, **scalars: float) -> None:
+        self.now = scalars
+
+    def scalars(self) -> dict[str, float]:
+        return self.now
+
+
+def reported(board: ll.TensorBoard, *steps: int) -> ll.TensorBoard:
+    for board.counter.steps in steps:
+        board.epoch_end()
+    return board
+
+
+def killed_after(folder: Path, saved: int, lost: int) -> dict[str, Any]:
+    """The state at one step of an attempt that went on to another."""
+    board = reported(ll.TensorBoard(ll.Counter(), Told(a=0.5), folder), saved)
+    state = copy.deepcopy(board.state_dict())
+    reported(board, lost).close()
+    return state
+
+
+def test_a_resumed_run_replaces_the_files_of_the_attempts_before(tmp_path: Path) -> None:
+    board = ll.TensorBoard(ll.Counter(), Told(a=0.5), tmp_path)
+    board.load_state_dict(killed_after(tmp_path, saved=1, lost=2))
+    (left,) = tmp_path.iterdir()
+
+    board.train_start()
+    assert read_back(tmp_path) == {"a": [(1, 0.5)]}
+    assert not left.exists()
+    reported(board, 2, 3).close()
+
+    assert read_back(tmp_path) == {"a": [(1, 0.5), (2, 0.5), (3, 0.5)]}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_it_takes_away_what_was_written_after_a_state_without_a_scalar(tmp_path: Path) -> None:
+    state = ll.TensorBoard(ll.Counter(), Told(a=0.5), tmp_path).state_dict()
+    killed_after(tmp_path, saved=1, lost=2)
+    board = ll.TensorBoard(ll.Counter(), Told(a=0.5), tmp_path)
+    board.load_state_dict(state)
+    board.train_start()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_events_keep_the_time_at_which_they_were_written(tmp_path: Path) -> None:
+    def times() -> list[float]:
+        events = EventAccumulator(str(tmp_path)).Reload()
+        return [event.wall_time for event in events.Scalars("a")]
+
+    state = killed_after(tmp_path, saved=1, lost=2)
+    before = times()
+    board = ll.TensorBoard(ll.Counter(), Told(), tmp_path)
+    board.load_state_dict(state)
+    board.train_start()
+
+    assert times() == before[:1]
+    board.close()
+
+
+def test_it_leaves_alone_what_others_wrote_into_the_folder(tmp_path: Path) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    state = killed_after(tmp_path, saved=1, lost=2)
+    SummaryWriter(str(tmp_path)).close()
+    (tmp_path / "notes.txt").write_text("mine")
+    (ours,) = tmp_path.glob("*.legoloop")
+    others = set(tmp_path.iterdir()) - {ours}
+
+    board = ll.TensorBoard(ll.Counter(), Told(), tmp_path)
+    board.load_state_dict(state)
+    board.train_start()
+    board.close()
+
+    assert others < set(tmp_path.iterdir())
+    assert not ours.exists()
+
+
+def test_a_fresh_run_takes_nothing_away(tmp_path: Path) -> None:
+    killed_after(tmp_path, saved=1, lost=2)
+    left = set(tmp_path.iterdir())
+
+    board = ll.TensorBoard(ll.Counter(), Told(a=0.5), tmp_path)
+    board.train_start()
+    reported(board, 1).close()
+
+    assert left < set(tmp_path.iterdir())
+
+
+def test_two_of_them_in_one_folder_resume_side_by_side(tmp_path: Path) -> None:
+    def both() -> list[ll.TensorBoard]:
+        return [ll.TensorBoard(ll.Counter(), Told(**{tag: 0.5}), tmp_path) for tag in "ab"]
+
+    states = [reported(board, 1, 2).state_dict() for board in both()]
+    resumed = both()
+    for board, state in zip(resumed, states, strict=True):
+        board.load_state_dict(state)
+    for board in resumed:
+        board.train_start()
+        board.close()
+
+    found = [read_back(file) for file in tmp_path.iterdir()]
+    assert sorted(tag for tags in found for tag in tags) == ["a", "b"]
+    assert all(read == [(1, 0.5), (2, 0.5)] for tags in found for read in tags.values())
+
+
+def test_the_settings_are_told_once_and_are_on_disk_at_once(tmp_path: Path) -> None:
+    def sessions() -> int:
+        return sum(
+            file.read_bytes().count(b"_hparams_/session_start_info") for file in tmp_path.iterdir()
+        )
+
+    board = ll.TensorBoard(ll.Counter(), Told(a=0.5), tmp_path, hparams={"lr": 0.1})
+    board.train_end()
+    once = sessions()
+    resumed = ll.TensorBoard(ll.Counter(), Told(a=0.5), tmp_path, hparams={"lr": 0.1})
+    resumed.load_state_dict(board.state_dict())
+    resumed.train_start()
+    resumed.train_end()
+
+    assert once == sessions() > 0
+    board.close(), resumed.close()
