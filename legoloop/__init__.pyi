@@ -70,7 +70,7 @@ from .output.progress import Progress as Progress
 from .output.scalar_writer import ScalarWriter as ScalarWriter
 from .output.tensorboard import TensorBoard as TensorBoard
 from .output.weights import SaveModelWeights as SaveModelWeights
-from .state.checkpoints import EpochCheckpoints as EpochCheckpoints
+from .state.keeping import Checkpoints as Checkpoints
 from .training.counter import Counter as Counter
 from .training.descent import GradientDescent as GradientDescent
 from .training.epochs import (
@@ -80,6 +80,7 @@ from .training.epochs import (
     SimpleEpoch as SimpleEpoch,
 )
 from .training.feed import Feed as Feed
+from .training.finite import FiniteGuard as FiniteGuard
 from .training.loss_mean import TrainLoss as TrainLoss
 from .training.schedule import (
     LearningRate as LearningRate,

@@ -112,7 +112,7 @@ LOOKING: dict[str, Callable[[Tiny, Path], list[Any]]] = {
     "evaluation between batches": between_batches,
     "reseeding": lambda parts, folder: [Reseeding()],
     "another network": lambda parts, folder: [FreshNetwork()],
-    "checkpoints": lambda parts, folder: [ll.EpochCheckpoints(parts.counter, folder)],
+    "checkpoints": lambda parts, folder: [ll.Checkpoints(parts.counter, folder)],
 }
 
 

@@ -23,6 +23,7 @@ def a_schedule(parts: Tiny) -> ll.LrScheduler:
 
 MADE: dict[type, Callable[[Tiny, Path], Any]] = {
     ll.AccumulatorMetrics: lambda parts, _: ll.AccumulatorMetrics(parts.loaders_acc(), accuracy),
+    ll.Checkpoints: lambda parts, folder: ll.Checkpoints(parts.counter, folder / "kept"),
     ll.Counter: lambda parts, _: parts.counter,
     ll.CsvLogits: lambda parts, folder: ll.CsvLogits(
         folder / "predicts.csv", parts.loaders_acc(), acc_key="val"
@@ -33,7 +34,6 @@ MADE: dict[type, Callable[[Tiny, Path], Any]] = {
     ll.EarlyStopping: lambda parts, _: ll.EarlyStopping(
         ll.LearningRate(parts.opt), "lr", patience=99
     ),
-    ll.EpochCheckpoints: lambda parts, folder: ll.EpochCheckpoints(parts.counter, folder / "kept"),
     ll.GradientDescent: lambda parts, _: parts.descent,
     ll.History: lambda parts, _: ll.History(parts.counter, ll.LearningRate(parts.opt)),
     ll.LastEpoch: lambda parts, _: parts.last,

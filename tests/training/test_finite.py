@@ -1,0 +1,408 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+import legoloop as ll
+from legoloop.core.errors import ArgumentError, DataError
+from tests.tiny import Tiny, columns, mean_loss, sample_losses, tiny, weights
+
+NAN, INF = float("nan"), float("inf")
+
+
+def spoilt(value: float, *samples: int) -> ll.ColumnDataset:
+    """The data of the tiny app, with a wrong number in the inputs of these samples."""
+    given_columns = columns()
+    given_columns["x"][list(samples), 1] = value
+    idx = torch.arange(len(given_columns["x"])) + 100
+    return ll.ColumnDataset({**given_columns, "idx": idx})
+
+
+def guarded(parts: Tiny, *, loss: Any = mean_loss, feed: Any = None, **settings: Any) -> Tiny:
+    """The app with a guard of these settings, which counts."""
+    guard = ll.FiniteGuard(counter=parts.counter, **settings)
+    parts.descent = ll.GradientDescent(parts.opt, parts.model, feed or parts.feed, loss, guard)
+    return parts
+
+
+def state(parts: Tiny) -> dict[str, torch.Tensor]:
+    """Weights and buffers, copied."""
+    return {name: value.clone() for name, value in parts.model.state_dict().items()}
+
+
+def moments(parts: Tiny) -> list[torch.Tensor]:
+    return [v.clone() for s in parts.opt.state_dict()["state"].values() for v in s.values()]
+
+
+def same(left: Any, right: Any) -> bool:
+    return all(torch.equal(*pair) for pair in zip(left, right, strict=True))
+
+
+class Watches:
+    """The state before every step, and which samples were in it."""
+
+    def __init__(self, parts: Tiny) -> None:
+        self.parts = parts
+        self.state: dict[str, torch.Tensor] = {}
+        self.moments: list[torch.Tensor] = []
+        self.idx: list[int] = []
+
+    def batch_start(self, step: ll.Step) -> None:
+        self.state, self.moments = state(self.parts), moments(self.parts)
+        self.idx = step.batch["idx"].tolist()
+
+
+def stopped(parts: Tiny) -> str:
+    """The message of a run that stops, its weights, optimizer and buffers untouched."""
+    watches = Watches(parts)
+    with pytest.raises(DataError) as error:
+        parts.host(watches).run()
+    assert same(state(parts).values(), watches.state.values())
+    assert same(moments(parts), watches.moments)
+    return str(error.value)
+
+
+class DividesByZero(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x / 0
+
+
+class SquareRoot(nn.Module):
+    """The root of nothing: finite, but its gradient is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+        return {"logits": (self.layer(batch["x"]) * 0).sqrt()}
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+@pytest.mark.parametrize("losses", [mean_loss, sample_losses])
+def test_stops_at_a_wrong_input_and_names_it(value: float, losses: Any) -> None:
+    parts = guarded(tiny(dataset=spoilt(value, 7)), loss=losses)
+
+    message = stopped(parts)
+
+    assert message == (
+        f"step {parts.counter.steps + 1}: the loss is nan; samples idx 107 (of 4); "
+        "not finite in the batch: 'x'; "
+        "the first module whose output is not finite: layers.0 (Linear)"
+    )
+
+
+def test_names_the_first_module_and_every_sample_that_it_spoils() -> None:
+    parts = tiny(batch_size=11)
+    parts.model.layers.insert(1, DividesByZero())
+
+    message = stopped(guarded(parts))
+
+    assert "; samples idx " in message
+    assert "(11 in all) (all 11); the first" in message
+    assert message.endswith("the first module whose output is not finite: layers.1 (DividesByZero)")
+
+
+def test_names_the_samples_whose_own_loss_is_not_finite_and_the_loss() -> None:
+    def divided(batch: dict[str, Any], outputs: dict[str, Any]) -> torch.Tensor:
+        return sample_losses(batch, outputs) / (batch["idx"] != 105)
+
+    parts = guarded(tiny(dataset=spoilt(0.0)), loss=divided)
+
+    assert stopped(parts).endswith(
+        "the loss is inf; samples idx 105 (of 4); "
+        "the output of every module is finite, so it is the loss, divided"
+    )
+
+
+def test_names_the_whole_batch_where_nothing_tells_its_samples_apart() -> None:
+    def log_of_nothing(batch: dict[str, Any], outputs: dict[str, Any]) -> torch.Tensor:
+        return mean_loss(batch, outputs) + torch.zeros(()).log()
+
+    parts = tiny(batch_size=22)
+    message = stopped(guarded(parts, loss=log_of_nothing))
+
+    assert message.startswith("step 1: the loss is -inf; samples idx ")
+    assert "… (22 in all) (all 22); " in message
+
+
+def test_without_a_counter_and_without_idx_it_says_what_it_can() -> None:
+    model = nn.Linear(1, 1)
+    descent = ll.GradientDescent(
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        model,
+        lambda batch: (batch, {"y": model(batch["x"])}),
+        lambda batch, outputs: outputs["y"].mean(),
+    )
+    step = ll.Step()
+    step.batch = {"x": torch.tensor([[1.0], [NAN], [2.0]])}
+    before = weights(model)
+
+    with pytest.raises(DataError) as error:
+        descent.batch(step)
+
+    assert str(error.value) == (
+        "the loss is nan; samples 1 of the batch, which has no idx (of 3); "
+        "not finite in the batch: 'x'; "
+        "the first module whose output is not finite: the model (Linear)"
+    )
+    assert weights(model) == before
+
+
+def test_says_so_when_the_weights_were_wrong_before() -> None:
+    parts = guarded(tiny(), action="skip")
+    with torch.no_grad():
+        parts.model.layers[4].bias[1] = NAN
+
+    with pytest.raises(DataError, match=r"weights were not finite already: layers\.4\.bias; grad"):
+        parts.host().run()
+
+
+def test_says_so_when_only_chance_brought_it_about() -> None:
+    class Chance(nn.Module):
+        calls = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return x * (NAN if self.calls == 1 else 1.0)
+
+    parts = tiny()
+    parts.model.layers.append(Chance())
+    message = stopped(guarded(parts))
+    assert message.endswith("the forward pass is finite: it depends on what the model draws")
+
+
+def test_looking_for_the_cause_leaves_generators_and_hooks_as_they_were() -> None:
+    parts = guarded(tiny(dataset=spoilt(NAN, 7)), action="skip")
+    after: list[torch.Tensor] = []
+    lets_step = parts.descent.guard.lets_step
+
+    def noted(step: ll.Step, losses: torch.Tensor) -> bool:
+        before = torch.get_rng_state()
+        lets = lets_step(step, losses)
+        assert torch.equal(torch.get_rng_state(), before)
+        after.append(before)
+        return lets
+
+    parts.descent.guard.lets_step = noted  # type: ignore[method-assign]
+    parts.host().run()
+
+    assert len(after) == 12
+    assert all(module.training for module in parts.model.modules())
+    assert not any(module._forward_hooks for module in parts.model.modules())
+
+
+class Steps:
+    """What other plugins see of each step."""
+
+    def __init__(self, parts: Tiny) -> None:
+        self.parts = parts
+        self.state: dict[str, torch.Tensor] = {}
+        self.unchanged: list[bool] = []
+        self.seen: list[tuple[int, float]] = []
+
+    def batch_start(self, step: ll.Step) -> None:
+        self.state = state(self.parts)
+
+    def batch_end(self, step: ll.Step) -> None:
+        self.unchanged.append(same(state(self.parts).values(), self.state.values()))
+        self.seen.append((step.size, step.loss.item()))
+
+
+def test_a_step_that_is_skipped_leaves_no_trace_and_weighs_nothing() -> None:
+    parts = guarded(tiny(num_epochs=1, dataset=spoilt(NAN, 7, 15)), action="skip")
+    steps, loss = Steps(parts), ll.TrainLoss()
+
+    parts.host(steps, loss).run()
+
+    skipped = [step for step, was in zip(steps.seen, steps.unchanged, strict=True) if was]
+    taken = [step for step, was in zip(steps.seen, steps.unchanged, strict=True) if not was]
+    assert 1 <= len(skipped) <= 2
+    assert set(skipped) == {(0, 0.0)}
+    assert parts.counter.steps == 6
+    assert parts.counter.samples == sum(size for size, _ in taken)
+    expected = sum(size * value for size, value in taken) / parts.counter.samples
+    assert loss.scalars()["loss"] == pytest.approx(expected)
+    assert all(torch.isfinite(value).all() for value in state(parts).values())
+
+
+def test_skipping_equals_never_having_seen_the_batch() -> None:
+    def trained(steps: list[dict[str, Any]]) -> bytes:
+        parts = guarded(tiny(), action="skip")
+        for module in parts.model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        parts.descent.train_start()
+        for batch in steps:
+            step = ll.Step()
+            step.batch, step.size = batch, 4
+            parts.descent.batch(step)
+        return weights(parts.model)
+
+    good = [{key: column[at : at + 4] for key, column in columns().items()} for at in (0, 4, 8)]
+    bad = {**good[1], "x": good[1]["x"] * NAN}
+    assert trained([good[0], bad, good[1], bad, good[2]]) == trained(good)
+
+
+def test_warns_at_growing_intervals(caplog: pytest.LogCaptureFixture) -> None:
+    parts = guarded(tiny(num_epochs=4, dataset=spoilt(NAN, *range(22))), action="skip")
+    before = state(parts)
+
+    with caplog.at_level(logging.WARNING, "legoloop"):
+        parts.host().run()
+
+    assert [record.getMessage().split(": ")[0] for record in caplog.records] == [
+        "step 1",
+        "step 10",
+    ]
+    assert caplog.records[1].getMessage().endswith("the step is skipped (10 so far)")
+    assert same(state(parts).values(), before.values())
+
+
+def test_warn_takes_the_step_but_nothing_that_is_not_finite_is_saved(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    parts = guarded(tiny(num_epochs=1, dataset=spoilt(NAN, 7)), action="warn")
+
+    with caplog.at_level(logging.WARNING, "legoloop"):
+        parts.host().run()
+
+    assert parts.counter.steps == 6
+    assert "the step is taken all the same (1 so far)" in caplog.records[0].getMessage()
+    with pytest.raises(DataError, match=r"after step 6: these are not finite any more: model\.lay"):
+        parts.descent.state_dict()
+
+
+def infinite_gradient() -> Tiny:
+    """The loss is finite, the gradient of the first step is not."""
+    parts = tiny(num_epochs=1, epoch_size=4, loss=mean_loss)
+    model = SquareRoot()
+    parts.model, parts.feed = model, ll.Feed(model, "cpu")
+    parts.opt = torch.optim.SGD(model.parameters(), lr=0.1)
+    return parts
+
+
+def test_gradients_are_looked_at_when_asked() -> None:
+    message = stopped(guarded(infinite_gradient(), gradients=True))
+
+    assert message.startswith(
+        "step 1: the loss is 1.09861, but gradients are not finite: layer.weight, layer.bias; "
+        "samples idx "
+    )
+    assert message.endswith("(all 4)")
+
+
+def test_a_gradient_that_is_only_large_is_finite() -> None:
+    parts = tiny(num_epochs=1)
+    parts.opt = torch.optim.SGD(parts.model.parameters(), lr=1e-30)
+    guarded(parts, loss=lambda batch, outputs: mean_loss(batch, outputs) * 1e30, gradients=True)
+
+    parts.host().run()
+
+    assert parts.counter.steps == 6
+
+
+def test_unasked_a_last_step_that_spoils_the_weights_is_told_all_the_same() -> None:
+    parts = guarded(infinite_gradient())
+    with pytest.raises(DataError) as error:
+        parts.host().run()
+    assert str(error.value) == (
+        "after step 1: these are not finite any more: model.layer.weight, model.layer.bias; "
+        "gradients=true of the guard stops at the first gradient that is not"
+    )
+
+
+def test_nothing_that_is_not_finite_is_handed_out_to_be_saved() -> None:
+    saved: list[Any] = []
+
+    class SavesEachStep:
+        def batch_end(self, step: ll.Step) -> ll.ShouldSave:
+            return ll.ShouldSave(saved.append)
+
+    parts = guarded(infinite_gradient())
+    with pytest.raises(DataError, match="after step 1: these are not finite any more"):
+        parts.host(SavesEachStep()).run()
+    assert saved == []
+
+
+def test_a_buffer_that_overflows_while_the_loss_is_finite_is_told_as_well() -> None:
+    parts = tiny(num_epochs=1, dataset=spoilt(1e30, 7))
+    with pytest.raises(DataError, match=r"not finite any more: .*layers\.1\.running_var"):
+        guarded(parts).host().run()
+
+
+def test_a_mask_may_hold_infinities() -> None:
+    parts = tiny(num_epochs=1)
+    parts.model.register_buffer("mask", torch.full((3,), -INF))
+    guarded(parts).host().run()
+    assert parts.descent.state_dict()["model"]["mask"].isinf().all()
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"action": "skip"}, {"action": "warn"}, {"gradients": True}], ids=str
+)
+@pytest.mark.parametrize("losses", [mean_loss, sample_losses])
+def test_a_run_that_is_finite_is_the_same_with_every_guard(settings: Any, losses: Any) -> None:
+    assert guarded(tiny(), loss=losses, **settings).trained() == tiny(loss=losses).trained()
+
+
+@given(st.floats(allow_nan=True, allow_infinity=True, width=32))
+def test_lets_a_step_be_taken_for_finite_losses_alone(value: float) -> None:
+    model = nn.Linear(1, 1)
+    guard, step = ll.FiniteGuard("skip"), ll.Step()
+    guard.watch(model, lambda batch: (batch, {"y": model(batch["x"])}), lambda b, o: o["y"].mean())
+    step.batch, step.outputs, step.size = {"x": torch.ones(1, 1)}, {}, 1
+    step.loss = torch.tensor(value)
+    guard.before_forward()
+    guard.see_loss(step.loss)
+    assert guard.lets_step(step, step.loss) == bool(torch.isfinite(torch.tensor(value)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_reads_losses_of_every_precision(dtype: torch.dtype) -> None:
+    guard, step = ll.FiniteGuard(), ll.Step()
+    model = nn.Linear(1, 1)
+    guard.watch(model, lambda batch: (batch, {}), lambda b, o: torch.zeros(()))
+    guard.see_loss(torch.tensor(torch.finfo(dtype).max, dtype=dtype))
+    assert guard.lets_step(step, torch.zeros(()))
+
+
+def test_another_action_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="action is 'halt'; there are stop, skip, warn"):
+        ll.FiniteGuard("halt")  # type: ignore[arg-type]
+
+
+READS = ("item", "cpu", "numpy", "tolist", "__float__", "__bool__", "__int__", "is_nonzero")
+
+
+def test_reads_nothing_from_a_tensor_in_a_finite_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = guarded(tiny())
+    step, batch = ll.Step(), next(parts.loops["train"])
+    step.batch = batch
+    parts.descent.batch(step)
+    reads: list[str] = []
+
+    def counting(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def read(tensor: torch.Tensor, *given: Any, **named: Any) -> Any:
+            if tensor.device.type == "cpu" and tensor is step.loss:
+                reads.append(name)
+            return real(tensor, *given, **named)
+
+        return read
+
+    for name in READS:
+        monkeypatch.setattr(torch.Tensor, name, counting(name, getattr(torch.Tensor, name)))
+    for _ in range(3):
+        step.batch = batch
+        parts.descent.batch(step)
+
+    assert reads == []
+    step.loss.item()
+    assert reads == ["item"]
