@@ -1,59 +1,81 @@
-"""A directory belongs to one run, or to one sweep."""
+"""A directory belongs to one process at a time: of several that try, one wins."""
 
 from __future__ import annotations
 
-import json
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from legoloop.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 Kind = Literal["run", "sweep"]
 
 
-def claim_directory(directory: Path, kind: Kind) -> Path:
-    """Make the directory if need be, and in it the file that says whose it is: its path.
+class Claim:
+    """A directory that this process alone writes to, until ``release`` or the process's end.
 
-    Of several that try, one wins. Raises ConfigError if the directory is taken or cannot be made.
+    ``kind`` says what for: a sweep and its runs have directories of their own. The directory is
+    made if need be. The operating system lets go of the claim of a process that was killed.
+
+    Raises ConfigError if another process has it, or it cannot be made.
 
     >>> import tempfile
-    >>> claim_directory(Path(tempfile.mkdtemp()) / "new", "run").name
-    'run.json'
+    >>> folder = Path(tempfile.mkdtemp()) / "new"
+    >>> claim = Claim(folder, "run")
+    >>> is_claimed(folder, "run")
+    True
+    >>> claim.release()
+    >>> is_claimed(folder, "run")
+    False
     """
-    mark = directory / f"{kind}.json"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        mark.open("x").close()
-    except FileExistsError:
-        raise _taken(mark, kind) from None
-    except OSError as error:
-        raise ConfigError(
-            f"hydra.{kind}.dir: {directory} cannot be made ({error.strerror}); choose another"
-        ) from error
-    return mark
+
+    def __init__(self, directory: Path, kind: Kind) -> None:
+        from filelock import Timeout
+
+        self.directory = directory
+        self._lock = _lock(directory, kind)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise ConfigError(
+                f"hydra.{kind}.dir: {directory} is in use by a {kind} that has not ended; "
+                "wait for it, or choose another directory"
+            ) from None
+        except OSError as error:
+            raise ConfigError(
+                f"hydra.{kind}.dir: {directory} cannot be made ({error.strerror}); choose another"
+            ) from error
+
+    def release(self) -> None:
+        """Leave the directory to others."""
+        self._lock.release()
 
 
-def refuse_taken(directory: Path, kind: Kind) -> None:
-    """Raises ConfigError if the directory is taken; leaves it as it is.
+def is_claimed(directory: Path, kind: Kind) -> bool:
+    """Whether some process has the directory at this moment; nothing is made to find out.
 
-    >>> refuse_taken(Path("nowhere"), "run")
+    >>> is_claimed(Path("nowhere"), "run")
+    False
     """
-    mark = directory / f"{kind}.json"
-    if mark.exists():
-        raise _taken(mark, kind)
+    from filelock import Timeout
+
+    lock = _lock(directory, kind)
+    if not Path(lock.lock_file).exists():
+        return False
+    with suppress(OSError):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return True
+        lock.release()
+    return False
 
 
-def _taken(mark: Path, kind: Kind) -> ConfigError:
-    return ConfigError(
-        f"hydra.{kind}.dir: {mark.parent} holds a {kind} already{_about(mark)}; "
-        "choose another directory, or remove that one"
-    )
+def _lock(directory: Path, kind: Kind) -> BaseFileLock:
+    from filelock import FileLock
 
-
-def _about(mark: Path) -> str:
-    try:
-        facts = json.loads(mark.read_text())
-    except (OSError, ValueError):
-        return ""
-    known = [facts.get("status"), f"started {facts.get('started')}"]
-    return f" ({', '.join(filter(None, known))})"
+    return FileLock(directory / f".{kind}.lock", thread_local=False)

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from legoloop.state.run_record import RunRecord, read_record
+from legoloop.core.errors import ConfigError
+from legoloop.state.run_record import RunRecord, mark_dead, read_record
 
 
 def git(*words: str) -> bytes:
@@ -57,3 +59,68 @@ def test_outside_a_project_there_is_no_commit(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert read_record(claimed(tmp_path))["git"] is None
+
+
+def test_a_finished_run_is_refused(tmp_path: Path) -> None:
+    RunRecord.claim(tmp_path, seed=0, overrides=[]).finish("COMPLETED")
+    before = (tmp_path / "run.json").read_bytes()
+    with pytest.raises(ConfigError) as error:
+        RunRecord.claim(tmp_path, seed=0, overrides=[], resume="auto")
+    assert str(error.value).startswith(
+        f"hydra.run.dir: {tmp_path} holds a run already (COMPLETED, started "
+    )
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("status", ["FAILED", "INTERRUPTED"])
+def test_an_unfinished_run_is_resumed_if_that_is_wanted(tmp_path: Path, status: Any) -> None:
+    RunRecord.claim(tmp_path, seed=0, overrides=["a=1"]).finish(status, cause="odd")
+    with pytest.raises(ConfigError, match=f"holds a run already .{status}"):
+        RunRecord.claim(tmp_path, seed=0, overrides=["a=1"], resume="never")
+    record = RunRecord.claim(tmp_path, seed=0, overrides=["a=1"], resume="auto")
+    assert record.before is not None
+    assert record.before["status"] == status
+    record.begin()
+    record.resumed_from(tmp_path / "checkpoints" / "7")
+    record.finish("COMPLETED")
+    facts = read_record(tmp_path)
+    assert facts["status"] == "COMPLETED"
+    assert "cause" not in facts
+    assert facts["started"] == facts["attempts"][0]["started"]
+    assert [(a["status"], a.get("resumed_from")) for a in facts["attempts"]] == [
+        (status, None),
+        ("COMPLETED", "checkpoints/7"),
+    ]
+
+
+def test_where_one_must_be_resumed_there_must_be_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no run to resume"):
+        RunRecord.claim(tmp_path / "new", seed=0, overrides=[], resume="must")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_under_way_is_not_touched(tmp_path: Path) -> None:
+    record = RunRecord.claim(tmp_path, seed=0, overrides=[])
+    with pytest.raises(ConfigError, match="is in use by a run"):
+        RunRecord.claim(tmp_path, seed=0, overrides=[], resume="auto")
+    mark_dead(tmp_path, "gone")
+    assert read_record(tmp_path)["status"] == "RUNNING"
+    record.release()
+    mark_dead(tmp_path, "gone")
+    assert read_record(tmp_path)["cause"] == "gone"
+    assert read_record(tmp_path)["attempts"][0]["status"] == "FAILED"
+
+
+def test_one_that_died_before_its_record_gets_one(tmp_path: Path) -> None:
+    mark_dead(tmp_path / "0", "gone")
+    assert not (tmp_path / "0").exists()
+    mark_dead(tmp_path / "0", "gone", overrides=["seed=1"])
+    facts = read_record(tmp_path / "0")
+    assert (facts["status"], facts["cause"], facts["overrides"]) == ("FAILED", "gone", ["seed=1"])
+
+
+def test_a_record_that_cannot_be_read_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"run.json cannot be read"):
+        RunRecord.claim(tmp_path, seed=0, overrides=[], resume="auto")
+    assert (tmp_path / "run.json").read_text() == "{"
