@@ -111,7 +111,7 @@ def test_command_notebook_and_container_train_the_same_weights(here: Path) -> No
 
 
 def test_another_seed_trains_other_weights() -> None:
-    assert composed("seed=4") != composed()
+    assert composed("seed=4", "hydra.run.dir=other") != composed()
 
 
 LOOKING: Mapping[str, Sequence[str]] = {
@@ -137,7 +137,8 @@ LOOKING: Mapping[str, Sequence[str]] = {
     "one history more": [
         "+plugins.second={_target_: legoloop.History, _inject_: {sources: loops_metrics}}",
     ],
-    "checkpoints": ["plugins=[default,checkpoints]"],
+    "no checkpoints": ["plugins=[default]"],
+    "checkpoints in mid-epoch": ["plugins.checkpoints.every_steps=2"],
     "early stopping that waits": ["plugins=[default,early_stopping]"],
     "one worker": ["data.loaders.default.num_workers=1"],
     "two workers": ["data.loaders.default.num_workers=2"],
@@ -168,7 +169,7 @@ def test_a_number_set_late_reaches_everything_that_refers_to_it() -> None:
 
 
 def test_a_value_set_late_has_the_effect_of_an_override() -> None:
-    late = ll.compose([*RUN, "loggers=[]", "hydra.run.dir=run"])
+    late = ll.compose([*RUN, "loggers=[]", "hydra.run.dir=late"])
     late.config.optimizer.lr.from_value(0.01)
     late.host().run()
     assert digest(late.model().state_dict()) == composed("optimizer.lr=0.01")

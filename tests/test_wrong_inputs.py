@@ -308,8 +308,8 @@ IN_THE_CONFIGURATION: Cases = {
         "plugins.early_stopping.patience (command line): is 0; give a whole number of at least 1",
     ),
     "checkpoints every no epochs": (
-        ("plugins=[default,checkpoints]", "plugins.checkpoints.every=0"),
-        "plugins.checkpoints.every (command line): is 0; give a whole number of at least 1",
+        ("plugins=[default,checkpoints]", "plugins.checkpoints.every_epochs=0"),
+        "plugins.checkpoints.every_epochs (command line): is 0; give a whole number of at least 1",
     ),
     "no samples to make": (
         ("+data.datasets.train.samples=0",),

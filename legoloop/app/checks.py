@@ -20,7 +20,7 @@ from legoloop.app.layout import (
     tells,
 )
 from legoloop.app.nodes import INJECT, Call, NodeError, is_node, nodes, plan
-from legoloop.app.schema import BRICKS, DATA, TOP, check_loaders, check_values
+from legoloop.app.schema import BRICKS, DATA, SWEEP, TOP, check_loaders, check_values
 from legoloop.app.trees import Tree, at, is_within, plain
 from legoloop.core.suggest import suggestion
 
@@ -35,6 +35,7 @@ def check(raw: DictConfig, set_keys: Sequence[str] = ()) -> None:
     tree = plain(raw)
     check_values(tree, TOP)
     check_values(tree.get("data") or {}, DATA, "data.")
+    check_values(tree.get("sweep") or {}, SWEEP, "sweep.")
     _refuse_unknown(tree, _interpolated(raw))
     _refuse_missing(tree)
     check_loaders(tree["data"])
@@ -100,8 +101,8 @@ def _refuse_unused(tree: Tree, needs: Mapping[str, set[str]], set_keys: Sequence
 
 
 def _refuse_unknown(tree: Tree, interpolated: set[str]) -> None:
-    for known, part, path in ((TOP, tree, ""), (DATA, tree.get("data") or {}, "data.")):
-        for key in part:
+    for known, path in ((TOP, ""), (DATA, "data."), (SWEEP, "sweep.")):
+        for key in (at(tree, path.removesuffix(".")) or {}) if path else tree:
             if key not in known and f"{path}{key}" not in interpolated:
                 raise NodeError(f"{path}{key}", f"nothing takes this key; {suggestion(key, known)}")
 

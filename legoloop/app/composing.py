@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import hydra
+from dependency_injector import providers
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.singleton import Singleton
 from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from legoloop.app.broken_plugins import leave_out_broken_plugins
 from legoloop.app.config_home import CONFIG_NAME, config_home
-from legoloop.app.hydra_jobs import begin_job, search_path
+from legoloop.app.hydra_jobs import begin_job, search_path, written
 from legoloop.app.making import checked_app
 from legoloop.app.messages import told
 from legoloop.app.origin import set_keys
+from legoloop.app.resuming import how_to_begin
+from legoloop.app.running import Prepared, claim, logged, recorded
+from legoloop.app.trees import plain
 from legoloop.core.errors import ConfigError
-from legoloop.state.claims import refuse_taken
+from legoloop.state.run_record import refuse
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Any:
@@ -26,15 +34,17 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
 
     ``config_dir`` is a folder with groups of your own. Seeds all generators, as the command does;
     ``app.host().run()`` then trains, once, and ``app.config`` or ``app.model.override(...)``
-    change things before that. Files go to the folder that ``hydra.run.dir`` says; ``run.json``,
-    ``config.yaml`` and ``plan.txt`` are the command's.
+    change things before that. The run writes what the command's does, log and record included,
+    to the folder that ``hydra.run.dir`` says; one that was interrupted there is resumed.
 
-    Raises ConfigError for a mistake in the configuration, and for a folder that holds a run.
+    Raises ConfigError for a mistake in the configuration, and for a folder that holds a run which
+    is not to be resumed.
 
     >>> app = compose(["data=xor", "model=logistic", "optimizer.lr=0.5", "loggers=[]"])
     >>> app.optimizer().param_groups[0]["lr"]
     0.5
     """
+    leave_out_broken_plugins()
     hydras = Singleton.get_state()
     GlobalHydra.instance().clear()
     try:
@@ -49,11 +59,24 @@ def _composed(overrides: list[str]) -> Any:
         try:
             config = hydra.compose(CONFIG_NAME, overrides, return_hydra_config=True)
             tree = begin_job(config, config.hydra.run.dir)
-            refuse_taken(Path(tree.run_dir), "run")
-            app, _ = checked_app(tree, list(set_keys(config.hydra)))
+            refuse(Path(tree.run_dir), how_to_begin(tree.resume)[0])
+            app, tree = checked_app(tree, list(set_keys(config.hydra)))
         except (HydraException, OmegaConfBaseException, ConfigError) as error:
             raise ConfigError(told(error, config)) from None
+    if isinstance(app.host, providers.BaseSingleton):
+        within = partial(_as_a_command, tree, written(config.hydra), app)
+        app.host.add_attributes(within=providers.Object(within))
     return app
+
+
+@contextmanager
+def _as_a_command(tree: DictConfig, overrides: list[str], app: Any) -> Iterator[None]:
+    """What happens inside is the app's run: claimed, recorded and logged."""
+    now = OmegaConf.create(app.tree() if "tree" in app.providers else plain(tree))
+    prepared = Prepared(now, overrides, app, app.host())
+    record = claim(prepared)
+    with logged(prepared.directory / "run.log"), recorded(prepared, record):
+        yield
 
 
 def _search_path(config_dir: str | Path | None) -> list[str]:

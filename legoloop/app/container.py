@@ -33,8 +33,9 @@ class App(containers.DeclarativeContainer):
     """The container of one run.
 
     ``make_app`` adds a provider for every brick, plugin and logger of the configuration, under its
-    own name, and ``host``. Set a value (``app.config.optimizer.lr.from_value(0.1)``) or override a
-    provider (``app.model.override(...)``) before the first use, and it takes effect everywhere.
+    own name, ``host``, and ``tree``, the values as they stand. Set one
+    (``app.config.optimizer.lr.from_value(0.1)``) or override a provider
+    (``app.model.override(...)``) before the first use, and it takes effect everywhere.
     """
 
     config = providers.Configuration(strict=True)
@@ -74,7 +75,7 @@ def make_app(tree: DictConfig) -> Any:
     made["sources"] = providers.List(*[made[name] for name in sources(composed)])
     plugins = providers.Dict({name: made[name] for name in heard(composed)})
     made["host"] = providers.Singleton(_host, current, plugins.provider, sources(composed))
-    app.set_providers(**made)
+    app.set_providers(**made, tree=providers.Callable(current))
     scope.update({name: made[name] for name in (*bricks, *FROM_THE_APP)})
     scope.update({name: data.container.providers[name] for name in FROM_THE_DATA[:3]})
     scope["train_iterator"] = data.loop_iters.provided[TRAIN]
@@ -159,7 +160,7 @@ def _told(dataset: Any, name: str) -> Any:
 
 
 def _refuse_taken(bricks: Mapping[str, str], told: Sequence[str]) -> None:
-    owned = {*dir(App()), "data", "host", *FROM_THE_DATA, *FROM_THE_APP, *told}
+    owned = {*dir(App()), "data", "host", "tree", *FROM_THE_DATA, *FROM_THE_APP, *told}
     for name, path in bricks.items():
         if name in owned or (path != name and name in BRICKS):
             raise NodeError(path, f"the name '{name}' is taken; choose another")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -13,9 +14,20 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from legoloop.app.differing import data_digests, differences
 from legoloop.app.hydra_jobs import written
 from legoloop.app.making import checked_app
 from legoloop.app.origin import set_keys
+from legoloop.app.resuming import (
+    how_to_begin,
+    is_changed,
+    newest_of,
+    put_aside,
+    refuse_changed,
+    run_of,
+    take_up,
+)
+from legoloop.app.signals import give_way, interruptions
 from legoloop.app.trees import plain
 from legoloop.core.direction import is_best
 from legoloop.core.errors import ConfigError, UserError
@@ -53,7 +65,11 @@ def prepare(tree: DictConfig) -> Prepared:
     """
     hydra = HydraConfig.get()
     app, tree = checked_app(tree, list(set_keys(hydra)))
-    prepared = Prepared(tree, written(hydra), app)
+    return built(Prepared(tree, written(hydra), app))
+
+
+def built(prepared: Prepared) -> Prepared:
+    """The same with its host, or with the problem that there was in making it."""
     try:
         prepared.host = prepared.app.host()
     except ConfigError:
@@ -66,9 +82,30 @@ def prepare(tree: DictConfig) -> Prepared:
 def claim(prepared: Prepared) -> RunRecord:
     """Make the run directory this run's own.
 
-    Raises ConfigError if it holds a run already, or cannot be made.
+    Raises ConfigError if it is in use, cannot be made, or holds a run that is not to be resumed;
+    and if what is gone on with has completed, or was made otherwise.
     """
-    return RunRecord.claim(prepared.directory, int(prepared.tree.seed), prepared.overrides)
+    tree = prepared.tree
+    resume, checkpoint = how_to_begin(tree.get("resume", "auto"))
+    if checkpoint is not None:
+        _refuse_changed(prepared, run_of(checkpoint))
+    seed = int(tree.seed)
+    record = RunRecord.claim(prepared.directory, seed, prepared.overrides, resume)
+    try:
+        if record.before is not None:
+            _refuse_changed(prepared, prepared.directory)
+    except ConfigError:
+        record.release()
+        raise
+    return record
+
+
+def fail(directory: Path, seed: int | None, overrides: Sequence[str], cause: str) -> None:
+    """Record a run that could not be prepared."""
+    record = RunRecord.claim(directory, seed, overrides, resume="auto")
+    if record.before is not None:
+        record.begin()
+    record.finish("FAILED", cause=cause)
 
 
 def carry_out(prepared: Prepared, record: RunRecord) -> bool:
@@ -77,30 +114,57 @@ def carry_out(prepared: Prepared, record: RunRecord) -> bool:
     A user's mistake is told in one message, its traceback goes to the run's log alone; anything
     else is a bug and is raised on.
     """
+    try:
+        with recorded(prepared, record):
+            host = _host(prepared)
+            host.run()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return False
+    print(f"completed: {host.stop_reason}", flush=True)
+    return True
+
+
+@contextmanager
+def recorded(prepared: Prepared, record: RunRecord) -> Iterator[None]:
+    """What happens inside is the run: its files are written, and how it ended.
+
+    An unfinished run is taken up from its newest checkpoint. A signal interrupts it.
+    """
     print(f"run directory: {shown(prepared.directory)}", flush=True)
     try:
-        _write_config(prepared)
-        host = _host(prepared)
-        _write_plan(prepared, host)
-        log.info("the run begins, with the overrides %s", list(prepared.overrides))
-        host.run()
-    except KeyboardInterrupt:
+        _begin(prepared, record)
+        with interruptions(prepared.host.interrupt if prepared.host else give_way):
+            yield
+    except KeyboardInterrupt as interruption:
         record.finish("INTERRUPTED", **_scalars(prepared))
+        log.info("the run was interrupted: %r", interruption)
         print("interrupted", file=sys.stderr)
         raise
     except BaseException as error:
-        is_users = isinstance(error, UserError)
-        cause = str(error) if is_users else repr(error)
+        cause = str(error) if isinstance(error, UserError) else repr(error)
         record.finish("FAILED", cause=cause, **_scalars(prepared))
         log.info("the run failed", exc_info=True)
-        if not is_users:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return False
-    record.finish("COMPLETED", stop_reason=host.stop_reason, **_scalars(prepared))
-    log.info("the run completed: %s", host.stop_reason)
-    print(f"completed: {host.stop_reason}", flush=True)
-    return True
+        raise
+    reason = _host(prepared).stop_reason
+    record.finish("COMPLETED", stop_reason=reason, **_scalars(prepared))
+    log.info("the run completed: %s", reason)
+
+
+@contextmanager
+def logged(file: Path) -> Iterator[None]:
+    """What legoloop logs inside goes to a file, as Hydra's job logging has it in a command."""
+    handler = logging.FileHandler(file)
+    handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        handler.close()
 
 
 def shown(directory: Path) -> Path:
@@ -118,9 +182,52 @@ def _host(prepared: Prepared) -> TrainingHost:
     return prepared.host
 
 
+def _begin(prepared: Prepared, record: RunRecord) -> None:
+    if record.before is not None:
+        record.begin()
+    checkpoint = _checkpoint(prepared, record)
+    if record.before is not None and checkpoint is None:
+        put_aside(prepared.directory)
+    if checkpoint is not None and prepared.host is not None:
+        record.resumed_from(checkpoint)
+        changed = _accepts_changes(prepared) and is_changed(prepared.tree, run_of(checkpoint))
+        take_up(prepared.host, checkpoint, strict=not changed)
+        print(f"resumed from: {shown(checkpoint)}", flush=True)
+    _write_config(prepared)
+    if prepared.host is not None:
+        _write_plan(prepared, prepared.host)
+        record.tell(data=data_digests(prepared.app))
+    _tell_differences(prepared)
+    log.info("the run begins, with the overrides %s", list(prepared.overrides))
+
+
+def _checkpoint(prepared: Prepared, record: RunRecord) -> Path | None:
+    """Where to go on from; None for a run that begins."""
+    _, named = how_to_begin(prepared.tree.get("resume", "auto"))
+    if named is not None or record.before is None or prepared.host is None:
+        return named
+    return newest_of(prepared.host)
+
+
+def _refuse_changed(prepared: Prepared, directory: Path) -> None:
+    if not _accepts_changes(prepared):
+        refuse_changed(prepared.tree, directory)
+
+
+def _accepts_changes(prepared: Prepared) -> bool:
+    return bool(prepared.tree.get("on_change", "refuse") == "accept")
+
+
 def _write_config(prepared: Prepared) -> None:
     with whole_file(prepared.directory / "config.yaml") as draft:
         OmegaConf.save(OmegaConf.create(plain(prepared.tree)), draft)
+
+
+def _tell_differences(prepared: Prepared) -> None:
+    if prepared.tree.get("from") is not None:
+        for line in differences(prepared.tree):
+            print(line, flush=True)
+            log.info(line)
 
 
 def _write_plan(prepared: Prepared, host: TrainingHost) -> None:

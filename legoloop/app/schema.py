@@ -11,6 +11,8 @@ from legoloop.data.container import batchings
 
 BRICKS = ("model", "loss", "optimizer", "scheduler", "metrics", "accumulators", "feed")
 COLLECTIONS = ("plugins", "loggers")
+ABOUT_STARTING = ("run_dir", "show", "from", "resume", "on_change", "sweep")
+"""Keys that say how a run is begun, not what it does."""
 
 Check = Callable[[Any], str | None]
 
@@ -59,9 +61,14 @@ TOP: dict[str, Check] = {
     "app": _text(none=True),
     "show": _one_of("plan", "config", None),
     "run_dir": _text(),
+    "from": _text(none=True),
+    "resume": _text(),
+    "on_change": _one_of("refuse", "accept"),
+    "sweep": _mapping,
     "data": _mapping,
     **dict.fromkeys((*BRICKS, *COLLECTIONS), _mapping),
 }
+SWEEP: dict[str, Check] = {"on_failure": _one_of("continue", "stop")}
 DATA: dict[str, Check] = {
     "root": _text(none=True),
     "seed": _whole(0, 2**32 - 1),

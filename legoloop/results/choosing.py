@@ -142,7 +142,7 @@ class Condition:
 
 def last(count: int, runs: Sequence[Run]) -> list[Run]:
     """The runs that began last, in the order in which they came."""
-    newest = sorted(runs, key=lambda run: run.moment("started"))[-count:] if count else []
+    newest = sorted(runs, key=lambda run: run.started)[-count:] if count else []
     chosen = {run.directory for run in newest}
     return [run for run in runs if run.directory in chosen]
 

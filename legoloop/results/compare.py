@@ -14,6 +14,7 @@ from legoloop.results.reading import Run, flat, read_runs
 from legoloop.results.table import Table
 from legoloop.state.run_record import DIFF
 
+CONFIGURATION = "configuration"
 PREDICTED = "predicted class"
 
 Row = tuple[str, str, Any, Any]
@@ -43,8 +44,13 @@ def compare(one: Run, other: Run) -> Comparison:
     """What differs in configuration, code, versions, hardware, outcome, metrics, predictions."""
     changed, notes = _changed_predictions(one, other)
     names = [run.name if one.name != other.name else str(run.directory) for run in (one, other)]
-    rows = [row for row in _pairs(one, other) if repr(row[2]) != repr(row[3])]
+    rows = [*made_otherwise(one, other), *_differing(_outcomes(one, other))]
     return Comparison(Table(["about", "what", *names], [*rows, *changed]), notes)
+
+
+def made_otherwise(one: Run, other: Run) -> list[Row]:
+    """What went into two runs and differs: configuration, code, data, versions, hardware."""
+    return _differing(_ingredients(one, other))
 
 
 def chosen_run(name: str, runs: Mapping[str, Run]) -> Run:
@@ -65,15 +71,24 @@ def chosen_run(name: str, runs: Mapping[str, Run]) -> Run:
     return found.runs[0]
 
 
-def _pairs(one: Run, other: Run) -> Iterator[Row]:
-    yield from _values("configuration", one.config, other.config)
+def _differing(rows: Iterator[Row]) -> list[Row]:
+    return [row for row in rows if repr(row[2]) != repr(row[3])]
+
+
+def _ingredients(one: Run, other: Run) -> Iterator[Row]:
+    yield from _values(CONFIGURATION, one.config, other.config)
     yield from _facts("code", "git", one, other)
     differences = [_uncommitted(run) for run in (one, other)]
     if differences[0] != differences[1]:
         lines = [f"{len(text.splitlines())} lines" for text in differences]
         yield "code", DIFF, lines[0], lines[1] + (", others" if lines[0] == lines[1] else "")
+    if "data" in one.facts and "data" in other.facts:
+        yield from _facts("data", "data", one, other)
     yield from _facts("versions", "versions", one, other)
     yield from _facts("hardware", "hardware", one, other)
+
+
+def _outcomes(one: Run, other: Run) -> Iterator[Row]:
     for what in ("status", "stop_reason", "cause"):
         yield "outcome", what, one.facts.get(what), other.facts.get(what)
     yield "outcome", "duration", one.duration, other.duration

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from legoloop.core.direction import is_best
-from legoloop.core.errors import ArgumentError
+from legoloop.core.errors import ArgumentError, DataError
 from legoloop.results.names import nearest
 from legoloop.state.run_record import RECORD, read_record
 
@@ -74,16 +74,16 @@ class Run:
 
     @property
     def duration(self) -> Seconds | None:
-        """From its start to its end; None if nobody wrote down when it ended."""
-        started, ended = self.moment("started"), self.moment("ended")
-        return Seconds(round(ended - started, 3)) if started and ended else None
+        """From its start to its end, breaks left out; None if nobody wrote down when it ended."""
+        attempts = self.facts.get("attempts") or [self.facts]
+        times = [(_moment(each, "started"), _moment(each, "ended")) for each in attempts]
+        spans = [ended - started for started, ended in times if started and ended]
+        return Seconds(round(sum(spans), 3)) if spans else None
 
-    def moment(self, name: str) -> float:
-        """When it ``started`` or ``ended``, in seconds since 1970; 0 if that is not known."""
-        try:
-            return datetime.fromisoformat(self.facts[name]).timestamp()
-        except (KeyError, TypeError, ValueError):
-            return 0.0
+    @property
+    def started(self) -> float:
+        """When it began, in seconds since 1970; 0 if that is not known."""
+        return _moment(self.facts, "started")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def read_runs(*folders: str | Path) -> Found:
                 try:
                     name = _name(directory, Path(folder), len(folders) > 1)
                     runs[place] = read_run(directory, name)
-                except _Unreadable as problem:
+                except Unreadable as problem:
                     problems[place] = f"{directory}: {problem}; left out"
     return Found(list(runs.values()), list(problems.values()))
 
@@ -134,10 +134,38 @@ def read_run(directory: Path, name: str) -> Run:
     its final values down yet.
     """
     facts = _facts(directory)
-    config = _config(directory)
+    config = read_config(directory)
     final, best = _written_down(facts) if "final" in facts else _last_and_best(directory / METRICS)
     told = _told_by_overrides(facts["overrides"]) if config is None else config
     return Run(name, directory, facts, told, config is not None, final, best)
+
+
+def read_config(directory: Path) -> Mapping[str, Any] | None:
+    """The configuration of a run by dotted key; None if it did not get so far as to write it.
+
+    Raises Unreadable, a DataError, if it cannot be read.
+    """
+    try:
+        tree = yaml.load((directory / CONFIG).read_text(), _Loader)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise Unreadable(f"{CONFIG} cannot be read ({first_line})") from None
+    if not isinstance(tree, dict):
+        raise Unreadable(f"{CONFIG} is not a configuration")
+    return told_config(tree)
+
+
+def told_config(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A configuration by dotted key, without ``run_dir``; paths within that are told from there.
+
+    >>> told_config({"run_dir": "/a", "seed": 0, "plugins": {"weights": {"path": "/a/weights"}}})
+    {'seed': 0, 'plugins.weights.path': '${run_dir}/weights'}
+    """
+    run_dir = tree.get("run_dir")
+    rest = {key: value for key, value in tree.items() if key != "run_dir"}
+    return {key: _without(run_dir, value) for key, value in flat(rest)}
 
 
 def natural(name: str) -> list[str | int]:
@@ -167,7 +195,7 @@ def scalar(text: str) -> Any:
         return text
 
 
-class _Unreadable(Exception):
+class Unreadable(DataError):
     """What is wrong with a run directory."""
 
 
@@ -190,6 +218,13 @@ def _existing(folder: Path) -> Path:
     )
 
 
+def _moment(facts: Mapping[str, Any], name: str) -> float:
+    try:
+        return datetime.fromisoformat(facts[name]).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return 0.0
+
+
 def _name(directory: Path, folder: Path, is_one_of_several: bool) -> str:
     inside = directory.relative_to(folder)
     if is_one_of_several:
@@ -201,14 +236,14 @@ def _facts(directory: Path) -> Mapping[str, Any]:
     try:
         facts = read_record(directory)
     except FileNotFoundError:
-        raise _Unreadable(f"has no {RECORD}") from None
+        raise Unreadable(f"has no {RECORD}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise _Unreadable(f"{RECORD} cannot be read ({error or type(error).__name__})") from None
+        raise Unreadable(f"{RECORD} cannot be read ({error or type(error).__name__})") from None
     if not isinstance(facts, dict) or not isinstance(facts.get("status"), str):
-        raise _Unreadable(f"{RECORD} is not the record of a run: it tells no status")
+        raise Unreadable(f"{RECORD} is not the record of a run: it tells no status")
     overrides = facts.setdefault("overrides", [])
     if not isinstance(overrides, list) or not all(isinstance(word, str) for word in overrides):
-        raise _Unreadable(f"{RECORD} is damaged: overrides are not a list of words")
+        raise Unreadable(f"{RECORD} is damaged: overrides are not a list of words")
     return facts
 
 
@@ -219,23 +254,8 @@ def _written_down(facts: Mapping[str, Any]) -> tuple[Mapping[str, float], Mappin
         }
         best = {tag: float(best["value"]) for tag, best in facts.get("best", {}).items()}
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise _Unreadable(f"{RECORD} is damaged: final and best are no tables of numbers") from None
+        raise Unreadable(f"{RECORD} is damaged: final and best are no tables of numbers") from None
     return final, best
-
-
-def _config(directory: Path) -> Mapping[str, Any] | None:
-    """The configuration by dotted key; None if the run did not get so far as to write it."""
-    try:
-        tree = yaml.load((directory / CONFIG).read_text(), _Loader)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        first_line = str(error).partition("\n")[0]
-        raise _Unreadable(f"{CONFIG} cannot be read ({first_line})") from None
-    if not isinstance(tree, dict):
-        raise _Unreadable(f"{CONFIG} is not a configuration")
-    run_dir = tree.pop("run_dir", None)
-    return {key: _without(run_dir, value) for key, value in flat(tree)}
 
 
 def flat(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -277,5 +297,5 @@ def _last_and_best(metrics: Path) -> tuple[Mapping[str, float], Mapping[str, flo
     except FileNotFoundError:
         pass
     except (OSError, ValueError, TypeError) as error:
-        raise _Unreadable(f"{METRICS} cannot be read ({error})") from None
+        raise Unreadable(f"{METRICS} cannot be read ({error})") from None
     return final, best

@@ -1,0 +1,63 @@
+"""Signals that ask a process to end, as interruptions of what it does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from legoloop.core.interruption import Interrupted
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+def give_way(interruption: Interrupted) -> None:
+    """End what is going on, at once."""
+    raise interruption
+
+
+@contextmanager
+def interruptions(hear: Callable[[Interrupted], None] = give_way) -> Iterator[None]:
+    """While inside, ``hear`` is given an interruption for SIGINT, SIGTERM and SIGUSR1.
+
+    A second Ctrl-C stops at once, whatever ``hear`` does. Python hears signals in its main thread
+    alone; in any other, nothing changes.
+
+    >>> import os
+    >>> heard = []
+    >>> with interruptions(heard.append):
+    ...     os.kill(os.getpid(), signal.SIGTERM)
+    >>> print(*heard)
+    SIGTERM
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[int] = []
+    here = os.getpid()
+
+    def handler(number: int, frame: Any) -> None:
+        if os.getpid() != here:
+            _in_a_child(number)
+            return
+        if number == signal.SIGINT and signal.SIGINT in asked:
+            raise Interrupted(number)
+        asked.append(number)
+        hear(Interrupted(number))
+
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def _in_a_child(number: int) -> None:
+    """A worker goes when its parent does; Ctrl-C reaches both, and the parent may need it still."""
+    if number != signal.SIGINT:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
