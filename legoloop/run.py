@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import hydra
 
 from legoloop.app.config_home import CONFIG_NAME, config_home
+from legoloop.app.hydra_plugins import register_plugins
 from legoloop.app.modules_here import find_modules_here
+from legoloop.app.signals import interruptions
 from legoloop.core.errors import ConfigError
+from legoloop.core.interruption import Interrupted
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -23,22 +26,22 @@ class JobFailed(Exception):
 def main() -> None:
     """Compose, check, run; the exit status tells how it ended.
 
-    0: completed, 1: failed, 2: a mistake in the configuration, 130: interrupted.
+    0: completed, 1: failed, 2: a mistake in the configuration, 130 or 143: interrupted.
     """
     from hydra.errors import HydraException
 
     # Hydra raises its errors instead of printing them: they are told here, in one message.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     find_modules_here()
-    command = hydra.main(
-        version_base="1.3", config_path=str(config_home()), config_name=CONFIG_NAME
-    )
     try:
-        command(task)()
+        with interruptions():
+            register_plugins()
+            home, primary = str(config_home()), _primary_config()
+            hydra.main(version_base="1.3", config_path=home, config_name=primary)(task)()
     except JobFailed:
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except Interrupted as interruption:
+        sys.exit(interruption.status)
     except Exception as error:
         if _had_begun() and not isinstance(error, HydraException | ConfigError):
             raise
@@ -46,11 +49,15 @@ def main() -> None:
 
         print(f"error: {told(error)}", file=sys.stderr)
         sys.exit(2)
-    finally:
-        if _had_begun():
-            from legoloop.app.hydra_callback import end_sweep
 
-            end_sweep()
+
+def _primary_config() -> str:
+    """The name of the configuration that ships, or of the record of the run that is made again."""
+    if not any("from=" in argument for argument in sys.argv[1:]):
+        return CONFIG_NAME
+    from legoloop.app.rerunning import primary_config
+
+    return primary_config(sys.argv[1:])
 
 
 def task(tree: DictConfig) -> None:

@@ -26,16 +26,13 @@ from legoloop.app.making import checked_app
 from legoloop.app.messages import place, told
 from legoloop.app.nodes import NodeError
 from legoloop.app.origin import set_keys
-from legoloop.app.running import Prepared, carry_out, claim, prepare
-from legoloop.app.sweeping import check_jobs, jobs_of, sum_up
+from legoloop.app.running import Prepared, carry_out, claim, fail, prepare
 from legoloop.core.errors import ConfigError
 from legoloop.state.run_record import RunRecord
-from legoloop.state.sweep_record import claim_sweep
 
 WRONG_CONFIGURATION = 2
 
 _waiting: dict[str, tuple[Prepared, RunRecord]] = {}
-_sweeps: list[Path] = []
 
 
 class CheckBeforeRun(Callback):
@@ -49,17 +46,6 @@ class CheckBeforeRun(Callback):
                 _show(tree, config)
             prepared = prepare(tree)
             _waiting[str(prepared.directory)] = prepared, claim(prepared)
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check every job and claim the sweep's directory."""
-        with _told(config):
-            if config.get("show") is not None:
-                raise NodeError("show", "shows one run; leave out -m")
-            jobs = jobs_of(config)
-            check_jobs(config, jobs)
-            directory = Path(config.hydra.sweep.dir).absolute()
-            claim_sweep(directory, jobs)
-            _sweeps.append(directory)
 
 
 def _show(tree: DictConfig, config: DictConfig) -> None:
@@ -83,26 +69,20 @@ def _told(config: DictConfig) -> Iterator[None]:
         raise SystemExit(1) from None
 
 
-def end_sweep() -> None:
-    """Sum up the sweep that began, if one did; Hydra tells nobody of an end with failures."""
-    while _sweeps:
-        sum_up(_sweeps.pop())
-
-
 def run_job(tree: DictConfig) -> bool:
     """Carry out the job that Hydra is running; True if it completed.
 
-    A job of a multirun, for which nothing waits, is prepared in a directory that is claimed first:
-    whatever is wrong with it is recorded there.
+    A job of a multirun, for which nothing waits, is prepared here, maybe in a process of its own:
+    whatever is wrong with it is recorded in its directory.
     """
     hydra = HydraConfig.get()
     if hydra.runtime.output_dir in _waiting:
         return carry_out(*_waiting.pop(hydra.runtime.output_dir))
-    record = RunRecord.claim(Path(hydra.runtime.output_dir), tree.get("seed"), written(hydra))
     try:
         prepared = prepare(tree)
     except (ConfigError, OmegaConfBaseException) as error:
-        record.finish("FAILED", cause=told(error))
+        directory = Path(hydra.runtime.output_dir)
+        fail(directory, tree.get("seed"), written(hydra), told(error))
         print(f"error: {told(error)}", file=sys.stderr)
         return False
-    return carry_out(prepared, record)
+    return carry_out(prepared, claim(prepared))

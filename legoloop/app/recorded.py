@@ -15,6 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from legoloop.app.broken_plugins import leave_out_broken_plugins
 from legoloop.app.config_home import CONFIG_NAME, config_home
 from legoloop.app.hydra_jobs import repository, search_path
 from legoloop.app.messages import told
@@ -65,6 +66,7 @@ def laid_over(
         if not config_dir.is_dir():
             raise ConfigError(f"--config-dir: {config_dir} is no folder")
         search = [search_path(config_dir)]
+    leave_out_broken_plugins()
     with hydra.initialize_config_dir(str(config_home()), version_base="1.3"):
         try:
             parsed = OverridesParser.create().parse_overrides(list(overrides))

@@ -1,61 +1,167 @@
-"""A multirun: every job is checked before the first one begins, and all are summed up."""
+"""The jobs of a multirun: checked before the first one begins, launched, and summed up."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from itertools import chain
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, open_dict
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from legoloop.app.hydra_jobs import begin_job, written
+from legoloop.app.hydra_jobs import begin_job
 from legoloop.app.layout import datasets
 from legoloop.app.making import checked_app
 from legoloop.app.messages import told
+from legoloop.app.nodes import NodeError
 from legoloop.app.origin import set_keys
+from legoloop.app.resuming import how_to_begin
 from legoloop.app.running import shown
+from legoloop.app.schema import ABOUT_STARTING
 from legoloop.app.trees import plain
-from legoloop.core.errors import ConfigError
+from legoloop.core.errors import ConfigError, UserError
 from legoloop.core.whole_files import whole_file
 from legoloop.results.choosing import tags, usual_metrics
 from legoloop.results.formats import terminal, to_csv
-from legoloop.results.reading import read_runs
+from legoloop.results.reading import read_runs, told_config
 from legoloop.results.table import table_of_runs
+from legoloop.state.run_record import mark_dead, read_record
+from legoloop.state.sweep_record import claim_sweep
 
 Overrides = Sequence[str]
 
 
-def jobs_of(config: DictConfig) -> list[Overrides]:
-    """The overrides of each job of a multirun; none if another sweeper will choose them."""
-    if not str(config.hydra.sweeper._target_).endswith(f".{BasicSweeper.__name__}"):
-        return []
-    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    overrides = parser.parse_overrides([*params, *written(config.hydra)])
-    return list(chain.from_iterable(BasicSweeper.split_arguments(overrides, None)))
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep, and the directory of its run."""
+
+    number: int
+    overrides: Overrides
+    directory: Path
+    configuration: Mapping[str, Any]
+
+    @property
+    def what(self) -> Overrides:
+        """The overrides that say what the job does, not how it is begun."""
+        return [
+            text
+            for text in self.overrides
+            if re.split(r"[.=]", text.lstrip("+~"))[0] not in ABOUT_STARTING
+        ]
+
+    @property
+    def has_completed(self) -> bool:
+        """Whether its run went on to its end."""
+        try:
+            return bool(read_record(self.directory)["status"] == "COMPLETED")
+        except (OSError, ValueError, KeyError):
+            return False
 
 
-def check_jobs(config: DictConfig, jobs: Sequence[Overrides]) -> None:
+class Sweep:
+    """The jobs of one multirun and the folder that holds their runs."""
+
+    def __init__(self, config: DictConfig, jobs: Sequence[Job]) -> None:
+        self.directory = Path(config.hydra.sweep.dir).absolute()
+        self.jobs = jobs
+        self.stops_at_failure = config.sweep.on_failure == "stop"
+
+    @classmethod
+    @contextmanager
+    def begun(cls, config: DictConfig, jobs: Sequence[Job]) -> Iterator[Sweep]:
+        """The folder is this sweep's own while inside, and the sweep is summed up at the end.
+
+        Raises ConfigError if the folder is another's.
+        """
+        sweep = cls(config, jobs)
+        resume, _ = how_to_begin(config.resume)
+        claim = claim_sweep(
+            sweep.directory,
+            [job.what for job in jobs],
+            [job.configuration for job in jobs],
+            resume,
+            accept=config.on_change == "accept",
+        )
+        try:
+            with whole_file(sweep.directory / "multirun.yaml") as draft:
+                OmegaConf.save(config, draft)
+            yield sweep
+        finally:
+            sum_up(sweep.directory)
+            claim.release()
+
+    def to_do(self) -> list[Job]:
+        """The jobs that have not completed."""
+        left = [job for job in self.jobs if not job.has_completed]
+        if len(left) < len(self.jobs):
+            print(f"{len(self.jobs) - len(left)} of {len(self.jobs)} jobs have completed already")
+        return left
+
+    def launch(self, launcher: Launcher, jobs: Sequence[Job]) -> None:
+        """Run these jobs; whatever a launcher raises for them ends them alone."""
+        numbers = Numbers([job.number for job in jobs])
+        try:
+            launcher.launch([job.overrides for job in jobs], initial_job_idx=numbers)
+        except Exception as error:
+            cause = str(error) if isinstance(error, UserError) else repr(error)
+            print(f"error: the launcher: {cause}", file=sys.stderr)
+        for job in jobs:
+            mark_dead(job.directory, "its process died before it could say why")
+
+
+class Numbers(int):
+    """The numbers of some jobs: launchers number their jobs by adding their places to the first.
+
+    >>> Numbers([3, 7]) + 1
+    7
+    """
+
+    def __new__(cls, numbers: Sequence[int]) -> Numbers:
+        """An int that is the first of them."""
+        made = super().__new__(cls, numbers[0])
+        made.numbers = numbers
+        return made
+
+    numbers: Sequence[int]
+
+    def __add__(self, place: int) -> int:
+        return self.numbers[place]
+
+
+def checked_jobs(config: DictConfig, combinations: Sequence[Overrides]) -> list[Job]:
     """Compose, check and build each job; data sets that several of them share are read once.
 
     Raises ConfigError for the first job whose configuration is wrong. What is wrong with the data
     is left for the job to fail with.
     """
+    if config.get("show") is not None:
+        raise ConfigError(told(NodeError("show", "shows one run; leave out -m"), config))
     read: dict[str, Any] = {}
-    for number, overrides in enumerate(jobs):
-        job = None
+    jobs: dict[Path, Job] = {}
+    for number, overrides in enumerate(combinations):
+        composed = None
         try:
-            job = _composed(config, number, overrides)
-            _check(job, read)
+            composed = _composed(config, number, overrides)
+            tree = _checked(composed, read)
         except (ConfigError, HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(f"job {number} ({' '.join(overrides)}): {told(error, job)}") from None
+            raise ConfigError(
+                f"job {number} ({' '.join(overrides)}): {told(error, composed)}"
+            ) from None
+        job = Job(number, overrides, Path(tree["run_dir"]), _compared(tree))
+        if (other := jobs.setdefault(job.directory, job)) is not job:
+            raise ConfigError(
+                f"hydra.sweep.subdir: jobs {other.number} and {number} would both write to "
+                f"{job.directory}; give each its own, as ${{hydra.job.num}} does"
+            )
+    return list(jobs.values())
 
 
 def sum_up(directory: Path) -> None:
@@ -81,18 +187,27 @@ def _composed(config: DictConfig, number: int, overrides: Overrides) -> DictConf
     return job
 
 
-def _check(job: DictConfig, read: dict[str, Any]) -> None:
+def _checked(job: DictConfig, read: dict[str, Any]) -> dict[str, Any]:
+    """The tree of a job that is right."""
     tree = begin_job(job, Path(job.hydra.sweep.dir) / job.hydra.sweep.subdir)
     app, tree = checked_app(tree, list(set_keys(job.hydra)))
+    values = plain(tree)
+    how_to_begin(values["resume"])
     if tree.get("app") is not None:
-        return
+        return values
     try:
-        _share_datasets(app, plain(tree), read)
+        _share_datasets(app, values, read)
         app.host()
     except ConfigError:
         raise
     except Exception:
-        return
+        pass
+    return values
+
+
+def _compared(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    config = told_config(tree)
+    return {key: v for key, v in config.items() if key.split(".")[0] not in ABOUT_STARTING}
 
 
 def _share_datasets(app: Any, tree: dict[str, Any], read: dict[str, Any]) -> None:

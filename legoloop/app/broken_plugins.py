@@ -1,0 +1,66 @@
+"""Plugins of Hydra that other packages bring, and that do not work."""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from importlib import import_module
+from inspect import getmembers, isabstract, isclass
+from pkgutil import walk_packages
+
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.singleton import Singleton
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+PLUGINS = "hydra_plugins"
+
+
+def leave_out_broken_plugins() -> None:
+    """Keep Hydra from stumbling over a plugin that is installed and broken; to be called first.
+
+    Hydra imports all modules in ``hydra_plugins`` when it starts, and stops at what one of them
+    raises. Here that costs a line on stderr. Where no plugin is broken, this is what Hydra would
+    do a moment later, and not done again.
+
+    >>> leave_out_broken_plugins()
+    """
+    try:
+        with warnings.catch_warnings():
+            # Hydra goes on after an ImportError, and warns in five lines.
+            warnings.filterwarnings("error", r"\n\tError importing")
+            create_config_search_path(None)
+    except (Exception, SystemExit):
+        for name in _modules():
+            try:
+                _try(name)
+            except (Exception, SystemExit) as error:
+                sys.modules[name] = None  # type: ignore[assignment]  # Hydra goes past it
+                print(f"warning: {name} is left out: {_told(error)}", file=sys.stderr)
+        Singleton.set_state(Singleton.get_state())  # as if Hydra had not yet looked for plugins
+
+
+def _modules() -> Iterator[str]:
+    """The modules that Hydra imports, packages before what is in them."""
+    yield PLUGINS
+    try:
+        path = import_module(PLUGINS).__path__
+    except ImportError:
+        return
+    for module in walk_packages(path, f"{PLUGINS}.", onerror=lambda name: None):
+        if not re.search(r"\._(?!_)\w*$", module.name):
+            yield module.name
+
+
+def _try(name: str) -> None:
+    """What Hydra does with every plugin that it finds."""
+    for _, plugin in getmembers(import_module(name), isclass):
+        if issubclass(plugin, SearchPathPlugin) and not isabstract(plugin):
+            plugin().manipulate_search_path(ConfigSearchPathImpl())
+
+
+def _told(error: BaseException) -> str:
+    cause, *_ = str(error).splitlines() or ["no cause is given"]
+    return f"{type(error).__name__}: {cause}"

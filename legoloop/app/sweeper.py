@@ -1,0 +1,75 @@
+"""The sweeper that a multirun goes through: which jobs there are, and which are still to be run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from hydra.plugins.sweeper import Sweeper
+
+if TYPE_CHECKING:
+    from hydra.plugins.launcher import Launcher
+    from hydra.types import HydraContext, TaskFunction
+    from omegaconf import DictConfig
+
+    from legoloop.app.sweeping import Job
+
+
+class GridSweeper(Sweeper):
+    """Every combination of the values that are given, as Hydra's own sweeper takes them.
+
+    All jobs are checked before anything is created. In a folder that holds this sweep already,
+    those that have completed are left out. ``max_batch_size`` jobs are given to the launcher at
+    once, all of them if None; ``params`` are overrides besides those of the command line.
+    """
+
+    def __init__(
+        self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None
+    ) -> None:
+        self.max_batch_size = max_batch_size
+        self.params = params or {}
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra gives, and make the launcher."""
+        from hydra.core.plugins import Plugins
+
+        from legoloop.app.hydra_plugins import check_launcher
+
+        check_launcher(config)
+        self.config: DictConfig = config
+        self.loader = hydra_context.config_loader
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Check, claim the folder, launch what is to be run, sum up.
+
+        Raises ConfigError for a mistake in any job, SystemExit if not all jobs have completed.
+        """
+        from legoloop.app.sweeping import Sweep, checked_jobs
+
+        overrides = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
+        jobs = checked_jobs(self.config, self.combinations(overrides))
+        with Sweep.begun(self.config, jobs) as sweep:
+            for batch in self._batches(sweep.to_do(), sweep.stops_at_failure):
+                sweep.launch(self.launcher, batch)
+                if sweep.stops_at_failure and not all(job.has_completed for job in batch):
+                    break
+        if not all(job.has_completed for job in jobs):
+            raise SystemExit(1)
+
+    def combinations(self, overrides: Sequence[str]) -> list[list[str]]:
+        """The overrides of each job."""
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
+        parsed = OverridesParser.create(config_loader=self.loader).parse_overrides(list(overrides))
+        return list(chain.from_iterable(BasicSweeper.split_arguments(parsed, None)))
+
+    def _batches(self, jobs: list[Job], one_by_one: bool) -> list[list[Job]]:
+        size = self.max_batch_size or (1 if one_by_one else max(1, len(jobs)))
+        return [jobs[first : first + size] for first in range(0, len(jobs), size)]
