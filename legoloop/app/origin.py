@@ -70,7 +70,9 @@ def _files_by_precedence(
         if entry.package:
             tree = OmegaConf.create()
             OmegaConf.update(tree, entry.package, loaded.config)
-        files.append((_file(loaded.path, path), tree))
+        is_stored = loaded.path == "structured://"  # by us, under the name of its file
+        file = Path(loaded.provider) if is_stored else _file(loaded.path, path)
+        files.append((file, tree))
     return files
 
 

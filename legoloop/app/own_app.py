@@ -9,13 +9,13 @@ from dependency_injector import containers, providers
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.nodes import NodeError
-from legoloop.app.schema import TOP, check_values
+from legoloop.app.schema import ABOUT_STARTING, TOP, check_values
 from legoloop.app.targets import resolve
 from legoloop.app.trees import is_in_line, is_within, leaves, plain
 from legoloop.core.errors import ConfigError
 from legoloop.core.suggest import suggestion
 
-GIVEN = ("app", "run_dir", "show")
+GIVEN = ("app", *ABOUT_STARTING)
 """The keys whose values never come from the container."""
 
 
@@ -36,7 +36,8 @@ def own_app(raw: DictConfig, set_keys: Sequence[str]) -> tuple[Any, DictConfig]:
             raise NodeError(
                 key, f"{raw.app} does not read this key; {suggestion(key, sorted(read))}"
             )
-    tree = _with_values_of(declared, raw, (*GIVEN, *set_keys))
+    is_again = raw.get("from") is not None  # then what the run was fed stands
+    tree = _with_values_of(declared, raw, list(raw) if is_again else (*GIVEN, *set_keys))
     check_values(plain(tree), TOP)
     app.config.from_dict(plain(tree))
     return app, tree

@@ -67,7 +67,7 @@ def test_keys_that_are_read_may_be_set(override: str) -> None:
 def test_a_key_that_is_not_read_is_refused() -> None:
     assert refused("app=apps.Reads", "eval_samples=3") == (
         "eval_samples (command line): apps.Reads does not read this key; there are app, data, "
-        "epoch_size, num_epochs, optimizer.lr, run_dir, seed, show"
+        "epoch_size, from, num_epochs, on_change, optimizer.lr, resume, run_dir, seed, show, sweep"
     )
     assert refused("app=apps.Reads", "+num_epoch=3") == (
         "num_epoch (command line): apps.Reads does not read this key; did you mean num_epochs?"

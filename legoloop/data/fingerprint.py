@@ -1,0 +1,100 @@
+"""A digest of a data set, by which two runs tell whether they were given the same data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from legoloop.data.datasets import ColumnDataset
+from legoloop.data.seeding import BorrowedRng
+
+MOST_BYTES = 2**28
+"""Columns up to this size are read whole, which takes a quarter of a second at most."""
+
+SAMPLES = 16
+"""So many records are read of a data set without columns, as each may be a file."""
+
+
+def fingerprint(dataset: Any) -> str | None:
+    """The digest of a data set, a function of its data alone; None if they cannot be read.
+
+    Of a ``ColumnDataset`` all columns count, every byte of them, and what its transform makes of
+    them does not; of columns larger than 256 MiB, and of any other data set, the length and a few
+    records spread evenly from the first to the last. The generators stay as they are: what a data
+    set draws from them is a function of the position.
+
+    >>> one, other = ({"x": torch.tensor(x)} for x in ([1, 2], [1, 3]))
+    >>> fingerprint(ColumnDataset(one)) == fingerprint(ColumnDataset(one))
+    True
+    >>> fingerprint(ColumnDataset(one)) == fingerprint(ColumnDataset(other))
+    False
+    """
+    digest = hashlib.sha256()
+    try:
+        for part in _parts(dataset):
+            digest.update(part)
+    except Exception:  # it is the run's own reading that tells what is wrong with a record
+        return None
+    return digest.hexdigest()[:16]
+
+
+def _parts(dataset: Any) -> Iterator[Any]:
+    yield f"{type(dataset).__qualname__} {len(dataset)}".encode()
+    if isinstance(dataset, ColumnDataset):
+        columns = dataset.columns
+        if sum(column.nbytes for column in columns.values()) > MOST_BYTES:
+            chosen = torch.as_tensor(_spread(len(dataset), 2**10))
+            columns = {name: column[chosen] for name, column in columns.items()}
+        yield from _bytes(columns)
+    else:
+        for record in _records(dataset, _spread(len(dataset), SAMPLES)):
+            yield from _bytes(record)
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """So many different positions, the first and the last among them; all if there are fewer.
+
+    >>> _spread(100, 4), _spread(3, 4)
+    ([0, 33, 66, 99], [0, 1, 2])
+    """
+    if length <= count:
+        return list(range(length))
+    return [place * (length - 1) // (count - 1) for place in range(count)]
+
+
+def _records(dataset: Any, positions: Sequence[int]) -> Iterator[Any]:
+    rng = BorrowedRng(0, "fingerprint")
+    for position in positions:
+        with rng.borrowed():
+            rng.at(position)
+            whole = hasattr(dataset, "__getitems__")
+            record = dataset.__getitems__([position]) if whole else dataset[position]
+        yield record
+
+
+def _bytes(value: Any) -> Iterator[Any]:
+    """A value as bytes, its kind and shape before it, so that no two values look alike."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
+        yield f"{value.dtype} {tuple(value.shape)}".encode()
+        yield value.flatten().view(torch.uint8).numpy()
+    elif isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
+        yield f"{value.dtype} {value.shape}".encode()
+        yield value.tobytes()
+    elif isinstance(value, Mapping):
+        yield f"mapping {len(value)}".encode()
+        for key in sorted(value, key=str):
+            yield from _bytes(key)
+            yield from _bytes(value[key])
+    elif isinstance(value, list | tuple):
+        yield f"list {len(value)}".encode()
+        for item in value:
+            yield from _bytes(item)
+    elif isinstance(value, bool | int | float | complex | str | bytes | None):
+        yield f"{type(value).__name__} {value!r};".encode()
+    else:
+        raise TypeError(f"a {type(value).__name__} has no bytes of its own")
