@@ -187,8 +187,8 @@ IN_THE_CONFIGURATION: Cases = {
         ("+plugins.mine={_target_: mine.NeedsATeacher}",),
         "plugins.mine.teacher (command line): mine.NeedsATeacher needs 'teacher', which has "
         "no value here and no provider of that name; set plugins.mine.teacher=…, or inject "
-        "one of the providers: there are model, loss, optimizer, metrics, accumulators, feed,"
-        " counter, descent, epoch, history, last, learning_rate, loaders_acc, "
+        "one of the providers: there are model, loss, optimizer, metrics, accumulators, feed, "
+        "checkpoints, counter, descent, epoch, history, last, learning_rate, loaders_acc, "
         "loaders_metrics, loops_acc, loops_metrics, mine, model_weights, predicts, "
         "train_loss, datasets, loaders, loop_iters, train_iterator, params, device, sources, "
         "task, num_outputs, num_features, input_key",
@@ -198,7 +198,7 @@ IN_THE_CONFIGURATION: Cases = {
         "model.image_shape (conf/model/simple_cnn.yaml): legoloop.zoo.models.SimpleCNN needs "
         "'image_shape', which has no value here and no provider of that name; set "
         "model.image_shape=…, or inject one of the providers: there are model, loss, "
-        "optimizer, metrics, accumulators, feed, counter, descent, epoch, history, last, "
+        "optimizer, metrics, accumulators, feed, checkpoints, counter, descent, epoch, history, last, "
         "learning_rate, loaders_acc, loaders_metrics, loops_acc, loops_metrics, "
         "model_weights, predicts, train_loss, datasets, loaders, loop_iters, train_iterator, "
         "params, device, sources, task, num_outputs, num_features, input_key",
@@ -354,8 +354,8 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a plugin after one that is not there": (
         ("+plugins.mine={_target_: mine.AfterSecond}",),
-        "plugin 'mine' wants to be after 'second', which is not among the plugins: counter, "
-        "descent, epoch, history, last, learning_rate, loaders_acc, loaders_metrics, "
+        "plugin 'mine' wants to be after 'second', which is not among the plugins: checkpoints, "
+        "counter, descent, epoch, history, last, learning_rate, loaders_acc, loaders_metrics, "
         "loops_acc, loops_metrics, mine, model_weights, predicts, train_loss",
     ),
     "no epoch driver": (
@@ -363,7 +363,7 @@ IN_THE_CONFIGURATION: Cases = {
         "no epoch driver among the plugins: one of them, such as SimpleEpoch, must say with "
         "batches() what an epoch is; found counter, descent, last, learning_rate, "
         "loaders_acc, loaders_metrics, loops_acc, loops_metrics, model_weights, predicts, "
-        "train_loss, history",
+        "train_loss, checkpoints, history",
     ),
     "two epoch drivers": (
         ("+plugins.mine={_target_: legoloop.SimpleEpoch}",),
@@ -385,7 +385,7 @@ IN_THE_CONFIGURATION: Cases = {
     "a key that the app does not read": (
         ("app=mine.App", "optimizer.lr=1"),
         "optimizer.lr (command line): mine.App does not read this key; there are app, "
-        "epoch_size, num_epochs, run_dir, seed, show",
+        "epoch_size, from, num_epochs, on_change, resume, run_dir, seed, show, sweep",
     ),
     "a plugin that needs itself": (
         ("plugins.loops_metrics._inject_.acc_plugin=loops_metrics",),

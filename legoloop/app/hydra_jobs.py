@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,14 @@ def all_written(hydra: HydraConf | DictConfig) -> list[str]:
 
 def repository(overrides: list[str], config_name: str = CONFIG_NAME) -> IConfigRepository:
     """All files that the Hydra at work finds, those under ``hydra.searchpath`` too."""
-    loader: Any = GlobalHydra.instance().config_loader()
-    _, found = loader._parse_overrides_and_create_caching_repo(config_name, overrides)
+    where = tuple(text for text in overrides if "searchpath" in text)
+    return _repository(GlobalHydra.instance().config_loader(), where, config_name)
+
+
+@lru_cache(maxsize=1)
+def _repository(loader: Any, where: tuple[str, ...], config_name: str) -> IConfigRepository:
+    """Found once for all jobs of a sweep: it takes reading files."""
+    _, found = loader._parse_overrides_and_create_caching_repo(config_name, list(where))
     return found  # type: ignore[no-any-return]
 
 

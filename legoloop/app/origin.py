@@ -19,6 +19,8 @@ from legoloop.app.schema import TOP
 from legoloop.app.trees import is_in_line, leaves
 
 COMMAND_LINE = "command line"
+SHIPPED = ("hydra", "main", "schema")
+"""Where Hydra looks for files if nobody tells it to look elsewhere."""
 
 
 def origin(key: str, config_name: str, overrides: Sequence[str]) -> str | None:
@@ -42,6 +44,8 @@ def set_keys(hydra: HydraConf | DictConfig) -> Iterator[str]:
     for override in OverridesParser.create().parse_overrides(written(hydra)):
         if override.key_or_group in TOP or not found.get_group_options(override.key_or_group):
             yield override.key_or_group
+    if all(source.provider in SHIPPED for source in found.get_sources()):
+        return
     for file, tree in _files_by_precedence(CONFIG_NAME, overrides, found):
         if config_home() not in file.parents:
             yield from leaves(tree)

@@ -61,8 +61,8 @@ def refuse_changed(tree: DictConfig, directory: Path) -> None:
         more = [f"and {len(changes) - MOST} more"] if len(changes) > MOST else []
         raise ConfigError(
             f"hydra.run.dir: {directory} holds a run that was made otherwise: "
-            f"{'; '.join([*changes[:MOST], *more])}\n"
-            "choose another directory, or go on all the same with on_change=accept"
+            f"{'; '.join([*changes[:MOST], *more])}. "
+            "Choose another directory, or go on all the same with on_change=accept"
         )
 
 

@@ -57,7 +57,11 @@ def interruptions(hear: Callable[[Interrupted], None] = give_way) -> Iterator[No
 
 
 def _in_a_child(number: int) -> None:
-    """A worker goes when its parent does; Ctrl-C reaches both, and the parent may need it still."""
-    if number != signal.SIGINT:
+    """A worker that is asked to go goes, as it would without us; it is its parent that asks.
+
+    Ctrl-C, and what a scheduler sends to all processes of a job, reaches both, and the parent may
+    still need the batch that the worker is at.
+    """
+    if number == signal.SIGTERM:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)

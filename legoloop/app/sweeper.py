@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext
+
+from legoloop.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
-    from hydra.types import HydraContext, TaskFunction
+    from hydra.types import TaskFunction
     from omegaconf import DictConfig
 
-    from legoloop.app.sweeping import Job
+    from legoloop.app.sweeping import Job, Sweep
 
 
 class GridSweeper(Sweeper):
@@ -33,16 +37,24 @@ class GridSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Take what Hydra gives, and make the launcher."""
+        """Take what Hydra gives, and make the launcher.
+
+        Raises ConfigError for settings, of the sweeper or the launcher, that cannot be.
+        """
         from hydra.core.plugins import Plugins
 
+        from legoloop.app.as_found import call_as_found
+        from legoloop.app.composed_once import ComposedOnce
         from legoloop.app.hydra_plugins import check_launcher
 
+        self._check()
         check_launcher(config)
         self.config: DictConfig = config
-        self.loader = hydra_context.config_loader
+        self.loader = ComposedOnce(hydra_context.config_loader)
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
+            hydra_context=HydraContext(self.loader, hydra_context.callbacks),
+            task_function=partial(call_as_found, task_function),
+            config=config,
         )
 
     def sweep(self, arguments: list[str]) -> None:
@@ -53,9 +65,9 @@ class GridSweeper(Sweeper):
         from legoloop.app.sweeping import Sweep, checked_jobs
 
         overrides = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
-        jobs = checked_jobs(self.config, self.combinations(overrides))
+        jobs = checked_jobs(self.config, self.combinations(overrides), self.loader)
         with Sweep.begun(self.config, jobs) as sweep:
-            for batch in self._batches(sweep.to_do(), sweep.stops_at_failure):
+            for batch in self._batches(sweep):
                 sweep.launch(self.launcher, batch)
                 if sweep.stops_at_failure and not all(job.has_completed for job in batch):
                     break
@@ -63,13 +75,30 @@ class GridSweeper(Sweeper):
             raise SystemExit(1)
 
     def combinations(self, overrides: Sequence[str]) -> list[list[str]]:
-        """The overrides of each job."""
+        """The overrides of each job; raises ConfigError if there is none."""
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
         parsed = OverridesParser.create(config_loader=self.loader).parse_overrides(list(overrides))
-        return list(chain.from_iterable(BasicSweeper.split_arguments(parsed, None)))
+        found = list(chain.from_iterable(BasicSweeper.split_arguments(parsed, None)))
+        if not found:
+            raise ConfigError(f"{' '.join(overrides)}: makes no job; one of them has no values")
+        return found
 
-    def _batches(self, jobs: list[Job], one_by_one: bool) -> list[list[Job]]:
-        size = self.max_batch_size or (1 if one_by_one else max(1, len(jobs)))
-        return [jobs[first : first + size] for first in range(0, len(jobs), size)]
+    def _check(self) -> None:
+        size = self.max_batch_size
+        if size is not None and (not isinstance(size, int) or size < 1):
+            raise ConfigError(
+                f"hydra.sweeper.max_batch_size: is {size!r}; "
+                "give a whole number of at least 1, or null"
+            )
+
+    def _batches(self, sweep: Sweep) -> Iterator[list[Job]]:
+        from legoloop.app.launchers.process_launcher import ProcessLauncher
+
+        jobs = sweep.to_do()
+        # Others would begin all that they are given, whatever became of the first.
+        one_by_one = sweep.stops_at_failure and not isinstance(self.launcher, ProcessLauncher)
+        size = 1 if one_by_one else self.max_batch_size or max(1, len(jobs))
+        for first in range(0, len(jobs), size):
+            yield jobs[first : first + size]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from legoloop.app.as_found import as_found
+from legoloop.app.composed_once import ComposedOnce
 from legoloop.app.hydra_jobs import begin_job
 from legoloop.app.layout import datasets
 from legoloop.app.making import checked_app
@@ -72,7 +74,7 @@ class Sweep:
     def __init__(self, config: DictConfig, jobs: Sequence[Job]) -> None:
         self.directory = Path(config.hydra.sweep.dir).absolute()
         self.jobs = jobs
-        self.stops_at_failure = config.sweep.on_failure == "stop"
+        self.stops_at_failure = OmegaConf.select(config, "sweep.on_failure") == "stop"
 
     @classmethod
     @contextmanager
@@ -136,26 +138,38 @@ class Numbers(int):
         return self.numbers[place]
 
 
-def checked_jobs(config: DictConfig, combinations: Sequence[Overrides]) -> list[Job]:
+def checked_jobs(
+    config: DictConfig, combinations: Sequence[Overrides], loader: ComposedOnce
+) -> list[Job]:
     """Compose, check and build each job; data sets that several of them share are read once.
+
+    The loader keeps what was composed, to be launched.
 
     Raises ConfigError for the first job whose configuration is wrong. What is wrong with the data
     is left for the job to fail with.
     """
     if config.get("show") is not None:
         raise ConfigError(told(NodeError("show", "shows one run; leave out -m"), config))
+    folder = Path(os.path.abspath(config.hydra.sweep.dir))
     read: dict[str, Any] = {}
     jobs: dict[Path, Job] = {}
-    for number, overrides in enumerate(combinations):
+    for number, overrides in enumerate(map(_of_a_job, combinations)):
         composed = None
         try:
-            composed = _composed(config, number, overrides)
-            tree = _checked(composed, read)
+            composed = _composed(config, number, overrides, loader)
+            with as_found():
+                tree = _checked(composed, read)
         except (ConfigError, HydraException, OmegaConfBaseException) as error:
             raise ConfigError(
                 f"job {number} ({' '.join(overrides)}): {told(error, composed)}"
             ) from None
-        job = Job(number, overrides, Path(tree["run_dir"]), _compared(tree))
+        directory = Path(os.path.abspath(tree["run_dir"]))
+        job = Job(number, overrides, directory, _compared(tree))
+        if folder not in directory.parents:
+            raise ConfigError(
+                f"hydra.sweep.subdir: job {number} would write to {directory}; "
+                f"give a folder of its own inside {folder}, as ${{hydra.job.num}} does"
+            )
         if (other := jobs.setdefault(job.directory, job)) is not job:
             raise ConfigError(
                 f"hydra.sweep.subdir: jobs {other.number} and {number} would both write to "
@@ -179,9 +193,21 @@ def sum_up(directory: Path) -> None:
     print(terminal(table_of_runs(runs, usual_metrics(runs))), flush=True)
 
 
-def _composed(config: DictConfig, number: int, overrides: Overrides) -> DictConfig:
-    loader = GlobalHydra.instance().config_loader()
-    job = loader.load_sweep_config(config, list(overrides))
+def _of_a_job(overrides: Overrides) -> Overrides:
+    """What a job is composed from: in a sweep that must be there, it may not have begun."""
+    return [text for text in overrides if text != "resume=must"]
+
+
+def _composed(
+    config: DictConfig, number: int, overrides: Overrides, loader: ComposedOnce
+) -> DictConfig:
+    try:
+        job = loader.load_sweep_config(config, list(overrides))
+    except (HydraException, OmegaConfBaseException):
+        raise
+    except Exception as error:  # a file that is not YAML, for one
+        raise ConfigError(told(error)) from error
+    loader.keep(overrides, job)
     with open_dict(job):
         job.hydra.job.id = job.hydra.job.num = number
     return job

@@ -90,11 +90,12 @@ class TrainingHost:
             for plugin in self.plan.plugins.values():
                 if callable(close := getattr(plugin, "close", None)):
                     closing.callback(close)
-            self._start()
-            while self.stop_reason is None or self._epoch_parts:
-                self._epoch()
-            self._train()
-            self._report(Stage.TRAIN_END)
+            with self._interruptible():
+                self._start()
+                while self.stop_reason is None or self._epoch_parts:
+                    self._epoch()
+                self._train()
+                self._report(Stage.TRAIN_END)
 
     def stop(self, reason: str) -> None:
         """End the training at the next batch; the first reason given is kept."""
@@ -233,6 +234,16 @@ class TrainingHost:
         saves, self._saves = self._saves, []
         for asked in saves:
             asked.save(self.state_dict())
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """What fails once an interruption is there, as workers do that heard it too, is that end."""
+        try:
+            yield
+        except Exception as error:
+            if self._interruption is None:
+                raise
+            raise self._interruption from error
 
     @contextmanager
     def _undisturbed(self) -> Iterator[None]:

@@ -5,10 +5,11 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
-from legoloop.app.signals import SIGNALS, interruptions
+from legoloop.app.signals import SIGNALS, give_way, interruptions
 from legoloop.core.interruption import Interrupted
 
 
@@ -16,22 +17,26 @@ def handlers() -> list[object]:
     return [signal.getsignal(number) for number in SIGNALS]
 
 
+def interrupted_by(*numbers: int, hear: Callable[[Interrupted], None] = give_way) -> None:
+    with interruptions(hear):
+        for number in numbers:
+            os.kill(os.getpid(), number)
+        time.sleep(10)
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_ends_what_goes_on_at_once(number: int) -> None:
     before = handlers()
-    with pytest.raises(Interrupted) as told, interruptions():
-        os.kill(os.getpid(), number)
-        time.sleep(10)
+    with pytest.raises(Interrupted) as told:
+        interrupted_by(number)
     assert told.value.number == number
     assert handlers() == before
 
 
 def test_a_second_ctrl_c_does_not_wait() -> None:
     heard: list[Interrupted] = []
-    with pytest.raises(Interrupted), interruptions(heard.append):
-        os.kill(os.getpid(), signal.SIGINT)
-        assert len(heard) == 1
-        os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(Interrupted):
+        interrupted_by(signal.SIGINT, signal.SIGINT, hear=heard.append)
     assert len(heard) == 1
 
 
@@ -65,7 +70,7 @@ def _sleeps(ready: object) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_worker_waits_for_its_parent_or_goes(number: signal.Signals) -> None:
+def test_a_worker_may_be_needed_still(number: signal.Signals) -> None:
     context = multiprocessing.get_context("fork")
     heard: list[Interrupted] = []
     with interruptions(heard.append):
@@ -75,12 +80,11 @@ def test_a_worker_waits_for_its_parent_or_goes(number: signal.Signals) -> None:
         assert ready.wait(20)
         assert worker.pid is not None
         os.kill(worker.pid, number)
-        if number == signal.SIGTERM:
-            worker.join(20)
-            assert worker.exitcode == -signal.SIGTERM
-        else:
-            worker.join(0.5)
-            assert worker.is_alive(), "Ctrl-C reaches it too, but its parent may need it"
-            worker.kill()
-            worker.join()
+        worker.join(0.5)
+        assert worker.is_alive(), "what reaches all processes of a job reaches it too"
+        os.kill(worker.pid, number)
+        worker.join(20 if number == signal.SIGTERM else 0.5)
+        assert worker.exitcode == (-number if number == signal.SIGTERM else None)
+        worker.kill()
+        worker.join()
     assert heard == []

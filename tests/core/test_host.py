@@ -3,6 +3,9 @@ from __future__ import annotations
 import copy
 import random
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +14,10 @@ import torch
 from legoloop.core import rng
 from legoloop.core.errors import PluginError
 from legoloop.core.host import TrainingHost
+from legoloop.core.interruption import Interrupted
 from legoloop.core.plugin import ShouldSave, ShouldStop
 from legoloop.core.stages import Stage
+from legoloop.core.step import Step
 from tests.core.loops_of_few import Drive, Epochs, Trace
 
 BATCH = [Stage.BATCH_START, Stage.BATCH, Stage.BATCH_END]
@@ -402,3 +407,108 @@ def test_a_host_runs_once():
     host.run()
     with pytest.raises(PluginError, match="this host has run already; a new run takes a new host"):
         host.run()
+
+
+class Saves:
+    """Keeps the states that it asked for when the run was interrupted."""
+
+    def __init__(self) -> None:
+        self.states: list[Any] = []
+
+    def epoch_end(self) -> None:
+        """A plugin hears some stage."""
+
+    def interrupted(self) -> ShouldSave:
+        return ShouldSave(self.states.append)
+
+
+class Interrupts:
+    """Interrupts its host at one stage of one kind."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        self.host: TrainingHost | None = None
+        self.came_through = False
+
+    def _hear(self, stage: str) -> None:
+        if stage == self.stage:
+            assert self.host is not None
+            self.host.interrupt(Interrupted())
+            self.came_through = True
+
+    def train_start(self) -> None:
+        self._hear("train_start")
+
+    def epoch_start(self) -> None:
+        self._hear("epoch_start")
+
+    def batch(self, step: Step) -> None:
+        self._hear("batch")
+
+    def epoch_end(self) -> None:
+        self._hear("epoch_end")
+
+    def train(self) -> None:
+        self._hear("train")
+
+    def train_end(self) -> None:
+        self._hear("train_end")
+
+
+@pytest.mark.parametrize(
+    ("stage", "waits", "heard_last"),
+    [
+        ("train_start", False, Stage.TRAIN_START),
+        ("epoch_start", True, Stage.EPOCH_START),
+        ("batch", True, Stage.BATCH_END),
+        ("epoch_end", False, Stage.EPOCH_END),
+        ("train", True, Stage.TRAIN),
+        ("train_end", False, Stage.TRAIN_END),
+    ],
+)
+def test_an_interruption_waits_while_something_would_be_left_half_done(
+    stage: str, waits: bool, heard_last: Stage
+) -> None:
+    trace, saves, interrupts = Trace(), Saves(), Interrupts(stage)
+    host = interrupts.host = TrainingHost([trace, Drive(), Epochs(), saves, interrupts])
+    with pytest.raises(Interrupted):
+        host.run()
+    assert trace.heard[-1] == heard_last, "what every plugin hears of a stage, it hears"
+    assert interrupts.came_through == waits
+    assert len(saves.states) == int(waits)
+
+
+def test_a_run_that_was_interrupted_between_steps_goes_on_with_the_next() -> None:
+    saves, interrupts, trace = Saves(), Interrupts("batch"), Trace()
+    host = interrupts.host = TrainingHost([Drive(3), Epochs(), saves, interrupts, trace])
+    with pytest.raises(Interrupted):
+        host.run()
+    again = Trace()
+    other = TrainingHost([Drive(3), Epochs(), Saves(), Interrupts("never"), again])
+    other.load_state_dict(saves.states[0])
+    other.run()
+    assert trace.heard.count(Stage.BATCH_END) == 1
+    assert again.heard.count(Stage.BATCH_END) == 2
+    assert Stage.EPOCH_START not in again.heard
+
+
+def test_the_run_happens_within_what_it_is_given() -> None:
+    told: list[str] = []
+
+    @contextmanager
+    def within() -> Iterator[None]:
+        told.append("begins")
+        yield
+        told.append("ends")
+
+    class Closes:
+        def epoch_end(self) -> None:
+            told.append("epoch")
+
+        def close(self) -> None:
+            told.append("closed")
+
+    host = TrainingHost([Drive(), Epochs(), Closes()])
+    host.within = within
+    host.run()
+    assert told == ["begins", "epoch", "closed", "ends"]

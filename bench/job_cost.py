@@ -1,0 +1,86 @@
+"""What a job of a sweep costs above an empty Hydra job: ``python bench/job_cost.py``.
+
+Sweeps of one-step jobs on xor, with everything that a run writes but loggers, against an empty
+task that Hydra's own sweeper runs over the same configuration. Both are whole processes; the cost
+of a job is what a long sweep takes longer than a short one, by the number of jobs that it has more.
+Rounds are interleaved, and medians are told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+EMPTY = """
+import hydra
+from legoloop.app.config_home import config_home
+
+@hydra.main(version_base="1.3", config_path=str(config_home()), config_name="config")
+def empty(tree):
+    pass
+
+empty()
+"""
+SMALL = (
+    "data=xor",
+    "model=logistic",
+    "num_epochs=1",
+    "epoch_size=1",
+    "data.loaders.default.batch_size=1",
+    "eval_samples=1",
+    "loggers=[]",
+    "~plugins.loaders_metrics",
+    "~plugins.predicts",
+)
+
+
+def seconds(kind: str, jobs: int, here: Path) -> float:
+    """The time of one sweep."""
+    sweep = here / f"{kind}-{jobs}-{time.monotonic_ns()}"
+    (here / "empty.py").write_text(EMPTY)
+    command = {
+        "legoloop": ["-m", "legoloop.run", "-m"],
+        "empty": ["empty.py", "-m", "hydra/sweeper=basic", "~hydra.callbacks.legoloop"],
+    }[kind]
+    began = time.perf_counter()
+    subprocess.run(
+        [
+            *(sys.executable, *command, *SMALL),
+            f"hydra.sweep.dir={sweep}",
+            f"seed=range({jobs})",
+        ],
+        cwd=here,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=True,
+        capture_output=True,
+    )
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Print the cost of a job of both, and the difference."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=100)
+    asked = parser.parse_args()
+    few = asked.jobs // 10
+    costs: dict[str, list[float]] = {"empty": [], "legoloop": []}
+    with TemporaryDirectory() as folder:
+        for number in range(asked.rounds):
+            for kind, found in costs.items():
+                many, less = (seconds(kind, jobs, Path(folder)) for jobs in (asked.jobs, few))
+                found.append((many - less) / (asked.jobs - few) * 1e3)
+            told = ", ".join(f"{kind} {found[-1]:.0f} ms" for kind, found in costs.items())
+            print(f"round {number}: {told}", flush=True)
+    empty, ours = (median(found) for found in costs.values())
+    print(f"a job: empty {empty:.0f} ms, legoloop {ours:.0f} ms, above it {ours - empty:.0f} ms")
+
+
+if __name__ == "__main__":
+    main()

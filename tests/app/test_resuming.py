@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import legoloop as ll
+from tests.app.command import Command, beside_bricks_of_a_user
+
+# Five epochs of four steps; the fault, if there is one, is in the third.
+RUN = (
+    "data=xor",
+    "model=mlp",
+    "model.hidden=[8]",
+    "model.dropout=0.3",
+    "num_epochs=5",
+    "epoch_size=64",
+    "eval_samples=64",
+    "data.loaders.default.batch_size=16",
+    "+plugins.faulty={_target_: mine.FailsOnce, path: fault}",
+    "loggers=[csv]",
+)
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Command:
+    return beside_bricks_of_a_user(tmp_path, monkeypatch, capfd)
+
+
+def record(run: Path) -> Any:
+    return json.loads((run / "run.json").read_text())
+
+
+def outcome(run: Path) -> list[bytes]:
+    """All that a user reads, byte for byte."""
+    return [(run / name).read_bytes() for name in ("weights", "metrics.csv", "predicts.csv")]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def failed(command: Command, *more: str) -> Path:
+    (command.here / "fault").touch()
+    assert command(*RUN, "hydra.run.dir=run", *more).status == 1
+    assert not (command.here / "fault").exists()
+    return command.here / "run"
+
+
+def test_the_same_command_again_goes_on(command: Command) -> None:
+    assert command(*RUN, "hydra.run.dir=whole").status == 0
+    run = failed(command)
+    ended = command(*RUN, "hydra.run.dir=run")
+    assert ended.status == 0
+    assert "resumed from: run/checkpoints/8" in ended.out
+    assert outcome(run) == outcome(command.here / "whole")
+    assert record(run)["final"] == record(command.here / "whole")["final"]
+    attempts = record(run)["attempts"]
+    assert [each["status"] for each in attempts] == ["FAILED", "COMPLETED"]
+    assert attempts[1]["resumed_from"] == "checkpoints/8"
+    assert "cause" not in record(run)
+
+
+def test_a_finished_run_is_refused(command: Command) -> None:
+    command(*RUN, "hydra.run.dir=run")
+    before = files(command.here)
+    ended = command(*RUN, "hydra.run.dir=run")
+    assert ended.status == 2
+    assert ended.err.startswith(f"error: hydra.run.dir: {command.here}/run holds a run already (C")
+    assert len(ended.err.splitlines()) == 1
+    assert files(command.here) == before
+
+
+def test_whether_to_go_on_may_be_said(command: Command) -> None:
+    failed(command)
+    before = files(command.here)
+    never = command(*RUN, "hydra.run.dir=run", "resume=never")
+    must = command(*RUN, "hydra.run.dir=other", "resume=must")
+    odd = command(*RUN, "hydra.run.dir=other", "resume=perhaps")
+    assert [ended.status for ended in (never, must, odd)] == [2, 2, 2]
+    assert "holds a run already (FAILED, started " in never.err
+    assert must.err.strip() == (
+        f"error: resume: is must, but hydra.run.dir, {command.here}/other, holds no run to resume; "
+        "name the directory of one"
+    )
+    assert odd.err.strip() == (
+        "error: resume (command line): is 'perhaps'; give auto, never, must, a run directory or a "
+        "checkpoint"
+    )
+    assert files(command.here) == before
+    assert command(*RUN, "hydra.run.dir=run", "resume=must").status == 0
+
+
+def test_another_configuration_is_shown_and_refused(command: Command) -> None:
+    run = failed(command)
+    before = files(command.here)
+    ended = command(*RUN, "hydra.run.dir=run", "optimizer.lr=0.1", "num_epochs=6")
+    assert ended.status == 2
+    assert ended.err == (
+        f"error: hydra.run.dir: {run} holds a run that was made otherwise: num_epochs was 5, is 6; "
+        "optimizer.lr was 0.001, is 0.1; plugins.last.num_epochs was 5, is 6. "
+        "Choose another directory, or go on all the same with on_change=accept\n"
+    )
+    assert files(command.here) == before
+
+
+def test_told_to_it_goes_on_with_another_configuration(command: Command) -> None:
+    run = failed(command)
+    ended = command(*RUN, "hydra.run.dir=run", "num_epochs=6", "on_change=accept")
+    assert ended.status == 0
+    assert "completed: 6 epochs are done" in ended.out
+    assert len((run / "metrics.csv").read_text().splitlines()) == 1 + 6
+
+
+def test_other_plugins_start_afresh_when_told_to(command: Command) -> None:
+    run = failed(command)
+    ended = command(*RUN, "hydra.run.dir=run", "~plugins.history", "on_change=accept")
+    assert ended.status == 0
+    assert "those on one side alone start afresh, or are dropped" in ended.err
+    assert record(run)["status"] == "COMPLETED"
+
+
+def test_a_checkpoint_begins_a_run_of_its_own(command: Command) -> None:
+    assert command(*RUN, "hydra.run.dir=whole").status == 0
+    run = failed(command)
+    before = files(run)
+    for number, named in enumerate(("run", "run/checkpoints/8")):
+        ended = command(*RUN, f"hydra.run.dir=branch{number}", f"resume={named}")
+        assert ended.status == 0
+        branch = command.here / f"branch{number}"
+        assert outcome(branch) == outcome(command.here / "whole")
+        assert record(branch)["attempts"][0]["resumed_from"].endswith("run/checkpoints/8")
+    assert files(run) == before
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(command: Command) -> None:
+    failed(command)
+    changed = ("hydra.run.dir=branch", "resume=run", "optimizer.lr=0.1")
+    ended = command(*RUN, *changed)
+    assert ended.status == 2
+    assert "optimizer.lr was 0.001, is 0.1" in ended.err
+    assert not (command.here / "branch").exists()
+    assert command(*RUN, *changed, "on_change=accept").status == 0
+
+
+def test_what_nothing_can_go_on_from_is_put_aside(command: Command) -> None:
+    plain = ("plugins=[default]", "loggers=[csv,tensorboard]")
+    assert command(*RUN, *plain, "hydra.run.dir=whole").status == 0
+    run = failed(command, *plain)
+    left = (run / "metrics.csv").read_bytes()
+    assert command(*RUN, *plain, "hydra.run.dir=run").status == 0
+    assert outcome(run) == outcome(command.here / "whole")
+    assert (run / "attempts" / "1" / "metrics.csv").read_bytes() == left
+    assert len(list((run / "logs").iterdir())) == 1
+    assert "resumed_from" not in record(run)["attempts"][1]
+
+
+def test_other_code_is_refused(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*words: str) -> None:
+        identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+        subprocess.run(["git", *identity, *words], check=True, cwd=command.here)
+
+    git("init", "-q")
+    (command.here / "net.py").write_text("width = 8\n")
+    git("add", "net.py")
+    git("commit", "-qm", "one")
+    failed(command)
+    (command.here / "net.py").write_text("width = 9\n")
+    ended = command(*RUN, "hydra.run.dir=run")
+    assert ended.status == 2
+    assert "what differs from the commit (git.diff) is not the same" in ended.err
+    git("commit", "-qam", "two")
+    ended = command(*RUN, "hydra.run.dir=run")
+    assert ended.status == 2
+    assert "the code was commit " in ended.err
+    assert command(*RUN, "hydra.run.dir=run", "on_change=accept").status == 0
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(command: Command) -> None:
+    assert command(*RUN, "hydra.run.dir=whole").status == 0
+    run = failed(command)
+    state = run / "checkpoints" / "8" / "state.pt"
+    state.write_bytes(state.read_bytes()[:-1])
+    ended = command(*RUN, "hydra.run.dir=run")
+    assert ended.status == 0
+    assert "checkpoints/8/state.pt is damaged" in ended.err
+    assert "resumed from: run/checkpoints/4" in ended.out
+    assert outcome(run) == outcome(command.here / "whole")
+
+
+def test_composed_in_code_it_goes_on_too(command: Command) -> None:
+    assert command(*RUN, "hydra.run.dir=whole").status == 0
+    run = failed(command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(command.here)
+        ll.compose([*RUN, "hydra.run.dir=run"]).host().run()
+        with pytest.raises(ll.ConfigError, match="holds a run already"):
+            ll.compose([*RUN, "hydra.run.dir=run"])
+    assert outcome(run) == outcome(command.here / "whole")
+    assert "the run completed: 5 epochs are done" in (run / "run.log").read_text()
