@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
 import sys
+import time
+import warnings
+from pathlib import Path
 
+import numpy as np
 import torch
 from dependency_injector import containers, providers
+from hydra.experimental.callback import Callback
 
 import legoloop as ll
 
@@ -145,6 +153,10 @@ class EndsBadly:
             sys.exit(3)
         if self.how == "data":
             raise ll.DataError("the data are odd")
+        if self.how == "_exit":
+            os._exit(9)
+        if self.how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class MeanOfSources:
@@ -162,3 +174,71 @@ class SourceOfOne:
 
 def make_a_source():
     return SourceOfOne()
+
+
+class Faulty:
+    """Ends a run after so many steps as long as the environment has its fault: ``name=how``."""
+
+    def __init__(self, name, counter, model, after_steps=2):
+        faults = dict(fault.split("=") for fault in os.environ.get("FAULTS", "").split())
+        self.how = faults.get(str(name))
+        self.counter = counter
+        self.model = model
+        self.after_steps = after_steps
+
+    def batch_end(self, step):
+        if self.how is None or self.counter.steps != self.after_steps:
+            return
+        if self.how == "bug":
+            raise ZeroDivisionError("divided by nothing")
+        if self.how == "nan":
+            next(self.model.parameters()).data.fill_(float("nan"))
+        if self.how == "exit":
+            sys.exit(3)
+        if self.how == "_exit":
+            os._exit(9)
+        if self.how == "kill_the_sweep":
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(5)
+        if self.how.startswith("SIG"):
+            os.kill(os.getpid(), signal.Signals[self.how])
+
+
+class Untidy(Faulty):
+    """Leaves behind what a job can; of three runs, one ends after two steps."""
+
+    def __init__(self, seed, counter, model):
+        super().__init__(None, counter, model)
+        self.how = {2: "bug", 5: "exit", 8: "nan"}.get(seed % 9)
+        self.itself = self
+
+    def train_start(self):
+        torch.set_num_threads(torch.get_num_threads() % 3 + 1)
+        torch.set_default_dtype(torch.float64)
+        warnings.simplefilter("ignore")
+        os.chdir("..")
+
+    def close(self):
+        random.seed(), np.random.seed(), torch.seed()
+
+
+class Census(Callback):
+    """Calls what the test gives it each time that a job is about to begin."""
+
+    look = None
+
+    def on_job_start(self, config, **kwargs):
+        type(self).look()
+
+
+class FailsOnce:
+    """Fails in the third epoch if a file is there, which it takes away."""
+
+    def __init__(self, path, counter):
+        self.path = Path(path)
+        self.counter = counter
+
+    def batch_end(self, step):
+        if self.counter.epochs == 2 and self.path.exists():
+            self.path.unlink()
+            raise ll.DataError("a fault")

@@ -512,3 +512,15 @@ def test_the_run_happens_within_what_it_is_given() -> None:
     host.within = within
     host.run()
     assert told == ["begins", "epoch", "closed", "ends"]
+
+
+def test_what_fails_once_it_was_interrupted_is_that_interruption() -> None:
+    class Fails:
+        def batch(self, step: Step) -> None:
+            host.interrupt(Interrupted())
+            raise RuntimeError("a worker heard it too, and is gone")
+
+    host = TrainingHost([Drive(), Epochs(), Fails()])
+    with pytest.raises(Interrupted) as ended:
+        host.run()
+    assert isinstance(ended.value.__cause__, RuntimeError)
