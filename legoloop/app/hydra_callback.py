@@ -85,4 +85,9 @@ def run_job(tree: DictConfig) -> bool:
         fail(directory, tree.get("seed"), written(hydra), told(error))
         print(f"error: {told(error)}", file=sys.stderr)
         return False
-    return carry_out(prepared, claim(prepared))
+    try:
+        record = claim(prepared)
+    except ConfigError as error:  # the directory is another's: nothing is recorded there
+        print(f"error: {told(error)}", file=sys.stderr)
+        return False
+    return carry_out(prepared, record)

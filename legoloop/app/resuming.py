@@ -66,11 +66,6 @@ def refuse_changed(tree: DictConfig, directory: Path) -> None:
         )
 
 
-def is_changed(tree: DictConfig, directory: Path) -> bool:
-    """Whether the run in a directory was made from another tree."""
-    return any(_changed_keys(tree, directory))
-
-
 def take_up(host: TrainingHost, checkpoint: Path, strict: bool) -> None:
     """Give a host the state of a checkpoint; unless ``strict``, as far as it has a place for it."""
     try:

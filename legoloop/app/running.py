@@ -20,7 +20,6 @@ from legoloop.app.making import checked_app
 from legoloop.app.origin import set_keys
 from legoloop.app.resuming import (
     how_to_begin,
-    is_changed,
     newest_of,
     put_aside,
     refuse_changed,
@@ -65,13 +64,9 @@ def prepare(tree: DictConfig) -> Prepared:
     """
     hydra = HydraConfig.get()
     app, tree = checked_app(tree, list(set_keys(hydra)))
-    return built(Prepared(tree, written(hydra), app))
-
-
-def built(prepared: Prepared) -> Prepared:
-    """The same with its host, or with the problem that there was in making it."""
+    prepared = Prepared(tree, written(hydra), app)
     try:
-        prepared.host = prepared.app.host()
+        prepared.host = app.host()
     except ConfigError:
         raise
     except Exception as problem:
@@ -190,8 +185,7 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
         put_aside(prepared.directory)
     if checkpoint is not None and prepared.host is not None:
         record.resumed_from(checkpoint)
-        changed = _accepts_changes(prepared) and is_changed(prepared.tree, run_of(checkpoint))
-        take_up(prepared.host, checkpoint, strict=not changed)
+        take_up(prepared.host, checkpoint, strict=not _accepts_changes(prepared))
         print(f"resumed from: {shown(checkpoint)}", flush=True)
     _write_config(prepared)
     if prepared.host is not None:

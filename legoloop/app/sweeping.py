@@ -32,7 +32,7 @@ from legoloop.app.trees import plain
 from legoloop.core.errors import ConfigError, UserError
 from legoloop.core.whole_files import whole_file
 from legoloop.results.choosing import tags, usual_metrics
-from legoloop.results.formats import terminal, to_csv
+from legoloop.results.formats import terminal, to_csv, with_causes
 from legoloop.results.reading import read_runs, told_config
 from legoloop.results.table import table_of_runs
 from legoloop.state.run_record import mark_dead, read_record
@@ -190,7 +190,7 @@ def sum_up(directory: Path) -> None:
     with whole_file(directory / "results.csv") as draft:
         draft.write_text(to_csv(table_of_runs(runs, tags(runs))))
     print(f"\nsweep directory: {shown(directory)}", flush=True)
-    print(terminal(table_of_runs(runs, usual_metrics(runs))), flush=True)
+    print(with_causes(terminal(table_of_runs(runs, usual_metrics(runs))), runs), flush=True)
 
 
 def _of_a_job(overrides: Overrides) -> Overrides:

@@ -237,7 +237,7 @@ class TrainingHost:
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """What fails once an interruption is there, as workers do that heard it too, is that end."""
+        """What fails once an interruption is there is that end: workers hear signals too."""
         try:
             yield
         except Exception as error:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from legoloop.core.errors import ArgumentError
 from legoloop.results import choosing
 from legoloop.results.compare import chosen_run, compare
-from legoloop.results.formats import formats
+from legoloop.results.formats import formats, with_causes
 from legoloop.results.grouping import grouped
 from legoloop.results.reading import Run, read_runs
 from legoloop.results.table import Table, table_of_groups, table_of_runs
@@ -93,7 +93,7 @@ def _listed(asked: argparse.Namespace) -> str:
     metrics = _metrics(asked.metric, found)
     table = _grouped(asked, runs, metrics) if asked.by else _in_order(asked, runs, metrics)
     if asked.format == "table":
-        return "\n\n".join([_written(table, "table"), *_causes(runs)])
+        return with_causes(_written(table, "table"), runs)
     return _written(table, asked.format)
 
 
@@ -135,12 +135,6 @@ def _grouped(asked: argparse.Namespace, runs: Sequence[Run], metrics: Sequence[s
     if asked.sort:
         groups = choosing.ordered(groups, asked.sort, choosing.tags(runs))
     return table_of_groups(groups, asked.by, metrics)
-
-
-def _causes(runs: Sequence[Run]) -> list[str]:
-    told = [(run.name, str(run.value("cause"))) for run in runs if run.value("cause")]
-    lines = [f"  {name}: " + cause.replace("\n", "\n    ") for name, cause in told]
-    return ["\n".join(["failed:", *lines])] if lines else []
 
 
 def _compared(asked: argparse.Namespace) -> str:

@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any
 
 from legoloop.results.grouping import Spread
-from legoloop.results.reading import Seconds
+from legoloop.results.reading import Run, Seconds
 from legoloop.results.table import Table
 
 GAP = 2
@@ -35,6 +35,13 @@ def terminal(table: Table, width: int | None = None) -> str:
     columns = [_column(shown, name) for name in shown.columns]
     blocks = ["\n".join(map(_line, zip(*block, strict=True))) for block in _blocks(columns, width)]
     return "\n\n".join(blocks)
+
+
+def with_causes(table: str, runs: Sequence[Run]) -> str:
+    """A table for a terminal, and below it what each failed run failed of."""
+    told = [(run.name, str(run.value("cause"))) for run in runs if run.value("cause")]
+    lines = [f"  {name}: " + cause.replace("\n", "\n    ") for name, cause in told]
+    return "\n".join([table, "", "failed:", *lines]) if lines else table
 
 
 def to_csv(table: Table) -> str:

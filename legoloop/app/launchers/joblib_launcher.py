@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.utils import JobReturn
 
 from legoloop.app.launchers.jobs import JobsLauncher, SentJob
-from legoloop.core.errors import UserError
+from legoloop.core.errors import ArgumentError, UserError
 
 
 class JoblibLauncher(JobsLauncher):
@@ -17,9 +17,15 @@ class JoblibLauncher(JobsLauncher):
 
     Each process computes in its share of the cores' threads, unless the environment says in how
     many. They are shared by the jobs: one that dies ends the sweep.
+
+    Raises ArgumentError for a number of jobs that is none.
     """
 
     def __init__(self, n_jobs: int = -1, **settings: Any) -> None:
+        if not isinstance(n_jobs, int) or n_jobs == 0:
+            raise ArgumentError(
+                f"n_jobs is {n_jobs!r}; give a whole number of jobs at once, or -1 for one a core"
+            )
         # One at a time: jobs are long, and the next one is not composed before it can begin.
         usual = {"batch_size": 1, "pre_dispatch": "n_jobs"}
         self._settings = {**usual, **settings, "n_jobs": n_jobs, "backend": "loky"}
