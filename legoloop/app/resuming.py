@@ -66,6 +66,15 @@ def refuse_changed(tree: DictConfig, directory: Path) -> None:
         )
 
 
+def what_it_does(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A configuration by dotted key, without what says how the run is begun.
+
+    >>> what_it_does({"seed": 0, "resume": "must", "sweep.on_failure": "stop"})
+    {'seed': 0}
+    """
+    return {key: v for key, v in config.items() if key.split(".")[0] not in ABOUT_STARTING}
+
+
 def take_up(host: TrainingHost, checkpoint: Path, strict: bool) -> None:
     """Give a host the state of a checkpoint; unless ``strict``, as far as it has a place for it."""
     try:
@@ -104,15 +113,11 @@ def _changed_keys(tree: DictConfig, directory: Path) -> Iterator[str]:
     recorded = read_config(directory)
     if recorded is None:
         return
-    before, now = _compared(recorded), _compared(told_config(plain(tree)))
+    before, now = what_it_does(recorded), what_it_does(told_config(plain(tree)))
     for key in dict.fromkeys([*before, *now]):
         was, is_now = before.get(key, _ABSENT), now.get(key, _ABSENT)
         if repr(was) != repr(is_now):
             yield f"{key} was {was}, is {is_now}"
-
-
-def _compared(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {key: v for key, v in config.items() if key.split(".")[0] not in ABOUT_STARTING}
 
 
 def _changed_code(directory: Path) -> Iterator[str]:

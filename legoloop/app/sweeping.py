@@ -25,7 +25,7 @@ from legoloop.app.making import checked_app
 from legoloop.app.messages import told
 from legoloop.app.nodes import NodeError
 from legoloop.app.origin import set_keys
-from legoloop.app.resuming import how_to_begin
+from legoloop.app.resuming import how_to_begin, what_it_does
 from legoloop.app.running import shown
 from legoloop.app.schema import ABOUT_STARTING
 from legoloop.app.trees import plain
@@ -164,7 +164,7 @@ def checked_jobs(
                 f"job {number} ({' '.join(overrides)}): {told(error, composed)}"
             ) from None
         directory = Path(os.path.abspath(tree["run_dir"]))
-        job = Job(number, overrides, directory, _compared(tree))
+        job = Job(number, overrides, directory, what_it_does(told_config(tree)))
         if folder not in directory.parents:
             raise ConfigError(
                 f"hydra.sweep.subdir: job {number} would write to {directory}; "
@@ -229,11 +229,6 @@ def _checked(job: DictConfig, read: dict[str, Any]) -> dict[str, Any]:
     except Exception:
         pass
     return values
-
-
-def _compared(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    config = told_config(tree)
-    return {key: v for key, v in config.items() if key.split(".")[0] not in ABOUT_STARTING}
 
 
 def _share_datasets(app: Any, tree: dict[str, Any], read: dict[str, Any]) -> None:

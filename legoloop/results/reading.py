@@ -18,10 +18,13 @@ import yaml
 from legoloop.core.direction import is_best
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.results.names import nearest
+from legoloop.state.claims import is_claimed
 from legoloop.state.run_record import RECORD, read_record
 
 CONFIG = "config.yaml"
 METRICS = "metrics.csv"
+KILLED = "KILLED"
+"""The status of a run whose process is gone and wrote no other."""
 
 # The compiled reader takes a millisecond for a configuration, the other one ten.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -244,6 +247,8 @@ def _facts(directory: Path) -> Mapping[str, Any]:
     overrides = facts.setdefault("overrides", [])
     if not isinstance(overrides, list) or not all(isinstance(word, str) for word in overrides):
         raise Unreadable(f"{RECORD} is damaged: overrides are not a list of words")
+    if facts["status"] == "RUNNING" and not is_claimed(directory, "run"):
+        facts["status"] = KILLED
     return facts
 
 

@@ -85,6 +85,7 @@ class RunRecord:
         if self.before is not None:
             self._facts["started"] = self.before.get("started")
         self._write()
+        (self.directory / DIFF).unlink(missing_ok=True)
         if patch:
             (self.directory / DIFF).write_bytes(patch)
 

@@ -139,7 +139,7 @@ def test_runs_that_did_not_complete_are_listed_with_their_causes(
         "run  optimizer.lr  status       duration  val/loss",
         "0             0.1  COMPLETED       1.5 s       0.5",
         "1             0.2  FAILED          1.5 s",
-        "2             0.3  RUNNING                    0.25",
+        "2             0.3  KILLED                     0.25",
         "3             0.4  INTERRUPTED     1.5 s     0.125",
         "",
         "failed:",

@@ -12,6 +12,7 @@ import pytest
 from legoloop.core.errors import ArgumentError
 from legoloop.results.choosing import varied
 from legoloop.results.reading import Run, read_runs
+from legoloop.state.run_record import RunRecord
 from tests.results.made_runs import lr_and_seed, made_run, made_sweep
 
 
@@ -84,7 +85,7 @@ def test_what_was_not_finite_is_no_number(tmp_path: Path) -> None:
 def test_a_run_that_has_only_begun_measured_nothing(tmp_path: Path) -> None:
     made_run(tmp_path, "0", status="RUNNING")
     run = only_run(tmp_path)
-    assert (run.value("status"), run.final, run.best) == ("RUNNING", {}, {})
+    assert (run.value("status"), run.final, run.best) == ("KILLED", {}, {})
 
 
 def test_a_run_that_failed_without_a_configuration_is_told_by_its_overrides(
@@ -187,3 +188,11 @@ def test_a_folder_that_is_not_there_is_refused_with_the_nearest(tmp_path: Path) 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"holds no run; a run directory is one that has run"):
         read_runs(tmp_path)
+
+
+def test_a_run_is_running_as_long_as_its_process_has_the_directory(tmp_path: Path) -> None:
+    record = RunRecord.claim(tmp_path / "0", seed=0, overrides=[])
+    assert [run.value("status") for run in read_runs(tmp_path).runs] == ["RUNNING"]
+    record.release()
+    assert [run.value("status") for run in read_runs(tmp_path).runs] == ["KILLED"]
+    assert not (tmp_path / ".run.lock").exists()
