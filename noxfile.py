@@ -37,6 +37,13 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-m", "slow or not slow", *session.posargs)
 
 
+@nox.session(default=False)
+def faults(session: nox.Session) -> None:
+    """Runs that are killed, starved and damaged; ``-- --long`` tries many more and takes hours."""
+    session.install(*TESTED, "-e", ".[test]")
+    session.run("python", "-m", "tests.faults", *session.posargs)
+
+
 @nox.session(reuse_venv=False)
 def wheel(session: nox.Session) -> None:
     """The wheel, installed in a clean environment, runs from any folder."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -32,6 +34,8 @@ def main() -> None:
 
     # Hydra raises its errors instead of printing them: they are told here, in one message.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    # A log that the disk does not take ends nothing.
+    logging.raiseExceptions = False
     find_modules_here()
     try:
         with interruptions():
@@ -41,7 +45,18 @@ def main() -> None:
     except JobFailed:
         sys.exit(1)
     except Interrupted as interruption:
+        if _had_begun():
+            from legoloop.app.hydra_callback import give_up
+
+            give_up()
         sys.exit(interruption.status)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        # At what Hydra writes of its own; the system does not always say where.
+        where = error.filename or "the run directory"
+        print(f"error: {where} cannot be written ({error.strerror})", file=sys.stderr)
+        sys.exit(1)
     except Exception as error:
         if _had_begun() and not isinstance(error, HydraException | ConfigError):
             raise

@@ -382,6 +382,16 @@ IN_THE_CONFIGURATION: Cases = {
         "app (command line): there is no module mnie; is it installed, or its folder on "
         "PYTHONPATH?",
     ),
+    "a value that leads out of the folder for runs": (
+        ("hydra.run.dir=runs/${model._target_}", "model._target_=../there"),
+        "hydra.run.dir: runs/${model._target_} leads to {here}/there, which is not in runs; "
+        "a value in it holds .. or begins with /",
+    ),
+    "a target that runs programs": (
+        ("model._target_=os.system",),
+        "model._target_ (command line): os.system is refused: it could do harm; wrap it in a "
+        "function of yours",
+    ),
     "a key that the app does not read": (
         ("app=mine.App", "optimizer.lr=1"),
         "optimizer.lr (command line): mine.App does not read this key; there are app, "
@@ -549,8 +559,7 @@ IN_THE_DATA: Cases = {
     ),
     "early stopping on an unknown scalar": (
         ("plugins=[default,early_stopping]", "plugins.early_stopping.metric=val/lss"),
-        "early stopping watches 'val/lss', which its source does not report; did you mean "
-        "val/loss?",
+        "early stopping watches 'val/lss', which no source reports; did you mean val/loss?",
     ),
     "a stage that returns a number": (
         ("+plugins.mine={_target_: mine.GivesFive}",),

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from legoloop.app.broken_plugins import leave_out_broken_plugins
 from legoloop.app.config_home import CONFIG_NAME, config_home
-from legoloop.app.hydra_jobs import begin_job, search_path, written
+from legoloop.app.hydra_jobs import begin_job, run_directory, search_path, written
 from legoloop.app.making import checked_app
 from legoloop.app.messages import told
 from legoloop.app.origin import set_keys
@@ -58,7 +58,7 @@ def _composed(overrides: list[str]) -> Any:
     with hydra.initialize_config_dir(str(config_home()), version_base="1.3"):
         try:
             config = hydra.compose(CONFIG_NAME, overrides, return_hydra_config=True)
-            tree = begin_job(config, config.hydra.run.dir)
+            tree = begin_job(config, run_directory(config))
             refuse(Path(tree.run_dir), how_to_begin(tree.resume)[0])
             app, tree = checked_app(tree, list(set_keys(config.hydra)))
         except (HydraException, OmegaConfBaseException, ConfigError) as error:

@@ -20,14 +20,14 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from legoloop.app.hydra_jobs import begin_job, written
+from legoloop.app.hydra_jobs import begin_job, run_directory, written
 from legoloop.app.listing import listing
 from legoloop.app.making import checked_app
 from legoloop.app.messages import place, told
 from legoloop.app.nodes import NodeError
 from legoloop.app.origin import set_keys
 from legoloop.app.running import Prepared, carry_out, claim, fail, prepare
-from legoloop.core.errors import ConfigError
+from legoloop.core.errors import ConfigError, UserError
 from legoloop.state.run_record import RunRecord
 
 WRONG_CONFIGURATION = 2
@@ -41,7 +41,7 @@ class CheckBeforeRun(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Prepare the run and claim its directory."""
         with _told(config):
-            tree = begin_job(config, config.hydra.run.dir)
+            tree = begin_job(config, run_directory(config))
             if tree.get("show") is not None:
                 _show(tree, config)
             prepared = prepare(tree)
@@ -64,9 +64,21 @@ def _told(config: DictConfig) -> Iterator[None]:
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         print(f"error: {told(error, config)}", file=sys.stderr)
         raise SystemExit(WRONG_CONFIGURATION) from None
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
     except Exception:
         traceback.print_exc()
         raise SystemExit(1) from None
+
+
+def give_up() -> None:
+    """Record as interrupted what was prepared, and did not come to begin."""
+    while _waiting:
+        _, (_, record) = _waiting.popitem()
+        if record.before is None:
+            record.finish("INTERRUPTED")
+        print("interrupted", file=sys.stderr)
 
 
 def run_job(tree: DictConfig) -> bool:

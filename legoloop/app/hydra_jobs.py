@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from legoloop.app.config_home import CONFIG_NAME
+from legoloop.core.errors import ConfigError
 
 
 def begin_job(config: DictConfig, directory: str | Path) -> DictConfig:
@@ -29,6 +31,22 @@ def begin_job(config: DictConfig, directory: str | Path) -> DictConfig:
         tree.run_dir = tree.run_dir
         del tree["hydra"]
     return tree
+
+
+def run_directory(config: DictConfig) -> Path:
+    """Where a run writes: ``hydra.run.dir``.
+
+    Raises ConfigError if a value that it refers to leads out of the folder that it begins with.
+    """
+    pattern = str(OmegaConf.to_container(config.hydra.run, resolve=False)["dir"])  # type: ignore[call-overload,index]
+    directory = Path(os.path.abspath(config.hydra.run.dir))
+    root, _, _ = pattern.partition("${")[0].rpartition("/")
+    if "${" in pattern and root and Path(os.path.abspath(root)) not in directory.parents:
+        raise ConfigError(
+            f"hydra.run.dir: {pattern} leads to {directory}, which is not in {root}; "
+            "a value in it holds .. or begins with /"
+        )
+    return directory
 
 
 def written(hydra: HydraConf | DictConfig) -> list[str]:

@@ -29,7 +29,7 @@ from legoloop.app.resuming import (
 from legoloop.app.signals import give_way, interruptions
 from legoloop.app.trees import plain
 from legoloop.core.direction import is_best
-from legoloop.core.errors import ConfigError, UserError
+from legoloop.core.errors import ConfigError, DataError, UserError
 from legoloop.core.host import TrainingHost
 from legoloop.core.whole_files import whole_file
 from legoloop.state.run_record import RunRecord
@@ -132,18 +132,29 @@ def recorded(prepared: Prepared, record: RunRecord) -> Iterator[None]:
         with interruptions(prepared.host.interrupt if prepared.host else give_way):
             yield
     except KeyboardInterrupt as interruption:
-        record.finish("INTERRUPTED", **_scalars(prepared))
+        with _all_the_same():
+            record.finish("INTERRUPTED", **_scalars(prepared))
         log.info("the run was interrupted: %r", interruption)
         print("interrupted", file=sys.stderr)
         raise
     except BaseException as error:
         cause = str(error) if isinstance(error, UserError) else repr(error)
-        record.finish("FAILED", cause=cause, **_scalars(prepared))
+        with _all_the_same():
+            record.finish("FAILED", cause=cause, **_scalars(prepared))
         log.info("the run failed", exc_info=True)
         raise
     reason = _host(prepared).stop_reason
     record.finish("COMPLETED", stop_reason=reason, **_scalars(prepared))
     log.info("the run completed: %s", reason)
+
+
+@contextmanager
+def _all_the_same() -> Iterator[None]:
+    """Where the disk takes no record of the end, what ended the run is told none the less."""
+    try:
+        yield
+    except DataError as error:
+        log.warning("%s", error)
 
 
 @contextmanager

@@ -12,11 +12,29 @@ from typing import Any
 from legoloop.core.errors import ConfigError, MissingExtraError
 from legoloop.core.suggest import suggestion
 
+HARMFUL_MODULES = (
+    *("_io", "_pickle", "cloudpickle", "code", "ctypes", "dill", "importlib", "io", "marshal"),
+    *("nt", "os", "pdb", "pickle", "posix", "pty", "runpy", "shutil", "signal", "socket"),
+    *("subprocess", "sys", "torch.hub", "webbrowser"),
+)
+HARMFUL = {
+    *(f"builtins.{name}" for name in ("__import__", "breakpoint", "compile", "eval", "exec")),
+    *(f"builtins.{name}" for name in ("delattr", "getattr", "input", "open", "setattr")),
+    *("joblib.load", "joblib.numpy_pickle.load", "pandas.io.pickle.read_pickle"),
+    *("torch.load", "torch.serialization.load", "yaml.load", "yaml.unsafe_load"),
+}
+"""What a configuration has no honest use for: it runs programs, code or pickles, or removes files.
+
+A configuration is code all the same, since it may name any other function: this list stops what
+is pasted, not what is meant.
+"""
+
 
 def resolve(target: str) -> Callable[..., Any]:
     """The class or function of a dotted path.
 
-    Raises ConfigError if there is none, naming the part that was not found and the nearest name.
+    Raises ConfigError if there is none, naming the part that was not found and the nearest name,
+    and for functions that could do harm.
 
     >>> resolve("legoloop.Counter")
     <class 'legoloop.training.counter.Counter'>
@@ -35,8 +53,20 @@ def resolve(target: str) -> Callable[..., Any]:
         found = getattr(found, name)
     if not callable(found):
         raise ConfigError(f"{target} cannot be called; it is of type {type(found).__name__}")
+    _refuse_harmful(target, found)
     called: Callable[..., Any] = found
     return called
+
+
+def _refuse_harmful(target: str, found: Any) -> None:
+    """By what it is, too: it may be reached through any module that imports it."""
+    module = getattr(found, "__module__", None) or ""
+    is_from = (module, target.rpartition(".")[0])
+    name = getattr(found, "__qualname__", target)
+    if {target, f"{module}.{name}"} & HARMFUL or any(
+        f"{each}.".startswith(f"{harmful}.") for each in is_from for harmful in HARMFUL_MODULES
+    ):
+        raise ConfigError(f"{target} is refused: it could do harm; wrap it in a function of yours")
 
 
 def _module(target: str) -> tuple[Any, list[str]]:

@@ -62,6 +62,7 @@ class TrainingHost:
         self._restored_rng: State | None = None
         self._interruption: BaseException | None = None
         self._waits = False
+        self._before_looking: State | None = None
         self._step = Step()
         self._calls = {stage: self.plan.calls(stage) for stage in Stage}
         self._before_driver, self._after_driver = self._around_driver()
@@ -172,8 +173,11 @@ class TrainingHost:
                 part()
                 self._epoch_parts += 1
                 self._settle()
+            if any(map(_saves_when_interrupted, self.plan.plugins.values())):
+                self._before_looking = _kept(self.state_dict())
             self._epoch_parts = 0
         self._report(Stage.EPOCH_END)
+        self._before_looking = None
 
     def _batches(self) -> None:
         if self.stop_reason is not None:
@@ -200,8 +204,14 @@ class TrainingHost:
             self._settle()
 
     def _report(self, stage: Stage) -> None:
-        with preserved_rng():
-            self._hear(self._calls[stage])
+        try:
+            with preserved_rng():
+                self._hear(self._calls[stage])
+        except BaseException:
+            if self._interruption is not None and self._before_looking is not None:
+                self._saves.clear()
+                self._leave(self._before_looking)
+            raise
         self._settle()
 
     def _hear(self, calls: list[Call], *given: Any) -> None:
@@ -224,16 +234,20 @@ class TrainingHost:
         with self._undisturbed():
             self._save()
             if self._interruption is not None:
-                for plugin in self.plan.plugins.values():
-                    if callable(interrupted := getattr(plugin, "interrupted", None)):
-                        self._hear([interrupted])
-                self._save()
+                self._leave()
                 raise self._interruption
 
-    def _save(self) -> None:
+    def _leave(self, state: State | None = None) -> None:
+        """Let plugins save a state before an interruption ends the run; None: that of now."""
+        with self._undisturbed():
+            for plugin in filter(_saves_when_interrupted, self.plan.plugins.values()):
+                self._hear([plugin.interrupted])  # type: ignore[attr-defined]
+            self._save(state)
+
+    def _save(self, state: State | None = None) -> None:
         saves, self._saves = self._saves, []
         for asked in saves:
-            asked.save(self.state_dict())
+            asked.save(self.state_dict() if state is None else state)
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -267,3 +281,16 @@ class TrainingHost:
             if Stage.EPOCH in heard:
                 side.append(heard[Stage.EPOCH])
         return before, after
+
+
+def _saves_when_interrupted(plugin: object) -> bool:
+    return callable(getattr(plugin, "interrupted", None))
+
+
+def _kept(state: Any) -> Any:
+    """A state that stands while plugins go on; no tensor changes while they only look."""
+    if isinstance(state, dict):
+        return {key: _kept(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(map(_kept, state))
+    return state

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from legoloop.core.errors import DataError
+
 DRAFT, ASIDE = "draft", "aside"
 
 
@@ -16,7 +18,8 @@ DRAFT, ASIDE = "draft", "aside"
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path to write to; it becomes ``path`` when the block ends without an error.
 
-    The folder is made if need be. The file and its new name are on the disk afterwards.
+    The folder is made if need be. The file and its new name are on the disk afterwards. Raises
+    DataError if they cannot be.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -25,14 +28,17 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     >>> (folder / "new" / "notes.txt").read_text()
     'done'
     """
-    final, draft = _prepared(path)
     try:
-        yield draft
-        _sync(draft)
-        draft.replace(final)
-        _sync(final.parent)
-    finally:
-        draft.unlink(missing_ok=True)
+        final, draft = _prepared(path)
+        try:
+            yield draft
+            _sync(draft)
+            draft.replace(final)
+            _sync(final.parent)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({why(path, error)})") from error
 
 
 @contextmanager
@@ -61,6 +67,16 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         _delete(draft)
     for older in set_aside(final.parent, final.name):
         remove_folder(older)
+
+
+def why(path: str | os.PathLike[str], error: OSError) -> str:
+    """What the system says of a path that it does not write, and the room that is left there.
+
+    >>> why("nowhere/at/all", OSError(28, "No space left on device")).split(",")[0]
+    'No space left on device'
+    """
+    there = next(parent for parent in Path(path).absolute().parents if parent.exists())
+    return f"{error.strerror}, {shutil.disk_usage(there).free} bytes are free"
 
 
 def remove_folder(path: Path) -> None:

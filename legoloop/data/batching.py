@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -109,6 +110,7 @@ class Fetcher:
             prefetch_factor=batching.prefetch_factor,
             timeout=batching.timeout,
             generator=torch.Generator(),
+            worker_init_fn=_outlast_a_signal,
         )
         return map(_raised, loader)
 
@@ -136,6 +138,14 @@ class Fetcher:
                 "a record is a dict of named values"
             )
         return item
+
+
+def _outlast_a_signal(number: int) -> None:
+    """A scheduler's SIGTERM reaches all processes of a job, but the run needs its workers still.
+
+    Torch's own handler, which is in place by now, would end this one at the first.
+    """
+    signal.signal(signal.SIGTERM, lambda *given: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from legoloop.core.contracts import Counts, Scalars, Source
+from legoloop.core.errors import DataError
 from legoloop.core.plugin import State
+from legoloop.core.whole_files import why
 from legoloop.output.scalar_writer import ScalarWriter
 
 if TYPE_CHECKING:
@@ -95,10 +97,15 @@ class TensorBoard(ScalarWriter):
         self._left_over = list(self.logs_dir.glob(f"events.out.tfevents.*{SUFFIX}"))
 
     def _add(self, record: Iterable[tuple[str, float, int, float]]) -> None:
-        events = self._opened()
-        for event in record:
-            events.add_scalar(*event)
-        events.flush()
+        try:
+            events = self._opened()
+            for event in record:
+                events.add_scalar(*event)
+            events.flush()
+        except OSError as error:
+            raise DataError(
+                f"{self.logs_dir} cannot be written ({why(self.logs_dir, error)})"
+            ) from error
 
     def _tell_hparams(self) -> None:
         from torch.utils.tensorboard.summary import hparams

@@ -75,7 +75,7 @@ def test_every_source_reports_to_the_writers() -> None:
 
 
 def test_a_file_that_cannot_be_read_is_about_the_data() -> None:
-    node = "{_target_: builtins.open, file: nowhere}"
+    node = "{_target_: numpy.load, file: nowhere}"
     app = ll.compose([*XOR, f"+data.datasets.more={node}"])
     with pytest.raises(DataError, match=r"^data\.datasets\.more: .*No such file"):
         app.data.datasets()

@@ -475,7 +475,37 @@ def test_an_interruption_waits_while_something_would_be_left_half_done(
         host.run()
     assert trace.heard[-1] == heard_last, "what every plugin hears of a stage, it hears"
     assert interrupts.came_through == waits
-    assert len(saves.states) == int(waits)
+    assert len(saves.states) == int(waits or stage == "epoch_end")
+
+
+def test_an_interruption_in_an_evaluation_saves_what_was_trained_before_it() -> None:
+    class Rows:
+        """Writes down an epoch, before the interruption comes."""
+
+        def __init__(self) -> None:
+            self.rows: list[int] = []
+
+        def epoch_end(self) -> None:
+            self.rows.append(len(self.rows))
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"rows": self.rows}
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            self.rows = state["rows"]
+
+    saves, interrupts = Saves(), Interrupts("epoch_end")
+    host = interrupts.host = TrainingHost([Drive(3), Rows(), Epochs(), saves, interrupts])
+    with pytest.raises(Interrupted):
+        host.run()
+    rows, drive, trace = Rows(), Drive(3), Trace()
+    others = [drive, rows, Epochs(), Saves(), Interrupts("never")]
+    other = TrainingHost([*others, trace])
+    other.load_state_dict(saves.states[0])
+    other.run()
+    assert rows.rows == [0], "the epoch's end is heard once more, and by all"
+    assert Stage.BATCH not in trace.heard
+    assert drive.given == 3
 
 
 def test_a_run_that_was_interrupted_between_steps_goes_on_with_the_next() -> None:

@@ -1,0 +1,94 @@
+"""The table: every family of faults, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from tests.faults import (
+    damages,
+    directories,
+    disks,
+    hostile,
+    interruptions,
+    kills,
+    mutants,
+    not_numbers,
+    same_bits,
+)
+from tests.faults.tally import Row
+
+EQUAL = "what is left equals the uninterrupted run's"
+
+_ALL = (
+    Row(
+        "SIGKILL at uniform moments, 0 and 2 workers",
+        f"{EQUAL}; at most one interval of work is lost",
+        kills.killed_at_any_moment,
+    ),
+    Row("SIGKILL of the real command", EQUAL, kills.killed_by_the_real_command),
+    Row("SIGKILL before each call to the disk", EQUAL, kills.killed_before_any_call),
+    Row(
+        "power lost before each call: what no fsync made sure of is gone",
+        EQUAL,
+        kills.power_lost_before_any_call,
+    ),
+    Row("killed while resuming, five times in a row", EQUAL, kills.killed_while_resuming),
+    Row(
+        "ENOSPC from each call to the disk on",
+        "path and bytes told, earlier checkpoints whole; resumed with space: equal",
+        disks.disk_full_from_any_call,
+    ),
+    Row("EIO at each call to the disk", "the same", disks.disk_failing_at_any_call),
+    Row("a disk that is full, really", "the same", disks.disk_that_is_small),
+    Row(
+        "a checkpoint cut at each 1 %, a bit of each block, a page of zeros, a file deleted",
+        "noticed before anything is deserialised; the one before it is used",
+        damages.damaged_checkpoint,
+    ),
+    Row(
+        "SIGTERM, SIGINT, SIGUSR1 in each phase",
+        "143, 130, 143; nothing half-made, no process left, no step lost, resumed: equal",
+        interruptions.interrupted_in_any_phase,
+    ),
+    Row(
+        "the same, with two workers and to them",
+        "the same",
+        interruptions.interrupted_with_workers,
+    ),
+    Row("a second Ctrl-C", "130 at once; resumed: equal", interruptions.interrupted_twice),
+    Row(
+        "one run directory, in sequence and while it runs",
+        "refused in one line, no byte changed",
+        directories.started_twice,
+    ),
+    Row(
+        "one run directory, by 20 processes at once",
+        "one runs, the others are refused in one line",
+        directories.started_by_many_at_once,
+    ),
+    Row(
+        "nan and inf in input, loss and gradient",
+        "stopped before the step, named; the last checkpoint is finite",
+        not_numbers.not_a_number,
+    ),
+    Row(
+        "0, 1, 2, 4 workers",
+        "the same to the last bit; nothing is drawn twice",
+        same_bits.any_number_of_workers,
+    ),
+    Row(
+        "evaluations in mid-epoch, also such that raise",
+        "flags and generators unchanged, the same to the last bit",
+        same_bits.looking_in_between,
+    ),
+    Row(
+        "targets that do harm",
+        "refused before anything is called or made",
+        hostile.hostile_targets,
+    ),
+    Row(
+        "YAML tags; pickles and links for checkpoints",
+        "refused; the checkpoint before is used",
+        hostile.hostile_files,
+    ),
+    Row("mutants: a piece of all this taken away", "a row above fails", mutants.mutants),
+)
+ROWS = {row.name: row for row in _ALL}
