@@ -59,6 +59,19 @@ YAML = (
 )
 
 
+INTO = "hydra.run.dir=runs/${{model._target_}}"
+SWEEP = ("hydra.mode=MULTIRUN", "seed=1,2", "hydra.sweep.dir=sweep")
+FOLDERS = {
+    "a value with ..": (INTO, "model._target_=../out"),
+    "a value with more": (INTO, "model._target_=a/../../out"),
+    "a value with .. in its middle": (INTO, "model._target_=a/b/../../../out/c"),
+    "a job beside the sweep": (*SWEEP, "hydra.sweep.subdir=../out${{hydra.job.num}}"),
+    "an absolute folder for a job": (*SWEEP, "hydra.sweep.subdir={here}/out${{hydra.job.num}}"),
+    "one folder for all jobs": (*SWEEP, "hydra.sweep.subdir=out"),
+}
+"""What leads out of a folder, by what it is."""
+
+
 class MakesCanary:
     """A pickle that makes a folder when it is read."""
 
@@ -72,12 +85,24 @@ class MakesCanary:
 def hostile_targets(long: bool) -> Tally:
     """Functions that do harm, as the target of a plugin."""
     tally = Tally()
-    for target in TARGETS if long else TARGETS[::10]:
+    for target in TARGETS:
         with trial() as harmed:
             canary = harmed.here / "canary"
             node = f"{{_target_: {target}, _args_: ['{canary}']}}"
             ended = harmed.run(f"+plugins.harm={node}")
             tally.count(target, _made(harmed, canary) or _not_refused(ended.status, ended.err))
+    return tally
+
+
+def hostile_folders(long: bool) -> Tally:
+    """Values that would lead runs and sweeps out of the folders that they are made for."""
+    tally = Tally()
+    for told, overrides in FOLDERS.items():
+        with trial() as harmed:
+            ended = harmed.run(*(text.format(here=harmed.here) for text in overrides))
+            left = [path.name for path in harmed.here.iterdir() if path.name.startswith("out")]
+            problem = f"it left {', '.join(left)}" if left else None
+            tally.count(told, problem or _not_refused(ended.status, ended.err))
     return tally
 
 

@@ -32,7 +32,7 @@ WORKERS = "data.loaders.default.num_workers={}"
 def killed_at_any_moment(long: bool) -> Tally:
     """SIGKILL at uniform moments, in a run without workers and in one with two."""
     tally = Tally()
-    kills = {0: 200, 2: 100} if long else {0: 4, 2: 1}
+    kills = {0: 200, 2: 100} if long else {0: 40, 2: 10}
     for workers, number in kills.items():
         overrides = WORKERS.format(workers)
         seconds = uninterrupted(overrides).seconds

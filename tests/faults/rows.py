@@ -85,6 +85,11 @@ _ALL = (
         hostile.hostile_targets,
     ),
     Row(
+        "values that lead runs out of their folder",
+        "refused, nothing made",
+        hostile.hostile_folders,
+    ),
+    Row(
         "YAML tags; pickles and links for checkpoints",
         "refused; the checkpoint before is used",
         hostile.hostile_files,

@@ -13,7 +13,7 @@ LOOKING = "plugins=[default,checkpoints,consumed,looks_in_between]"
 def any_number_of_workers(long: bool) -> Tally:
     """The same run with other numbers of workers; each augmentation drawn for one sample only."""
     tally = Tally()
-    for workers in (0, 1, 2, 4) if long else (1,):
+    for workers in (0, 1, 2, 4):
         with trial(f"data.loaders.default.num_workers={workers}") as other:
             ended = other.run()
             problem = ended.err or other.outcome().differs_from(

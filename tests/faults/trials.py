@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -77,6 +78,9 @@ PRELOADED = (
 )
 
 
+_numbers = count()
+
+
 @dataclass(frozen=True)
 class Ended:
     """How an attempt ended; a signal that killed it is a negative status, as ``subprocess`` has it.
@@ -124,7 +128,8 @@ class Attempt:
         return os.waitstatus_to_exitcode(status)
 
     def _read(self, stream: str) -> str:
-        return self.said.with_suffix(f".{stream}").read_text()
+        file = self.said.with_suffix(f".{stream}")
+        return file.read_text() if file.exists() else ""  # killed before it could say anything
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,7 @@ class Trial:
 
     def begin(self, *more: str, fault: Fault | None = None, said: Path | None = None) -> Attempt:
         """Start an attempt in a fork of this process; ``fault`` is done to it at its beginning."""
-        said = said or self.here / f"said{len(list(self.here.glob('said*.out')))}"
+        said = said or self.here / f"said{next(_numbers)}"
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
