@@ -68,7 +68,7 @@ def killed_by_the_real_command(long: bool) -> Tally:
 
 
 def killed_before_any_call(long: bool) -> Tally:
-    """SIGKILL before every call to the disk of one save; in the long form, of the whole run."""
+    """SIGKILL before calls to the disk; in the long form all of one save, each fifth of the run."""
     return _before_calls(killed_before, "killed", long)
 
 
@@ -103,8 +103,8 @@ def _before_calls(act: Callable[[int], Act], told: str, long: bool) -> Tally:
     overrides = ("num_epochs=1", "plugins.checkpoints.keep_last=1")
     made = calls_of_a_run(*overrides)
     save = one_save(made, 2 * EVERY, 3 * EVERY)
-    numbers = range(len(made)) if long else [*range(3, save.start, 60), *save[2::8]]
-    for number in numbers:
+    sample = {*range(0, len(made), 5), *save} if long else {*range(3, save.start, 60), *save[2::8]}
+    for number in sorted(sample):
         call, path = made[number]
         with trial(*overrides) as killed:
             ended = killed.run(fault=Calls(killed.directory, act(number)).install)
