@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
 class JobFailed(Exception):
     """A job of a multirun that was recorded as failed and whose cause was told."""
 
@@ -50,14 +53,12 @@ def main() -> None:
 
             give_up()
         sys.exit(interruption.status)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            raise
-        # At what Hydra writes of its own; the system does not always say where.
-        where = error.filename or "the run directory"
-        print(f"error: {where} cannot be written ({error.strerror})", file=sys.stderr)
-        sys.exit(1)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+            # At what Hydra writes of its own; the system does not always say where.
+            where = error.filename or "the run directory"
+            print(f"error: {where} cannot be written ({error.strerror})", file=sys.stderr)
+            sys.exit(1)
         if _had_begun() and not isinstance(error, HydraException | ConfigError):
             raise
         from legoloop.app.messages import told

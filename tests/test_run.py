@@ -22,6 +22,8 @@ from tests.app.command import BRICKS, SMALL, Command, environment, in_a_process
 
 DIRECTORY = {
     ".hydra",
+    ".run.lock",
+    "checkpoints",
     "config.yaml",
     "logs",
     "metrics.csv",

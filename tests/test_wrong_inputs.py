@@ -198,8 +198,8 @@ IN_THE_CONFIGURATION: Cases = {
         "model.image_shape (conf/model/simple_cnn.yaml): legoloop.zoo.models.SimpleCNN needs "
         "'image_shape', which has no value here and no provider of that name; set "
         "model.image_shape=…, or inject one of the providers: there are model, loss, "
-        "optimizer, metrics, accumulators, feed, checkpoints, counter, descent, epoch, history, last, "
-        "learning_rate, loaders_acc, loaders_metrics, loops_acc, loops_metrics, "
+        "optimizer, metrics, accumulators, feed, checkpoints, counter, descent, epoch, history, "
+        "last, learning_rate, loaders_acc, loaders_metrics, loops_acc, loops_metrics, "
         "model_weights, predicts, train_loss, datasets, loaders, loop_iters, train_iterator, "
         "params, device, sources, task, num_outputs, num_features, input_key",
     ),

@@ -11,13 +11,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Literal
 
-from legoloop.core.checks import at_least, one_of
+from legoloop.core.checks import at_least
 from legoloop.core.contracts import Counts, Source
-from legoloop.core.direction import higher_is_better
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.plugin import ShouldSave, State
 from legoloop.core.step import Step
-from legoloop.core.suggest import suggestion
+from legoloop.core.watching import listed, more_is_better, scalar
 from legoloop.core.whole_files import remove_drafts, remove_folder
 from legoloop.state.checkpoints import checkpoints_in, verify, write_checkpoint
 from legoloop.state.manifest import read_manifest
@@ -74,8 +73,8 @@ class Checkpoints:
         self.keep_last = keep_last
         self.keep_best = keep_best
         self.metric = metric
-        self.more_is_better = metric is not None and _more_is_better(metric, mode)
-        self.sources = [sources] if isinstance(sources, Source) else list(sources)
+        self.more_is_better = metric is not None and more_is_better(metric, mode)
+        self.sources = listed(sources)
         self._kept: list[Kept] | None = None
         self._newest_step: int | None = None
         self._saved_at = monotonic()
@@ -149,13 +148,7 @@ class Checkpoints:
     def _score(self) -> float | None:
         if self.metric is None:
             return None
-        scalars = {tag: value for source in self.sources for tag, value in source.scalars().items()}
-        if self.metric not in scalars:
-            raise ArgumentError(
-                f"metric is '{self.metric}', which no source of the checkpoints reports; "
-                f"{suggestion(self.metric, scalars)}"
-            )
-        score = float(scalars[self.metric])
+        score = scalar(self.sources, self.metric, "the keeping of checkpoints")
         return score if isfinite(score) else None
 
 
@@ -186,18 +179,6 @@ def those_to_keep(
     scored.sort(key=lambda pair: pair[0], reverse=more_is_better)
     chosen = {*ordered[-last:], *(each for _, each in scored[:best])}
     return [each for each in ordered if each in chosen]
-
-
-def _more_is_better(metric: str, mode: str | None) -> bool:
-    if mode is not None:
-        one_of(("min", "max"), mode=mode)
-        return mode == "max"
-    known = higher_is_better(metric)
-    if known is None:
-        raise ArgumentError(
-            f"mode is None, but nobody knows if more of '{metric}' is better; give min or max"
-        )
-    return known
 
 
 def _if_last(save: Callable[[State], None], state: State) -> None:

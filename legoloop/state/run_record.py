@@ -37,9 +37,16 @@ class RunRecord:
     'COMPLETED'
     """
 
-    def __init__(self, claim: Claim, facts: dict[str, Any], before: dict[str, Any] | None) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        facts: dict[str, Any],
+        before: dict[str, Any] | None,
+        code: tuple[dict[str, Any] | None, bytes],
+    ) -> None:
         self.directory = claim.directory
         self.before = before
+        self._code = code
         self._claim = claim
         self._facts = facts
 
@@ -54,6 +61,7 @@ class RunRecord:
         none where one must be.
         """
         refuse(directory, resume)
+        code = git_state()  # the directory itself is no difference of the code
         claim = Claim(directory, "run")
         try:
             before = refuse(directory, resume)  # what another process left, a moment ago
@@ -67,14 +75,14 @@ class RunRecord:
             "overrides": list(overrides),
             "seed": seed,
         }
-        record = cls(claim, facts, before)
+        record = cls(claim, facts, before, code)
         if before is None:
             record.begin()
         return record
 
     def begin(self) -> None:
         """Write down how the run, or this attempt at it, begins."""
-        git, patch = git_state()
+        git, patch = self._code
         earlier = (self.before or {}).get("attempts", [])
         self._facts.update(
             git=git,
