@@ -69,8 +69,15 @@ from .output.predictions import CsvLogits as CsvLogits
 from .output.progress import Progress as Progress
 from .output.scalar_writer import ScalarWriter as ScalarWriter
 from .output.tensorboard import TensorBoard as TensorBoard
-from .output.weights import SaveModelWeights as SaveModelWeights
+from .output.weights import (
+    BestModelWeights as BestModelWeights,
+)
+from .output.weights import (
+    SaveModelWeights as SaveModelWeights,
+)
 from .state.keeping import Checkpoints as Checkpoints
+from .training.averaging import ExponentialAverage as ExponentialAverage
+from .training.clipping import GradientClipping as GradientClipping
 from .training.counter import Counter as Counter
 from .training.descent import GradientDescent as GradientDescent
 from .training.epochs import (
@@ -81,12 +88,44 @@ from .training.epochs import (
 )
 from .training.feed import Feed as Feed
 from .training.finite import FiniteGuard as FiniteGuard
+from .training.freezing import Freeze as Freeze
+from .training.limits import (
+    LastSample as LastSample,
+)
+from .training.limits import (
+    LastStep as LastStep,
+)
+from .training.limits import (
+    TimeLimit as TimeLimit,
+)
 from .training.loss_mean import TrainLoss as TrainLoss
+from .training.param_groups import param_groups as param_groups
 from .training.schedule import (
     LearningRate as LearningRate,
 )
 from .training.schedule import (
+    LrOnPlateau as LrOnPlateau,
+)
+from .training.schedule import (
     LrScheduler as LrScheduler,
+)
+from .training.schedules import (
+    WarmUpConstant as WarmUpConstant,
+)
+from .training.schedules import (
+    WarmUpCosine as WarmUpCosine,
+)
+from .training.schedules import (
+    WarmUpLinear as WarmUpLinear,
+)
+from .training.schedules import (
+    WarmUpPolynomial as WarmUpPolynomial,
+)
+from .training.schedules import (
+    WarmUpStep as WarmUpStep,
+)
+from .training.schedules import (
+    total_steps as total_steps,
 )
 from .training.stopping import EarlyStopping as EarlyStopping
 

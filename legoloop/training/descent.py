@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
-from legoloop.core.contracts import FeedsModel, Loss
+from legoloop.core.batch_size import DefaultBatchDesc
+from legoloop.core.checks import at_least
+from legoloop.core.contracts import FeedsModel, Loss, SizesBatch
 from legoloop.core.plugin import State
 from legoloop.core.step import Step
 from legoloop.training.finite import FiniteGuard
+from legoloop.training.micro_batches import detached, joined, shares, split
 
 
 class GradientDescent:
@@ -21,7 +26,16 @@ class GradientDescent:
     ``guard`` stands before the optimizer's step; None: a FiniteGuard that stops at a loss that is
     nan or infinite. A step that it skips weighs nothing: ``size`` and ``loss`` are 0.
 
-    Raises DataError where the guard does, and instead of handing out a state that is not finite.
+    ``clip`` is called with the optimizer's parameters once the guard lets the step be made, such as
+    a GradientClipping.
+
+    ``micro_batch_size`` accumulates gradients: the batch goes through the model in parts of at most
+    so many samples, and the step is the one that the whole batch would have made. A loss that is a
+    scalar counts for what ``batch_desc`` says its part holds, None: samples; so if it is a mean
+    over tokens, give one that counts those.
+
+    Raises DataError where the guard does, and instead of handing out a state that is not finite;
+    ArgumentError for a micro-batch size less than 1.
 
     >>> model = nn.Linear(1, 1, bias=False)
     >>> descent = GradientDescent(
@@ -44,12 +58,20 @@ class GradientDescent:
         feed: FeedsModel,
         loss: Loss,
         guard: FiniteGuard | None = None,
+        clip: Callable[[list[torch.Tensor]], object] | None = None,
+        micro_batch_size: int | None = None,
+        batch_desc: SizesBatch | None = None,
     ) -> None:
+        if micro_batch_size is not None:
+            at_least(1, micro_batch_size=micro_batch_size)
         self.opt = opt
         self.model = model
         self.feed = feed
         self.loss = loss
         self.guard = guard or FiniteGuard()
+        self.clip = clip
+        self.micro_batch_size = micro_batch_size
+        self.batch_desc = batch_desc or DefaultBatchDesc()
         self.guard.watch(model, feed, loss)
 
     def train_start(self) -> None:
@@ -59,6 +81,15 @@ class GradientDescent:
     def batch(self, step: Step) -> None:
         """Forward, backward, step."""
         self.guard.before_forward()
+        accumulates = self.micro_batch_size is not None
+        losses = self._backward_in_parts(step) if accumulates else self._backward(step)
+        if self.guard.lets_step(step, losses):
+            if self.clip is not None:
+                self.clip([p for group in self.opt.param_groups for p in group["params"]])
+            self.opt.step()
+
+    def _backward(self, step: Step) -> torch.Tensor:
+        """The gradients of the batch; returns what the loss gave."""
         step.batch, step.outputs = self.feed(step.batch)
         losses = self.loss(step.batch, step.outputs)
         loss = losses.mean() if losses.ndim else losses
@@ -66,8 +97,31 @@ class GradientDescent:
         self.guard.see_loss(step.loss)
         self.opt.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        if self.guard.lets_step(step, losses):
-            self.opt.step()
+        return losses
+
+    def _backward_in_parts(self, step: Step) -> torch.Tensor:
+        """The same gradients, summed up over parts that are fed one after the other."""
+        assert self.micro_batch_size is not None
+        parts = split(step.batch, self.micro_batch_size)
+        samples = DefaultBatchDesc()
+        of_samples, of_scalar = shares(parts, samples), shares(parts, self.batch_desc)
+        made = []
+        self.opt.zero_grad()
+        step.loss = 0.0
+        for number, part in enumerate(parts):
+            batch, outputs = self.feed(part)
+            losses = self.loss(batch, outputs)
+            share = of_samples[number] if losses.ndim else of_scalar[number]
+            if share:  # the mean over nothing is no number, and counts for nothing
+                loss = share * (losses.mean() if losses.ndim else losses)
+                step.loss = step.loss + loss.detach()
+                self.guard.see_loss(step.loss)
+                loss.backward()  # type: ignore[no-untyped-call]
+            made.append(detached({"batch": batch, "outputs": outputs, "losses": losses}))
+        whole = joined(made, [samples(part) for part in parts])
+        step.batch, step.outputs = whole["batch"], whole["outputs"]
+        whole_losses: torch.Tensor = whole["losses"]
+        return whole_losses
 
     def train(self) -> None:
         """A last step may have spoilt the weights, and no loss after it would tell."""

@@ -1,0 +1,144 @@
+"""Killed and resumed with everything of the optimisation on: the same bits."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import torch
+
+import legoloop as ll
+from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
+from tests.contracts.test_resume import Burns, Fuse, Killed, Saves
+from tests.tiny import Noisy, Tiny, accuracy, mean_loss, tiny, weights
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@dataclass
+class Bricks:
+    """Which of them are on."""
+
+    micro_batch_size: int | None = None
+    clip: bool = False
+    groups: bool = False
+    average: bool = False
+    freeze: bool = False
+
+
+ALL = Bricks(micro_batch_size=3, clip=True, groups=True, average=True, freeze=True)
+EACH = {
+    "micro_batches": Bricks(micro_batch_size=3),
+    "clipping": Bricks(clip=True),
+    "groups": Bricks(groups=True),
+    "average": Bricks(average=True),
+    "freeze": Bricks(freeze=True),
+    "all": ALL,
+    "all but micro_batches": replace(ALL, micro_batch_size=None),
+}
+
+
+@dataclass
+class Run:
+    """One run, in as many attempts as it takes; what it ends with is compared."""
+
+    folder: Path
+    bricks: Bricks
+    save_every: int = 1
+    saved: dict[str, Any] | None = None
+    stages: int = 0
+
+    def attempt(self, kill_at: int | None = None) -> tuple[Any, ...] | None:
+        fuse = Fuse(kill_at)
+        parts, history, host = self._made(fuse)
+        if self.saved is not None:
+            write_checkpoint(self.folder / "checkpoint", self.saved)
+            host.load_state_dict(read_checkpoint(self.folder / "checkpoint"))
+        try:
+            host.run()
+        except Killed:
+            return None
+        finally:
+            self.stages = fuse.burnt
+        moments = [v for s in parts.opt.state_dict()["state"].values() for v in s.values()]
+        optimizer = b"".join(value.numpy().tobytes() for value in moments)
+        return weights(parts.model), optimizer, history.rows, torch.rand(()).item()
+
+    def _made(self, fuse: Fuse) -> tuple[Tiny, ll.History, ll.TrainingHost]:
+        """The fuse burns down at stages, and within a step at each part of a batch."""
+
+        def burning(batch: dict[str, Any], outputs: dict[str, Any]) -> torch.Tensor:
+            fuse.burn()
+            return mean_loss(batch, outputs)
+
+        parts, bricks = tiny(num_epochs=3, batch_size=8, dataset=Noisy()), self.bricks
+        rule = {"names": ["*bias"], "types": ["*Norm*"], "weight_decay": 0.0}
+        rules = {"no_decay": rule} if bricks.groups else {}
+        parts.opt = torch.optim.AdamW(ll.param_groups(parts.model, **rules), weight_decay=0.1)
+        clipping = ll.GradientClipping(max_norm=0.5)
+        parts.descent = ll.GradientDescent(
+            *(parts.opt, parts.model, parts.feed, burning),
+            clip=clipping if bricks.clip else None,
+            micro_batch_size=bricks.micro_batch_size,
+        )
+        average = ll.ExponentialAverage(parts.descent, decay=0.9)
+        loops = parts.loops_acc(feed=average if bricks.average else parts.feed)
+        sources = [ll.AccumulatorMetrics(loops, accuracy), *[clipping] * bricks.clip]
+        history = ll.History(parts.counter, sources)
+        rate = torch.optim.lr_scheduler.CosineAnnealingLR(parts.opt, T_max=9)
+        freeze = ll.Freeze(parts.descent, parts.counter, ["layers.0.*", "layers.1.*"], epochs=1)
+        others = [
+            Burns(fuse),
+            *(loops, *sources, history, ll.LrScheduler(rate, parts.counter, per="step")),
+            *[average] * bricks.average,
+            *[freeze] * bricks.freeze,
+            Saves(self.save_every, self._save),
+        ]
+        return parts, history, parts.host(*others)
+
+    def _save(self, state: dict[str, Any]) -> None:
+        self.saved = copy.deepcopy(state)
+
+
+@cache
+def uninterrupted(name: str) -> tuple[tuple[Any, ...], int]:
+    with TemporaryDirectory() as folder:
+        run = Run(Path(folder), EACH[name])
+        outcome = run.attempt()
+        assert outcome is not None
+        return outcome, run.stages
+
+
+def after_kill(name: str, kill: int, save_every: int) -> tuple[Any, ...] | None:
+    with TemporaryDirectory() as folder:
+        run = Run(Path(folder), EACH[name], save_every)
+        assert run.attempt(kill) is None
+        return run.attempt()
+
+
+def test_each_brick_makes_a_difference_and_windows_have_more_than_one_part() -> None:
+    outcomes = {name: uninterrupted(name)[0][0] for name in EACH}
+    assert len(set(outcomes.values())) == len(EACH)
+    assert uninterrupted("micro_batches")[1] - uninterrupted("clipping")[1] == 3 * (8 - 3)
+
+
+@pytest.mark.parametrize("kill", [3, 11, 17, 29, 38, 47])
+def test_killed_and_resumed_with_all_of_it(kill: int) -> None:
+    assert after_kill("all", kill, save_every=2) == uninterrupted("all")[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("save_every", [1, 5])
+@pytest.mark.parametrize("name", EACH)
+def test_killed_anywhere(name: str, save_every: int) -> None:
+    outcome, stages = uninterrupted(name)
+    for kill in range(1, stages + 1):
+        assert after_kill(name, kill, save_every) == outcome, f"killed at {kill}"

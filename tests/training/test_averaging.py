@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+import legoloop as ll
+from tests.tiny import Noisy, Tiny, accuracy, mean_loss, tiny, weights
+
+
+class Watches:
+    """What the weights are after each step, and at the end of each epoch."""
+
+    def __init__(self, parts: Tiny) -> None:
+        self.model: Any = parts.model
+        self.steps: list[torch.Tensor] = []
+        self.at_ends: list[bytes] = []
+
+    def batch_end(self, step: ll.Step) -> None:
+        self.steps.append(self.model.layers[4].weight.detach().double().clone())
+
+    def epoch_end(self) -> None:
+        self.at_ends.append(weights(self.model))
+
+
+class Torch:
+    """Torch's own average, updated after each step."""
+
+    def __init__(self, parts: Tiny, decay: float) -> None:
+        self.model = parts.model
+        self.average = AveragedModel(
+            parts.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True
+        )
+
+    def batch_end(self, step: ll.Step) -> None:
+        self.average.update_parameters(self.model)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.9])
+def test_equals_torch_bit_for_bit_in_what_is_averaged(decay: float) -> None:
+    parts = tiny()
+    ema, torchs = ll.ExponentialAverage(parts.descent, decay), Torch(parts, decay)
+
+    parts.trained(ema, torchs)
+
+    expected = torchs.average.module.state_dict()
+    for name, value in ema.model.state_dict().items():
+        if value.is_floating_point():
+            assert torch.equal(value, expected[name]), name
+
+
+def test_equals_the_closed_form() -> None:
+    parts = tiny()
+    ema, watches = ll.ExponentialAverage(parts.descent, decay=0.8), Watches(parts)
+
+    parts.trained(ema, watches)
+
+    last = len(watches.steps) - 1
+    expected = 0.8**last * watches.steps[0] + sum(
+        0.2 * 0.8 ** (last - number) * watches.steps[number] for number in range(1, last + 1)
+    )
+    average: Any = ema.model
+    torch.testing.assert_close(average.layers[4].weight.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_does_not_touch_the_training_until_its_end_and_then_takes_its_place() -> None:
+    alone, averaged = tiny(dataset=Noisy()), tiny(dataset=Noisy())
+    ema = ll.ExponentialAverage(averaged.descent, decay=0.9)
+    of_alone, of_averaged = Watches(alone), Watches(averaged)
+
+    bare = alone.trained(of_alone)
+    ended_with = averaged.trained(ema, of_averaged, averaged.loaders_acc(feed=ema))
+
+    assert of_averaged.at_ends == of_alone.at_ends
+    assert of_alone.at_ends[-1] == bare
+    assert ended_with == weights(ema.model) != bare
+
+
+def test_an_evaluation_that_is_fed_by_it_evaluates_the_average() -> None:
+    parts = tiny(num_epochs=1)
+    ema = ll.ExponentialAverage(parts.descent, decay=0.9)
+    of_average = parts.loops_acc(feed=ema)
+    of_weights = parts.loops_acc()
+    seen: list[torch.Tensor] = []
+
+    class Looks:
+        def __init__(self) -> None:
+            self.accs = (of_average, of_weights)
+
+        def epoch_end(self) -> None:
+            parts.model.eval()
+            ema_logits = ema({"x": batch["x"]})[1]["logits"]
+            logits = parts.feed({"x": batch["x"]})[1]["logits"]
+            seen.extend([ema_logits, logits])
+            seen.extend(torch.tensor(acc.accumulated("val")["logits"]) for acc in self.accs)
+            parts.model.train()
+
+    batch = {key: torch.cat([b[key] for b in parts.loaders["val"]]) for key in ("x", "idx")}
+    parts.trained(ema, of_average, of_weights, Looks())
+
+    expected_of_average, expected_of_weights, average, plain = seen
+    order = parts.loops["val"].first(None)
+    at = torch.cat([torch.as_tensor(b["idx"]) for b in order])
+    torch.testing.assert_close(average, expected_of_average.detach()[at])
+    torch.testing.assert_close(plain, expected_of_weights.detach()[at])
+    assert not torch.equal(average, plain)
+
+
+def test_it_hears_a_step_after_the_descent_wherever_it_stands_in_the_list() -> None:
+    parts = tiny()
+    ema = ll.ExponentialAverage(parts.descent, decay=0.0)
+    loops = parts.loops_acc(feed=ema)
+    metrics = ll.AccumulatorMetrics(loops, accuracy)
+    host = ll.TrainingHost(
+        [metrics, loops, ema, parts.last, parts.descent, parts.epoch, parts.counter]
+    )
+    host.run()
+    assert weights(ema.model) == weights(parts.model)
+
+
+def test_a_step_that_the_guard_skips_is_none() -> None:
+    parts = tiny()
+    ema, step = ll.ExponentialAverage(parts.descent, decay=0.5), ll.Step()
+    step.size = 4
+    ema.batch(step)
+    with torch.no_grad():
+        next(parts.model.parameters()).add_(1)
+    before, step.size = weights(ema.model), 0
+    ema.batch(step)
+    assert weights(ema.model) == before
+
+
+def test_masks_counts_and_what_is_not_saved() -> None:
+    parts = tiny(num_epochs=1)
+    parts.model.register_buffer("mask", torch.full((3,), -torch.inf))
+    parts.model.register_buffer("cache", torch.zeros(1), persistent=False)
+    parts.descent = ll.GradientDescent(parts.opt, parts.model, parts.feed, mean_loss)
+    ema = ll.ExponentialAverage(parts.descent)
+
+    class Grows:
+        def batch(self, step: ll.Step) -> None:
+            parts.model.cache = torch.zeros(len(parts.model.cache) + 1)
+
+    parts.trained(ema, Grows())
+
+    state = ema.model.state_dict()
+    assert state["mask"].isinf().all()
+    assert state["layers.1.num_batches_tracked"] == 6
+    assert ema.model.get_buffer("cache").shape == (1,)
+
+
+def test_a_run_without_steps_ends_with_the_weights_it_began_with() -> None:
+    parts = tiny(num_epochs=0)
+    ema = ll.ExponentialAverage(parts.descent)
+    with torch.no_grad():
+        next(parts.model.parameters()).add_(1)
+    before = weights(parts.model)
+    assert parts.trained(ema) == before
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
+def test_refuses_a_decay_out_of_range(decay: float) -> None:
+    with pytest.raises(ll.ArgumentError, match=r"decay is .*; give a number from 0 to below 1"):
+        ll.ExponentialAverage(tiny().descent, decay)
+
+
+def test_refuses_a_feed_that_does_not_hold_the_model() -> None:
+    parts = tiny()
+    parts.descent.feed = lambda batch: (batch, parts.model(batch))
+    with pytest.raises(ll.ArgumentError, match="descent has a feed that does not hold its model"):
+        ll.ExponentialAverage(parts.descent)
