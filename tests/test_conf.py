@@ -25,6 +25,10 @@ SUITABLE: dict[str, Sequence[str]] = {
     "accumulators=prediction": ("data=diabetes",),
     "model=simple_cnn": (),
     "experiment=mnist": (),
+    "plugins=freeze": ("data=xor", "model=mlp", "plugins.freeze.names=[layers.0.*]"),
+    "plugins=last_sample": (*ON_XOR, "plugins.last_sample.num_samples=64"),
+    "plugins=last_step": (*ON_XOR, "plugins.last_step.num_steps=9"),
+    "plugins=time_limit": (*ON_XOR, "plugins.time_limit.seconds=99"),
 }
 """What an option needs beside it where it is not made for the data of ``ON_XOR``."""
 
@@ -49,10 +53,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def overrides(option: str) -> list[str]:
     group, _, name = option.partition("=")
+    others = () if group == "data" else SUITABLE.get(option, ON_XOR)
     if group in ("plugins", "loggers"):
         kept = [name] if group == "loggers" else sorted({"default", name})
         option = f"{group}=[{','.join(kept)}]"
-    others = () if group == "data" else SUITABLE.get(option, ON_XOR)
     quiet = () if group == "loggers" else ("loggers=[]",)
     return [*others, *quiet, option, *SMALL]
 
@@ -123,8 +127,96 @@ def test_a_schedule_moves_the_learning_rate(option: str, here: Path) -> None:
     assert rates[-1] < rates[0]
 
 
+@pytest.mark.parametrize(
+    "limits",
+    [
+        (),
+        ("plugins=[default,last_step]", "plugins.last_step.num_steps=7"),
+        ("plugins=[default,last_sample]", "plugins.last_sample.num_samples=300"),
+    ],
+)
+@pytest.mark.parametrize("option", ["warm_up_cosine", "one_cycle"])
+def test_a_schedule_in_steps_knows_how_many_there_are(
+    option: str, limits: Sequence[str], here: Path
+) -> None:
+    epochs = ("num_epochs=3", "epoch_size=150", "data.loaders.default.batch_size=48")
+    app = ll.compose([*ON_XOR, f"scheduler={option}", "loggers=[]", *limits, *SMALL, *epochs])
+    app.host().run()
+    schedule = app.scheduler()
+    total = getattr(schedule, "steps" if option == "warm_up_cosine" else "total_steps")
+    assert total == app.counter().steps > 1
+    assert schedule.last_epoch == total - 1
+
+
+def test_a_plateau_lowers_the_learning_rate(here: Path) -> None:
+    stuck = ("optimizer.lr=1e-30", "scheduler.patience=0", "+scheduler.eps=0.0")
+    app = ll.compose([*ON_XOR, "scheduler=plateau", "loggers=[]", *SMALL, "num_epochs=3", *stuck])
+    app.host().run()
+    rates = [scalars["lr"] for scalars in app.history().rows.values()]
+    assert rates == pytest.approx([1e-30, 1e-30, 1e-31])
+
+
+def test_any_other_schedule_by_its_target(here: Path) -> None:
+    cyclic = [
+        "scheduler._target_=torch.optim.lr_scheduler.CyclicLR",
+        *("~scheduler.T_max", "~scheduler.eta_min", "plugins.lr_scheduler.per=step"),
+        *("+scheduler.base_lr=0.001", "+scheduler.max_lr=0.1", "+scheduler.step_size_up=2"),
+    ]
+    app = ll.compose([*ON_XOR, "scheduler=cosine", *cyclic, "loggers=[]", *SMALL, "epoch_size=96"])
+    app.host().run()
+    assert app.learning_rate().scalars()["lr"] == pytest.approx(0.1)
+
+
+def test_ends_with_the_best_weights_if_asked(here: Path) -> None:
+    best = ("plugins=[default,best_weights]", "plugins.best_weights.restore=true")
+    by = ("plugins.best_weights.metric=lr", "plugins.best_weights.mode=max")  # the first epoch's
+    app = ll.compose(
+        [*ON_XOR, "scheduler=cosine", "loggers=[]", *best, *by, *SMALL, "num_epochs=3"]
+    )
+    app.host().run()
+    kept, final = (torch.load(here / "run" / name) for name in ("weights_best", "weights"))
+    first = ll.compose(
+        [
+            *ON_XOR,
+            "scheduler=cosine",
+            "loggers=[]",
+            *SMALL,
+            "scheduler.T_max=3",
+            "hydra.run.dir=first",
+        ]
+    )
+    first.host().run()
+    expected = torch.load(here / "first" / "weights")
+    for name, value in expected.items():
+        assert torch.equal(kept[name], value)
+        assert torch.equal(final[name], value)
+
+
 def test_any_other_optimizer_by_its_target(here: Path) -> None:
     rprop = ["optimizer._target_=torch.optim.Rprop", "~optimizer.betas", "~optimizer.weight_decay"]
     app = ll.compose([*ON_XOR, *rprop, "loggers=[]", *SMALL])
     app.host().run()
     assert isinstance(app.optimizer(), torch.optim.Rprop)
+
+
+def test_everything_of_the_optimisation_together(here: Path) -> None:
+    optimisation = [
+        "plugins=[default,clipping,ema,freeze]",
+        "plugins.descent.micro_batch_size=5",
+        "plugins.freeze.names=[layers.0.*]",
+        "plugins.freeze.epochs=1",
+        "optimizer=adamw",
+        "params=no_decay",
+        "+optimizer.params.first={names: [layers.0.*], lr: 1e-5}",
+    ]
+    app = ll.compose(["data=xor", "model=mlp", *optimisation, "loggers=[]", *SMALL])
+    app.host().run()
+    groups = app.optimizer().param_groups
+    assert sorted((group["lr"], group["weight_decay"]) for group in groups) == [
+        *[(1e-5, 0.0), (1e-5, 0.01)],
+        *[(0.001, 0.0), (0.001, 0.01)],
+    ]
+    assert app.history().frame()["gradient_norm"].notna().all()
+    saved = torch.load(here / "run" / "weights")
+    average = app.ema().model.state_dict()
+    assert all(torch.equal(saved[name], average[name]) for name in average)

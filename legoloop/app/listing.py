@@ -1,4 +1,8 @@
-"""What a configuration will make, as text: nothing is built, no data and no device touched."""
+"""What a configuration will make, as text.
+
+Nothing is built for it, no data and no device touched; but for a schedule, of which the optimizer
+and the length of the train data are a part.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from legoloop.app.checks import bricks
 from legoloop.app.layout import brick_paths, heard, scope_names, sources
 from legoloop.app.nodes import TARGET, Call, nodes, plan
+from legoloop.app.showing_schedule import schedule
 from legoloop.app.trees import Tree, plain
 from legoloop.core.order import Edge, in_order
 from legoloop.core.plan import declared_edges, drives, stage_table
@@ -18,12 +23,16 @@ Place = Callable[[str], str]
 
 
 def listing(raw: DictConfig, place: Place) -> str:
-    """What ``show`` asks for: ``config``, the resolved tree; ``plan``, the bricks and the plugins.
+    """What ``show`` asks for: ``config``, the resolved tree; ``plan``, the bricks and the plugins;
+    ``schedule``, the learning rates.
 
-    ``place`` tells where a key was set. The tree is one that ``check`` has passed.
+    ``place`` tells where a key was set. The tree is one that ``check`` has passed. Raises
+    ConfigError for a schedule that cannot be told beforehand.
     """
     if raw.show == "config":
         return OmegaConf.to_yaml(OmegaConf.create(plain(raw))).rstrip()
+    if raw.show == "schedule":
+        return schedule(raw)
     return _plan(raw, place)
 
 

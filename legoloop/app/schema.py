@@ -59,7 +59,7 @@ TOP: dict[str, Check] = {
     "eval_samples": _whole(1, none=True),
     "device": _text(),
     "app": _text(none=True),
-    "show": _one_of("plan", "config", None),
+    "show": _one_of("plan", "config", "schedule", None),
     "run_dir": _text(),
     "from": _text(none=True),
     "resume": _text(),

@@ -64,6 +64,16 @@ class Loop:
         wanted = self._samples if samples is None else min(samples, self._samples)
         return self._fetcher.over(self._first_cuts(wanted))
 
+    def batches_for(self, samples: int, position: int = 0) -> int:
+        """How many batches, from a position on, it takes to hand over so many samples."""
+        a_pass = self._batches_of_pass
+        begun = position % a_pass
+        rest = self._samples - begun * self._batch_size
+        if samples <= rest:
+            return -(-samples // self._batch_size)
+        passes, more = divmod(samples - rest, self._samples)
+        return a_pass - begun + passes * a_pass + -(-more // self._batch_size)
+
     def state_dict(self) -> dict[str, int]:
         """Where the loop stands."""
         return {"position": self.position}
@@ -77,9 +87,12 @@ class Loop:
         """Let the workers go; the next batch starts them anew."""
         self._batches = None
 
+    @property
+    def _batches_of_pass(self) -> int:
+        return -(-self._samples // self._batch_size)
+
     def _cuts_from(self, position: int) -> Iterator[Cut]:
-        a_pass = -(-self._samples // self._batch_size)
-        number, begun = divmod(position, a_pass)
+        number, begun = divmod(position, self._batches_of_pass)
         for later in count(number):
             yield from islice(self._cuts_of_pass(later), begun, None)
             begun = 0

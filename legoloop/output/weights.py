@@ -1,13 +1,29 @@
-"""The final weights of a run."""
+"""The weights of a run: those at its end, and the best."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import nn
 
+from legoloop.core.contracts import Source
+from legoloop.core.plugin import State
+from legoloop.core.watching import betters, listed, more_is_better, scalar
 from legoloop.core.whole_files import whole_file
+
+Weights = dict[str, Any]
+
+
+class HasModel(Protocol):
+    """Such as an average of the weights: a plugin with a model of its own."""
+
+    @property
+    def model(self) -> nn.Module:
+        """Of the same layers as the one that is trained."""
+        ...
 
 
 class SaveModelWeights:
@@ -32,6 +48,92 @@ class SaveModelWeights:
         for name, value in weights.items():
             if isinstance(value, torch.Tensor):
                 weights[name] = value.cpu()
-        # Into a file object: torch would write the name of a path into the file.
-        with whole_file(self.path) as draft, draft.open("wb") as file:
-            torch.save(weights, file)
+        _write(weights, self.path)
+
+
+class BestModelWeights:
+    """After each epoch that was the best so far, writes the model's state dict to a file.
+
+    The best is the one with the most, or least, of ``metric``, a scalar that one of the sources
+    reports after an epoch; of equally good ones, the first. ``mode``, min or max, may be left out
+    for a metric that is known. ``restore``: once the training is over, these weights are put back
+    into the model, so that all that is made of it then is made of the best. Where the evaluations
+    are those of an ``average`` of the weights, give it: the best are then its own.
+
+    They are kept in memory and in checkpoints too: what an attempt that was killed wrote beyond
+    its last checkpoint is not taken for the best of the resumed one.
+
+    Raises ArgumentError for a metric of which nobody knows if more is better, and after an epoch
+    if no source reports it.
+
+    >>> import tempfile
+    >>> class Told:
+    ...     def scalars(self): return {"val/accuracy": 0.5}
+    >>> path = Path(tempfile.mkdtemp()) / "weights_best"
+    >>> BestModelWeights(nn.Linear(1, 1), path, Told(), metric="val/accuracy").epoch_end()
+    >>> sorted(torch.load(path))
+    ['bias', 'weight']
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        path: str | Path,
+        sources: Source | Iterable[Source],
+        metric: str,
+        mode: Literal["min", "max"] | None = None,
+        restore: bool = False,
+        average: HasModel | None = None,
+    ) -> None:
+        self.model = model
+        self.average = average
+        self.path = Path(path)
+        self.sources = listed(sources)
+        self.metric = metric
+        self.more_is_better = more_is_better(metric, mode)
+        self.restore = restore
+        self.best: float | None = None
+        self.weights: Weights | None = None
+
+    def train_start(self) -> None:
+        """Put the file in the state of a resumed run."""
+        if self.weights is not None:
+            _write(self.weights, self.path)
+
+    def epoch_end(self) -> None:
+        """Compare, and keep."""
+        value = scalar(self.sources, self.metric, "the best weights")
+        if betters(value, self.best, self.more_is_better):
+            measured = self.average.model if self.average else self.model
+            self.best, self.weights = value, _copied(measured)
+            _write(self.weights, self.path)
+
+    def train(self) -> None:
+        """Put the best back, if that was asked for and there are any."""
+        if self.restore and self.weights is not None:
+            self.model.load_state_dict(self.weights)
+            if self.average:
+                self.average.model.load_state_dict(self.weights)
+
+    def state_dict(self) -> State:
+        """The best and how good it is."""
+        return {"best": self.best, "weights": self.weights}
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on from there."""
+        self.best, self.weights = state["best"], state["weights"]
+
+
+def _copied(model: nn.Module) -> Weights:
+    """A state dict of its own, on the CPU."""
+    weights = model.state_dict()
+    for name, value in weights.items():
+        if isinstance(value, torch.Tensor):
+            weights[name] = value.detach().to("cpu", copy=True)
+    return weights
+
+
+def _write(weights: Weights, path: Path) -> None:
+    # Into a file object: torch would write the name of a path into the file.
+    with whole_file(path) as draft, draft.open("wb") as file:
+        torch.save(weights, file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from legoloop.core.batch_size import DefaultBatchDesc
@@ -62,6 +63,21 @@ class SimpleEpoch:
             yield batch, size
             del batch  # let go of it before the next one is fetched
 
+    def lengths(self, num_epochs: int) -> list[int]:
+        """The number of batches of each of the first epochs, told without reading any.
+
+        They differ where batches, which never cross a pass, do not divide ``epoch_size``. Raises
+        ArgumentError for a stream that cannot tell, and where samples are not what is counted.
+        """
+        ends = [0]
+        for _ in range(num_epochs):
+            ends.append(ends[-1] + self._batches_for(self.epoch_size, position=ends[-1]))
+        return [end - start for start, end in pairwise(ends)]
+
+    def batches_to(self, samples: int) -> int:
+        """The number of batches that reach so many samples; raises as ``lengths`` does."""
+        return self._batches_for(samples, position=0)
+
     def close(self) -> None:
         """Let the stream's workers go."""
         if hasattr(self.train_iterator, "close"):
@@ -85,6 +101,21 @@ class SimpleEpoch:
                 "the training stream, a %s, begins anew: it has no state to go on from",
                 type(stream).__name__,
             )
+
+    def _batches_for(self, samples: int, position: int) -> int:
+        stream: Any = self.train_iterator
+        if not hasattr(stream, "batches_for"):
+            raise ArgumentError(
+                f"the training stream, a {type(stream).__name__}, cannot tell how many batches it "
+                "will hand over; give the number of steps"
+            )
+        if not isinstance(self.batch_desc, DefaultBatchDesc):
+            raise ArgumentError(
+                f"how many batches make an epoch is not known before, since a "
+                f"{type(self.batch_desc).__name__} sizes them; give the number of steps"
+            )
+        batches: int = stream.batches_for(samples, position)
+        return batches
 
 
 class LastEpoch:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from legoloop.core.checks import at_least
 from legoloop.core.contracts import Source
 from legoloop.core.errors import ArgumentError
 from legoloop.core.plugin import ShouldStop, State
-from legoloop.core.suggest import suggestion
+from legoloop.core.watching import betters, listed, scalar
 
 
 class EarlyStopping:
-    """Stops after ``patience`` epochs in which a scalar of the source was not at its best.
+    """Stops after ``patience`` epochs in which a scalar of a source was not at its best.
 
-    ``mode`` says which way is better; ``min_delta`` is the least change that counts. Raises
-    ArgumentError for values out of range, and at the first epoch's end if the source has no such
-    scalar.
+    ``source`` is one or several; ``mode`` says which way is better; a change counts if it is more
+    than ``min_delta``. Raises ArgumentError for values out of range, and at the first epoch's end
+    if no source has such a scalar.
 
     >>> class Falling:
     ...     def __init__(self): self.value = 1.0
@@ -29,7 +30,7 @@ class EarlyStopping:
 
     def __init__(
         self,
-        source: Source,
+        source: Source | Iterable[Source],
         metric: str,
         patience: int = 3,
         min_delta: float = 0.0,
@@ -40,7 +41,7 @@ class EarlyStopping:
         at_least(1, patience=patience)
         if min_delta < 0:
             raise ArgumentError(f"min_delta is {min_delta}; give 0 or more")
-        self.source = source
+        self.sources = listed(source)
         self.metric = metric
         self.patience = patience
         self.min_delta = min_delta
@@ -50,8 +51,8 @@ class EarlyStopping:
 
     def epoch_end(self) -> ShouldStop | None:
         """Compare, and stop when patience is at its end."""
-        value = self._value()
-        if self._is_better(value):
+        value = scalar(self.sources, self.metric, "early stopping")
+        if betters(value, self.best, self.mode == "max", self.min_delta):
             self.best, self.waited = value, 0
             return None
         self.waited += 1
@@ -71,18 +72,3 @@ class EarlyStopping:
     def load_state_dict(self, state: State) -> None:
         """Wait on from there."""
         self.best, self.waited = state["best"], state["waited"]
-
-    def _value(self) -> float:
-        scalars = self.source.scalars()
-        if self.metric not in scalars:
-            raise ArgumentError(
-                f"early stopping watches '{self.metric}', which its source does not report; "
-                f"{suggestion(self.metric, scalars)}"
-            )
-        return float(scalars[self.metric])
-
-    def _is_better(self, value: float) -> bool:
-        if self.best is None:
-            return value == value
-        gain = value - self.best if self.mode == "max" else self.best - value
-        return gain > self.min_delta

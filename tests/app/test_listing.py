@@ -47,6 +47,39 @@ def test_the_resolved_tree(command: Command) -> None:
     assert "${" not in ended.out
 
 
+def test_the_schedule_without_training(command: Command) -> None:
+    shown = command(*SMALL, "show=schedule", "scheduler=warm_up_linear", "num_epochs=4")
+    assert (shown.status, shown.err) == (0, "")
+    first, second, *plot = shown.out.splitlines()
+    assert first == "lr_scheduler: WarmUpLinear, moved once per step; 4 epochs, 8 steps"
+    assert second == "first 0.001, greatest 0.001 at step 0, last 0.000125"
+    assert plot[0].split("|") == ["   0.001 ", "*"]
+    assert plot[-1].split("|") == ["0.000125 ", "       *"]
+    assert command.files() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["scheduler=plateau"],
+            "show (command line): there is no curve: the rate stays as it is, or follows what is "
+            "measured",
+        ),
+        (
+            ["scheduler=cosine", "num_epochs=0"],
+            "show (command line): there is no curve: the training has no step",
+        ),
+    ],
+)
+def test_a_schedule_that_cannot_be_shown(
+    arguments: list[str], message: str, command: Command
+) -> None:
+    ended = command(*SMALL, *arguments, "show=schedule")
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith(f"error: {message}")
+
+
 def test_a_wrong_tree_is_refused_instead_of_shown(command: Command) -> None:
     ended = command("show=plan", "+optimizer.lrr=1")
     assert ended.status == 2

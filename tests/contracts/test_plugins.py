@@ -21,8 +21,16 @@ def a_schedule(parts: Tiny) -> ll.LrScheduler:
     return ll.LrScheduler(cosine, parts.counter, per="step")
 
 
+def a_clipping(parts: Tiny) -> ll.GradientClipping:
+    parts.descent.clip = clipping = ll.GradientClipping(max_norm=1.0)
+    return clipping
+
+
 MADE: dict[type, Callable[[Tiny, Path], Any]] = {
     ll.AccumulatorMetrics: lambda parts, _: ll.AccumulatorMetrics(parts.loaders_acc(), accuracy),
+    ll.BestModelWeights: lambda parts, folder: ll.BestModelWeights(
+        parts.model, folder / "weights_best", ll.LearningRate(parts.opt), "lr", mode="max"
+    ),
     ll.Checkpoints: lambda parts, folder: ll.Checkpoints(parts.counter, folder / "kept"),
     ll.Counter: lambda parts, _: parts.counter,
     ll.CsvLogits: lambda parts, folder: ll.CsvLogits(
@@ -34,12 +42,20 @@ MADE: dict[type, Callable[[Tiny, Path], Any]] = {
     ll.EarlyStopping: lambda parts, _: ll.EarlyStopping(
         ll.LearningRate(parts.opt), "lr", patience=99
     ),
+    ll.ExponentialAverage: lambda parts, _: ll.ExponentialAverage(parts.descent),
+    ll.Freeze: lambda parts, _: ll.Freeze(parts.descent, parts.counter, ["layers.0.*"]),
+    ll.GradientClipping: lambda parts, _: a_clipping(parts),
     ll.GradientDescent: lambda parts, _: parts.descent,
     ll.History: lambda parts, _: ll.History(parts.counter, ll.LearningRate(parts.opt)),
     ll.LastEpoch: lambda parts, _: parts.last,
+    ll.LastSample: lambda parts, _: ll.LastSample(parts.counter, num_samples=999),
+    ll.LastStep: lambda parts, _: ll.LastStep(parts.counter, num_steps=999),
     ll.LearningRate: lambda parts, _: ll.LearningRate(parts.opt),
     ll.LoadersAcc: lambda parts, _: parts.loaders_acc(),
     ll.LoopsAcc: lambda parts, _: parts.loops_acc(),
+    ll.LrOnPlateau: lambda parts, _: ll.LrOnPlateau(
+        torch.optim.lr_scheduler.ReduceLROnPlateau(parts.opt), ll.LearningRate(parts.opt), "lr"
+    ),
     ll.LrScheduler: lambda parts, _: a_schedule(parts),
     ll.Progress: lambda parts, _: ll.Progress(parts.counter, ll.LearningRate(parts.opt)),
     ll.SaveModelWeights: lambda parts, folder: ll.SaveModelWeights(parts.model, folder / "weights"),
@@ -47,6 +63,7 @@ MADE: dict[type, Callable[[Tiny, Path], Any]] = {
     ll.TensorBoard: lambda parts, folder: ll.TensorBoard(
         parts.counter, ll.LearningRate(parts.opt), folder / "logs"
     ),
+    ll.TimeLimit: lambda parts, _: ll.TimeLimit(seconds=999),
     ll.TrainLoss: lambda parts, _: ll.TrainLoss(),
 }
 every_plugin = pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)

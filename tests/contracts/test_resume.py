@@ -120,6 +120,7 @@ class Outcome:
     events: Multiset[Any]
     predicts: str
     saved_weights: bytes
+    best_weights: bytes
     weights: bytes
     drawn_next: float
 
@@ -175,6 +176,9 @@ class Run:
                 ll.Progress(parts.counter, sources),
                 ll.CsvLogits(self.folder / "predicts.csv", loaders, acc_key="train"),
                 ll.SaveModelWeights(parts.model, self.folder / "weights"),
+                ll.BestModelWeights(
+                    parts.model, self.folder / "best", each, "train/accuracy", restore=True
+                ),
                 Saves(self.save_every, self._save),
                 Burns(fuse),
             ]
@@ -189,6 +193,7 @@ class Run:
             events=events(self.folder / "logs"),
             predicts=(self.folder / "predicts.csv").read_text(),
             saved_weights=(self.folder / "weights").read_bytes(),
+            best_weights=(self.folder / "best").read_bytes(),
             weights=weights(parts.model),
             drawn_next=drawn(),
         )

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from math import nan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from torch import nn
 
 import legoloop as ll
-from tests.tiny import tiny
+from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
+from tests.tiny import Net, Tiny, tiny, weights
 
 PREDICT = """
 import sys, numpy, torch
@@ -70,3 +73,131 @@ def test_leaves_the_model_where_it_is(tmp_path: Path) -> None:
     ll.SaveModelWeights(model, tmp_path / "weights").train_end()
     assert model.weight is before
     assert model.weight.requires_grad
+
+
+class Told:
+    """A source that tells the given values, one an epoch."""
+
+    def __init__(self, *values: float) -> None:
+        self.values = values
+        self.epochs = 0
+
+    def epoch_end(self) -> None:
+        self.epochs += 1
+
+    def scalars(self) -> dict[str, float]:
+        return {"val/accuracy": self.values[self.epochs - 1]}
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.epochs = state["epochs"]
+
+
+def keeping_the_best(
+    folder: Path, *values: float, num_epochs: int = 4, **given: Any
+) -> tuple[Tiny, ll.TrainingHost, ll.BestModelWeights]:
+    parts, told = tiny(num_epochs=num_epochs), Told(*values)
+    best = ll.BestModelWeights(parts.model, folder / "weights_best", told, "val/accuracy", **given)
+    last = ll.SaveModelWeights(parts.model, folder / "weights")
+    return parts, parts.host(told, best, last), best
+
+
+def after_epochs(number: int) -> bytes:
+    return tiny(num_epochs=number).trained()
+
+
+def read(path: Path) -> bytes:
+    model = Net()
+    model.load_state_dict(torch.load(path))
+    return weights(model)
+
+
+@pytest.mark.parametrize(
+    ("values", "given", "best"),
+    [
+        ((0.1, 0.3, 0.2, 0.3), {}, 2),
+        ((0.1, 0.3, 0.2, 0.3), {"mode": "min"}, 1),
+        ((nan, 0.1, nan, 0.0), {}, 2),
+        ((0.1, 0.2, 0.3, 0.4), {}, 4),
+    ],
+)
+def test_keeps_those_of_the_best_epoch_beside_the_last(
+    values: tuple[float, ...], given: dict[str, Any], best: int, tmp_path: Path
+) -> None:
+    parts, host, _ = keeping_the_best(tmp_path, *values, **given)
+
+    host.run()
+
+    assert read(tmp_path / "weights_best") == after_epochs(best)
+    assert read(tmp_path / "weights") == weights(parts.model) == after_epochs(4)
+
+
+def test_restores_the_best_before_the_end_is_measured(tmp_path: Path) -> None:
+    parts, told = tiny(num_epochs=4), Told(0.1, 0.3, 0.2, 0.3)
+    best = ll.BestModelWeights(
+        parts.model, tmp_path / "weights_best", told, "val/accuracy", restore=True
+    )
+    acc = parts.loaders_acc()
+    parts.trained(
+        told,
+        best,
+        acc,
+        ll.CsvLogits(tmp_path / "predicts.csv", acc, acc_key="val"),
+        ll.SaveModelWeights(parts.model, tmp_path / "weights"),
+    )
+
+    assert read(tmp_path / "weights") == read(tmp_path / "weights_best") == after_epochs(2)
+    plain = tiny(num_epochs=2)
+    acc = plain.loaders_acc()
+    plain.trained(acc, ll.CsvLogits(tmp_path / "expected.csv", acc, acc_key="val"))
+    predicted = (tmp_path / "predicts.csv").read_text()
+    assert predicted == (tmp_path / "expected.csv").read_text()
+
+
+def test_restores_nothing_where_no_epoch_was_measured(tmp_path: Path) -> None:
+    _, host, _ = keeping_the_best(tmp_path, nan, num_epochs=1, restore=True)
+    host.run()
+    assert read(tmp_path / "weights") == after_epochs(1)
+    assert not (tmp_path / "weights_best").exists()
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_resumed_run_has_the_best_of_its_own_past(elsewhere: bool, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / ("second" if elsewhere else "first")
+    _, host, _ = keeping_the_best(first, 0.1, 0.3, num_epochs=2)
+    host.run()
+    write_checkpoint(tmp_path / "checkpoint", host.state_dict())
+    (first / "weights_best").write_bytes(b"of an attempt that went on, and was killed")
+
+    state = read_checkpoint(tmp_path / "checkpoint")
+    parts, host, best = keeping_the_best(second, 0.1, 0.3, 0.2, 0.25, restore=True)
+    host.load_state_dict({**state, "stop_reason": None, "has_trained": False})
+    host.run()
+
+    assert best.best == 0.3
+    assert read(second / "weights_best") == read(second / "weights") == after_epochs(2)
+    assert parts.counter.epochs == 4
+
+
+def test_the_best_of_an_average_are_its_own(tmp_path: Path) -> None:
+    def averaged(num_epochs: int, *values: float) -> bytes:
+        parts, told = tiny(num_epochs=num_epochs), Told(*values)
+        average = ll.ExponentialAverage(parts.descent, decay=0.5)
+        best = ll.BestModelWeights(
+            parts.model, tmp_path / "best", told, "val/accuracy", restore=True, average=average
+        )
+        trained = parts.trained(best, told, average)
+        assert weights(average.model) == trained == read(tmp_path / "best")
+        return trained
+
+    assert averaged(4, 0.1, 0.3, 0.2, 0.3) == averaged(2, 0.1, 0.3) != after_epochs(2)
+
+
+def test_refuses_a_metric_nobody_knows_or_reports(tmp_path: Path) -> None:
+    with pytest.raises(ll.ArgumentError, match="nobody knows if more of 'lr' is better"):
+        ll.BestModelWeights(Net(), tmp_path / "weights_best", Told(), "lr")
+    best = ll.BestModelWeights(Net(), tmp_path / "weights_best", Told(1), "val/acc", mode="max")
+    with pytest.raises(ll.ArgumentError, match=r"watches 'val/acc', .* did you mean val/accuracy"):
+        best.epoch_end()

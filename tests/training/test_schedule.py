@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch.optim import lr_scheduler
 
 import legoloop as ll
+from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
 from tests.tiny import mean_loss, tiny, weights
 
 Scheduler = lr_scheduler.LRScheduler
@@ -116,3 +118,97 @@ def test_reports_the_rate_the_epoch_was_trained_at() -> None:
     parts.trained(schedule, history)
 
     assert history.rows == {6: {"lr": 0.01}, 12: {"lr": 0.005}}
+
+
+class Told:
+    """A source that tells the given values, one an epoch."""
+
+    def __init__(self, *values: float) -> None:
+        self.values = values
+        self.epochs = 0
+
+    def epoch_end(self) -> None:
+        self.epochs += 1
+
+    def scalars(self) -> dict[str, float]:
+        return {"val/loss": self.values[self.epochs - 1]}
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.epochs = state["epochs"]
+
+
+def a_plateau(opt: torch.optim.Optimizer) -> lr_scheduler.ReduceLROnPlateau:
+    return lr_scheduler.ReduceLROnPlateau(opt, factor=0.5, patience=1, threshold=0.0)
+
+
+STUCK = (3.0, 2.0, 2.0, 2.0, 2.5, float("nan"), 1.0)
+
+
+def test_a_plateau_gives_the_rates_of_a_hand_written_loop() -> None:
+    parts, told = tiny(num_epochs=len(STUCK)), Told(*STUCK)
+    rates = Rates(parts.opt)
+    parts.trained(told, ll.LrOnPlateau(a_plateau(parts.opt), told, "val/loss"), rates)
+
+    opt = tiny().opt
+    scheduler, expected = a_plateau(opt), []
+    for value in STUCK:
+        expected += [opt.param_groups[0]["lr"]] * STEPS_AN_EPOCH
+        scheduler.step(value)
+
+    assert rates.seen == expected
+    assert sorted(set(rates.seen)) == [0.0025, 0.005, 0.01]
+
+
+@pytest.mark.parametrize("save_at", [6, 18, 21, 24])
+def test_a_plateau_goes_on_from_its_state(save_at: int, tmp_path: Path) -> None:
+    class Cuts:
+        after = ("LrOnPlateau",)
+        steps = 0
+        saved: dict[str, Any] | None = None
+
+        def batch_end(self, step: ll.Step) -> ll.ShouldSave | None:
+            self.steps += 1
+            return ll.ShouldSave(self.cut) if self.steps == save_at - 1 else None
+
+        def epoch_end(self) -> ll.ShouldSave | None:
+            return ll.ShouldSave(self.cut) if self.steps == save_at else None
+
+        def cut(self, state: dict[str, Any]) -> None:
+            self.saved = state
+            raise KeyboardInterrupt
+
+    def a_run(*others: object) -> tuple[bytes, list[float]]:
+        parts, told = tiny(num_epochs=len(STUCK)), Told(*STUCK)
+        rates = Rates(parts.opt)
+        plateau = ll.LrOnPlateau(a_plateau(parts.opt), told, "val/loss")
+        host = parts.host(told, plateau, rates, *others)
+        if cuts.saved is not None:
+            write_checkpoint(tmp_path / "checkpoint", cuts.saved)
+            host.load_state_dict(read_checkpoint(tmp_path / "checkpoint"))
+        host.run()
+        return weights(parts.model), rates.seen
+
+    cuts = Cuts()
+    whole, expected = a_run()
+    with pytest.raises(KeyboardInterrupt):
+        a_run(cuts)
+    resumed, seen = a_run()
+
+    assert seen == expected[-len(seen) :]
+    assert resumed == whole
+
+
+def test_a_plateau_refuses_another_scheduler_and_the_wrong_way() -> None:
+    opt = tiny().opt
+    with pytest.raises(ll.ArgumentError, match="scheduler is a StepLR, which wants no metric"):
+        ll.LrOnPlateau(MADE["StepLR"](opt), Told(), "val/loss")  # type: ignore[arg-type]
+    with pytest.raises(
+        ll.ArgumentError, match=r"metric is 'val/accuracy', but .* give it mode max"
+    ):
+        ll.LrOnPlateau(a_plateau(opt), Told(), "val/accuracy")
+    plateau = ll.LrOnPlateau(a_plateau(opt), Told(1.0), "val/los")
+    with pytest.raises(ll.ArgumentError, match=r"plateau watches 'val/los'.*did you mean val/loss"):
+        plateau.epoch_end()

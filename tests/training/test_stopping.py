@@ -5,6 +5,7 @@ from math import inf, nan
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,6 +91,13 @@ def test_names_the_scalar_that_was_meant() -> None:
     stopping = ll.EarlyStopping(Told(1), "val/los")
     with pytest.raises(ll.ArgumentError, match=r"watches 'val/los'.*did you mean val/loss\?"):
         stopping.epoch_end()
+
+
+def test_looks_through_several_sources() -> None:
+    opt = torch.optim.SGD([torch.zeros(1)], lr=0.5)
+    stopping = ll.EarlyStopping([Told(1, 2, 3), ll.LearningRate(opt)], "lr", patience=1)
+    assert stopping.epoch_end() is None
+    assert stopping.epoch_end() == ll.ShouldStop("lr has not fallen below 0.5 for 1 epochs")
 
 
 @pytest.mark.parametrize(
