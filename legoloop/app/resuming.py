@@ -14,12 +14,14 @@ from legoloop.app.schema import ABOUT_STARTING
 from legoloop.app.trees import plain
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.host import TrainingHost
+from legoloop.core.whole_files import remove_drafts
 from legoloop.results.reading import read_config, told_config
 from legoloop.state.checkpoints import is_checkpoint, newest_checkpoint, read_checkpoint
 from legoloop.state.keeping import Checkpoints
 from legoloop.state.run_record import DIFF, RECORD, Resume, git_state, read_record
 
 WORDS: tuple[Resume, ...] = ("auto", "never", "must")
+CHECKPOINTS = "checkpoints"
 MOST = 6
 """So many changed keys are shown."""
 
@@ -37,7 +39,7 @@ def how_to_begin(resume: str) -> tuple[Resume, Path | None]:
     if resume in WORDS:
         return resume, None
     path = Path(resume)
-    found = path if is_checkpoint(path) else newest_checkpoint(path / "checkpoints")
+    found = path if is_checkpoint(path) else newest_checkpoint(path / CHECKPOINTS)
     if found is None:
         raise NodeError(
             "resume", f"is '{resume}'; give {', '.join(WORDS)}, a run directory or a checkpoint"
@@ -90,6 +92,12 @@ def newest_of(host: TrainingHost) -> Path | None:
     """The newest whole checkpoint of what the host's plugins keep."""
     folders = [p.folder for p in host.plan.plugins.values() if isinstance(p, Checkpoints)]
     return next(filter(None, map(newest_checkpoint, folders)), None)
+
+
+def clear_drafts(directory: Path) -> None:
+    """Remove what an attempt that was killed had begun to write."""
+    for folder in (directory, directory / CHECKPOINTS):
+        remove_drafts(folder)
 
 
 def put_aside(directory: Path) -> None:

@@ -19,6 +19,7 @@ from legoloop.app.hydra_jobs import written
 from legoloop.app.making import checked_app
 from legoloop.app.origin import set_keys
 from legoloop.app.resuming import (
+    clear_drafts,
     how_to_begin,
     newest_of,
     put_aside,
@@ -189,6 +190,7 @@ def _host(prepared: Prepared) -> TrainingHost:
 
 
 def _begin(prepared: Prepared, record: RunRecord) -> None:
+    clear_drafts(prepared.directory)
     if record.before is not None:
         record.begin()
     checkpoint = _checkpoint(prepared, record)

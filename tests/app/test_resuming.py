@@ -207,3 +207,11 @@ def test_composed_in_code_it_goes_on_too(command: Command) -> None:
             ll.compose([*RUN, "hydra.run.dir=run"])
     assert outcome(run) == outcome(command.here / "whole")
     assert "the run completed: 5 epochs are done" in (run / "run.log").read_text()
+
+
+def test_what_a_killed_attempt_had_begun_to_write_is_cleared_away(command: Command) -> None:
+    run = failed(command)
+    (run / ".metrics.csv.4711.draft").write_text("half a")
+    (run / "checkpoints" / ".12.4711.draft").mkdir()
+    assert command(*RUN, "hydra.run.dir=run").status == 0
+    assert [path.name for path in run.rglob("*.draft")] == []
