@@ -54,10 +54,10 @@ def main() -> None:
             give_up()
         sys.exit(interruption.status)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+        if (failed := _failure_of_the_disk(error)) is not None:
             # At what Hydra writes of its own; the system does not always say where.
-            where = error.filename or "the run directory"
-            print(f"error: {where} cannot be written ({error.strerror})", file=sys.stderr)
+            where = failed.filename or "the run directory"
+            print(f"error: {where} cannot be written ({failed.strerror})", file=sys.stderr)
             sys.exit(1)
         if _had_begun() and not isinstance(error, HydraException | ConfigError):
             raise
@@ -100,6 +100,15 @@ def _job_of_a_sweep(tree: DictConfig) -> None:
         completed = False
     if not completed:
         raise JobFailed
+
+
+def _failure_of_the_disk(error: BaseException | None) -> OSError | None:
+    """What the disk refused, if that is what an error comes from."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _had_begun() -> bool:

@@ -17,7 +17,7 @@ from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.plugin import ShouldSave, State
 from legoloop.core.step import Step
 from legoloop.core.watching import listed, more_is_better, scalar
-from legoloop.core.whole_files import remove_drafts, remove_folder
+from legoloop.core.whole_files import remove_drafts, remove_folder, set_aside
 from legoloop.state.checkpoints import checkpoints_in, verify, write_checkpoint
 from legoloop.state.manifest import read_manifest
 
@@ -81,10 +81,12 @@ class Checkpoints:
 
     def train_start(self) -> ShouldSave | None:
         """Ask for the state, unless what the run goes on from is here."""
-        if self.counter.steps and self._here().exists():
-            self._newest_step = self.counter.steps
-            return None
-        return ShouldSave(self._save)
+        if not self.counter.steps or not _is_whole(self._here()):
+            return ShouldSave(self._save)
+        self._newest_step = self.counter.steps
+        for older in set_aside(self.folder, self._here().name):
+            remove_folder(older)
+        return None
 
     def batch_end(self, step: Step) -> ShouldSave | None:
         """Ask for the state, if it is time."""
@@ -179,6 +181,14 @@ def those_to_keep(
     scored.sort(key=lambda pair: pair[0], reverse=more_is_better)
     chosen = {*ordered[-last:], *(each for _, each in scored[:best])}
     return [each for each in ordered if each in chosen]
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        verify(checkpoint)
+    except DataError:
+        return False
+    return True
 
 
 def _if_last(save: Callable[[State], None], state: State) -> None:

@@ -221,7 +221,8 @@ def test_a_sweep_that_was_killed_ends_as_one_that_was_not(
     killed = slowly(here, *jobs, *launcher, faults=f"2={fault}")
     assert killed.status == -9
     wait_until(lambda: not any(is_claimed(path, "run") for path in sweep.glob("*/")))
-    records = {n: read_record(sweep / str(n)) for n in range(4) if (sweep / str(n)).exists()}
+    begun = [n for n in range(4) if (sweep / str(n) / "run.json").exists()]
+    records = {n: read_record(sweep / str(n)) for n in begun}
     done = [n for n, record in records.items() if record["status"] == "COMPLETED"]
     assert 0 in done
     assert 2 not in done

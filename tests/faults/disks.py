@@ -21,6 +21,7 @@ from tests.faults.trials import (
     get_ready,
     resumed_as_if_nothing_had_happened,
     trial,
+    uninterrupted,
 )
 
 BYTES = r"it needs \d+ bytes, \d+ are free; the checkpoints before it are whole"
@@ -90,7 +91,9 @@ def _problem(broken: Trial, status: int, err: str) -> str | None:
         except DataError as damage:
             return str(damage)
     problem = resumed_as_if_nothing_had_happened(broken)
-    return None if status == 0 and "COMPLETED" in str(problem) else problem
+    if "holds a run already (COMPLETED" in str(problem):  # what failed was the last thing it did
+        return broken.outcome().differs_from(uninterrupted(*broken.overrides).outcome)
+    return problem
 
 
 def _in_a_small_disk(here: Path, long: bool) -> None:
