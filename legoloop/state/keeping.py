@@ -86,6 +86,7 @@ class Checkpoints:
         self._newest_step = self.counter.steps
         for older in set_aside(self.folder, self._here().name):
             remove_folder(older)
+        self._prune(list(self._found()))  # the process before may not have come to it
         return None
 
     def batch_end(self, step: Step) -> ShouldSave | None:
