@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from legoloop.core.contracts import Counts, Scalars, Source
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.plugin import State
+from legoloop.core.watching import listed
 
 
 class ScalarWriter(ABC):
@@ -31,8 +32,7 @@ class ScalarWriter(ABC):
 
     def __init__(self, counter: Counts, sources: Source | Iterable[Source]) -> None:
         self.counter = counter
-        listed = [sources] if isinstance(sources, Source) else sources
-        self.sources = list({id(source): source for source in listed}.values())
+        self.sources = list({id(source): source for source in listed(sources)}.values())
         for source in self.sources:
             if not isinstance(source, Source):
                 raise ArgumentError(

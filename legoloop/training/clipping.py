@@ -10,6 +10,7 @@ from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_no
 from legoloop.core.contracts import Scalars
 from legoloop.core.errors import ArgumentError
 from legoloop.core.plugin import State
+from legoloop.training.running_mean import RunningMean
 
 
 class GradientClipping:
@@ -49,9 +50,7 @@ class GradientClipping:
         self.max_norm = max_norm
         self.max_value = max_value
         self.norm_type = norm_type
-        self.tag = tag
-        self.total: torch.Tensor | float = 0.0
-        self.steps = 0
+        self.mean = RunningMean(tag)
 
     def __call__(self, parameters: Sequence[torch.Tensor]) -> None:
         """Clip the gradients that these parameters have."""
@@ -61,24 +60,20 @@ class GradientClipping:
             clip_grads_with_norm_(parameters, self.max_norm, norm)
         elif self.max_value is not None:
             clip_grad_value_(parameters, self.max_value)
-        if isinstance(self.total, float):
-            self.total = torch.full_like(norm, self.total, dtype=torch.float64)
-        self.total.add_(norm)
-        self.steps += 1
+        self.mean.add(norm)
 
     def epoch_start(self) -> None:
         """A new mean."""
-        self.total = 0.0
-        self.steps = 0
+        self.mean.clear()
 
     def scalars(self) -> Scalars:
         """The mean norm so far; nothing before the first step."""
-        return {self.tag: float(self.total) / self.steps} if self.steps else {}
+        return self.mean.scalars()
 
     def state_dict(self) -> State:
         """The sum so far."""
-        return {"total": float(self.total), "steps": self.steps}
+        return {"total": self.mean.total, "steps": self.mean.weight}
 
     def load_state_dict(self, state: State) -> None:
         """Add on from there."""
-        self.total, self.steps = state["total"], state["steps"]
+        self.mean.take(state["total"], state["steps"])

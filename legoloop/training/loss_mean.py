@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-
 from legoloop.core.contracts import Scalars
 from legoloop.core.plugin import State
 from legoloop.core.step import Step
+from legoloop.training.running_mean import RunningMean
 
 
 class TrainLoss:
@@ -14,6 +13,7 @@ class TrainLoss:
 
     Sums on the device; the number is read when a writer asks for it.
 
+    >>> import torch
     >>> loss, step = TrainLoss(), Step()
     >>> step.loss, step.size = torch.tensor(2.0), 3
     >>> loss.batch_end(step)
@@ -22,30 +22,24 @@ class TrainLoss:
     """
 
     def __init__(self, tag: str = "loss") -> None:
-        self.tag = tag
-        self.total: torch.Tensor | float = 0.0
-        self.samples = 0
+        self.mean = RunningMean(tag)
 
     def epoch_start(self) -> None:
         """A new mean."""
-        self.total = 0.0
-        self.samples = 0
+        self.mean.clear()
 
     def batch_end(self, step: Step) -> None:
         """Add the loss of these samples."""
-        if isinstance(self.total, float):
-            self.total = torch.full_like(step.loss, self.total, dtype=torch.float64)
-        self.total.add_(step.loss, alpha=step.size)
-        self.samples += step.size
+        self.mean.add(step.loss, weight=step.size)
 
     def scalars(self) -> Scalars:
         """The mean so far; nothing before the first batch."""
-        return {self.tag: float(self.total) / self.samples} if self.samples else {}
+        return self.mean.scalars()
 
     def state_dict(self) -> State:
         """The sum so far."""
-        return {"total": float(self.total), "samples": self.samples}
+        return {"total": self.mean.total, "samples": self.mean.weight}
 
     def load_state_dict(self, state: State) -> None:
         """Add on from there."""
-        self.total, self.samples = state["total"], state["samples"]
+        self.mean.take(state["total"], state["samples"])
