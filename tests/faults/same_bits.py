@@ -7,7 +7,7 @@ import json
 from tests.faults.tally import Tally
 from tests.faults.trials import STEPS, trial, uninterrupted
 
-LOOKING = "plugins=[default,checkpoints,consumed,looks_in_between]"
+LOOKING = "plugins=[default,checkpoints,consumed,ema,looks_in_between]"
 
 
 def any_number_of_workers(long: bool) -> Tally:
