@@ -193,7 +193,8 @@ def test_ends_with_the_best_weights_if_asked(here: Path) -> None:
 
 
 def test_any_other_optimizer_by_its_target(here: Path) -> None:
-    rprop = ["optimizer._target_=torch.optim.Rprop", "~optimizer.betas", "~optimizer.weight_decay"]
+    of_adam = ["~optimizer.betas", "~optimizer.weight_decay", "~optimizer.fused"]
+    rprop = ["optimizer._target_=torch.optim.Rprop", *of_adam]
     app = ll.compose([*ON_XOR, *rprop, "loggers=[]", *SMALL])
     app.host().run()
     assert isinstance(app.optimizer(), torch.optim.Rprop)

@@ -71,7 +71,7 @@ def make_app(tree: DictConfig) -> Any:
         "device": providers.Singleton(device, providers.Callable(current.at, "device")),
         **{name: brick(path) for name, path in bricks.items()},
     }
-    made["params"] = providers.Singleton(_parameters, made.get("model"))
+    made["params"] = providers.Singleton(_parameters, made.get("model"), made.get("feed"))
     made["sources"] = providers.List(*[made[name] for name in sources(composed)])
     plugins = providers.Dict({name: made[name] for name in heard(composed)})
     made["host"] = providers.Singleton(_host, current, plugins.provider, sources(composed))
@@ -145,7 +145,8 @@ def _built_at(
         raise DataError(f"{path}: {error}") from error
 
 
-def _parameters(model: Any) -> list[Any]:
+def _parameters(model: Any, feed: Any) -> list[Any]:
+    """Those of a model that its feed has moved: some optimizers make their state at once."""
     return list(model.parameters())
 
 

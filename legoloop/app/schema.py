@@ -43,6 +43,14 @@ def _one_of(*choices: str | None) -> Check:
     return check
 
 
+def _switch(*choices: str) -> Check:
+    def check(value: Any) -> str | None:
+        fits = isinstance(value, bool) or value in choices
+        return None if fits else f"true, false, {' or '.join(choices)}"
+
+    return check
+
+
 def _mapping(value: Any) -> str | None:
     return None if value is None or isinstance(value, Mapping) else "a mapping of names"
 
@@ -58,6 +66,8 @@ TOP: dict[str, Check] = {
     "epoch_size": _whole(1, none=True),
     "eval_samples": _whole(1, none=True),
     "device": _text(),
+    "channels_last": _switch("auto"),
+    "compile": _switch("default", "reduce-overhead", "max-autotune"),
     "app": _text(none=True),
     "show": _one_of("plan", "config", "schedule", None),
     "run_dir": _text(),

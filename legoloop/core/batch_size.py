@@ -1,9 +1,11 @@
-"""How many samples a batch holds."""
+"""How much a batch holds: samples, or tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from legoloop.core.checks import entry
 
 
 class DefaultBatchDesc:
@@ -15,4 +17,26 @@ class DefaultBatchDesc:
 
     def __call__(self, batch: Mapping[str, Any]) -> int:
         """The number of samples."""
-        return len(next(iter(batch.values())))
+        column = next(iter(batch.values()))
+        shape = getattr(column, "shape", None)  # len() of a tensor costs several times as much
+        return shape[0] if shape else len(column)
+
+
+class TokenBatchDesc:
+    """The number of tokens in a batch: how often its mask, of any shape, is True.
+
+    Given to an epoch as ``batch_desc``, it makes the epoch, the counter and the mean of the loss
+    count tokens instead of samples; given to a descent, it weighs micro-batches by theirs. Raises
+    DataError for a batch without the mask.
+
+    >>> import torch
+    >>> TokenBatchDesc()({"mask": torch.tensor([[True, True], [True, False]])})
+    3
+    """
+
+    def __init__(self, mask: str = "mask") -> None:
+        self.mask = mask
+
+    def __call__(self, batch: Mapping[str, Any]) -> int:
+        """The number of tokens."""
+        return int(entry(batch, self.mask, "the batch").sum())

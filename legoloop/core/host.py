@@ -65,6 +65,7 @@ class TrainingHost:
         self._before_looking: State | None = None
         self._step = Step()
         self._calls = {stage: self.plan.calls(stage) for stage in Stage}
+        self._of_batch = [call for stage in BATCH_STAGES for call in self._calls[stage]]
         self._before_driver, self._after_driver = self._around_driver()
 
     def run(self) -> None:
@@ -184,10 +185,8 @@ class TrainingHost:
             return
         driver: EpochDriver = self.plan.plugins[self.plan.driver]  # type: ignore[assignment]
         step = self._step
-        in_use = [self._calls[stage] for stage in BATCH_STAGES if self._calls[stage]]
         for step.batch, step.size in driver.batches():
-            for calls in in_use:
-                self._hear(calls, step)
+            self._hear(self._of_batch, step)
             step.empty()
             if self._saves or self._interruption is not None:
                 self._settle()

@@ -9,8 +9,9 @@ class Step:
     """The batch, what the model made of it, its loss, and how many samples it holds.
 
     ``batch`` and ``outputs`` are dicts, ``loss`` a detached scalar tensor, ``size`` a number of
-    samples. The host empties the step after ``batch_end``: what a plugin needs for longer, it
-    keeps itself.
+    samples. ``loss_value`` is the loss as a number, from whoever knows it without waiting for the
+    device; None: nobody does. The host empties the step after ``batch_end``: what a plugin needs
+    for longer, it keeps itself.
 
     >>> step = Step()
     >>> step.batch, step.size = {"image": [1, 2]}, 2
@@ -19,11 +20,12 @@ class Step:
     True
     """
 
-    __slots__ = ("batch", "loss", "outputs", "size")
+    __slots__ = ("batch", "loss", "loss_value", "outputs", "size")
 
     batch: Any
     outputs: Any
     loss: Any
+    loss_value: float | None
     size: int
 
     def __init__(self) -> None:
@@ -31,5 +33,5 @@ class Step:
 
     def empty(self) -> None:
         """Let go of everything."""
-        self.batch = self.outputs = self.loss = None
+        self.batch = self.outputs = self.loss = self.loss_value = None
         self.size = 0

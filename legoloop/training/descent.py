@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,8 +11,10 @@ from torch import nn
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.checks import at_least
 from legoloop.core.contracts import FeedsModel, Loss, SizesBatch
+from legoloop.core.errors import ArgumentError
 from legoloop.core.plugin import State
 from legoloop.core.step import Step
+from legoloop.training.fed_loss import compiled, fed_loss
 from legoloop.training.finite import FiniteGuard
 from legoloop.training.micro_batches import detached, joined, shares, split
 
@@ -34,8 +37,13 @@ class GradientDescent:
     scalar counts for what ``batch_desc`` says its part holds, None: samples; so if it is a mean
     over tokens, give one that counts those.
 
+    ``compile`` lets torch compile model and loss into one: true, or a mode of its ``compile``, such
+    as ``reduce-overhead``. ``scaler`` scales the loss, so that gradients of fp16 do not vanish; a
+    step with gradients that overflow is left out, and the next ones are scaled by less.
+
     Raises DataError where the guard does, and instead of handing out a state that is not finite;
-    ArgumentError for a micro-batch size less than 1.
+    ArgumentError for a micro-batch size less than 1, a compilation that does not exist, and a
+    scaler beside a guard of gradients.
 
     >>> model = nn.Linear(1, 1, bias=False)
     >>> descent = GradientDescent(
@@ -61,6 +69,8 @@ class GradientDescent:
         clip: Callable[[list[torch.Tensor]], object] | None = None,
         micro_batch_size: int | None = None,
         batch_desc: SizesBatch | None = None,
+        compile: bool | str = False,
+        scaler: torch.amp.GradScaler | None = None,
     ) -> None:
         if micro_batch_size is not None:
             at_least(1, micro_batch_size=micro_batch_size)
@@ -72,6 +82,12 @@ class GradientDescent:
         self.clip = clip
         self.micro_batch_size = micro_batch_size
         self.batch_desc = batch_desc or DefaultBatchDesc()
+        if scaler is not None and self.guard.gradients:
+            raise ArgumentError(
+                "scaler looks at the gradients itself: leave gradients of the guard false"
+            )
+        self.scaler = scaler
+        self._fed_loss = compiled(feed, loss, compile) if compile else fed_loss(feed, loss)
         self.guard.watch(model, feed, loss)
 
     def train_start(self) -> None:
@@ -84,19 +100,16 @@ class GradientDescent:
         accumulates = self.micro_batch_size is not None
         losses = self._backward_in_parts(step) if accumulates else self._backward(step)
         if self.guard.lets_step(step, losses):
-            if self.clip is not None:
-                self.clip([p for group in self.opt.param_groups for p in group["params"]])
-            self.opt.step()
+            self._step()
 
     def _backward(self, step: Step) -> torch.Tensor:
         """The gradients of the batch; returns what the loss gave."""
-        step.batch, step.outputs = self.feed(step.batch)
-        losses = self.loss(step.batch, step.outputs)
+        step.batch, step.outputs, losses = self._fed_loss(step.batch)
         loss = losses.mean() if losses.ndim else losses
         step.loss = loss.detach()
         self.guard.see_loss(step.loss)
         self.opt.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        self._scaled(loss).backward()
         return losses
 
     def _backward_in_parts(self, step: Step) -> torch.Tensor:
@@ -109,19 +122,33 @@ class GradientDescent:
         self.opt.zero_grad()
         step.loss = 0.0
         for number, part in enumerate(parts):
-            batch, outputs = self.feed(part)
-            losses = self.loss(batch, outputs)
+            batch, outputs, losses = self._fed_loss(part)
             share = of_samples[number] if losses.ndim else of_scalar[number]
             if share:  # the mean over nothing is no number, and counts for nothing
                 loss = share * (losses.mean() if losses.ndim else losses)
                 step.loss = step.loss + loss.detach()
                 self.guard.see_loss(step.loss)
-                loss.backward()  # type: ignore[no-untyped-call]
+                self._scaled(loss).backward()
             made.append(detached({"batch": batch, "outputs": outputs, "losses": losses}))
         whole = joined(made, [samples(part) for part in parts])
         step.batch, step.outputs = whole["batch"], whole["outputs"]
         whole_losses: torch.Tensor = whole["losses"]
         return whole_losses
+
+    def _scaled(self, loss: torch.Tensor) -> Any:
+        return loss if self.scaler is None else self.scaler.scale(loss)
+
+    def _step(self) -> None:
+        """The gradients are as they should be."""
+        if self.scaler is not None:
+            self.scaler.unscale_(self.opt)
+        if self.clip is not None:
+            self.clip([p for group in self.opt.param_groups for p in group["params"]])
+        if self.scaler is None:
+            self.opt.step()
+        else:
+            self.scaler.step(self.opt)
+            self.scaler.update()
 
     def train(self) -> None:
         """A last step may have spoilt the weights, and no loss after it would tell."""
@@ -129,8 +156,10 @@ class GradientDescent:
             self.state_dict()
 
     def state_dict(self) -> State:
-        """Model and optimizer."""
+        """Model and optimizer, and the scaler."""
         state = {"model": self.model.state_dict(), "opt": self.opt.state_dict()}
+        if self.scaler is not None:
+            state["scaler"] = self.scaler.state_dict()
         self.guard.refuse_non_finite(state)
         return state
 
@@ -138,3 +167,5 @@ class GradientDescent:
         """Put both back."""
         self.model.load_state_dict(state["model"])
         self.opt.load_state_dict(state["opt"])
+        if self.scaler is not None and "scaler" in state:
+            self.scaler.load_state_dict(state["scaler"])

@@ -80,9 +80,11 @@ class FiniteGuard:
     def lets_step(self, step: Step, losses: torch.Tensor) -> bool:
         """Whether the optimizer may step; the gradients are there.
 
-        The loss is read here: on a GPU it is long known, and the backward pass still runs.
+        The loss is read here, and the step is told its value: on a GPU it is long known, and the
+        backward pass still runs.
         """
-        if isfinite(self._loss.read()) and (not self.gradients or self._gradients_are_finite()):
+        step.loss_value = value = self._loss.read()
+        if isfinite(value) and (not self.gradients or self._gradients_are_finite()):
             return True
         return self._act(step, losses)
 
@@ -115,7 +117,7 @@ class FiniteGuard:
             log.warning("%s; the step is %s (%d so far)", self._message(fault), done, self.met)
         if self.action == "warn":
             return True
-        step.size, step.loss = 0, torch.zeros_like(step.loss)
+        step.size, step.loss, step.loss_value = 0, torch.zeros_like(step.loss), 0.0
         return False
 
     def _after(self) -> str:

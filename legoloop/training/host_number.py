@@ -25,8 +25,10 @@ class HostNumber:
         """Begin to copy a scalar that needs no gradient."""
         if self._host is None:
             self._prepare(scalar)
-        self._host.copy_(scalar, non_blocking=self._arrived is not None)
-        if self._arrived is not None:
+        if self._arrived is None:
+            self._host.copy_(scalar)
+        else:
+            self._host.copy_(scalar, non_blocking=True)
             self._arrived.record(torch.cuda.current_stream(scalar.device))
 
     def read(self) -> float:

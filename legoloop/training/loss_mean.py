@@ -11,7 +11,8 @@ from legoloop.training.running_mean import RunningMean
 class TrainLoss:
     """A source: the mean loss over the samples of the epoch, as they were trained on.
 
-    Sums on the device; the number is read when a writer asks for it.
+    Takes the number if the step has it; else it sums on the device, which is asked for the sum only
+    when a writer reads it.
 
     >>> import torch
     >>> loss, step = TrainLoss(), Step()
@@ -30,7 +31,8 @@ class TrainLoss:
 
     def batch_end(self, step: Step) -> None:
         """Add the loss of these samples."""
-        self.mean.add(step.loss, weight=step.size)
+        known = step.loss_value is not None
+        self.mean.add(step.loss_value if known else step.loss, weight=step.size)
 
     def scalars(self) -> Scalars:
         """The mean so far; nothing before the first batch."""

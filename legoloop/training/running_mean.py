@@ -30,12 +30,18 @@ class RunningMean:
         self._total: torch.Tensor | float = total
         self.weight = weight
 
-    def add(self, scalar: torch.Tensor, weight: int = 1) -> None:
-        """Add a scalar, which counts so much."""
+    def add(self, scalar: torch.Tensor | float, weight: int = 1) -> None:
+        """Add a scalar, which counts so much; a number costs less than a tensor."""
+        if isinstance(scalar, float) and isinstance(self._total, float):
+            self._total += weight * scalar
+        else:
+            self._add_on_device(torch.as_tensor(scalar), weight)
+        self.weight += weight
+
+    def _add_on_device(self, scalar: torch.Tensor, weight: int) -> None:
         if isinstance(self._total, float):
             self._total = torch.full_like(scalar, self._total, dtype=torch.float64)
         self._total.add_(scalar, alpha=weight)
-        self.weight += weight
 
     @property
     def total(self) -> float:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 from torch import nn
 
@@ -37,3 +40,37 @@ def test_a_tensor_on_the_device_already_is_not_copied() -> None:
     moved, _ = ll.Feed(Keys(), "cpu")({"x": x})
 
     assert moved["x"] is x
+
+
+class Convolving(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 8, 3, padding=1)
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {"y": self.layer(batch["x"])}
+
+
+@pytest.mark.parametrize("channels_last", [True, False, "auto"])
+def test_convolutions_may_have_their_channels_side_by_side(channels_last: Any) -> None:
+    torch.manual_seed(0)
+    model, x = Convolving(), torch.randn(2, 3, 8, 8)
+    plain = model({"x": x})["y"]
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+
+    feed = ll.Feed(model, "cpu", channels_last=channels_last)
+    _, outputs = feed({"x": x})
+
+    side_by_side = outputs["y"].is_contiguous(memory_format=torch.channels_last)
+    assert side_by_side == bool(channels_last) == feed.channels_last
+    torch.testing.assert_close(outputs["y"], plain)
+    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
+
+
+def test_auto_leaves_a_model_without_convolutions_alone() -> None:
+    assert not ll.Feed(nn.Linear(2, 2), "cpu", channels_last="auto").channels_last
+
+
+def test_another_layout_is_refused() -> None:
+    with pytest.raises(ll.ArgumentError, match="channels_last is 'yes'; give true, false or auto"):
+        ll.Feed(nn.Linear(2, 2), "cpu", channels_last="yes")

@@ -1,0 +1,65 @@
+"""From a batch to the loss that is to become less."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import torch
+
+from legoloop.core.contracts import Batch, FeedsModel, Loss, Outputs
+from legoloop.core.errors import ArgumentError
+from legoloop.training.feed import Feed
+
+Mode = Literal["default", "reduce-overhead", "max-autotune"]
+MODES = get_args(Mode)
+Fed = tuple[Batch, Outputs, torch.Tensor]
+FedLoss = Callable[[Batch], Fed]
+
+
+def fed_loss(feed: FeedsModel, loss: Loss) -> FedLoss:
+    """A function that feeds a batch and takes the loss.
+
+    >>> look = fed_loss(lambda batch: (batch, {"y": batch["x"] * 2}), lambda b, o: o["y"].mean())
+    >>> batch, outputs, losses = look({"x": torch.ones(3)})
+    >>> losses
+    tensor(2.)
+    """
+
+    def fed(batch: Batch) -> Fed:
+        batch, outputs = feed(batch)
+        return batch, outputs, loss(batch, outputs)
+
+    return fed
+
+
+def compiled(feed: FeedsModel, loss: Loss, mode: bool | str) -> FedLoss:
+    """The same, the model and its loss compiled into one by torch; the first batches take long.
+
+    ``mode`` is one of torch's: True is its ``default``; ``reduce-overhead`` also records what is
+    launched on a GPU and plays it again, for batches of a size met before. Sizes may differ. What
+    is not a tensor in a batch stays outside, for neither to see. Numbers may differ from those of
+    the plain function in their last bits.
+
+    Raises ArgumentError for another mode, and a feed that is no Feed.
+    """
+    if mode is not True and mode not in MODES:
+        raise ArgumentError(f"compile is {mode!r}; give true, false, or one of {', '.join(MODES)}")
+    if not isinstance(feed, Feed):
+        raise ArgumentError(
+            f"compile is {mode!r}, which takes a legoloop.Feed; the feed is a {type(feed).__name__}"
+        )
+
+    def whole(batch: Batch) -> tuple[Outputs, torch.Tensor]:
+        outputs = feed.outputs(batch)
+        return outputs, loss(batch, outputs)
+
+    fast: Any = torch.compile(whole, mode="default" if mode is True else mode)
+
+    def fed(batch: Batch) -> Fed:
+        batch = feed.moved(batch)
+        torch.compiler.cudagraph_mark_step_begin()
+        outputs, losses = fast({k: v for k, v in batch.items() if isinstance(v, torch.Tensor)})
+        return batch, outputs, losses
+
+    return fed

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import legoloop as ll
+from tests.tiny import columns, mean_loss
+
+needs_a_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="torch compiles with g++, which is not installed"
+)
+
+
+class Plain(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+        return {"logits": self.layers(batch["x"])}
+
+
+def trained(compile: bool | str) -> tuple[list[float], ll.Step]:
+    torch.manual_seed(0)
+    model = Plain()
+    descent = ll.GradientDescent(
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        model,
+        ll.Feed(model, "cpu"),
+        mean_loss,
+        compile=compile,
+    )
+    step, losses = ll.Step(), []
+    for samples in (22, 22, 7, 22, 5, 1):
+        step.batch, step.size = {**columns(samples), "idx": ["a"] * samples}, samples
+        descent.batch(step)
+        assert step.loss_value is not None
+        losses.append(step.loss_value)
+    return losses, step
+
+
+@needs_a_compiler
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own
+def test_compiled_it_learns_the_same_up_to_rounding_whatever_the_size_of_a_batch() -> None:
+    plain, _ = trained(compile=False)
+    fast, step = trained(compile=True)
+
+    assert fast == pytest.approx(plain, rel=1e-4)
+    assert step.batch["idx"] == ["a"]
+    assert step.outputs["logits"].shape == (1, 3)
+
+
+def test_a_mode_that_is_none_is_refused() -> None:
+    with pytest.raises(ll.ArgumentError, match="compile is 'fast'; give true, false, or one of"):
+        trained(compile="fast")
+
+
+def test_a_feed_of_ones_own_cannot_be_compiled() -> None:
+    model = Plain()
+    with pytest.raises(ll.ArgumentError, match=r"takes a legoloop\.Feed; the feed is a function"):
+        ll.GradientDescent(
+            torch.optim.SGD(model.parameters(), lr=0.1),
+            model,
+            lambda batch: (batch, model(batch)),
+            mean_loss,
+            compile=True,
+        )
