@@ -112,7 +112,6 @@ class Checkpoints:
         return self.folder / str(self.counter.steps)
 
     def _save(self, state: State, score: float | None = None) -> None:
-        remove_drafts(self.folder)
         if self._kept is None:
             self._kept = list(self._found())
         number = 1 + max((each.number for each in self._kept), default=0)
@@ -138,15 +137,14 @@ class Checkpoints:
 
     def _prune(self, kept: Sequence[Kept]) -> None:
         self._kept = those_to_keep(kept, self.keep_last, self.keep_best, self.more_is_better)
-        if self.keep_last is None:
-            return
         stay = {each.folder for each in self._kept}
-        for checkpoint in checkpoints_in(self.folder):
+        for checkpoint in checkpoints_in(self.folder) if self.keep_last is not None else ():
             if checkpoint not in stay:
                 try:
                     remove_folder(checkpoint)
                 except OSError as error:
                     log.warning("%s cannot be removed (%s)", checkpoint, error.strerror)
+        remove_drafts(self.folder)  # of a process that was killed; of a removal that was refused
 
     def _score(self) -> float | None:
         if self.metric is None:

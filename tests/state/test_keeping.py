@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -421,3 +423,24 @@ def test_a_disk_without_room_is_told_before_the_first_step(tmp_path: Path) -> No
     with pytest.raises(ll.DataError, match=r"checkpoints/0 cannot be saved .*: it needs \d+ bytes"):
         host.run()
     assert counter.steps == 0
+
+
+def test_a_removal_that_the_disk_refuses_once_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rmdir, refused = os.rmdir, []
+
+    def refusing_once(path: Any, **given: Any) -> None:
+        if not refused:
+            refused.append(path)
+            raise OSError(errno.EIO, "Input/output error")
+        rmdir(path, **given)
+
+    monkeypatch.setattr(os, "rmdir", refusing_once)
+    checkpoints = ll.Checkpoints(ll.Counter(), tmp_path, keep_last=1)
+    for steps in (1, 2):
+        checkpoints.counter.steps = steps
+        checkpoints.epoch_end().save({"stop_reason": None})
+
+    assert refused
+    assert [path.name for path in tmp_path.iterdir()] == ["2"]
