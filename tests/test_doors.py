@@ -69,10 +69,10 @@ class DigitsApp(containers.DeclarativeContainer):
         dropout=0.3,
     )
     opt = providers.Singleton(
-        lambda model, lr: torch.optim.Adam(model.parameters(), lr=lr), model, config.lr
+        lambda model, lr: torch.optim.Adam(model.parameters(), lr=lr, fused=True), model, config.lr
     )
     counter = providers.Singleton(ll.Counter)
-    feed = providers.Singleton(ll.Feed, model=model, device="cpu")
+    feed = providers.Singleton(ll.Feed, model=model, device="cpu", channels_last="auto")
     descent = providers.Singleton(
         ll.GradientDescent, opt=opt, model=model, feed=feed, loss=providers.Singleton(CrossEntropy)
     )

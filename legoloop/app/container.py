@@ -59,16 +59,18 @@ def make_app(tree: DictConfig) -> Any:
     def brick(path: str) -> providers.Provider[Any]:
         return providers.Singleton(_built_at, path, current, scope, seeded.provider)
 
+    on = providers.Singleton(device, providers.Callable(current.at, "device"))
     data = providers.Container(
         Data,
         config=providers.Callable(current.at, "data"),
+        device=on,
         datasets=providers.Dict(
             {name: brick(f"data.datasets.{name}") for name in datasets(composed)}
         ),
     )
     made: dict[str, Any] = {
         "data": data,
-        "device": providers.Singleton(device, providers.Callable(current.at, "device")),
+        "device": on,
         **{name: brick(path) for name, path in bricks.items()},
     }
     made["params"] = providers.Singleton(_parameters, made.get("model"), made.get("feed"))

@@ -82,6 +82,7 @@ SWEEP: dict[str, Check] = {"on_failure": _one_of("continue", "stop")}
 DATA: dict[str, Check] = {
     "root": _text(none=True),
     "seed": _whole(0, 2**32 - 1),
+    "on_device": _switch("auto"),
     "predict": _text(none=True),
     "output": _text(none=True),
     "tells": _texts,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import torch
 from dependency_injector import containers, providers
 
 from legoloop.core.errors import ArgumentError
@@ -13,6 +14,7 @@ from legoloop.core.suggest import suggestion
 from legoloop.data.batching import Batching
 from legoloop.data.loaders import Loader
 from legoloop.data.loops import Loop
+from legoloop.data.placing import placed
 
 Settings = Mapping[str, Any]
 
@@ -72,22 +74,36 @@ def _seed(settings: Settings) -> int:
     return given
 
 
-def _loaders(datasets: Mapping[str, Any], settings: Settings) -> dict[str, Loader]:
-    by_name, seed = batchings(datasets, settings), _seed(settings)
-    return {name: Loader(data, name, seed, by_name[name]) for name, data in datasets.items()}
+def _device(named: str | torch.device | None) -> torch.device | None:
+    return None if named is None else torch.device(named)
 
 
-def _loops(datasets: Mapping[str, Any], settings: Settings) -> dict[str, Loop]:
+def _placed(datasets: Mapping[str, Any], settings: Settings, device: Any) -> dict[str, Any]:
+    by_name = batchings(datasets, settings)
+    return placed(datasets, by_name, device, settings.get("on_device", "auto"))
+
+
+def _loaders(datasets: Mapping[str, Any], settings: Settings, device: Any) -> dict[str, Loader]:
     by_name, seed = batchings(datasets, settings), _seed(settings)
-    return {name: Loop(data, name, seed, by_name[name]) for name, data in datasets.items()}
+    return {
+        name: Loader(data, name, seed, by_name[name], device) for name, data in datasets.items()
+    }
+
+
+def _loops(datasets: Mapping[str, Any], settings: Settings, device: Any) -> dict[str, Loop]:
+    by_name, seed = batchings(datasets, settings), _seed(settings)
+    return {name: Loop(data, name, seed, by_name[name], device) for name, data in datasets.items()}
 
 
 class Data(containers.DeclarativeContainer):
     """Data sets in, loaders and loops out; all by the name of the data set.
 
-    ``config`` may hold ``seed`` (without one: what ``ll.seed`` chose) and ``loaders``: settings by
-    name over those of ``default``, the keys of ``Batching``. A container that is given no config
-    looks for these keys in the ``config`` of the container around it.
+    ``config`` may hold ``seed`` (without one: what ``ll.seed`` chose), ``loaders``: settings by
+    name over those of ``default``, the keys of ``Batching``, and ``on_device``: which data sets are
+    kept on the ``device``, auto, true or false (``legoloop.data.placing``). A container that is
+    given no config looks for these keys in the ``config`` of the container around it.
+
+    With a ``device`` that is a GPU, all batches arrive on it.
 
     Raises ArgumentError for a setting or a data set that does not exist.
 
@@ -103,7 +119,10 @@ class Data(containers.DeclarativeContainer):
 
     config = providers.Configuration()
     datasets = providers.Dict()
+    device: providers.Provider[Any] = providers.Object(None)
     __self__ = providers.Self()
     settings = providers.Callable(_settings, __self__)
-    loaders = providers.Singleton(_loaders, datasets, settings)
-    loop_iters = providers.Singleton(_loops, datasets, settings)
+    target = providers.Callable(_device, device)
+    placed = providers.Singleton(_placed, datasets, settings, target)
+    loaders = providers.Singleton(_loaders, placed, settings, target)
+    loop_iters = providers.Singleton(_loops, placed, settings, target)

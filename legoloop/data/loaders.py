@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
+
 from legoloop.core.contracts import Batch
-from legoloop.data.batching import Batching, Cut, Fetcher
+from legoloop.data.batching import Batching
+from legoloop.data.fetching import Cut, Fetcher
 from legoloop.data.seeding import BorrowedRng
 
 
 class Loader:
     """One pass over a data set in its own order, every sample once; each pass is the same.
 
-    Random numbers drawn by the data set are a function of (seed, name, position).
+    Its batches are of the ``eval_batch_size``. Random numbers drawn by the data set are a function
+    of (seed, name, position). With a ``device`` that is a GPU, batches are copied to it ahead.
 
     >>> import torch
     >>> from legoloop.data.datasets import ColumnDataset
@@ -25,11 +29,19 @@ class Loader:
     3
     """
 
-    def __init__(self, dataset: Any, name: str, seed: int, batching: Batching) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        name: str,
+        seed: int,
+        batching: Batching,
+        device: torch.device | None = None,
+    ) -> None:
         self.name = name
         self._samples = len(dataset)
-        self._batch_size = batching.batch_size
-        self._fetcher = Fetcher(dataset, name, BorrowedRng(seed, f"{name}, in order"), batching)
+        self._batch_size = batching.for_evaluation
+        rng = BorrowedRng(seed, f"{name}, in order")
+        self._fetcher = Fetcher(dataset, name, rng, batching, device)
 
     @property
     def samples(self) -> int:
@@ -44,4 +56,5 @@ class Loader:
 
     def _cuts(self) -> Iterator[Cut]:
         for first in range(0, self._samples, self._batch_size):
-            yield first, list(range(first, min(first + self._batch_size, self._samples)))
+            last = min(first + self._batch_size, self._samples)
+            yield first, torch.arange(first, last, device=self._fetcher.reads_on)

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from itertools import count, islice
 from typing import Any
 
+import torch
+
 from legoloop.core.contracts import Batch
-from legoloop.data.batching import Batching, Cut, Fetcher
+from legoloop.data.batching import Batching
+from legoloop.data.fetching import Cut, Fetcher
 from legoloop.data.seeding import BorrowedRng, shuffled
 
 
@@ -16,7 +19,8 @@ class Loop:
 
     Batches never cross a pass, so the last one of a pass may be short. ``position`` counts the
     batches handed over, and setting it costs the same wherever it points: the batch at a position
-    depends on nothing that came before.
+    depends on nothing that came before. With a ``device`` that is a GPU, batches are copied to it
+    ahead.
 
     >>> import torch
     >>> from legoloop.data.datasets import ColumnDataset
@@ -30,14 +34,22 @@ class Loop:
     True
     """
 
-    def __init__(self, dataset: Any, name: str, seed: int, batching: Batching) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        name: str,
+        seed: int,
+        batching: Batching,
+        device: torch.device | None = None,
+    ) -> None:
         self.name = name
         self.position = 0
         self._seed = seed
         self._samples = len(dataset)
         self._batch_size = batching.batch_size
+        self._eval_batch_size = batching.for_evaluation
         self._shuffle = batching.shuffle
-        self._fetcher = Fetcher(dataset, name, BorrowedRng(seed, name), batching)
+        self._fetcher = Fetcher(dataset, name, BorrowedRng(seed, name), batching, device)
         self._batches: Iterator[Batch] | None = None
 
     @property
@@ -60,7 +72,10 @@ class Loop:
         return batch
 
     def first(self, samples: int | None = None) -> Iterator[Batch]:
-        """The first samples of the loop's first pass, at most one pass; its position stays."""
+        """The first samples of the loop's first pass, at most one pass; its position stays.
+
+        They are looked at, so they come in batches of the ``eval_batch_size``.
+        """
         wanted = self._samples if samples is None else min(samples, self._samples)
         return self._fetcher.over(self._first_cuts(wanted))
 
@@ -73,6 +88,11 @@ class Loop:
             return -(-samples // self._batch_size)
         passes, more = divmod(samples - rest, self._samples)
         return a_pass - begun + passes * a_pass + -(-more // self._batch_size)
+
+    def size_at(self, position: int) -> int:
+        """The number of samples of the batch at a position."""
+        begun = position % self._batches_of_pass * self._batch_size
+        return min(self._batch_size, self._samples - begun)
 
     def state_dict(self) -> dict[str, int]:
         """Where the loop stands."""
@@ -98,17 +118,22 @@ class Loop:
             begun = 0
 
     def _cuts_of_pass(self, number: int) -> Iterator[Cut]:
-        order = self._order(number)
-        for first in range(0, self._samples, self._batch_size):
-            yield number * self._samples + first, order[first : first + self._batch_size]
+        begin = number * self._samples
+        for first, indices in _cut(self._order(number), self._batch_size):
+            yield begin + first, indices
 
     def _first_cuts(self, wanted: int) -> Iterator[Cut]:
-        for first, indices in self._cuts_of_pass(0):
-            if first >= wanted:
-                return
-            yield first, indices[: wanted - first]
+        yield from _cut(self._order(0)[:wanted], self._eval_batch_size)
 
-    def _order(self, number: int) -> list[int]:
+    def _order(self, number: int) -> torch.Tensor:
         if self._shuffle:
-            return shuffled(self._seed, self.name, number, self._samples)
-        return list(range(self._samples))
+            order = shuffled(self._seed, self.name, number, self._samples)
+        else:
+            order = torch.arange(self._samples)
+        return order.to(self._fetcher.reads_on, non_blocking=True)
+
+
+def _cut(order: torch.Tensor, batch_size: int) -> Iterator[Cut]:
+    samples = len(order)
+    for first in range(0, samples, batch_size):
+        yield first, order.narrow(0, first, min(batch_size, samples - first))

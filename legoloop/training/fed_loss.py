@@ -33,7 +33,7 @@ def fed_loss(feed: FeedsModel, loss: Loss) -> FedLoss:
     return fed
 
 
-def compiled(feed: FeedsModel, loss: Loss, mode: bool | str) -> FedLoss:
+def compiled(feed: FeedsModel, loss: Loss, mode: Literal[True] | str) -> FedLoss:
     """The same, the model and its loss compiled into one by torch; the first batches take long.
 
     ``mode`` is one of torch's: True is its ``default``; ``reduce-overhead`` also records what is
@@ -54,11 +54,11 @@ def compiled(feed: FeedsModel, loss: Loss, mode: bool | str) -> FedLoss:
         outputs = feed.outputs(batch)
         return outputs, loss(batch, outputs)
 
-    fast: Any = torch.compile(whole, mode="default" if mode is True else mode)
+    fast: Any = torch.compile(whole, mode=None if mode is True else mode)
 
     def fed(batch: Batch) -> Fed:
         batch = feed.moved(batch)
-        torch.compiler.cudagraph_mark_step_begin()
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         outputs, losses = fast({k: v for k, v in batch.items() if isinstance(v, torch.Tensor)})
         return batch, outputs, losses
 

@@ -31,8 +31,8 @@ class TrainLoss:
 
     def batch_end(self, step: Step) -> None:
         """Add the loss of these samples."""
-        known = step.loss_value is not None
-        self.mean.add(step.loss_value if known else step.loss, weight=step.size)
+        value = step.loss_value
+        self.mean.add(step.loss if value is None else value, weight=step.size)
 
     def scalars(self) -> Scalars:
         """The mean so far; nothing before the first batch."""

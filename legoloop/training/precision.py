@@ -28,7 +28,7 @@ def has_bf16(device: torch.device) -> bool:
     False
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
         able = torch.cpu.get_capabilities()
         return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
@@ -41,4 +41,4 @@ def loss_scaler(device: torch.device) -> torch.amp.GradScaler:
     >>> loss_scaler(torch.device("cpu")).get_scale()
     65536.0
     """
-    return torch.amp.GradScaler(device.type)  # type: ignore[no-untyped-call]
+    return torch.amp.GradScaler(device.type)

@@ -12,9 +12,10 @@ from legoloop.core.errors import DataError
 class RandomTranspose:
     """Swaps height and width of each square image of a batch with probability ``p``.
 
-    A batch transform: the column ``key`` is (batch, …, side, side). Draws from torch's global
-    generator, which the loaders seed. Raises ArgumentError for a ``p`` out of range, DataError for
-    images that are not square.
+    A batch transform: the column ``key`` is (batch, …, side, side). Draws from ``generator``, which
+    the loaders give it, None: from torch's global one; always on the CPU, so that it chooses the
+    same wherever the batch is. Raises ArgumentError for a ``p`` out of range, DataError for images
+    that are not square.
 
     >>> RandomTranspose(p=1.0)({"image": torch.tensor([[[1, 2], [3, 4]]])})["image"].tolist()
     [[[1, 3], [2, 4]]]
@@ -25,7 +26,7 @@ class RandomTranspose:
         self.p = p
         self.key = key
 
-    def __call__(self, batch: Batch) -> Batch:
+    def __call__(self, batch: Batch, generator: torch.Generator | None = None) -> Batch:
         """The batch with some of its images transposed."""
         images = entry(batch, self.key, "the batch")
         height, width = images.shape[-2:]
@@ -34,5 +35,6 @@ class RandomTranspose:
                 f"'{self.key}' has images of {height} by {width}; only square ones "
                 "can be transposed within a batch"
             )
-        swapped = (torch.rand(len(images)) < self.p).view(-1, *[1] * (images.ndim - 1))
+        swapped = torch.rand(len(images), generator=generator) < self.p
+        swapped = swapped.to(images.device, non_blocking=True).view(-1, *[1] * (images.ndim - 1))
         return {**batch, self.key: torch.where(swapped, images.mT, images)}

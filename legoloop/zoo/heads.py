@@ -47,6 +47,11 @@ class Head(nn.Module):
         self.task = task
         self.linear = nn.Linear(num_features, num_outputs)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the weights, and so of what the model takes."""
+        return self.linear.weight.dtype
+
     def forward(self, features: torch.Tensor) -> Outputs:
         """The outputs by name."""
         return outputs_for(self.task, self.linear(features))

@@ -35,8 +35,8 @@ class Logistic(nn.Module):
 
     def forward(self, batch: Batch) -> Outputs:
         """The outputs of the task."""
-        dtype = self.head.linear.weight.dtype
-        outputs: Outputs = self.head(flat_input(batch, self.input_key, self.num_features, dtype))
+        features = flat_input(batch, self.input_key, self.num_features, self.head.dtype)
+        outputs: Outputs = self.head(features)
         return outputs
 
 
@@ -69,7 +69,7 @@ class MLP(nn.Module):
         self.input_key = input_key
         self.layers = nn.Sequential(
             *(
-                nn.Sequential(nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout))
+                _hidden(before, after, dropout)
                 for before, after in pairwise((num_features, *hidden))
             )
         )
@@ -77,8 +77,7 @@ class MLP(nn.Module):
 
     def forward(self, batch: Batch) -> Outputs:
         """The outputs of the task."""
-        dtype = self.head.linear.weight.dtype
-        features = flat_input(batch, self.input_key, self.num_features, dtype)
+        features = flat_input(batch, self.input_key, self.num_features, self.head.dtype)
         outputs: Outputs = self.head(self.layers(features))
         return outputs
 
@@ -137,10 +136,14 @@ class SimpleCNN(nn.Module):
 
     def forward(self, batch: Batch) -> Outputs:
         """The outputs of the task."""
-        dtype = self.head.linear.weight.dtype
-        images = image_input(batch, self.input_key, self.image_shape, dtype)
+        images = image_input(batch, self.input_key, self.image_shape, self.head.dtype)
         outputs: Outputs = self.head(self.hidden(self.features(images)))
         return outputs
+
+
+def _hidden(before: int, after: int, dropout: float) -> nn.Sequential:
+    layers = [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Dropout(dropout)) if dropout else nn.Sequential(*layers)
 
 
 def _halving(before: int, after: int, kernel_size: int) -> nn.Sequential:

@@ -37,7 +37,8 @@ def taken(kind, count=7, batch_size=4, **batching):
         ({"timeout": "long"}, "timeout is 'long'; give seconds, 0 for none"),
         ({"timeout": float("nan")}, "timeout is nan; give seconds, 0 for none"),
         ({"shuffle": "no"}, "shuffle is 'no'; give true or false"),
-        ({"pin_memory": None}, "pin_memory is None; give true or false"),
+        ({"pin_memory": "no"}, "pin_memory is 'no'; give true, false or null"),
+        ({"eval_batch_size": 0}, "eval_batch_size is 0; give a whole number of at least 1"),
     ],
 )
 def test_values_out_of_range_are_refused(settings, message):
@@ -263,3 +264,27 @@ def test_whole_batches_draw_at_their_first_position():
     short = next(Loop(noisy_columns(), "train", 0, Batching(3)))
     long = next(Loop(noisy_columns(), "train", 0, Batching(5)))
     assert short["noise"].tolist() == long["noise"][:3].tolist()
+
+
+def sizes(batches):
+    return [len(batch["idx"]) for batch in batches]
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_what_is_evaluated_comes_in_batches_of_its_own_size(kind):
+    batching = Batching(2, eval_batch_size=4)
+    loop = Loop(EVERY_KIND[kind](), "train", 3, batching)
+    assert sizes(Loader(EVERY_KIND[kind](), "val", 3, batching)) == [4, 4, 2]
+    assert sizes(loop.first()) == [4, 4, 2]
+    assert sizes(loop.first(7)) == [4, 3]
+    assert sizes(next(loop) for _ in range(6)) == [2, 2, 2, 2, 2, 2]
+    assert len(Loader(EVERY_KIND[kind](), "val", 3, batching)) == 3
+
+
+def test_the_size_of_evaluated_batches_changes_no_sample_that_draws_for_itself():
+    def looked_at(batching):
+        loop = Loop(NoisyRecords(), "train", 3, batching)
+        batches = [*loop.first(7), *Loader(NoisyRecords(), "val", 3, batching)]
+        return [torch.cat([batch[key] for batch in batches]).tolist() for key in ("idx", "noise")]
+
+    assert looked_at(Batching(2, eval_batch_size=5)) == looked_at(Batching(2))

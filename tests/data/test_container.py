@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from dependency_injector import containers, providers
 
 import legoloop as ll
@@ -143,3 +144,16 @@ def test_mistakes_in_the_settings_are_refused(config, message):
         with pytest.raises(ArgumentError) as refused:
             part()
         assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("device", [None, "cpu", torch.device("cpu")])
+def test_a_device_that_is_no_gpu_changes_nothing(device):
+    given = ll.Data(datasets=datasets(), device=device, config={"on_device": True})
+    assert noise(given) == noise(ll.Data(datasets=datasets()))
+    assert given.placed() == given.datasets()
+
+
+def test_data_cannot_be_kept_just_anywhere():
+    data = ll.Data(datasets=datasets(), config={"on_device": "gpu"})
+    with pytest.raises(ArgumentError, match="on_device is 'gpu'; give auto, true or false"):
+        data.loaders()

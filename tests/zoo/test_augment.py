@@ -58,3 +58,13 @@ def test_images_that_are_not_square_are_refused() -> None:
 def test_a_batch_without_images_is_refused() -> None:
     with pytest.raises(DataError, match="the batch has no 'image'; there are features"):
         RandomTranspose()({"features": torch.rand(4, 2)})
+
+
+def test_a_generator_that_is_given_is_the_one_drawn_from() -> None:
+    images, transpose = torch.rand(50, 3, 3), RandomTranspose()
+    torch.manual_seed(3)
+    wanted = transpose({"image": images})["image"]
+    before = torch.get_rng_state()
+    drawn = transpose({"image": images}, generator=torch.Generator().manual_seed(3))["image"]
+    assert torch.equal(drawn, wanted)
+    assert torch.equal(torch.get_rng_state(), before)
