@@ -36,8 +36,9 @@ class Accumulator(ABC):
 class NumpyAccumulator(Accumulator):
     """One array of all the values, the batches joined along their first dimension.
 
-    The array grows in place, so that it is never held twice. Raises DataError for values without
-    a sample dimension, or whose other dimensions differ from batch to batch.
+    The array grows in place, by a quarter when it is full, so that it is never held twice. Raises
+    DataError for values without a sample dimension, or whose other dimensions differ from batch to
+    batch.
 
     >>> accumulator = NumpyAccumulator()
     >>> accumulator.add(torch.tensor([1, 2]))
@@ -84,7 +85,7 @@ class NumpyAccumulator(Accumulator):
         if self._length + len(new) > len(self._array):
             if self._handed_out:  # growing in place would pull the memory from under its views
                 self._array, self._handed_out = self._array.copy(), False
-            capacity = max(2 * len(self._array), self._length + len(new))
+            capacity = max(len(self._array) * 5 // 4, self._length + len(new))
             self._array.resize((capacity, *self._array.shape[1:]), refcheck=False)
         return self._array
 

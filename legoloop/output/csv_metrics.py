@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 
 from legoloop.core.contracts import Counts, Scalars, Source
 from legoloop.core.plugin import State
-from legoloop.core.whole_files import whole_file
-from legoloop.output.scalar_writer import ScalarWriter
+from legoloop.output.scalar_file import ScalarFile
 
 
-class CsvMetrics(ScalarWriter):
+class CsvMetrics(ScalarFile):
     """Writes the scalars of the sources to a CSV file: step, epoch, then a column a scalar.
 
     Numbers are written so that they read back exactly. The file is whole whenever it is looked
-    at; a scalar that comes later gets a column of its own, empty in the rows before it. A resumed
-    run takes out of the file what the attempt before it wrote beyond the saved state.
+    at; a scalar that comes later gets a column of its own, empty in the rows before it. Reports
+    that follow each other quickly are put on the disk together, those up to a checkpoint and to
+    the end of the run always. A resumed run takes out of the file what the attempt before it wrote
+    beyond the saved state.
 
     >>> import tempfile
     >>> from legoloop.training.counter import Counter
@@ -32,10 +33,13 @@ class CsvMetrics(ScalarWriter):
     """
 
     def __init__(
-        self, path: str | Path, counter: Counts, sources: Source | Iterable[Source]
+        self,
+        path: str | Path,
+        counter: Counts,
+        sources: Source | Iterable[Source],
+        every_steps: int | None = None,
     ) -> None:
-        super().__init__(counter, sources)
-        self.path = Path(path)
+        super().__init__(path, counter, sources, every_steps)
         self._rows: dict[int, dict[str, float]] = {}
         self._columns: dict[str, str] = {}  # the header, as a row
         self._lines: dict[int, str] = {}
@@ -43,17 +47,22 @@ class CsvMetrics(ScalarWriter):
     def train_start(self) -> None:
         """Put the file in the state of a resumed run."""
         if self._rows:
-            self._write_file()
+            self.write_file()
 
     def write(self, step: int, scalars: Scalars) -> None:
-        """Complete the row of this step."""
-        row = self._rows.setdefault(step, {"step": step, "epoch": self.counter.epochs})
-        row.update(scalars)
+        """Complete the row of this step; the file has it when it is time to write."""
+        row = self._rows.setdefault(step, {"step": step})
+        row |= {"epoch": self.counter.epochs, **scalars}
         if row.keys() <= self._columns.keys():
             self._lines[step] = self._line(row)
         else:
             self._lay_out()
-        self._write_file()
+        self.reported()
+
+    def lines(self) -> Iterator[str]:
+        """The header, and a line a row."""
+        yield self._line(self._columns)
+        yield from self._lines.values()
 
     def state_dict(self) -> State:
         """The rows."""
@@ -73,9 +82,3 @@ class CsvMetrics(ScalarWriter):
         line = StringIO()
         csv.writer(line, lineterminator="\n").writerow(row.get(tag, "") for tag in self._columns)
         return line.getvalue()
-
-    def _write_file(self) -> None:
-        # Not appended to: a line that a kill or a full disk cuts short would be in the file.
-        with whole_file(self.path) as draft, draft.open("w", newline="") as file:
-            file.write(self._line(self._columns))
-            file.writelines(self._lines.values())

@@ -25,8 +25,13 @@ class History(ScalarWriter):
     {0: {'half': 0.5}}
     """
 
-    def __init__(self, counter: Counts, sources: Source | Iterable[Source]) -> None:
-        super().__init__(counter, sources)
+    def __init__(
+        self,
+        counter: Counts,
+        sources: Source | Iterable[Source],
+        every_steps: int | None = None,
+    ) -> None:
+        super().__init__(counter, sources, every_steps)
         self.rows: dict[int, Scalars] = {}
 
     def write(self, step: int, scalars: Scalars) -> None:

@@ -5,19 +5,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
+from legoloop.core.checks import at_least
 from legoloop.core.contracts import Counts, Scalars, Source
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.plugin import State
+from legoloop.core.rng import preserved_rng
+from legoloop.core.step import Step
 from legoloop.core.watching import listed
 
 
 class ScalarWriter(ABC):
     """Reads its sources at the end of every epoch and of the training, and writes what is new.
 
+    ``every_steps``: also after each so many steps; what a mean over the epoch says then is the mean
+    so far, and an evaluation has nothing new to say.
+
     Subclasses define ``write(step, scalars)``. Each tag is written once for each step, after a
     resume too: one that keeps something of its own adds it to ``state_dict()``. Raises
-    ArgumentError for a source without ``scalars()``, DataError if two sources report the same tag,
-    be it at different moments: what one of them says would be lost.
+    ArgumentError for a source without ``scalars()`` and for a number of steps less than 1,
+    DataError if two sources report the same tag, be it at different moments: what one of them says
+    would be lost.
 
     >>> from legoloop.training.counter import Counter
     >>> class Printer(ScalarWriter):
@@ -30,8 +37,16 @@ class ScalarWriter(ABC):
     >>> printer.train_end()
     """
 
-    def __init__(self, counter: Counts, sources: Source | Iterable[Source]) -> None:
+    def __init__(
+        self,
+        counter: Counts,
+        sources: Source | Iterable[Source],
+        every_steps: int | None = None,
+    ) -> None:
+        if every_steps is not None:
+            at_least(1, every_steps=every_steps)
         self.counter = counter
+        self.every_steps = every_steps
         self.sources = list({id(source): source for source in listed(sources)}.values())
         for source in self.sources:
             if not isinstance(source, Source):
@@ -46,6 +61,12 @@ class ScalarWriter(ABC):
     @abstractmethod
     def write(self, step: int, scalars: Scalars) -> None:
         """Write scalars of this step, none of them written before."""
+
+    def batch_end(self, step: Step) -> None:
+        """Report the epoch so far, if it is time."""
+        if self.every_steps and self.counter.steps % self.every_steps == 0:
+            with preserved_rng():
+                self._report()
 
     def epoch_end(self) -> None:
         """Report the epoch."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,9 @@ class TensorBoard(ScalarWriter):
         acc_metrics: Source | Iterable[Source],
         logs_dir: str | Path,
         hparams: Mapping[str, str | float | None] | None = None,
+        every_steps: int | None = None,
     ) -> None:
-        super().__init__(counter, acc_metrics)
+        super().__init__(counter, acc_metrics, every_steps)
         self.logs_dir = Path(logs_dir)
         self.hparams = {key: value for key, value in (hparams or {}).items() if value is not None}
         self._record: list[tuple[str, float, int, float]] = []  # tag, value, step, when
@@ -63,8 +65,9 @@ class TensorBoard(ScalarWriter):
         self._left_over = []
 
     def write(self, step: int, scalars: Scalars) -> None:
-        """One event a scalar, on disk when this returns."""
-        events = [(tag, value, step, time.time()) for tag, value in scalars.items()]
+        """One event, on disk when this returns."""
+        now = time.time()
+        events = [(tag, value, step, now) for tag, value in scalars.items()]
         self._add(events)
         self._record += events
 
@@ -98,10 +101,16 @@ class TensorBoard(ScalarWriter):
 
     def _add(self, record: Iterable[tuple[str, float, int, float]]) -> None:
         try:
-            events = self._opened()
-            for event in record:
-                events.add_scalar(*event)
-            events.flush()
+            from tensorboard.compat.proto.summary_pb2 import (  # type: ignore[import-untyped]
+                Summary,
+            )
+
+            # Not add_scalar: an event for each scalar takes six times as long.
+            writer: Any = self._opened().file_writer
+            for (step, when), report in groupby(record, key=lambda event: event[2:]):
+                scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value, *_ in report]
+                writer.add_summary(Summary(value=scalars), step, when)
+            writer.flush()
         except OSError as error:
             raise DataError(
                 f"{self.logs_dir} cannot be written ({why(self.logs_dir, error)})"

@@ -249,3 +249,140 @@ def test_refuses_a_loop_that_looking_would_move() -> None:
     parts = tiny()
     with pytest.raises(ll.ArgumentError, match=r"loop 'train' is a list_iterator without first"):
         ll.LoopsAcc({"train": iter([])}, parts.model, dict, parts.feed)  # type: ignore[dict-item,arg-type]
+
+
+def two(**given: Any) -> tuple[Any, list[ll.LoadersAcc]]:
+    parts = tiny(num_epochs=3)
+    return parts, [parts.loaders_acc(names=["val"], **given) for _ in range(2)]
+
+
+def evaluated(accs: list[ll.LoadersAcc]) -> int:
+    return sum(acc.evaluated for acc in accs)
+
+
+def test_two_evaluations_that_would_make_the_same_pass_share_it() -> None:
+    parts, accs = two()
+    askers = [kind(acc) for acc in accs for kind in (AsksAtEpochEnd, AsksAtTrainEnd)]
+
+    parts.host(accs[0], askers[0], askers[1], accs[1], askers[2], askers[3]).run()
+
+    assert evaluated(accs) == (3 + 1) * 9
+    for first, second in ((0, 2), (1, 3)):
+        np.testing.assert_array_equal(askers[first].told, askers[second].told)
+
+
+def test_sharing_is_never_stale_whoever_hears_first() -> None:
+    parts, accs = two()
+    askers = [AsksAfterEachBatch(acc) for acc in accs]
+
+    parts.host(askers[1], accs[1], accs[0], askers[0]).run()
+
+    assert evaluated(accs) == 18 * 9
+    np.testing.assert_array_equal(askers[0].told, askers[1].told)
+    for earlier, later in zip(askers[0].told, askers[0].told[1:], strict=False):
+        assert not np.array_equal(earlier, later)
+
+
+class Twice:
+    """A feed whose outputs are not the model's."""
+
+    def __init__(self, feed: ll.Feed) -> None:
+        self.feed = feed
+
+    def __call__(self, batch: Any) -> Any:
+        batch, outputs = self.feed(batch)
+        return batch, {"logits": outputs["logits"] * 2}
+
+
+def test_another_feed_stream_or_factory_makes_its_own_pass() -> None:
+    parts = tiny(num_epochs=1)
+    factory = ll.CompositeFactory(logits=ll.ListAccumulator)
+    accs = [
+        parts.loaders_acc(),
+        parts.loaders_acc(feed=Twice(parts.feed)),
+        parts.loaders_acc(factory=factory),
+        parts.loops_acc(),
+        parts.loops_acc(samples_limit=5),
+        parts.loops_acc(samples_limit=5),
+    ]
+
+    class Asks:
+        def __init__(self, acc: Any) -> None:
+            self.acc = acc
+
+        def train_end(self) -> None:
+            self.acc.accumulated("val")
+
+    parts.host(*accs, *map(Asks, accs)).run()
+
+    assert [acc.evaluated for acc in accs[:4]] == [9, 9, 9, 9]
+    assert accs[4].evaluated + accs[5].evaluated == 5
+
+
+def test_nothing_is_shared_outside_of_a_run() -> None:
+    parts, (first, second) = two()
+    before = first.accumulated("val")["logits"].copy()
+    with torch.no_grad():
+        for parameter in parts.model.parameters():
+            parameter.add_(1)
+
+    assert not np.array_equal(second.accumulated("val")["logits"], before)
+    parts.host(first, second).run()
+    trained = first.accumulated("val")["logits"].copy()
+    with torch.no_grad():
+        for parameter in parts.model.parameters():
+            parameter.add_(1)
+    assert not np.array_equal(second.accumulated("val")["logits"], trained)
+
+
+def test_what_was_found_before_the_run_is_forgotten() -> None:
+    parts, accs = two()
+    stale = accs[0].accumulated("val")["logits"].copy()
+    with torch.no_grad():
+        for parameter in parts.model.parameters():
+            parameter.add_(1)
+    seen: list[Any] = []
+
+    class AsksFirst:
+        def __init__(self, acc: Any) -> None:
+            self.acc = acc
+
+        def epoch_start(self) -> None:
+            seen.append(self.acc.accumulated("val")["logits"])
+
+    parts.host(*accs, AsksFirst(accs[1])).run()
+    assert not np.array_equal(seen[0], stale)
+
+
+def test_a_stream_hands_out_what_an_evaluation_accumulates() -> None:
+    parts = tiny()
+    acc = parts.loaders_acc()
+    rows = list(acc.streamed("val", ["idx", "logits"]))
+
+    whole = parts.loaders_acc().accumulated("val")
+    assert [len(row["idx"]) for row in rows] == [4, 4, 1]
+    for key in ("idx", "logits"):
+        np.testing.assert_array_equal(np.concatenate([row[key] for row in rows]), whole[key])
+    assert acc.evaluated == 9
+    assert parts.model.training
+
+
+def test_a_stream_that_is_closed_leaves_everything_as_it_was() -> None:
+    parts = tiny()
+    state = torch.get_rng_state()
+    rows: Any = parts.loaders_acc().streamed("val", ["logits"])
+    next(rows)
+    torch.rand(1)
+    assert not parts.model.training
+    rows.close()
+    assert parts.model.training
+    assert torch.is_grad_enabled()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_stream_refuses_what_is_not_there() -> None:
+    acc = tiny().loaders_acc(names=["val"])
+    with pytest.raises(ll.ArgumentError, match="no evaluation of 'train'; there are val"):
+        next(acc.streamed("train", ["idx"]))
+    with pytest.raises(ll.DataError, match=r"has no 'logit'; did you mean logits\?"):
+        next(acc.streamed("val", ["logit"]))

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import legoloop as ll
 from tests.tiny import accuracy, tiny
@@ -22,8 +23,8 @@ class Told:
 class Kept(ll.ScalarWriter):
     """Keeps every call of ``write``."""
 
-    def __init__(self, counter: ll.Counter, sources: Any) -> None:
-        super().__init__(counter, sources)
+    def __init__(self, counter: ll.Counter, sources: Any, every_steps: int | None = None) -> None:
+        super().__init__(counter, sources, every_steps)
         self.calls: list[tuple[int, dict[str, float]]] = []
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
@@ -144,3 +145,69 @@ def test_a_tag_of_two_sources_is_refused_after_a_resume_too() -> None:
 
     with pytest.raises(ll.DataError, match="two sources report 'a'"):
         resumed(first, Kept(counter, [early, late])).train_end()
+
+
+class Draws(Told):
+    def scalars(self) -> dict[str, Any]:
+        torch.rand(1)
+        return super().scalars()
+
+
+@pytest.mark.parametrize(("every", "steps"), [(1, range(1, 13)), (4, [4, 6, 8, 12]), (99, [6, 12])])
+def test_reports_each_so_many_steps_and_each_epoch_every_tag_once(every: int, steps: Any) -> None:
+    parts = tiny(num_epochs=2)
+    acc = parts.loaders_acc(names=["val"], at="epoch_end")
+    sources = [ll.TrainLoss(), ll.AccumulatorMetrics(acc, accuracy)]
+    writer = Kept(parts.counter, sources, every_steps=every)
+
+    parts.host(writer, *sources, acc).run()
+
+    tags = [(step, tag) for step, scalars in writer.calls for tag in scalars]
+    assert [step for step, tag in tags if tag == "loss"] == list(steps)
+    assert [step for step, tag in tags if tag == "val/accuracy"] == [6, 12]
+    assert len(set(tags)) == len(tags)
+    assert acc.evaluated == 2 * 9
+
+
+def test_in_mid_epoch_the_loss_is_the_mean_so_far() -> None:
+    parts = tiny(num_epochs=1)
+    loss = ll.TrainLoss()
+    losses: list[float] = []
+
+    class Notes:
+        def batch_end(self, step: ll.Step) -> None:
+            losses.append(float(step.loss) * step.size)
+
+    writer = Kept(parts.counter, loss, every_steps=2)
+    parts.host(Notes(), loss, writer).run()
+
+    assert [step for step, _ in writer.calls] == [2, 4, 6]
+    for step, scalars in writer.calls:
+        assert scalars["loss"] == pytest.approx(sum(losses[:step]) / min(4 * step, 22))
+
+
+def test_reading_a_source_that_draws_changes_no_weights() -> None:
+    bare = tiny().trained()
+    parts = tiny()
+    assert parts.trained(Kept(parts.counter, Draws(a=1.0), every_steps=1)) == bare
+
+
+def test_does_not_read_its_sources_between_reports() -> None:
+    reads: list[int] = []
+
+    class Counted(Told):
+        def scalars(self) -> dict[str, Any]:
+            reads.append(parts.counter.steps)
+            return {}
+
+    for every, expected in ((None, [6, 6]), (4, [4, 6, 6])):
+        reads.clear()
+        parts = tiny(num_epochs=1)
+        parts.host(Kept(parts.counter, Counted(), every_steps=every)).run()
+        assert reads == expected
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5])
+def test_refuses_a_number_of_steps_that_is_none(every: Any) -> None:
+    with pytest.raises(ll.ArgumentError, match=f"every_steps is {every}; give a whole number of"):
+        Kept(ll.Counter(), Told(), every_steps=every)

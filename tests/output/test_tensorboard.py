@@ -228,3 +228,12 @@ def test_the_settings_are_told_once_and_are_on_disk_at_once(tmp_path: Path) -> N
 
     assert once == sessions() > 0
     board.close(), resumed.close()
+
+
+def test_a_report_is_one_event(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    reported(ll.TensorBoard(ll.Counter(), Told(a=0.5, b=0.25), tmp_path), 1, 2).close()
+    (file,) = tmp_path.iterdir()
+    values = [len(event.summary.value) for event in EventFileLoader(str(file)).Load()]
+    assert values == [0, 2, 2]  # the first tells the version of the format

@@ -1,0 +1,94 @@
+"""A file that holds every report of a run."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from time import monotonic
+
+from legoloop.core.contracts import Counts, Source
+from legoloop.core.errors import DataError
+from legoloop.core.plugin import State
+from legoloop.core.whole_files import whole_file
+from legoloop.output.scalar_writer import ScalarWriter
+
+log = logging.getLogger("legoloop")
+
+SHARE = 0.01
+"""Of the time of a run at most so much goes into writing the file before the end."""
+
+
+class ScalarFile(ScalarWriter):
+    """A writer whose file is whole whenever it is looked at, and written anew for new reports.
+
+    Subclasses define ``lines()`` and call ``reported()`` at the end of ``write``. Reports that
+    follow each other quickly are put on the disk together, those up to a checkpoint and to the end
+    of the run always.
+
+    >>> import tempfile
+    >>> from legoloop.training.counter import Counter
+    >>> class Half:
+    ...     def scalars(self): return {"half": 0.5}
+    >>> class Tags(ScalarFile):
+    ...     def write(self, step, scalars): self.tags = scalars; self.reported()
+    ...     def lines(self): yield from self.tags
+    >>> path = Path(tempfile.mkdtemp()) / "tags.txt"
+    >>> Tags(path, Counter(), Half()).epoch_end()
+    >>> path.read_text()
+    'half'
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        counter: Counts,
+        sources: Source | Iterable[Source],
+        every_steps: int | None = None,
+    ) -> None:
+        super().__init__(counter, sources, every_steps)
+        self.path = Path(path)
+        self._is_behind = False  # the file does not have all the reports
+        self._due = monotonic()
+
+    @abstractmethod
+    def lines(self) -> Iterable[str]:
+        """All of the file."""
+
+    def reported(self) -> None:
+        """There is something new; the file has it when it is time to write."""
+        self._is_behind = True
+        if monotonic() >= self._due:
+            self.write_file()
+
+    def train_end(self) -> None:
+        """Report what was measured at the end; the file has it all."""
+        super().train_end()
+        self._catch_up()
+
+    def close(self) -> None:
+        """What a run reported that did not come to its end."""
+        try:
+            self._catch_up()
+        except DataError as error:  # that run has an error of its own
+            log.warning("%s", error)
+
+    def state_dict(self) -> State:
+        """What was reported; the file has it all."""
+        self._catch_up()
+        return super().state_dict()
+
+    def write_file(self) -> None:
+        """Write it now."""
+        began = monotonic()
+        # Not appended to: a line that a kill or a full disk cuts short would be in the file.
+        with whole_file(self.path) as draft, draft.open("w", newline="") as file:
+            file.writelines(self.lines())
+        self._is_behind = False
+        now = monotonic()
+        self._due = now + (now - began) / SHARE
+
+    def _catch_up(self) -> None:
+        if self._is_behind:
+            self.write_file()
