@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import hydra
 
+from legoloop.app import garbage
 from legoloop.app.config_home import CONFIG_NAME, config_home
 from legoloop.app.hydra_plugins import register_plugins
 from legoloop.app.modules_here import find_modules_here
@@ -26,6 +27,12 @@ OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 class JobFailed(Exception):
     """A job of a multirun that was recorded as failed and whose cause was told."""
+
+
+def command() -> None:
+    """``main`` as a process of its own."""
+    garbage.look_rarely()
+    main()
 
 
 def main() -> None:
@@ -83,7 +90,9 @@ def task(tree: DictConfig) -> None:
 
     from legoloop.app.hydra_callback import run_job
 
-    if HydraConfig.get().mode is RunMode.MULTIRUN:
+    is_of_a_sweep = HydraConfig.get().mode is RunMode.MULTIRUN
+    garbage.look_as_usual(is_only_run=not is_of_a_sweep)
+    if is_of_a_sweep:
         _job_of_a_sweep(tree)
     elif not run_job(tree):
         sys.exit(1)
@@ -117,4 +126,4 @@ def _had_begun() -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    command()

@@ -12,7 +12,7 @@ import pytest
 import legoloop
 
 APP_AND_COMMANDS = {"app", "evaluate", "results", "run"}
-HEAVY = {"hydra", "matplotlib", "omegaconf", "pandas", "sklearn", "tensorboard"}
+HEAVY = {"hydra", "matplotlib", "omegaconf", "pandas", "polars", "sklearn", "tensorboard"}
 
 
 def brick_modules() -> list[str]:
@@ -46,3 +46,22 @@ def test_all_bricks_together_import_torch_and_nothing_heavier() -> None:
 @pytest.mark.parametrize("name", legoloop.__all__)
 def test_every_public_name_can_be_had(name: str) -> None:
     assert getattr(legoloop, name) is not None
+
+
+def imported_by_the_command(*flags: str) -> set[str]:
+    """The top-level packages that a process of the command ends with."""
+    script = (
+        "import atexit, json, os, sys\n"
+        "atexit.register(lambda: print(json.dumps(list(sys.modules)), file=sys.stderr))\n"
+        f"sys.argv = ['legoloop-run', *{flags!r}]\n"
+        "from legoloop.run import command\n"
+        "command()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+    return {name.partition(".")[0] for name in json.loads(done.stderr)}
+
+
+@pytest.mark.parametrize("flags", [("--help",), ("--cfg", "job")], ids=" ".join)
+def test_help_and_configuration_import_hydra_alone(flags: tuple[str, ...]) -> None:
+    heavy = {"numpy", "scipy", "torch", "dependency_injector", *HEAVY} - {"hydra", "omegaconf"}
+    assert imported_by_the_command(*flags) & heavy == set()

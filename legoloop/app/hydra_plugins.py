@@ -14,6 +14,7 @@ from legoloop.app.launchers.joblib_launcher import JoblibLauncher
 from legoloop.app.launchers.process_launcher import ProcessLauncher
 from legoloop.app.launchers.ray_launcher import RayLauncher
 from legoloop.app.launchers.submitit_launcher import LocalLauncher, SlurmLauncher
+from legoloop.app.shared_store import share_config_store
 from legoloop.app.sweeper import GridSweeper
 from legoloop.core.errors import ArgumentError, ConfigError, MissingExtraError
 
@@ -30,6 +31,7 @@ PLUGINS: tuple[type[Plugin], ...] = (
 def register_plugins() -> None:
     """Make them known to Hydra, as ``hydra_plugins.legoloop.Name``; again does nothing."""
     leave_out_broken_plugins()
+    share_config_store()
     known = Plugins.instance().class_name_to_class
     for plugin in PLUGINS:
         # Hydra takes plugins by such a name alone. The class keeps its own name and module, by

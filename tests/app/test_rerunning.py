@@ -198,6 +198,7 @@ def test_an_option_takes_the_place_of_what_its_group_gave(run: Path, command: Co
         "momentum": 0.9,
         "weight_decay": 0.0,
         "nesterov": False,
+        "fused": True,
     }
     assert tree.model.hidden == 16
 
