@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from legoloop.core.plugin import State
 from legoloop.core.step import Step
 from legoloop.training.fed_loss import compiled, fed_loss
 from legoloop.training.finite import FiniteGuard
+from legoloop.training.gradients import forget_gradients
 from legoloop.training.micro_batches import detached, joined, shares, split
 
 
@@ -87,6 +89,7 @@ class GradientDescent:
                 "scaler looks at the gradients itself: leave gradients of the guard false"
             )
         self.scaler = scaler
+        self._forget_gradients = partial(forget_gradients, opt)
         self._fed_loss = compiled(feed, loss, compile) if compile else fed_loss(feed, loss)
         self.guard.watch(model, feed, loss)
 
@@ -105,10 +108,9 @@ class GradientDescent:
     def _backward(self, step: Step) -> torch.Tensor:
         """The gradients of the batch; returns what the loss gave."""
         step.batch, step.outputs, losses = self._fed_loss(step.batch)
-        loss = losses.mean() if losses.ndim else losses
-        step.loss = loss.detach()
-        self.guard.see_loss(step.loss)
-        self.opt.zero_grad()
+        step.loss = loss = losses.mean() if losses.ndim else losses
+        self.guard.see_loss(loss)
+        self._forget_gradients()
         self._scaled(loss).backward()
         return losses
 
@@ -119,7 +121,7 @@ class GradientDescent:
         samples = DefaultBatchDesc()
         of_samples, of_scalar = shares(parts, samples), shares(parts, self.batch_desc)
         made = []
-        self.opt.zero_grad()
+        self._forget_gradients()
         step.loss = 0.0
         for number, part in enumerate(parts):
             batch, outputs, losses = self._fed_loss(part)

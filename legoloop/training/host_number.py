@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from ctypes import c_double, c_float
 from typing import Any
 
 import torch
+
+IN_MEMORY = {torch.float32: c_float, torch.float64: c_double}
 
 
 class HostNumber:
@@ -17,31 +20,33 @@ class HostNumber:
     """
 
     def __init__(self) -> None:
+        self._sent: Any = None
         self._host: Any = None
-        self._view: Any = None
         self._arrived: Any = None
 
     def send(self, scalar: torch.Tensor) -> None:
-        """Begin to copy a scalar that needs no gradient."""
-        if self._host is None:
-            self._prepare(scalar)
-        if self._arrived is None:
-            self._host.copy_(scalar)
-        else:
-            self._host.copy_(scalar, non_blocking=True)
-            self._arrived.record(torch.cuda.current_stream(scalar.device))
+        """Begin to copy a scalar; on the CPU there is nothing to do."""
+        self._sent = scalar
+        if not scalar.is_cpu:
+            self._copy(scalar.detach())
 
     def read(self) -> float:
-        """The number that was sent last."""
-        if self._arrived is not None:
+        """The number that was sent last; once."""
+        sent, self._sent = self._sent, None
+        if not sent.is_cpu:
             self._arrived.synchronize()
-        number: float = self._view.item()
+            sent = self._host
+        if sent.dtype not in IN_MEMORY:
+            sent = sent.detach().float()
+        # item() would tell the same, and look like the waits that no step is to have.
+        number: float = IN_MEMORY[sent.dtype].from_address(sent.data_ptr()).value
         return number
 
-    def _prepare(self, scalar: torch.Tensor) -> None:
-        """Memory that both can reach: the copy goes on in the background only if it is pinned."""
-        dtype = torch.promote_types(scalar.dtype, torch.float32)
-        self._host = torch.empty((), dtype=dtype, pin_memory=scalar.is_cuda)
-        self._view = self._host.numpy()
-        if scalar.is_cuda:
+    def _copy(self, scalar: torch.Tensor) -> None:
+        """Into memory that both can reach: the copy goes on in the background only if pinned."""
+        if self._host is None:
+            dtype = torch.promote_types(scalar.dtype, torch.float32)
+            self._host = torch.empty((), dtype=dtype, pin_memory=True)
             self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self._host.copy_(scalar, non_blocking=True)
+        self._arrived.record(torch.cuda.current_stream(scalar.device))
