@@ -14,13 +14,15 @@ from legoloop.app.layout import (
     TRAIN,
     brick_paths,
     datasets,
+    evaluations,
     heard,
+    image_sources,
     scope_names,
     sources,
     tells,
 )
 from legoloop.app.nodes import INJECT, Call, NodeError, is_node, nodes, plan
-from legoloop.app.schema import BRICKS, DATA, SWEEP, TOP, check_loaders, check_values
+from legoloop.app.schema import DATA, SWEEP, TOP, check_loaders, check_values
 from legoloop.app.trees import Tree, at, is_within, plain
 from legoloop.core.suggest import suggestion
 
@@ -55,6 +57,7 @@ def bricks(tree: Tree) -> Iterator[tuple[str, Any]]:
     """The path and node of every brick: the data sets first, plugins and loggers last."""
     for name, node in datasets(tree).items():
         yield f"data.datasets.{name}", node
+    yield from nodes("data.loaders", (tree.get("data") or {}).get("loaders"))
     for _, path in brick_paths(tree):
         yield path, at(tree, path)
 
@@ -65,6 +68,8 @@ def _needs(tree: Tree, calls: Mapping[str, Sequence[Call]]) -> dict[str, set[str
     needs: dict[str, set[str]] = {
         "params": {"model"},
         "sources": set(sources(tree)),
+        "evaluations": set(evaluations(tree)),
+        "image_sources": set(image_sources(tree)),
         **{name: {"datasets"} for name in (*FROM_THE_DATA, *tells(tree)) if name != "datasets"},
     }
     for path, made in calls.items():
@@ -94,10 +99,10 @@ def _refuse_unused(tree: Tree, needs: Mapping[str, set[str]], set_keys: Sequence
         if name not in used:
             used.add(name)
             waiting.extend(needs.get(name, ()))
-    for name in BRICKS:
-        is_set = any(is_within(key, name) for key in set_keys)
-        if tree.get(name) and name not in used and is_set:
-            raise NodeError(name, "is chosen, but no plugin and no logger uses it")
+    for name, path in brick_paths(tree):
+        is_set = any(is_within(key, path) for key in set_keys)
+        if name not in used and is_set:
+            raise NodeError(path, "is chosen, but no plugin and no logger uses it")
 
 
 def _refuse_unknown(tree: Tree, interpolated: set[str]) -> None:

@@ -15,12 +15,14 @@ from legoloop.app.layout import (
     TRAIN,
     brick_paths,
     datasets,
+    evaluations,
     heard,
+    image_sources,
     scope_names,
     sources,
     tells,
 )
-from legoloop.app.nodes import NodeError, build
+from legoloop.app.nodes import NodeError, build, built
 from legoloop.app.schema import BRICKS
 from legoloop.app.trees import CurrentTree
 from legoloop.core.errors import ConfigError, DataError
@@ -62,7 +64,7 @@ def make_app(tree: DictConfig) -> Any:
     on = providers.Singleton(device, providers.Callable(current.at, "device"))
     data = providers.Container(
         Data,
-        config=providers.Callable(current.at, "data"),
+        config=providers.Callable(_with_functions, providers.Callable(current.at, "data"), scope),
         device=on,
         datasets=providers.Dict(
             {name: brick(f"data.datasets.{name}") for name in datasets(composed)}
@@ -75,6 +77,8 @@ def make_app(tree: DictConfig) -> Any:
     }
     made["params"] = providers.Singleton(_parameters, made.get("model"), made.get("feed"))
     made["sources"] = providers.List(*[made[name] for name in sources(composed)])
+    made["evaluations"] = providers.List(*[made[name] for name in evaluations(composed)])
+    made["image_sources"] = providers.List(*[made[name] for name in image_sources(composed)])
     plugins = providers.Dict({name: made[name] for name in heard(composed)})
     made["host"] = providers.Singleton(_host, current, plugins.provider, sources(composed))
     app.set_providers(**made, tree=providers.Callable(current))
@@ -145,6 +149,11 @@ def _built_at(
         if isinstance(error, ConfigError) or not path.startswith("data."):
             raise
         raise DataError(f"{path}: {error}") from error
+
+
+def _with_functions(data: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the data, with the functions that the nodes of its loaders make."""
+    return {**data, "loaders": built("data.loaders", data.get("loaders"), scope)}
 
 
 def _parameters(model: Any, feed: Any) -> list[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from legoloop.app.nodes import is_node
-from legoloop.app.schema import BRICKS, COLLECTIONS
+from legoloop.app.schema import BRICKS, COLLECTIONS, HEARD
 from legoloop.app.targets import resolve
 from legoloop.app.trees import Tree
 
@@ -14,7 +14,7 @@ TRAIN = "train"
 """The name of the data set that is trained on."""
 
 FROM_THE_DATA = ("datasets", "loaders", "loop_iters", "train_iterator")
-FROM_THE_APP = ("params", "device", "sources")
+FROM_THE_APP = ("params", "device", "sources", "image_sources", "evaluations")
 
 
 def scope_names(tree: Tree) -> list[str]:
@@ -23,7 +23,7 @@ def scope_names(tree: Tree) -> list[str]:
 
 
 def brick_paths(tree: Tree) -> Iterator[tuple[str, str]]:
-    """The name and path of every brick: groups, then plugins and loggers by their own names."""
+    """The name and path of every brick: groups, then parts, plugins and loggers by own names."""
     for name in BRICKS:
         if tree.get(name):
             yield name, name
@@ -35,18 +35,32 @@ def brick_paths(tree: Tree) -> Iterator[tuple[str, str]]:
 
 def heard(tree: Tree) -> list[str]:
     """The names of plugins and loggers in name order: they hear the stages."""
-    return sorted(name for name, path in brick_paths(tree) if path.split(".")[0] in COLLECTIONS)
+    return sorted(name for name, path in brick_paths(tree) if path.split(".")[0] in HEARD)
 
 
 def sources(tree: Tree) -> list[str]:
     """The names of the plugins that report scalars."""
+    return _plugins_with(tree, "scalars")
+
+
+def image_sources(tree: Tree) -> list[str]:
+    """The names of the plugins that report pictures."""
+    return _plugins_with(tree, "images")
+
+
+def evaluations(tree: Tree) -> list[str]:
+    """The names of the plugins that evaluate data sets."""
+    return _plugins_with(tree, "accumulated")
+
+
+def _plugins_with(tree: Tree, method: str) -> list[str]:
     plugins = tree.get("plugins") or {}
     return [
         name
         for name, path in brick_paths(tree)
         if path.startswith("plugins.")
         and is_node(plugins[name])
-        and hasattr(resolve(plugins[name]["_target_"]), "scalars")
+        and hasattr(resolve(plugins[name]["_target_"]), method)
     ]
 
 

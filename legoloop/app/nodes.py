@@ -98,8 +98,8 @@ def build(path: str, node: Node, scope: Mapping[str, Callable[[], Any]]) -> Any:
     Raises NodeError as ``plan`` does, and for a value that the target itself refuses.
     """
     planned = plan(path, node, scope)
-    args = [_built(f"{path}.{ARGS}", value, scope) for value in planned.args]
-    values = {key: _built(f"{path}.{key}", v, scope) for key, v in planned.values.items()}
+    args = [built(f"{path}.{ARGS}", value, scope) for value in planned.args]
+    values = {key: built(f"{path}.{key}", v, scope) for key, v in planned.values.items()}
     parts = {name: scope[provider]() for name, provider in planned.parts.items()}
     if planned.is_partial:
         return (
@@ -132,13 +132,14 @@ def _target(path: str, node: Node) -> Callable[..., Any]:
         raise NodeError(f"{path}.{TARGET}", str(error)) from error
 
 
-def _built(path: str, value: Any, scope: Mapping[str, Callable[[], Any]]) -> Any:
+def built(path: str, value: Any, scope: Mapping[str, Callable[[], Any]]) -> Any:
+    """The value, with what the nodes inside it make in their places."""
     if is_node(value):
         return build(path, value, scope)
     if isinstance(value, Mapping):
-        return {key: _built(f"{path}.{key}", item, scope) for key, item in value.items()}
+        return {key: built(f"{path}.{key}", item, scope) for key, item in value.items()}
     if isinstance(value, list):
-        return [_built(f"{path}.{number}", item, scope) for number, item in enumerate(value)]
+        return [built(f"{path}.{number}", item, scope) for number, item in enumerate(value)]
     return value
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from legoloop.app.nodes import NodeError
+from legoloop.app.nodes import NodeError, is_node
 from legoloop.core.errors import ArgumentError
 from legoloop.data.container import batchings
 
 BRICKS = ("model", "loss", "optimizer", "scheduler", "metrics", "accumulators", "feed")
-COLLECTIONS = ("plugins", "loggers")
+HEARD = ("plugins", "loggers")
+COLLECTIONS = ("parts", *HEARD)
+"""Bricks by names of their own: parts that others are given, and those that hear the stages."""
 ABOUT_STARTING = ("run_dir", "show", "from", "resume", "on_change", "sweep")
 """Keys that say how a run is begun, not what it does."""
 
@@ -46,7 +48,8 @@ def _one_of(*choices: str | None) -> Check:
 def _switch(*choices: str) -> Check:
     def check(value: Any) -> str | None:
         fits = isinstance(value, bool) or value in choices
-        return None if fits else f"true, false, {' or '.join(choices)}"
+        *others, last = ("true", "false", *choices)
+        return None if fits else f"{', '.join(others)} or {last}"
 
     return check
 
@@ -69,6 +72,7 @@ TOP: dict[str, Check] = {
     "channels_last": _switch("auto"),
     "compile": _switch("default", "reduce-overhead", "max-autotune"),
     "app": _text(none=True),
+    "profile": _switch(),
     "show": _one_of("plan", "config", "schedule", None),
     "run_dir": _text(),
     "from": _text(none=True),
@@ -106,7 +110,16 @@ def check_values(tree: Mapping[str, Any], known: Mapping[str, Check], path: str 
 def check_loaders(data: Mapping[str, Any]) -> None:
     """Raises NodeError for settings of loaders that do not exist or are out of range."""
     try:
-        batchings(data.get("datasets") or {}, data)
+        batchings(data.get("datasets") or {}, {**data, "loaders": _as_built(data.get("loaders"))})
     except ArgumentError as error:
         key, message = str(error).split(" ", 1)
         raise NodeError(f"data.{key}", message) from error
+
+
+def _as_built(loaders: Any) -> Any:
+    """The settings with a stand-in for each function that a node will give."""
+    if is_node(loaders):
+        return batchings
+    if isinstance(loaders, Mapping):
+        return {key: _as_built(value) for key, value in loaders.items()}
+    return loaders

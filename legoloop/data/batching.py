@@ -10,6 +10,10 @@ from legoloop.core.checks import at_least
 from legoloop.core.contracts import Batch
 from legoloop.core.errors import ArgumentError
 from legoloop.data.collation import collate as stack
+from legoloop.data.sampling import Sampler
+
+FUNCTIONS = ("collate", "sampler")
+"""The settings that are functions, which a configuration gives as nodes."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,9 @@ class Batching:
     training. ``num_workers=0`` fetches in this process. ``shuffle`` concerns loops alone: a finite
     loader keeps the order of its data set. ``pin_memory`` does nothing without a GPU; None: if the
     device is one.
+
+    ``collate`` makes a batch of a list of records, such as ``PadCollate``. ``sampler`` says in
+    ``shuffle``'s place which samples a pass of a loop is made of, such as ``BalancedSampling``.
 
     Raises ArgumentError for values out of range.
 
@@ -36,6 +43,7 @@ class Batching:
     timeout: float = 0
     eval_batch_size: int | None = None
     collate: Callable[[list[Any]], Batch] = stack
+    sampler: Sampler | None = None
 
     def __post_init__(self) -> None:
         at_least(1, batch_size=self.batch_size, prefetch_factor=self.prefetch_factor)
@@ -48,8 +56,10 @@ class Batching:
             raise ArgumentError(f"pin_memory is {self.pin_memory!r}; give true, false or null")
         if not isinstance(self.timeout, int | float) or not self.timeout >= 0:
             raise ArgumentError(f"timeout is {self.timeout!r}; give seconds, 0 for none")
-        if not callable(self.collate):
-            raise ArgumentError(f"collate is {self.collate!r}; give a function, in code")
+        for key in FUNCTIONS:
+            given = getattr(self, key)
+            if not callable(given) and not (given is None and key == "sampler"):
+                raise ArgumentError(f"{key} is {given!r}; give a function, or its _target_")
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

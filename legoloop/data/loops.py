@@ -11,6 +11,7 @@ import torch
 from legoloop.core.contracts import Batch
 from legoloop.data.batching import Batching
 from legoloop.data.fetching import Cut, Fetcher
+from legoloop.data.sampling import order_of_pass
 from legoloop.data.seeding import BorrowedRng, shuffled
 
 
@@ -49,6 +50,7 @@ class Loop:
         self._batch_size = batching.batch_size
         self._eval_batch_size = batching.for_evaluation
         self._shuffle = batching.shuffle
+        self._sampler = batching.sampler
         self._fetcher = Fetcher(dataset, name, BorrowedRng(seed, name), batching, device)
         self._batches: Iterator[Batch] | None = None
 
@@ -126,7 +128,10 @@ class Loop:
         yield from _cut(self._order(0)[:wanted], self._eval_batch_size)
 
     def _order(self, number: int) -> torch.Tensor:
-        if self._shuffle:
+        if self._sampler is not None:
+            dataset = self._fetcher.dataset
+            order = order_of_pass(self._sampler, dataset, self._seed, self.name, number)
+        elif self._shuffle:
             order = shuffled(self._seed, self.name, number, self._samples)
         else:
             order = torch.arange(self._samples)

@@ -56,7 +56,7 @@ class Fault:
     def _samples(self, first_output: Any) -> str:
         """Those that differ from the rest; a batch norm soon makes all of them alike."""
         batch, outputs = self.step.batch, self.step.outputs
-        size = self.step.size or DefaultBatchDesc()(batch)
+        size = DefaultBatchDesc()(batch)  # the step's may count tokens
         suspects = (wrong_rows(v, size) for v in (self.losses, outputs, first_output, batch))
         rows = next((r for r in suspects if 0 < len(r) < size), range(size))
         count = f"(of {size})" if len(rows) < size else f"(all {size})"

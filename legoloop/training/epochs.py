@@ -35,10 +35,11 @@ class SimpleEpoch:
         epoch_size: int | None = None,
         batch_desc: SizesBatch | None = None,
     ) -> None:
-        if epoch_size is None:
+        if epoch_size is None and isinstance(batch_desc, DefaultBatchDesc | None):
             epoch_size = getattr(train_iterator, "samples", None)
         if epoch_size is None:
-            raise ArgumentError("epoch_size is None, but the stream does not know its samples")
+            counted = "its samples" if batch_desc is None else "what the batch_desc counts"
+            raise ArgumentError(f"epoch_size is None, but the stream does not know {counted}")
         at_least(1, epoch_size=epoch_size)
         self.train_iterator = train_iterator
         self.epoch_size = epoch_size

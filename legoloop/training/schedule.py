@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -46,25 +46,32 @@ class LrScheduler:
         self.scheduler = scheduler
         self.counter = counter
         self.per = per
+        self._moved_at = 0
 
     def epoch_start(self) -> None:
         """A new epoch, a new rate."""
-        if self.per == "epoch" and self.counter.epochs:
-            self.scheduler.step()
+        if self.per == "epoch":
+            self._move(self.counter.epochs)
 
     def batch_start(self, step: Step) -> None:
         """A new step, a new rate."""
-        if self.per == "step" and self.counter.steps:
+        if self.per == "step":
+            self._move(self.counter.steps)
+
+    def _move(self, done: int) -> None:
+        """A descent that takes turns has not made a step with every batch."""
+        if done > self._moved_at:
             self.scheduler.step()
+            self._moved_at = done
 
     def state_dict(self) -> State:
-        """That of the scheduler."""
-        state: dict[str, Any] = self.scheduler.state_dict()
-        return state
+        """That of the scheduler, and when it moved last."""
+        return {"scheduler": self.scheduler.state_dict(), "moved_at": self._moved_at}
 
     def load_state_dict(self, state: State) -> None:
         """Go on from there."""
-        self.scheduler.load_state_dict(state)
+        self.scheduler.load_state_dict(state["scheduler"])
+        self._moved_at = state["moved_at"]
         # Torch warns of a move before the first step, and cannot know of those before the resume.
         self.scheduler.optimizer._opt_called = True  # type: ignore[attr-defined]
 

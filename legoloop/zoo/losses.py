@@ -33,6 +33,8 @@ class _Loss(nn.Module):
 class CrossEntropy(_Loss):
     """Cross entropy of ``logits`` (batch, classes) and ``target`` (batch,), whole numbers.
 
+    Or soft targets: a share of each class, (batch, classes), such as ``mixed_target`` of a Mixup.
+
     ``reduction="none"`` gives one value per sample, (batch,). Raises ArgumentError for values out
     of range, and DataError for a label that is no class, with the ``idx`` of its samples.
 
@@ -56,12 +58,16 @@ class CrossEntropy(_Loss):
         """The loss."""
         logits = entry(outputs, self.output, "what the model returns")
         target = entry(batch, self.target, "the batch")
-        if target.dtype.is_floating_point:
-            raise DataError(f"'{self.target}' is {target.dtype}; classes are whole numbers")
+        is_soft = target.dtype.is_floating_point
+        if is_soft and target.shape != logits.shape:
+            raise DataError(
+                f"'{self.target}' is {target.dtype}; classes are whole numbers, and a share of "
+                f"each has the shape of the logits, {tuple(logits.shape)}"
+            )
         try:
             return functional.cross_entropy(
                 logits,
-                target.long(),
+                target.to(logits.dtype) if is_soft else target.long(),
                 reduction=self.reduction,
                 label_smoothing=self.label_smoothing,
                 # torch skips samples of label -100 unless told of another: no label is skipped.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -64,3 +66,10 @@ def same_weights(one: Path, other: Path) -> bool:
 def run_directories(project: Path) -> list[Path]:
     """All run directories under the project."""
     return sorted(record.parent for record in project.rglob("run.json"))
+
+
+def final(run: Path) -> dict[str, Any]:
+    """The scalars that a run ended with, which has completed."""
+    record = json.loads((run / "run.json").read_text())
+    assert record["status"] == "COMPLETED"
+    return dict(record["final"])

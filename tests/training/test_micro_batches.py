@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 import legoloop as ll
 from legoloop.training.micro_batches import joined, split
+from legoloop.zoo.token_losses import TokenCrossEntropy
 from tests.tiny import columns, mean_loss, sample_losses, tiny, weights
 
 TOKENS, CLASSES = 5, 3
@@ -213,3 +214,33 @@ def test_refuses_no_samples_at_once() -> None:
     parts = tiny()
     with pytest.raises(ll.ArgumentError, match="micro_batch_size is 0; give a whole number"):
         ll.GradientDescent(parts.opt, parts.model, parts.feed, mean_loss, micro_batch_size=0)
+
+
+@given(
+    samples=st.integers(2, 150),
+    batch_size=st.sampled_from([16, 64]),
+    micro=st.sampled_from([1, 3, 4, 16]),
+    opt=st.sampled_from([torch.optim.SGD, torch.optim.Adagrad]),
+)
+@settings(max_examples=8, deadline=None)
+def test_parts_of_padded_sequences_equal_the_whole_batch_for_any_length(
+    samples: int, batch_size: int, micro: int, opt: Any
+) -> None:
+    """The bricks that ship: a mask of their own, a mean over its tokens, and a count of them."""
+    data = sequences(samples)
+    data["mask"] = data["target"] != -100
+    data["mask"][:, 0] = True  # a batch without any token has no mean
+    data["target"].clamp_(min=0)
+    loss, given = TokenCrossEntropy(), {"batch_desc": ll.TokenBatchDesc()}
+    whole = trained(data, loss, batch_size, opt)
+    assert_close(trained(data, loss, batch_size, opt, micro_batch_size=micro, **given), whole)
+
+
+@given(samples=st.integers(1, 150), micro=st.sampled_from([1, 7, 16]))
+@settings(max_examples=6, deadline=None)
+def test_parts_of_several_losses_equal_the_whole_batch_for_any_length(
+    samples: int, micro: int
+) -> None:
+    data = columns(samples)
+    losses = ll.WeightedLosses({"mean": mean_loss, "each": sample_losses}, {"each": 0.5})
+    assert_close(trained(data, losses, 64, micro_batch_size=micro), trained(data, losses, 64))

@@ -175,7 +175,7 @@ def test_an_epoch_that_cannot_tell_says_so() -> None:
     with pytest.raises(ll.ArgumentError, match=r"the epoch, a OwnDriver, has no lengths"):
         ll.total_steps(OwnDriver(), 1)  # type: ignore[arg-type]
     loop = ll.Loop(ll.ColumnDataset({"x": torch.arange(4)}), "train", 0, ll.Batching())
-    by_token = ll.SimpleEpoch(loop, batch_desc=lambda batch: 7)
+    by_token = ll.SimpleEpoch(loop, epoch_size=70, batch_desc=lambda batch: 7)
     with pytest.raises(ll.ArgumentError, match="a function sizes them; give the number of steps"):
         ll.total_steps(by_token, 1)
 

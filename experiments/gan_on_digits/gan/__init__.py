@@ -1,0 +1,1 @@
+"""A GAN on handwritten digits: two networks, each with a feed and a loss of its own."""

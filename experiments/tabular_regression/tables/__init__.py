@@ -1,0 +1,1 @@
+"""Any table of numbers: one column is told from the others."""

@@ -1,0 +1,1 @@
+"""What a network learnt from some digits helps it with others."""

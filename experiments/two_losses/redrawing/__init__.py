@@ -1,0 +1,1 @@
+"""A network that names a digit and draws it again."""

@@ -1,0 +1,65 @@
+"""From records of different lengths to one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from legoloop.core.checks import entry
+from legoloop.core.contracts import Batch
+from legoloop.core.errors import DataError
+from legoloop.data.collation import collate
+
+
+class PadCollate:
+    """Collates sequences of different lengths: each is padded at its end to the longest.
+
+    ``padding`` names the columns, of shape (length, …) in a record, and what each is padded with.
+    In a batch they are (batch, longest, …), and ``mask``, (batch, longest), is True where there is
+    a value. All other columns are stacked. Raises DataError if a record lacks one of the columns,
+    or has them in different lengths.
+
+    >>> pad = PadCollate({"tokens": 0})
+    >>> pad([{"idx": 0, "tokens": torch.tensor([5, 6])}, {"idx": 1, "tokens": torch.tensor([7])}])
+    {'idx': tensor([0, 1]), 'tokens': tensor([[5, 6],
+            [7, 0]]), 'mask': tensor([[ True,  True],
+            [ True, False]])}
+    """
+
+    def __init__(self, padding: Mapping[str, float], mask: str = "mask") -> None:
+        self.padding = dict(padding)
+        self.mask = mask
+
+    def __call__(self, records: Sequence[dict[str, Any]]) -> Batch:
+        """The batch."""
+        sequences = [self._sequences(record) for record in records]
+        others = [
+            {key: value for key, value in record.items() if key not in self.padding}
+            for record in records
+        ]
+        lengths = torch.tensor([_length(of_record) for of_record in sequences])
+        longest = torch.arange(int(lengths.max()))
+        return {
+            **(collate(others) if others[0] else {}),
+            **{
+                key: pad_sequence(
+                    [s[key] for s in sequences], batch_first=True, padding_value=value
+                )
+                for key, value in self.padding.items()
+            },
+            self.mask: longest < lengths[:, None],
+        }
+
+    def _sequences(self, record: dict[str, Any]) -> dict[str, torch.Tensor]:
+        return {key: torch.as_tensor(entry(record, key, "a record")) for key in self.padding}
+
+
+def _length(sequences: Mapping[str, torch.Tensor]) -> int:
+    lengths = {key: len(sequence) for key, sequence in sequences.items()}
+    if len(set(lengths.values())) != 1:
+        shown = ", ".join(f"{key}: {length}" for key, length in lengths.items())
+        raise DataError(f"the sequences of a record differ in length ({shown or 'there are none'})")
+    return next(iter(lengths.values()))

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import legoloop as ll
+
+lengths = st.lists(st.integers(0, 7), min_size=1, max_size=6)
+
+
+def records(lengths: list[int], *inner: int) -> list[dict[str, Any]]:
+    return [
+        {"idx": row, "x": torch.full((length, *inner), row + 1.0), "y": torch.arange(length)}
+        for row, length in enumerate(lengths)
+    ]
+
+
+@given(lengths=lengths, inner=st.sampled_from([(), (2,)]))
+def test_under_the_mask_stands_what_was_there_and_elsewhere_padding(
+    lengths: list[int], inner: tuple[int, ...]
+) -> None:
+    batch = ll.PadCollate({"x": -1, "y": -100})(records(lengths, *inner))
+    assert list(batch) == ["idx", "x", "y", "mask"]
+    assert batch["mask"].shape == (len(lengths), max(lengths))
+    assert batch["mask"].sum(dim=1).tolist() == lengths
+    assert (batch["x"][~batch["mask"]] == -1).all()
+    assert (batch["y"][~batch["mask"]] == -100).all()
+    for row, length in enumerate(lengths):
+        assert (batch["x"][row, :length] == row + 1).all()
+        assert batch["y"][row, :length].tolist() == list(range(length))
+
+
+@given(lengths=lengths)
+def test_tokens_are_counted_by_the_mask(lengths: list[int]) -> None:
+    batch = ll.PadCollate({"x": 0, "y": 0})(records(lengths))
+    assert ll.TokenBatchDesc()(batch) == sum(lengths)
+
+
+def test_lists_and_records_without_other_columns_will_do() -> None:
+    batch = ll.PadCollate({"x": 0}, mask="is_there")([{"x": [1, 2]}, {"x": [3]}])
+    assert batch["x"].tolist() == [[1, 2], [3, 0]]
+    assert batch["is_there"].tolist() == [[True, True], [True, False]]
+
+
+def test_a_record_has_its_sequences_in_one_length() -> None:
+    (record,) = records([3])
+    with pytest.raises(ll.DataError, match="differ in length \\(x: 3, y: 2\\)"):
+        ll.PadCollate({"x": 0, "y": 0})([{**record, "y": torch.zeros(2)}])
+
+
+def test_refuses_a_record_without_the_column_and_other_columns_that_do_not_stack() -> None:
+    with pytest.raises(ll.DataError, match="a record has no 'z'"):
+        ll.PadCollate({"z": 0})(records([3]))
+    with pytest.raises(ll.DataError, match="'y' do not stack"):
+        ll.PadCollate({"x": 0})(records([3, 2]))
+
+
+def test_tokens_want_a_mask() -> None:
+    with pytest.raises(ll.DataError, match="the batch has no 'mask'"):
+        ll.TokenBatchDesc()({"x": torch.zeros(2)})
