@@ -16,6 +16,7 @@ from tests.zoo.idx_writing import images_of, labels_of, write_pair
 SMALL = ("num_epochs=1", "epoch_size=32", "eval_samples=32", "hydra.run.dir=run")
 NEEDS_FILES = {"mnist": "mnist", "fashion_mnist": "fashion_mnist"}
 ON_XOR = ("data=xor", "model=logistic")
+NEEDS_PACKAGES = {"loggers=mlflow": "mlflow"}
 SUITABLE: dict[str, Sequence[str]] = {
     "loss=cross_entropy": (),
     "loss=mean_squared_error": ("data=diabetes",),
@@ -25,6 +26,8 @@ SUITABLE: dict[str, Sequence[str]] = {
     "accumulators=prediction": ("data=diabetes",),
     "model=simple_cnn": (),
     "experiment=mnist": (),
+    "debug=overfit": (*ON_XOR, "plugins.overfitting.below=9"),
+    "plugins=mistakes": (),
     "plugins=freeze": ("data=xor", "model=mlp", "plugins.freeze.names=[layers.0.*]"),
     "plugins=last_sample": (*ON_XOR, "plugins.last_sample.num_samples=64"),
     "plugins=last_step": (*ON_XOR, "plugins.last_step.num_steps=9"),
@@ -63,6 +66,8 @@ def overrides(option: str) -> list[str]:
 
 @pytest.mark.parametrize("option", options())
 def test_trains(option: str, here: Path) -> None:
+    if option in NEEDS_PACKAGES:
+        pytest.importorskip(NEEDS_PACKAGES[option])
     app = ll.compose(overrides(option))
     before = {name: value.clone() for name, value in app.model().state_dict().items()}
     app.host().run()

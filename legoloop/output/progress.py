@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Protocol
 
 from legoloop.core.contracts import Counts, Scalars, Source
 from legoloop.core.plugin import State
+from legoloop.core.rng import preserved_rng
 from legoloop.core.step import Step
 from legoloop.output.scalar_writer import ScalarWriter
+
+LOOKS_A_SECOND = 10
+SHARE_OF_LOOKS = 0.01
+"""Of the time, at most: on a slow terminal the bar moves less often."""
+
+
+class HasSamples(Protocol):
+    """Such as a loop: a stream that knows how many samples a pass has."""
+
+    @property
+    def samples(self) -> int:
+        """The number of samples of a pass."""
+        ...
 
 
 class Progress(ScalarWriter):
     """A line for every report; on a terminal also a bar that moves with the samples.
 
-    ``epoch_size`` is the number of samples of an epoch, ``num_epochs`` the number of epochs; both
-    only for show, None if not known.
+    Both tell the scalars of the sources, the samples a second that the epoch was trained with, and
+    the time that the epochs to come will take if they take as long as those before. The bar asks
+    the sources when it moves, ten times a second at most, and the device no more often than that.
+
+    ``num_epochs`` is the number of epochs, ``epoch_size`` the number of samples of each; where that
+    is None, an epoch is a pass of ``stream``. They are only for show, None if not known.
 
     >>> from legoloop.training.counter import Counter
     >>> class Half:
@@ -33,44 +52,58 @@ class Progress(ScalarWriter):
         sources: Source | Iterable[Source],
         num_epochs: int | None = None,
         epoch_size: int | None = None,
+        stream: HasSamples | None = None,
+        every_steps: int | None = None,
     ) -> None:
-        super().__init__(counter, sources)
+        super().__init__(counter, sources, every_steps)
         self.num_epochs = num_epochs
-        self.epoch_size = epoch_size
-        self._now = time.monotonic()
-        self._seconds = 0.0  # of the training up to now, those before a resume included
+        self.epoch_size = getattr(stream, "samples", None) if epoch_size is None else epoch_size
+        self._seconds_before = 0.0  # this attempt began
+        self._began = self._now = time.monotonic()
         self._samples = 0  # of the epoch under way
+        self._trains_since = 0, self._now  # samples, time
+        self._speed: float | None = None  # of the epoch that is reported
         self._bar: Any = None
+        self._next_look = float("inf")
 
     def train_start(self) -> None:
         """Start the clock, and on a terminal the bar."""
-        self._now = time.monotonic()
+        self._seconds_before = self._seconds
+        self._began = self._now = time.monotonic()
+        self._trains_since = self._samples, self._now
         if sys.stdout.isatty():
             self._bar = _started_bar()
-            if self._samples:
-                self._show_epoch()
+            self._next_look = self._now
+            self._show_epoch()
 
     def epoch_start(self) -> None:
         """An empty bar."""
+        self._now = time.monotonic()
+        self._trains_since = self._samples, self._now
         self._show_epoch()
 
     def batch_end(self, step: Step) -> None:
-        """Move the bar."""
-        self._tick()
+        """Look at the clock, now and then move the bar, and report if it is time."""
         self._samples += step.size
-        if self._bar is not None:
-            self._bar.advance(self._bar.task_ids[0], step.size)
+        self._now = time.monotonic()
+        if self._now >= self._next_look:
+            self._move_bar()
+        super().batch_end(step)
 
     def epoch_end(self) -> None:
         """Report the epoch, and none is under way."""
+        self._speed, self._samples = self._samples_a_second(), 0
         super().epoch_end()
-        self._samples = 0
+        self._speed = None
 
     def write(self, step: int, scalars: Scalars) -> None:
         """One line."""
-        shown = "  ".join(f"{tag} {value:.4g}" for tag, value in scalars.items())
-        self._tick()
-        line = f"{self._epoch(self.counter.epochs)}  step {step}  {shown}  {self._seconds:.1f} s"
+        speed = self._speed or self._samples_a_second()
+        self._now = time.monotonic()
+        epoch = self.counter.epochs + (self._samples > 0)
+        seconds = f"{self._seconds:.1f} s"
+        told = [*_told(scalars), seconds, *_told_speed(speed), *self._told_rest()]
+        line = "  ".join([self._epoch(epoch), f"step {step}", *told])
         if self._bar is None:
             print(line, flush=True)
         else:
@@ -80,21 +113,35 @@ class Progress(ScalarWriter):
         """Take the bar away."""
         if self._bar is not None:
             self._bar.stop()
-            self._bar = None
+            self._bar, self._next_look = None, float("inf")
 
     def state_dict(self) -> State:
-        """The clock, and how far the epoch has come."""
+        """The clock as of the last step or report, and how far the epoch has come."""
         return {**super().state_dict(), "seconds": self._seconds, "samples": self._samples}
 
     def load_state_dict(self, state: State) -> None:
         """Go on from there."""
         super().load_state_dict(state)
-        self._seconds, self._samples = state["seconds"], state["samples"]
+        self._seconds_before, self._samples = state["seconds"], state["samples"]
+        self._began = self._now
 
-    def _tick(self) -> None:
-        now = time.monotonic()
-        self._seconds += now - self._now
-        self._now = now
+    @property
+    def _seconds(self) -> float:
+        """Of the training, up to the last look at the clock."""
+        return self._seconds_before + (self._now - self._began)
+
+    def _samples_a_second(self) -> float | None:
+        samples, since = self._trains_since
+        trained, seconds = self._samples - samples, self._now - since
+        return trained / seconds if trained and seconds else None
+
+    def _told_rest(self) -> list[str]:
+        """How long the epochs to come will take."""
+        done = self.counter.epochs + (self._samples / self.epoch_size if self.epoch_size else 0)
+        if self.num_epochs is None or not 0 < done < self.num_epochs:
+            return []
+        seconds = self._seconds / done * (self.num_epochs - done)
+        return [f"{timedelta(seconds=round(seconds))} left"]
 
     def _show_epoch(self) -> None:
         if self._bar is not None:
@@ -103,28 +150,50 @@ class Progress(ScalarWriter):
                 total=self.epoch_size,
                 completed=self._samples,
                 description=self._epoch(self.counter.epochs + 1),
+                told="",
             )
+            self._bar.refresh()
+
+    def _move_bar(self) -> None:
+        with preserved_rng():
+            scalars = {tag: v for source in self.sources for tag, v in source.scalars().items()}
+        told = [*_told(scalars), *_told_speed(self._samples_a_second()), *self._told_rest()]
+        self._bar.update(
+            self._bar.task_ids[0], completed=self._samples, told="  ".join(told), refresh=True
+        )
+        ended = time.monotonic()
+        pause = max(1 / LOOKS_A_SECOND, (ended - self._now) / SHARE_OF_LOOKS)
+        self._next_look = ended + pause
 
     def _epoch(self, number: int) -> str:
         return f"epoch {number}" + ("" if self.num_epochs is None else f"/{self.num_epochs}")
 
 
+def _told(scalars: Mapping[str, float]) -> list[str]:
+    return [f"{tag} {float(value):.4g}" for tag, value in scalars.items()]
+
+
+def _told_speed(samples_a_second: float | None) -> list[str]:
+    return [] if samples_a_second is None else [f"{samples_a_second:.0f} samples/s"]
+
+
 def _started_bar() -> Any:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.table import Column
 
     bar = Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        TextColumn(
+            "{task.fields[told]}",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+        ),
+        expand=True,
         transient=True,
+        auto_refresh=False,  # a thread of its own would take time from the steps
     )
-    bar.add_task("", total=None)
+    bar.add_task("", total=None, told="")
     bar.start()
     return bar

@@ -8,10 +8,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from legoloop.core.contracts import Counts, Scalars, Source
 from legoloop.core.errors import DataError
 from legoloop.core.plugin import State
 from legoloop.core.whole_files import why
+from legoloop.output.images import ImageSource, png, size_of
 from legoloop.output.scalar_writer import ScalarWriter
 
 if TYPE_CHECKING:
@@ -25,9 +28,10 @@ class TensorBoard(ScalarWriter):
     """Writes the scalars of ``acc_metrics``, a source or several, as TensorBoard events.
 
     ``hparams`` are the settings by which the HParams page compares runs, with the scalars at the
-    end as their outcome. The event file is made with the first scalar. Floats there are 32-bit:
+    end as their outcome. ``images`` are sources of pictures, such as a ConfusionMatrix, asked at
+    the same ends. The event file is made with the first scalar or picture. Floats there are 32-bit:
     exact numbers are in ``metrics.csv``. A resumed run writes one file anew, in place of those
-    that the attempts before it left, so that each scalar is there once.
+    that the attempts before it left, so that each scalar and picture is there once.
 
     >>> import tempfile
     >>> from legoloop.training.counter import Counter
@@ -45,11 +49,14 @@ class TensorBoard(ScalarWriter):
         logs_dir: str | Path,
         hparams: Mapping[str, str | float | None] | None = None,
         every_steps: int | None = None,
+        images: ImageSource | Iterable[ImageSource] = (),
     ) -> None:
         super().__init__(counter, acc_metrics, every_steps)
         self.logs_dir = Path(logs_dir)
         self.hparams = {key: value for key, value in (hparams or {}).items() if value is not None}
         self._record: list[tuple[str, float, int, float]] = []  # tag, value, step, when
+        self.images = [images] if isinstance(images, ImageSource) else list(images)
+        self._pictures: list[tuple[str, torch.Tensor, int, float]] = []  # tag, PNG, step, when
         self._has_told_hparams = False
         self._left_over: list[Path] = []
         self._events: SummaryWriter | None = None
@@ -58,6 +65,7 @@ class TensorBoard(ScalarWriter):
         """Put one file with the state of a resumed run in the place of those that it found."""
         if self._record:
             self._add(self._record)
+        self._add_pictures(self._pictures)
         if self._has_told_hparams:
             self._tell_hparams()
         for file in self._left_over:
@@ -71,9 +79,15 @@ class TensorBoard(ScalarWriter):
         self._add(events)
         self._record += events
 
+    def epoch_end(self) -> None:
+        """Report the epoch, in numbers and pictures."""
+        super().epoch_end()
+        self._report_pictures()
+
     def train_end(self) -> None:
         """Report what was measured at the end, and what came of the settings."""
         super().train_end()
+        self._report_pictures()
         if self.hparams and not self._has_told_hparams:
             self._tell_hparams()
             self._has_told_hparams = True
@@ -89,6 +103,7 @@ class TensorBoard(ScalarWriter):
         return {
             **super().state_dict(),
             "record": self._record,
+            "pictures": self._pictures,
             "has_told_hparams": self._has_told_hparams,
         }
 
@@ -96,6 +111,7 @@ class TensorBoard(ScalarWriter):
         """Go on from there; the event files of today are replaced when the training starts."""
         super().load_state_dict(state)
         self._record = [tuple(event) for event in state["record"]]
+        self._pictures = [tuple(picture) for picture in state["pictures"]]
         self._has_told_hparams = state["has_told_hparams"]
         self._left_over = list(self.logs_dir.glob(f"events.out.tfevents.*{SUFFIX}"))
 
@@ -111,6 +127,37 @@ class TensorBoard(ScalarWriter):
                 scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value, *_ in report]
                 writer.add_summary(Summary(value=scalars), step, when)
             writer.flush()
+        except OSError as error:
+            raise DataError(
+                f"{self.logs_dir} cannot be written ({why(self.logs_dir, error)})"
+            ) from error
+
+    def _report_pictures(self) -> None:
+        """Each tag once a step, as it is with scalars."""
+        step, now = self.counter.steps, time.time()
+        there = {tag for tag, _, at, _ in self._pictures if at == step}
+        told = {tag: image for source in self.images for tag, image in source.images().items()}
+        new = [
+            (tag, torch.frombuffer(bytearray(png(image)), dtype=torch.uint8), step, now)
+            for tag, image in told.items()
+            if tag not in there
+        ]
+        self._add_pictures(new)
+        self._pictures += new
+
+    def _add_pictures(self, pictures: Iterable[tuple[str, torch.Tensor, int, float]]) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        try:
+            for tag, encoded, step, when in pictures:
+                content = encoded.numpy().tobytes()
+                width, height = size_of(content)
+                image = Summary.Image(
+                    height=height, width=width, colorspace=3, encoded_image_string=content
+                )
+                writer: Any = self._opened().file_writer
+                writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step, when)
+                writer.flush()
         except OSError as error:
             raise DataError(
                 f"{self.logs_dir} cannot be written ({why(self.logs_dir, error)})"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -10,11 +11,14 @@ import torch
 from torch import nn
 
 from legoloop.core.contracts import Source
+from legoloop.core.errors import DataError, MissingExtraError
 from legoloop.core.plugin import State
 from legoloop.core.watching import betters, listed, more_is_better, scalar
 from legoloop.core.whole_files import whole_file
 
 Weights = dict[str, Any]
+
+SAFETENSORS = ".safetensors"
 
 
 class HasModel(Protocol):
@@ -29,7 +33,13 @@ class HasModel(Protocol):
 class SaveModelWeights:
     """At the end of the training, writes the model's state dict, on the CPU, to a file.
 
-    Read it back with ``model.load_state_dict(torch.load(path))``.
+    The suffix of ``path`` decides what is written: ``.safetensors`` is that format, which needs the
+    extra ``safetensors``; any other, or none, is what torch saves. Read it back with
+    ``model.load_state_dict(torch.load(path))``, or ``safetensors.torch.load_file(path)`` in place
+    of ``torch.load``.
+
+    Raises MissingExtraError for a ``.safetensors`` without the package, DataError for a state dict
+    that has more than tensors in it, which that format does not take.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "weights"
@@ -40,7 +50,7 @@ class SaveModelWeights:
 
     def __init__(self, model: nn.Module, path: str | Path) -> None:
         self.model = model
-        self.path = Path(path)
+        self.path = written_to(path)
 
     def train_end(self) -> None:
         """Write the file."""
@@ -48,11 +58,13 @@ class SaveModelWeights:
         for name, value in weights.items():
             if isinstance(value, torch.Tensor):
                 weights[name] = value.cpu()
-        _write(weights, self.path)
+        write_weights(weights, self.path)
 
 
 class BestModelWeights:
     """After each epoch that was the best so far, writes the model's state dict to a file.
+
+    The suffix of ``path`` decides in which format, as that of SaveModelWeights does.
 
     The best is the one with the most, or least, of ``metric``, a scalar that one of the sources
     reports after an epoch; of equally good ones, the first. ``mode``, min or max, may be left out
@@ -87,7 +99,7 @@ class BestModelWeights:
     ) -> None:
         self.model = model
         self.average = average
-        self.path = Path(path)
+        self.path = written_to(path)
         self.sources = listed(sources)
         self.metric = metric
         self.more_is_better = more_is_better(metric, mode)
@@ -98,7 +110,7 @@ class BestModelWeights:
     def train_start(self) -> None:
         """Put the file in the state of a resumed run."""
         if self.weights is not None:
-            _write(self.weights, self.path)
+            write_weights(self.weights, self.path)
 
     def epoch_end(self) -> None:
         """Compare, and keep."""
@@ -106,7 +118,7 @@ class BestModelWeights:
         if betters(value, self.best, self.more_is_better):
             measured = self.average.model if self.average else self.model
             self.best, self.weights = value, _copied(measured)
-            _write(self.weights, self.path)
+            write_weights(self.weights, self.path)
 
     def train(self) -> None:
         """Put the best back, if that was asked for and there are any."""
@@ -133,7 +145,53 @@ def _copied(model: nn.Module) -> Weights:
     return weights
 
 
-def _write(weights: Weights, path: Path) -> None:
-    # Into a file object: torch would write the name of a path into the file.
+def written_to(path: str | Path) -> Path:
+    """The path, if what its suffix asks for can be written.
+
+    >>> written_to("weights").name
+    'weights'
+    """
+    path = Path(path)
+    if path.suffix == SAFETENSORS and find_spec("safetensors") is None:
+        raise MissingExtraError.of(f"writing {path.name}", "safetensors", "safetensors")
+    return path
+
+
+def write_weights(weights: Weights, path: Path) -> None:
+    """Write a state dict that is on the CPU, in the format of the path's suffix.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "weights.pt"
+    >>> write_weights({"bias": torch.zeros(1)}, path)
+    >>> torch.load(path)
+    {'bias': tensor([0.])}
+    """
+    content = _safetensors(weights, path) if path.suffix == SAFETENSORS else None
     with whole_file(path) as draft, draft.open("wb") as file:
-        torch.save(weights, file)
+        if content is None:
+            # Into a file object: torch would write the name of a path into the file.
+            torch.save(weights, file)
+        else:
+            file.write(content)
+
+
+def _safetensors(weights: Weights, path: Path) -> bytes:
+    from safetensors.torch import save
+
+    others = [name for name, value in weights.items() if not isinstance(value, torch.Tensor)]
+    if others:
+        raise DataError(
+            f"{path.name} takes tensors alone, and '{others[0]}' is a "
+            f"{type(weights[others[0]]).__name__}; give a path that ends in .pt"
+        )
+    content: bytes = save(dict(_apart(weights)))
+    return content
+
+
+def _apart(weights: Weights) -> Iterator[tuple[str, torch.Tensor]]:
+    """Tensors that share their memory, as tied weights do, each with one of its own."""
+    seen: set[int] = set()
+    for name, value in weights.items():
+        memory = value.untyped_storage().data_ptr()
+        yield name, value.clone().contiguous() if memory in seen else value.contiguous()
+        seen.add(memory)

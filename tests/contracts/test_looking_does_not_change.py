@@ -83,10 +83,11 @@ def writers(parts: Tiny, folder: Path) -> list[Any]:
     return [
         *sources,
         ll.CsvMetrics(folder / "metrics.csv", parts.counter, sources),
+        ll.JsonLines(folder / "metrics.jsonl", parts.counter, sources),
         ll.TensorBoard(parts.counter, sources, folder / "logs"),
         ll.History(parts.counter, sources),
         ll.Progress(parts.counter, sources, num_epochs=2),
-        DrawingWriter(parts.counter, sources),
+        DrawingWriter(parts.counter, sources, every_steps=2),
     ]
 
 
@@ -95,6 +96,8 @@ def predictions(parts: Tiny, folder: Path) -> list[Any]:
     return [
         acc,
         ll.CsvLogits(folder / "predicts.csv", acc, acc_key="val"),
+        ll.ConfusionMatrix(folder / "confusion.csv", acc, acc_key="val"),
+        ll.Predictions(folder / "classes.parquet", acc, "val", kind="classes", streamed=True),
         ll.SaveModelWeights(parts.model, folder / "weights"),
     ]
 
@@ -111,6 +114,10 @@ LOOKING: dict[str, Callable[[Tiny, Path], list[Any]]] = {
     "predictions and weights": predictions,
     "evaluation between batches": between_batches,
     "reseeding": lambda parts, folder: [Reseeding()],
+    "a profile": lambda parts, folder: [ll.Profile(parts.epoch, folder)],
+    "a summary": lambda parts, folder: [
+        ll.ModelSummary(parts.model, parts.feed, parts.loops["train"], folder / "model.txt")
+    ],
     "another network": lambda parts, folder: [FreshNetwork()],
     "checkpoints": lambda parts, folder: [ll.Checkpoints(parts.counter, folder)],
 }

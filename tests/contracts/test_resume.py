@@ -116,6 +116,7 @@ class Outcome:
     seen: list[float]
     rows: dict[int, dict[str, float]]
     metrics: str
+    json_lines: str
     lines: list[str]
     events: Multiset[Any]
     predicts: str
@@ -171,9 +172,17 @@ class Run:
                 ll.LrScheduler(rate, parts.counter, per="step"),
                 *(loops, loaders, *sources, history, own),
                 ll.EarlyStopping(each, "train/accuracy", patience=2, mode="max"),
-                ll.CsvMetrics(self.folder / "metrics.csv", parts.counter, sources),
-                ll.TensorBoard(parts.counter, sources, self.folder / "logs", hparams={"lr": 0.01}),
+                ll.CsvMetrics(self.folder / "metrics.csv", parts.counter, sources, every_steps=2),
+                ll.JsonLines(self.folder / "metrics.jsonl", parts.counter, sources),
+                ll.TensorBoard(
+                    parts.counter,
+                    sources,
+                    self.folder / "logs",
+                    hparams={"lr": 0.01},
+                    every_steps=2,
+                ),
                 ll.Progress(parts.counter, sources),
+                ll.ModelSummary(parts.model, parts.feed, parts.loops["train"], show=False),
                 ll.CsvLogits(self.folder / "predicts.csv", loaders, acc_key="train"),
                 ll.SaveModelWeights(parts.model, self.folder / "weights"),
                 ll.BestModelWeights(
@@ -189,7 +198,8 @@ class Run:
             seen=own.seen,
             rows=history.rows,
             metrics=(self.folder / "metrics.csv").read_text(),
-            lines=[re.sub(r"\S+ s$", "", line) for line in self.lines],
+            json_lines=(self.folder / "metrics.jsonl").read_text(),
+            lines=[re.sub(r"  \S+ s\b.*", "", line) for line in self.lines],
             events=events(self.folder / "logs"),
             predicts=(self.folder / "predicts.csv").read_text(),
             saved_weights=(self.folder / "weights").read_bytes(),

@@ -10,9 +10,17 @@ import pytest
 
 import legoloop as ll
 
+
+def an_mlflow_logger(folder: Path, *given: Any) -> ll.MlflowLogger:
+    pytest.importorskip("mlflow")
+    return ll.MlflowLogger(*given, f"sqlite:///{folder}/mlflow.db")
+
+
 MADE: dict[type, Callable[..., ll.ScalarWriter]] = {
     ll.CsvMetrics: lambda folder, *given: ll.CsvMetrics(folder / "metrics.csv", *given),
     ll.History: lambda folder, *given: ll.History(*given),
+    ll.JsonLines: lambda folder, *given: ll.JsonLines(folder / "metrics.jsonl", *given),
+    ll.MlflowLogger: an_mlflow_logger,
     ll.Progress: lambda folder, *given: ll.Progress(*given),
     ll.TensorBoard: lambda folder, *given: ll.TensorBoard(*given, folder / "logs"),
 }

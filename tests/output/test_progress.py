@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import legoloop as ll
+from legoloop.output import progress as module
 from tests.tiny import tiny
 
 RUN = """
@@ -27,7 +30,7 @@ class Fails:
             raise SystemExit("on purpose")
 
 parts = tiny(num_epochs=2)
-progress = ll.Progress(parts.counter, Told(), num_epochs=2, epoch_size=22)
+progress = ll.Progress(parts.counter, Told(), num_epochs=2, stream=parts.loops["train"])
 if "resume" in sys.argv:
     progress.load_state_dict({**progress.state_dict(), "samples": 8, "seconds": 3600.0})
 parts.host(progress, Fails()).run()
@@ -62,8 +65,9 @@ def test_prints_a_plain_line_for_every_report(capsys: pytest.CaptureFixture[str]
 
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
-    assert re.fullmatch(r"epoch 1/2  step 6  lr 0\.01  \d+\.\d s", lines[0])
-    assert re.fullmatch(r"epoch 2/2  step 12  lr 0\.01  \d+\.\d s", lines[1])
+    time = r"\d+\.\d s  \d+ samples/s"
+    assert re.fullmatch(rf"epoch 1/2  step 6  lr 0\.01  {time}  \d:\d\d:\d\d left", lines[0])
+    assert re.fullmatch(rf"epoch 2/2  step 12  lr 0\.01  {time}", lines[1])
 
 
 def test_does_not_need_to_know_the_number_of_epochs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,3 +118,132 @@ def test_a_resumed_run_prints_no_line_again(capsys: pytest.CaptureFixture[str]) 
     second.train_end()
 
     assert capsys.readouterr().out == ""
+
+
+class Clock:
+    """Stands still but for what a test lets pass."""
+
+    now = 100.0
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+class Told:
+    asked = 0
+
+    def scalars(self) -> dict[str, float]:
+        self.asked += 1
+        return {"loss": 0.5}
+
+
+def steps(progress: ll.Progress, clock: Clock, number: int, seconds: float) -> None:
+    step = ll.Step()
+    for _ in range(number):
+        step.size = 10
+        clock.now += seconds
+        progress.batch_end(step)
+
+
+def test_speed_is_that_of_training_and_the_rest_is_counted_with_everything(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counter = ll.Counter()
+    progress = ll.Progress(counter, Told(), num_epochs=4)
+    progress.train_start()
+    clock.now += 1.0  # before the epoch
+    progress.epoch_start()
+    steps(progress, clock, number=5, seconds=0.5)
+    clock.now += 6.5  # of evaluation
+    counter.epochs, counter.steps = 1, 5
+
+    progress.epoch_end()
+
+    assert capsys.readouterr().out == (
+        "epoch 1/4  step 5  loss 0.5  10.0 s  20 samples/s  0:00:30 left\n"
+    )
+
+
+def test_time_between_two_attempts_does_not_count_nor_do_their_samples(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = ll.Progress(ll.Counter(), Told(), num_epochs=2, epoch_size=100)
+    first.train_start(), first.epoch_start()
+    steps(first, clock, number=5, seconds=1.0)
+    state = first.state_dict()
+    counter = ll.Counter()
+    second = ll.Progress(counter, Told(), num_epochs=2, epoch_size=100)
+    second.load_state_dict(state)
+    clock.now += 1000.0
+
+    second.train_start()
+    steps(second, clock, number=5, seconds=0.5)
+    counter.epochs, counter.steps = 1, 10
+    second.epoch_end()
+
+    assert "  7.5 s  20 samples/s  0:00:08 left" in capsys.readouterr().out
+
+
+def test_a_report_in_mid_epoch_tells_of_the_epoch_under_way(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counter = ll.Counter()
+    progress = ll.Progress(counter, Told(), num_epochs=2, epoch_size=100, every_steps=5)
+    progress.train_start(), progress.epoch_start()
+    counter.steps = 5
+
+    steps(progress, clock, number=1, seconds=1.0)
+
+    assert capsys.readouterr().out == (
+        "epoch 1/2  step 5  loss 0.5  1.0 s  10 samples/s  0:00:19 left\n"
+    )
+
+
+def test_off_a_terminal_no_source_is_asked_but_for_a_report(clock: Clock) -> None:
+    told = Told()
+    progress = ll.Progress(ll.Counter(), told)
+    progress.train_start(), progress.epoch_start()
+    steps(progress, clock, number=100, seconds=1.0)
+    assert told.asked == 0
+
+
+class Screen:
+    """Stands for the bar of rich, each refresh of which takes so long."""
+
+    task_ids = (0,)
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self.clock, self.seconds = clock, seconds
+        self.moved = 0
+
+    def update(self, *_: object, **__: object) -> None:
+        self.clock.now += self.seconds
+        self.moved += 1
+
+    def reset(self, *_: object, **__: object) -> None: ...
+
+    def refresh(self) -> None: ...
+
+
+@given(seconds=st.sampled_from([0.0, 1e-4, 1e-3, 1e-2, 0.1]), a_step=st.floats(1e-3, 1.0))
+def test_the_bar_moves_ten_times_a_second_at_most_and_takes_little_time(
+    seconds: float, a_step: float
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        clock = Clock(patch)
+        screen, told = Screen(clock, seconds), Told()
+        patch.setattr(module.sys.stdout, "isatty", lambda: True, raising=False)
+        patch.setattr(module, "_started_bar", lambda: screen)
+        progress = ll.Progress(ll.Counter(), told)
+        progress.train_start(), progress.epoch_start()
+
+        steps(progress, clock, number=1000, seconds=a_step)
+
+    elapsed = clock.now - Clock.now
+    assert 1 <= screen.moved == told.asked <= 1 + elapsed * module.LOOKS_A_SECOND
+    assert screen.moved * seconds <= seconds + elapsed * module.SHARE_OF_LOOKS * 1.001

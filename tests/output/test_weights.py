@@ -201,3 +201,56 @@ def test_refuses_a_metric_nobody_knows_or_reports(tmp_path: Path) -> None:
     best = ll.BestModelWeights(Net(), tmp_path / "weights_best", Told(1), "val/acc", mode="max")
     with pytest.raises(ll.ArgumentError, match=r"watches 'val/acc', .* did you mean val/accuracy"):
         best.epoch_end()
+
+
+def test_safetensors_have_the_same_weights(tmp_path: Path) -> None:
+    load_file = pytest.importorskip("safetensors.torch").load_file
+    model = Net()
+    ll.SaveModelWeights(model, tmp_path / "weights").train_end()
+
+    ll.SaveModelWeights(model, tmp_path / "weights.safetensors").train_end()
+
+    expected, found = torch.load(tmp_path / "weights"), load_file(tmp_path / "weights.safetensors")
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_tied_and_transposed_weights_go_into_safetensors_too(tmp_path: Path) -> None:
+    load_file = pytest.importorskip("safetensors.torch").load_file
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    model[1].weight = model[0].weight
+    model[0].bias = nn.Parameter(torch.rand(3, 2).T[0])
+
+    ll.SaveModelWeights(model, tmp_path / "new" / "weights.safetensors").train_end()
+
+    fresh = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    fresh.load_state_dict(load_file(tmp_path / "new" / "weights.safetensors"))
+    assert weights(fresh) == weights(model)
+
+
+def test_the_best_may_be_safetensors(tmp_path: Path) -> None:
+    load_file = pytest.importorskip("safetensors.torch").load_file
+    path, model = tmp_path / "best.safetensors", nn.Linear(1, 1)
+    ll.BestModelWeights(model, path, Told(0.5), "val/accuracy").epoch_end()
+    assert torch.equal(load_file(path)["weight"], model.weight)
+
+
+def test_safetensors_take_tensors_alone(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+
+    class Extra(nn.Module):
+        def get_extra_state(self) -> dict[str, int]:
+            return {"steps": 7}
+
+    with pytest.raises(ll.DataError, match=r"weights.safetensors takes tensors alone, and '_extra"):
+        ll.SaveModelWeights(Extra(), tmp_path / "weights.safetensors").train_end()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_the_extra_that_safetensors_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("legoloop.output.weights.find_spec", lambda _: None)
+    with pytest.raises(ll.ConfigError, match=r"install 'legoloop\[safetensors\]'"):
+        ll.SaveModelWeights(nn.Linear(1, 1), tmp_path / "weights.safetensors")
+    ll.SaveModelWeights(nn.Linear(1, 1), tmp_path / "weights.pt")
