@@ -64,3 +64,10 @@ def docs(session: nox.Session) -> None:
     """The examples in README and docs."""
     session.install(*TESTED, "-e", ".[test]")
     session.run("python", "-m", "pytest", "tests/test_docs.py")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """What legoloop costs; ``-- --write docs/performance.md`` keeps the tables."""
+    session.install(*TESTED, "-e", ".[bench]")
+    session.run("python", "-m", "bench", *session.posargs)

@@ -1,4 +1,4 @@
-"""What a job of a sweep costs above an empty Hydra job: ``python bench/job_cost.py``.
+"""What a job of a sweep costs above an empty Hydra job: ``python -m bench.job_cost``.
 
 Sweeps of one-step jobs on xor, with everything that a run writes but loggers, against an empty
 task that Hydra's own sweeper runs over the same configuration. Both are whole processes; the cost
@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+
+from bench.rounds import table
 
 EMPTY = """
 import hydra
@@ -64,7 +66,7 @@ def seconds(kind: str, jobs: int, here: Path) -> float:
 
 
 def main() -> None:
-    """Print the cost of a job of both, and the difference."""
+    """Print a table of the cost of a job of both, and the difference."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=100)
@@ -77,9 +79,11 @@ def main() -> None:
                 many, less = (seconds(kind, jobs, Path(folder)) for jobs in (asked.jobs, few))
                 found.append((many - less) / (asked.jobs - few) * 1e3)
             told = ", ".join(f"{kind} {found[-1]:.0f} ms" for kind, found in costs.items())
-            print(f"round {number}: {told}", flush=True)
-    empty, ours = (median(found) for found in costs.values())
-    print(f"a job: empty {empty:.0f} ms, legoloop {ours:.0f} ms, above it {ours - empty:.0f} ms")
+            print(f"round {number}: {told}", file=sys.stderr, flush=True)
+    above = median(ours - empty for empty, ours in zip(*costs.values(), strict=True))
+    row = [*(median(found) for found in costs.values()), above]
+    heading = ["ms", "empty job of Hydra", "job of legoloop", "above it, in pairs"]
+    print(table(heading, [("a job of a sweep", *(f"{each:.0f}" for each in row))]))
 
 
 if __name__ == "__main__":

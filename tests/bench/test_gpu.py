@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from math import isfinite
+
+import pytest
+import torch
+from torch import nn
+
+from bench.gpu import MODES, PRECISIONS, bare, ours, rows
+from bench.gpu_models import CASES, TINY
+
+CPU = torch.device("cpu")
+
+
+def test_every_case_and_precision_has_a_row() -> None:
+    found = list(rows(TINY, {"eager": None}, CPU, rounds=1, seconds=1e-4))
+
+    assert [row[:3] for row in found] == [
+        (case, precision, "eager") for case in TINY for precision in PRECISIONS
+    ]
+    assert all(isfinite(float(row[-1])) for row in found)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_ones_too() -> None:
+    (name, case), *_ = TINY.items()
+    modes = {"compiled": MODES["compiled"]}
+    assert len(list(rows({name: case}, modes, CPU, rounds=1, seconds=1e-4))) == len(PRECISIONS)
+
+
+@pytest.mark.parametrize("case", TINY)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_both_loops_compute_the_same(case: str, precision: str) -> None:
+    models: list[nn.Module] = []
+
+    def model() -> nn.Module:
+        models.append(TINY[case].model())
+        return models[-1]
+
+    for loop in (bare, ours):
+        loop(replace(TINY[case], model=model), CPU, None, precision)(3)
+    one, other = (model.state_dict() for model in models)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(("name", "millions"), [("10 M", 10), ("120 M", 120)])
+def test_transformers_are_as_large_as_they_are_called(name: str, millions: float) -> None:
+    with torch.device("meta"):
+        model = CASES[f"transformer, {name}"].model()
+    size = sum(parameter.numel() for parameter in model.parameters())
+    assert size / 1e6 == pytest.approx(millions, rel=0.05)
