@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,12 +69,13 @@ class TensorBoard(ScalarWriter):
         self._add_pictures(self._pictures)
         if self._has_told_hparams:
             self._tell_hparams()
+        self._flush()
         for file in self._left_over:
             file.unlink(missing_ok=True)
         self._left_over = []
 
     def write(self, step: int, scalars: Scalars) -> None:
-        """One event, on disk when this returns."""
+        """One event, on the disk by the end of the epoch, or when the state is taken."""
         now = time.time()
         events = [(tag, value, step, now) for tag, value in scalars.items()]
         self._add(events)
@@ -83,6 +85,7 @@ class TensorBoard(ScalarWriter):
         """Report the epoch, in numbers and pictures."""
         super().epoch_end()
         self._report_pictures()
+        self._flush()
 
     def train_end(self) -> None:
         """Report what was measured at the end, and what came of the settings."""
@@ -91,6 +94,7 @@ class TensorBoard(ScalarWriter):
         if self.hparams and not self._has_told_hparams:
             self._tell_hparams()
             self._has_told_hparams = True
+        self._flush()
 
     def close(self) -> None:
         """Close the event file."""
@@ -99,7 +103,8 @@ class TensorBoard(ScalarWriter):
             self._events = None
 
     def state_dict(self) -> State:
-        """All that was written."""
+        """All that was written, which is on the disk from here on."""
+        self._flush()
         return {
             **super().state_dict(),
             "record": self._record,
@@ -116,17 +121,28 @@ class TensorBoard(ScalarWriter):
         self._left_over = list(self.logs_dir.glob(f"events.out.tfevents.*{SUFFIX}"))
 
     def _add(self, record: Iterable[tuple[str, float, int, float]]) -> None:
-        try:
-            from tensorboard.compat.proto.summary_pb2 import (  # type: ignore[import-untyped]
-                Summary,
-            )
+        from tensorboard.compat.proto.summary_pb2 import (  # type: ignore[import-untyped]
+            Summary,
+        )
 
+        with self._told():
             # Not add_scalar: an event for each scalar takes six times as long.
             writer: Any = self._opened().file_writer
             for (step, when), report in groupby(record, key=lambda event: event[2:]):
                 scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value, *_ in report]
                 writer.add_summary(Summary(value=scalars), step, when)
-            writer.flush()
+
+    def _flush(self) -> None:
+        """Wait for the thread that writes."""
+        if self._events is not None:
+            with self._told():
+                self._events.flush()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """A disk that refuses is told with the folder that it refused."""
+        try:
+            yield
         except OSError as error:
             raise DataError(
                 f"{self.logs_dir} cannot be written ({why(self.logs_dir, error)})"
@@ -148,7 +164,7 @@ class TensorBoard(ScalarWriter):
     def _add_pictures(self, pictures: Iterable[tuple[str, torch.Tensor, int, float]]) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        try:
+        with self._told():
             for tag, encoded, step, when in pictures:
                 content = encoded.numpy().tobytes()
                 width, height = size_of(content)
@@ -157,11 +173,6 @@ class TensorBoard(ScalarWriter):
                 )
                 writer: Any = self._opened().file_writer
                 writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step, when)
-                writer.flush()
-        except OSError as error:
-            raise DataError(
-                f"{self.logs_dir} cannot be written ({why(self.logs_dir, error)})"
-            ) from error
 
     def _tell_hparams(self) -> None:
         from torch.utils.tensorboard.summary import hparams
@@ -171,7 +182,6 @@ class TensorBoard(ScalarWriter):
         writer: Any = self._opened().file_writer
         for summary in hparams(self.hparams, outcome):  # type: ignore[no-untyped-call]
             writer.add_summary(summary)
-        writer.flush()
 
     def _opened(self) -> SummaryWriter:
         if self._events is None:
