@@ -79,6 +79,7 @@ from .evaluation.passes import (
 from .evaluation.passes import (
     LoopsAcc as LoopsAcc,
 )
+from .evaluation.train_metrics import TrainMetrics as TrainMetrics
 from .evaluation.trial import TrialEvaluation as TrialEvaluation
 from .output.confusion import ConfusionMatrix as ConfusionMatrix
 from .output.csv_metrics import CsvMetrics as CsvMetrics

@@ -113,6 +113,7 @@ MADE: dict[type, Callable[[Tiny, Path], Any]] = {
     ),
     ll.TimeLimit: lambda parts, _: ll.TimeLimit(seconds=999),
     ll.TrainLoss: lambda parts, _: ll.TrainLoss(),
+    ll.TrainMetrics: lambda parts, _: ll.TrainMetrics(accuracy),
     ll.Turn: lambda parts, _: a_turn(parts),
     ll.WeightedLosses: lambda parts, _: some_losses(parts),
     ll.TrialEvaluation: lambda parts, _: ll.TrialEvaluation(

@@ -158,6 +158,7 @@ class Run:
         each = ll.AccumulatorMetrics(loops, accuracy)
         sources = [
             ll.TrainLoss(),
+            ll.TrainMetrics(accuracy),
             ll.LearningRate(parts.opt),
             each,
             ll.AccumulatorMetrics(loaders, accuracy, prefix="final/"),
