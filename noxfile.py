@@ -34,7 +34,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests and docstring examples, the slow ones too."""
     session.install(*TESTED, "-e", ".[test]")
-    session.run("python", "-m", "pytest", "-m", "slow or not slow", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "auto", "-m", "slow or not slow", *session.posargs)
 
 
 @nox.session(default=False)
