@@ -64,6 +64,7 @@ class Progress(ScalarWriter):
         self._trains_since = 0, self._now  # samples, time
         self._speed: float | None = None  # of the epoch that is reported
         self._bar: Any = None
+        self._is_over = False
         self._next_look = float("inf")
 
     def train_start(self) -> None:
@@ -109,6 +110,10 @@ class Progress(ScalarWriter):
         else:
             self._bar.console.out(line, highlight=False)
 
+    def train(self) -> None:
+        """No epoch is to come, however many were asked for."""
+        self._is_over = True
+
     def close(self) -> None:
         """Take the bar away."""
         if self._bar is not None:
@@ -138,7 +143,7 @@ class Progress(ScalarWriter):
     def _told_rest(self) -> list[str]:
         """How long the epochs to come will take."""
         done = self.counter.epochs + (self._samples / self.epoch_size if self.epoch_size else 0)
-        if self.num_epochs is None or not 0 < done < self.num_epochs:
+        if self._is_over or self.num_epochs is None or not 0 < done < self.num_epochs:
             return []
         seconds = self._seconds / done * (self.num_epochs - done)
         return [f"{timedelta(seconds=round(seconds))} left"]

@@ -137,7 +137,7 @@ class LrOnPlateau:
 
 
 class LearningRate:
-    """A source: the rate of each parameter group, ``lr`` or ``lr/0``, ``lr/1``, …
+    """A source: the rate of each parameter group, ``lr``, or ``lr/0``, ``lr/1`` and so on.
 
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
     >>> LearningRate(opt).scalars()

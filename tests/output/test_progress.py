@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 import legoloop as ll
 from legoloop.output import progress as module
-from tests.tiny import tiny
+from tests.tiny import accuracy, tiny
 
 RUN = """
 import sys
 import legoloop as ll
-from tests.tiny import tiny
+from tests.tiny import accuracy, tiny
 
 class Told:
     def scalars(self):
@@ -247,3 +247,16 @@ def test_the_bar_moves_ten_times_a_second_at_most_and_takes_little_time(
     elapsed = clock.now - Clock.now
     assert 1 <= screen.moved == told.asked <= 1 + elapsed * module.LOOKS_A_SECOND
     assert screen.moved * seconds <= seconds + elapsed * module.SHARE_OF_LOOKS * 1.001
+
+
+def test_nothing_is_left_of_a_training_that_ended_early(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = tiny(num_epochs=9)
+    late = ll.AccumulatorMetrics(parts.loaders_acc(), accuracy, prefix="final/")
+    loss = ll.TrainLoss()
+    writer = ll.Progress(parts.counter, [loss, late], num_epochs=9, stream=parts.loops["train"])
+    parts.host(loss, late, writer, ll.LastStep(parts.counter, 8)).run()
+    *before, last = capsys.readouterr().out.splitlines()
+    assert all(" left" in line for line in before)
+    assert "final/" in last and " left" not in last
