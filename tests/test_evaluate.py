@@ -230,6 +230,42 @@ def test_data_that_are_not_there(run: Path, capfd: pytest.CaptureFixture[str]) -
     assert "Traceback" not in ended.err
 
 
+def test_weights_and_predictions_are_those_that_the_run_names(
+    command: Command, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("safetensors")
+    pytest.importorskip("pyarrow")
+    named = (
+        "plugins.model_weights.path=${run_dir}/kept/last.safetensors",
+        "plugins.predicts._target_=legoloop.Predictions",
+        "plugins.predicts.path=${run_dir}/logits.parquet",
+    )
+    assert command(*SMALL, *MODEL, *named, "hydra.run.dir=run").status == 0
+    run = (command.here / "run").rename(command.here / "moved")
+
+    ended = evaluated(capfd, run, "--output", command.here / "out")
+
+    assert (ended.status, ended.err) == (0, "")
+    out = contents(command.here / "out")
+    assert sorted(out) == ["config.yaml", "metrics.json", "predicts.parquet"]
+    assert scalars(command.here / "out") == finals(run) != {}
+    assert out["predicts.parquet"] == (run / "logits.parquet").read_bytes()
+
+
+def test_weights_that_are_not_beside_the_record_are_found(
+    command: Command, capfd: pytest.CaptureFixture[str]
+) -> None:
+    apart = command.here / "apart.pt"
+    path = f"plugins.model_weights.path={apart}"
+    assert command(*SMALL, *MODEL, path, "hydra.run.dir=run").status == 0
+    assert evaluated(capfd, command.here / "run", "--output", command.here / "out").status == 0
+    assert scalars(command.here / "out") == finals(command.here / "run") != {}
+    apart.unlink()
+    ended = evaluated(capfd, command.here / "run")
+    assert ended.status == 2
+    assert "holds no weights; its status is COMPLETED" in ended.err
+
+
 def test_a_run_that_failed_has_no_weights(
     command: Command, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import shutil
 import subprocess
 import sys
 from itertools import zip_longest
@@ -20,8 +21,8 @@ class RunsAgain:
     """When a run has written its results, runs it again from its record, and compares them.
 
     ``name`` is that of this plugin in the configuration. The second run is a process of its own,
-    in the folder ``again`` of the first. Raises DataError if it does not end well, or if a result
-    differs, naming the first difference.
+    in the folder ``again`` of the first; it begins anew if the first is resumed. Raises DataError
+    if it does not end well, or if a result differs, naming the first difference.
     """
 
     def __init__(self, run_dir: str | Path, name: str = "runs_again") -> None:
@@ -35,6 +36,8 @@ class RunsAgain:
     def _compare(self, state: State) -> None:
         again = self.run_dir / "again"
         print("the same run again …", flush=True)
+        if again.exists():
+            shutil.rmtree(again)
         self._run(again)
         if (difference := first_difference(self.run_dir, again)) is not None:
             raise DataError(f"the same run twice gives other bits: {difference}; see {again}")

@@ -27,6 +27,7 @@ from legoloop.core.contracts import Scalars
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.suggest import suggestion
 from legoloop.core.whole_files import whole_folder
+from legoloop.output.weights import read_weights
 from legoloop.state.run_record import read_record
 
 WEIGHTS = "weights"
@@ -58,7 +59,7 @@ def evaluate(
     fit the model, and an output that exists; DataError for data or weights that cannot be read.
     """
     tree = recorded_tree(run)
-    _refuse_without_weights(run)
+    weights = _weights_of(run, tree)
     directory = output or run / "evaluations" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
     tree.run_dir = str(directory.absolute())
     given = laid_over(tree, overrides, config_dir)
@@ -74,7 +75,7 @@ def evaluate(
         raise ConfigError(f"{error.key} ({place}): {error.message}") from error
     except OmegaConfBaseException as error:
         raise ConfigError(told(error)) from error
-    load_weights(parts.model, run / WEIGHTS)
+    load_weights(parts.model, weights)
     scalars = parts.measured(on)
     with TemporaryDirectory() as temporary:  # so that a failure leaves nothing behind
         folder = Path(temporary)
@@ -114,7 +115,8 @@ class _Parts:
         for name in on or (own,):
             writer = copy.copy(self.predicts)
             writer.acc_key = name
-            writer.path = folder / ("predicts.csv" if name == own else f"predicts_{name}.csv")
+            stem = "predicts" if name == own else f"predicts_{name}"
+            writer.path = folder / f"{stem}{self.predicts.path.suffix}"
             writer.train_end()
 
 
@@ -132,8 +134,9 @@ def load_weights(model: nn.Module, file: Path) -> None:
     legoloop.core.errors.ConfigError: ...: weight is (1, 2) in the file and (1, 3) in the model
     """
     try:
-        with file.open("rb") as opened:
-            saved = torch.load(opened, map_location="cpu", weights_only=True)
+        saved = read_weights(file)
+    except ConfigError:
+        raise
     except Exception as error:
         raise DataError(
             f"{file}: holds no weights that can be read ({type(error).__name__}); is it damaged?"
@@ -165,9 +168,13 @@ def _shape(value: Any) -> tuple[int, ...] | None:
     return tuple(value.shape) if isinstance(value, torch.Tensor) and not is_lazy(value) else None
 
 
-def _refuse_without_weights(run: Path) -> None:
-    if (run / WEIGHTS).is_file():
-        return
+def _weights_of(run: Path, tree: DictConfig) -> Path:
+    """Where the run put them by its record, told from where it is by now."""
+    recorded = Path(OmegaConf.select(tree, "plugins.model_weights.path") or run / WEIGHTS)
+    within = recorded.is_relative_to(tree.run_dir)
+    file = run / recorded.relative_to(tree.run_dir) if within else recorded
+    if file.is_file():
+        return file
     try:
         status = f"; its status is {read_record(run)['status']}"
     except (OSError, ValueError, KeyError):

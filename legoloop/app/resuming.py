@@ -7,10 +7,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.nodes import NodeError
-from legoloop.app.schema import ABOUT_STARTING
+from legoloop.app.schema import ABOUT_LOOKING, ABOUT_STARTING
 from legoloop.app.trees import plain
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.host import TrainingHost
@@ -121,11 +121,21 @@ def _changed_keys(tree: DictConfig, directory: Path) -> Iterator[str]:
     recorded = read_config(directory)
     if recorded is None:
         return
-    before, now = what_it_does(recorded), what_it_does(told_config(plain(tree)))
+    alike = _looked_at_alike(tree, recorded)
+    before, now = what_it_does(recorded), what_it_does(told_config(plain(alike)))
     for key in dict.fromkeys([*before, *now]):
         was, is_now = before.get(key, _ABSENT), now.get(key, _ABSENT)
         if repr(was) != repr(is_now):
             yield f"{key} was {was}, is {is_now}"
+
+
+def _looked_at_alike(tree: DictConfig, recorded: Mapping[str, Any]) -> DictConfig:
+    """The tree with what the record has under keys about looking, and all that follows from it."""
+    alike = tree.copy()
+    for key in ABOUT_LOOKING:
+        if key in alike and key in recorded:
+            OmegaConf.update(alike, key, recorded[key])
+    return alike
 
 
 def _changed_code(directory: Path) -> Iterator[str]:

@@ -15,6 +15,8 @@ COLLECTIONS = ("parts", *HEARD)
 """Bricks by names of their own: parts that others are given, and those that hear the stages."""
 ABOUT_STARTING = ("run_dir", "show", "from", "resume", "on_change", "sweep")
 """Keys that say how a run is begun, not what it does."""
+ABOUT_LOOKING = ("profile",)
+"""Keys that say what else is told of a run; it gives the same with any value of them."""
 
 Check = Callable[[Any], str | None]
 

@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from legoloop.core.checks import at_least
 from legoloop.core.contracts import Batch, BatchLoop, FeedsModel
 from legoloop.core.errors import ArgumentError
+from legoloop.core.plugin import State
 from legoloop.core.rng import preserved_rng
 from legoloop.core.whole_files import whole_file
 
@@ -56,15 +57,25 @@ class ModelSummary:
         self.path = None if path is None else Path(path)
         self.show = show
         self.samples = samples
+        self.summary: str | None = None
 
     def train_start(self) -> None:
-        """Look, and tell."""
-        summary = model_summary(self.model, self.feed, self._batch())
-        if self.show:
-            print(summary, flush=True)
+        """Look, and tell; a resumed run puts the file in the state of its beginning."""
+        if self.summary is None:
+            self.summary = model_summary(self.model, self.feed, self._batch())
+            if self.show:
+                print(self.summary, flush=True)
         if self.path is not None:
             with whole_file(self.path) as draft:
-                draft.write_text(summary + "\n")
+                draft.write_text(self.summary + "\n")
+
+    def state_dict(self) -> State:
+        """What was told before the training."""
+        return {"summary": self.summary}
+
+    def load_state_dict(self, state: State) -> None:
+        """It has been told; by now other weights may learn."""
+        self.summary = state["summary"]
 
     def _batch(self) -> Batch | None:
         if self.stream is None:

@@ -136,9 +136,9 @@ class Profile:
             try:
                 for batch in self._each("data", batches()):
                     self._between = "others"
+                    self.made += 1
                     yield batch
                     del batch
-                    self.made += 1
                     self._tick("others")
                     self._trace()
             finally:

@@ -175,6 +175,27 @@ def write_weights(weights: Weights, path: Path) -> None:
             file.write(content)
 
 
+def read_weights(path: Path) -> Any:
+    """What a file of weights holds, on the CPU; it is read without pickle.
+
+    Raises MissingExtraError for a ``.safetensors`` without the package.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "weights"
+    >>> write_weights({"bias": torch.zeros(1)}, path)
+    >>> read_weights(path)
+    {'bias': tensor([0.])}
+    """
+    if path.suffix == SAFETENSORS:
+        if find_spec("safetensors") is None:
+            raise MissingExtraError.of(f"reading {path.name}", "safetensors", "safetensors")
+        from safetensors.torch import load
+
+        return load(path.read_bytes())
+    with path.open("rb") as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
 def _safetensors(weights: Weights, path: Path) -> bytes:
     from safetensors.torch import save
 

@@ -163,8 +163,8 @@ def read_config(directory: Path) -> Mapping[str, Any] | None:
 def told_config(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     """A configuration by dotted key, without ``run_dir``; paths within that are told from there.
 
-    >>> told_config({"run_dir": "/a", "seed": 0, "plugins": {"weights": {"path": "/a/weights"}}})
-    {'seed': 0, 'plugins.weights.path': '${run_dir}/weights'}
+    >>> told_config({"run_dir": "/a", "weights": {"path": "/a/b"}, "x": {"path": "/a"}})
+    {'weights.path': '${run_dir}/b', 'x.path': '${run_dir}'}
     """
     run_dir = tree.get("run_dir")
     rest = {key: value for key, value in tree.items() if key != "run_dir"}
@@ -277,9 +277,9 @@ def flat(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 
 
 def _without(run_dir: Any, value: Any) -> Any:
-    """Paths inside the run directory are the same for all runs."""
-    if isinstance(value, str) and value.startswith(f"{run_dir}/"):
-        return value.replace(f"{run_dir}/", "${run_dir}/", 1)
+    """The run directory and paths inside it are the same for all runs."""
+    if isinstance(value, str) and f"{value}/".startswith(f"{run_dir}/"):
+        return value.replace(f"{run_dir}", "${run_dir}", 1)
     return value
 
 

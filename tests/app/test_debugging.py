@@ -34,6 +34,18 @@ class FailsAgain:
         if self.is_second:
             raise legoloop.DataError("the second time")
 
+class FailsAfterwards:
+    def __init__(self, run_dir):
+        self.is_second = run_dir.endswith("again")
+
+    def train_end(self):
+        return legoloop.ShouldSave(self.fail)
+
+    def fail(self, state):
+        if os.path.exists("fault") and not self.is_second:
+            os.remove("fault")
+            raise legoloop.DataError("once")
+
 class NoGradient(torch.nn.Module):
     def forward(self, batch, outputs):
         zero = outputs["logits"].sum() * 0
@@ -118,6 +130,18 @@ def test_determinism_tells_why_the_second_run_failed(here: Path) -> None:
     ended = debugged(here, "debug=determinism", "num_epochs=1", fails)
     assert ended.status == 1
     assert ended.err == "error: the second run did not complete: error: the second time\n"
+
+
+@pytest.mark.slow
+def test_determinism_is_looked_at_anew_by_a_resumed_run(here: Path) -> None:
+    (here / "fault").touch()
+    fails = "+plugins.then_fails={_target_: mine.FailsAfterwards, run_dir: '${run_dir}'}"
+    ended = debugged(here, "debug=determinism", "num_epochs=1", fails)
+    assert (ended.status, ended.err) == (1, "error: once\n")
+    assert "the same bits twice" in ended.out
+    ended = debugged(here, "debug=determinism", "num_epochs=1", fails)
+    assert (ended.status, ended.err) == (0, "")
+    assert "the same bits twice" in ended.out
 
 
 def test_the_trial_finds_a_broken_metric_before_the_first_step(here: Path) -> None:

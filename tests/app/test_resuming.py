@@ -113,6 +113,16 @@ def test_another_configuration_is_shown_and_refused(command: Command) -> None:
     assert files(command.here) == before
 
 
+@pytest.mark.parametrize(("first", "then"), [("false", "true"), ("true", "false")])
+def test_looking_where_the_time_goes_is_no_change(command: Command, first: str, then: str) -> None:
+    assert command(*RUN, "hydra.run.dir=whole").status == 0
+    run = failed(command, f"profile={first}")
+    assert (run / "profile.txt").exists() == (first == "true")
+    assert command(*RUN, "hydra.run.dir=run", f"profile={then}").status == 0
+    assert outcome(run) == outcome(command.here / "whole")
+    assert (run / "profile.txt").exists()
+
+
 def test_told_to_it_goes_on_with_another_configuration(command: Command) -> None:
     run = failed(command)
     ended = command(*RUN, "hydra.run.dir=run", "num_epochs=6", "on_change=accept")

@@ -120,3 +120,22 @@ def test_may_print_nothing_and_write_nothing(capsys: pytest.CaptureFixture[str])
     parts = tiny()
     ll.ModelSummary(parts.model, parts.feed, parts.loops["train"], show=False).train_start()
     assert capsys.readouterr().out == ""
+
+
+def test_a_resumed_run_tells_of_the_model_as_it_began(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = tiny()
+    first, second = (
+        ll.ModelSummary(parts.model, parts.feed, path=tmp_path / name)
+        for name in ("first", "second")
+    )
+    first.train_start()
+    parts.model.requires_grad_(False)
+    capsys.readouterr()
+
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    second.train_start()
+
+    assert (tmp_path / "second").read_text() == (tmp_path / "first").read_text()
+    assert capsys.readouterr().out == ""

@@ -166,6 +166,13 @@ def test_a_run_that_fails_is_told_of_and_undone(tmp_path: Path) -> None:
     assert (tmp_path / "profile.txt").is_file()
 
 
+def test_the_step_that_ends_the_training_counts(tmp_path: Path) -> None:
+    parts = tiny()
+    profile = ll.Profile(parts.epoch, tmp_path)
+    parts.host(profile, ll.LastStep(parts.counter, num_steps=4)).run()
+    assert profile.made == parts.counter.steps == 4
+
+
 def test_unless_enabled_nothing_is_touched(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -259,4 +259,5 @@ def test_nothing_is_left_of_a_training_that_ended_early(
     parts.host(loss, late, writer, ll.LastStep(parts.counter, 8)).run()
     *before, last = capsys.readouterr().out.splitlines()
     assert all(" left" in line for line in before)
-    assert "final/" in last and " left" not in last
+    assert "final/" in last
+    assert " left" not in last

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import legoloop as ll
+from legoloop.output.weights import read_weights
 from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
 from tests.tiny import Net, Tiny, tiny, weights
 
@@ -253,4 +254,6 @@ def test_names_the_extra_that_safetensors_need(
     monkeypatch.setattr("legoloop.output.weights.find_spec", lambda _: None)
     with pytest.raises(ll.ConfigError, match=r"install 'legoloop\[safetensors\]'"):
         ll.SaveModelWeights(nn.Linear(1, 1), tmp_path / "weights.safetensors")
+    with pytest.raises(ll.ConfigError, match=r"reading .* install 'legoloop\[safetensors\]'"):
+        read_weights(tmp_path / "weights.safetensors")
     ll.SaveModelWeights(nn.Linear(1, 1), tmp_path / "weights.pt")
