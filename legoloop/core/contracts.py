@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -77,4 +77,22 @@ class Evaluation(Protocol):
 
     def accumulated(self, name: str) -> Arrays:
         """What the accumulators collected over one data set."""
+        ...
+
+
+class StreamsEvaluation(Protocol):
+    """Hands out what an evaluation finds batch by batch, keeping none of it."""
+
+    @property
+    def at(self) -> str:
+        """The stage at which its metrics are taken: ``epoch_end`` or ``train_end``."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The data sets that it covers."""
+        ...
+
+    def streamed(self, name: str, keys: Sequence[str]) -> Iterator[Arrays]:
+        """These entries of the batches and the outputs over one data set."""
         ...

@@ -13,10 +13,10 @@ from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.checks import at_least, entry
 from legoloop.core.contracts import Arrays, Batch, BatchLoop, FeedsModel, SizesBatch
 from legoloop.core.errors import ArgumentError
+from legoloop.core.looking import looking
 from legoloop.core.step import Step
 from legoloop.core.suggest import suggestion
 from legoloop.evaluation.accumulators import Accumulator, as_array
-from legoloop.evaluation.looking import looking
 
 Moment = Literal["epoch_end", "train_end"]
 

@@ -9,10 +9,10 @@ from torch import nn
 from legoloop.core.checks import at_least
 from legoloop.core.contracts import Arrays, BatchLoop, FeedsModel, Metrics
 from legoloop.core.errors import DataError
+from legoloop.core.looking import looking
 from legoloop.core.plugin import State
 from legoloop.core.suggest import suggestion
 from legoloop.evaluation.accumulators import Accumulator
-from legoloop.evaluation.looking import looking
 
 
 class TrialEvaluation:

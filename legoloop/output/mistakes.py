@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from heapq import nlargest
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from legoloop.core.checks import at_least
-from legoloop.core.contracts import Arrays
+from legoloop.core.contracts import Arrays, StreamsEvaluation
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.suggest import suggestion
 from legoloop.core.whole_files import whole_file
@@ -23,24 +23,6 @@ from legoloop.output.images import Picture, png
 
 TILE, CAPTION = 72, 14
 """In pixels: a picture is at least so high and wide, what stands below it so high."""
-
-
-class Streams(Protocol):
-    """An evaluation that also hands out what it finds batch by batch."""
-
-    @property
-    def at(self) -> str:
-        """The stage at which it is looked at: ``epoch_end`` or ``train_end``."""
-        ...
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The data sets that it covers."""
-        ...
-
-    def streamed(self, name: str, keys: Sequence[str]) -> Iterator[Arrays]:
-        """These entries of the batches and the outputs over one data set."""
-        ...
 
 
 class Mistakes:
@@ -73,7 +55,7 @@ class Mistakes:
     def __init__(
         self,
         path: str | Path,
-        acc_plugin: Streams,
+        acc_plugin: StreamsEvaluation,
         acc_key: str,
         number: int = 16,
         image: str = "image",

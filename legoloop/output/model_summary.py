@@ -15,8 +15,8 @@ from torch.nn.parameter import is_lazy
 from legoloop.core.checks import at_least
 from legoloop.core.contracts import Batch, BatchLoop, FeedsModel
 from legoloop.core.errors import ArgumentError
+from legoloop.core.looking import looking
 from legoloop.core.plugin import State
-from legoloop.core.rng import preserved_rng
 from legoloop.core.whole_files import whole_file
 
 
@@ -109,7 +109,7 @@ def model_summary(model: nn.Module, feed: FeedsModel, batch: Batch | None = None
     _refuse_lazy(model)
     layers = {module: _Layer(path, module) for path, module in model.named_modules()}
     if batch is not None:
-        with _as_it_was(model), _shapes_into(layers):
+        with looking(model), _shapes_into(layers):
             feed(batch)
     table = [("layer", "gives", "weights", "that learn"), *(each.row() for each in layers.values())]
     return "\n".join([*_aligned(table), "", _total(model)])
@@ -145,22 +145,6 @@ def _shapes_into(layers: Mapping[nn.Module, _Layer]) -> Iterator[None]:
         for module in layers:
             hooks.callback(module.register_forward_hook(note).remove)
         yield
-
-
-@contextmanager
-def _as_it_was(model: nn.Module) -> Iterator[None]:
-    """Inside, the model evaluates without gradients; afterwards all of it is as it was."""
-    flags = {module: module.training for module in model.modules()}
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    with preserved_rng(), torch.no_grad():
-        model.eval()
-        try:
-            yield
-        finally:
-            for module, flag in flags.items():
-                module.training = flag
-            for buffer, before in buffers:
-                buffer.copy_(before)
 
 
 def _shapes(outputs: Any) -> str:

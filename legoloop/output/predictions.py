@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
 from legoloop.core.checks import one_of
-from legoloop.core.contracts import Arrays, Evaluation
+from legoloop.core.contracts import Evaluation, StreamsEvaluation
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.suggest import suggestion
 from legoloop.core.whole_files import whole_file
@@ -22,14 +22,6 @@ Rows = tuple[Array, Array]
 
 NUMBERS = 2**18
 """About so many values are laid out at a time."""
-
-
-class StreamsEvaluation(Protocol):
-    """Hands out what an evaluation finds batch by batch, keeping none of it."""
-
-    def streamed(self, name: str, keys: Sequence[str]) -> Iterator[Arrays]:
-        """These entries of the batches and the outputs over one data set."""
-        ...
 
 
 class Predictions:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from legoloop.evaluation.looking import looking
+from legoloop.core.looking import looking
 
 
 def draws() -> tuple[float, float, float]:
@@ -61,3 +61,23 @@ def test_what_a_forward_keeps_can_be_trained_through_later() -> None:
 
     model(torch.ones(2)).sum().backward()
     assert model.weight.grad is not None
+
+
+class Counting(nn.Module):
+    """Changes a buffer whenever it is called, evaluating or not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self) -> None:
+        self.calls += 1
+
+
+def test_buffers_that_a_model_changes_while_it_evaluates_are_back() -> None:
+    model = Counting()
+    model()
+    with looking(model):
+        model()
+        assert model.calls == 2
+    assert model.calls == 1

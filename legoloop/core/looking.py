@@ -1,4 +1,4 @@
-"""Looking does not change: evaluation leaves model and generators as they were."""
+"""Looking does not change: it leaves model and generators as they were."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from legoloop.core.rng import preserved_rng
 
 @contextmanager
 def looking(model: nn.Module) -> Iterator[None]:
-    """Inside, the model evaluates without gradients; afterwards every flag and generator is back.
+    """Inside, the model evaluates without gradients; afterwards all of it is as it was.
+
+    That is every flag, every buffer, and the generators.
 
     >>> model = nn.Sequential(nn.Dropout(), nn.Linear(1, 1).eval())
     >>> with looking(model):
@@ -23,6 +25,7 @@ def looking(model: nn.Module) -> Iterator[None]:
     (True, False)
     """
     training = {module: module.training for module in model.modules()}
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     with preserved_rng(), torch.no_grad():
         model.eval()
         try:
@@ -30,3 +33,5 @@ def looking(model: nn.Module) -> Iterator[None]:
         finally:
             for module, flag in training.items():
                 module.training = flag
+            for buffer, before in buffers:
+                buffer.copy_(before)
