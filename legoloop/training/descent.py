@@ -11,11 +11,11 @@ from torch import nn
 
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.checks import at_least
-from legoloop.core.contracts import FeedsModel, Loss, SizesBatch
+from legoloop.core.contracts import Batch, FeedsModel, Loss, Outputs, SizesBatch
 from legoloop.core.errors import ArgumentError
 from legoloop.core.plugin import State
 from legoloop.core.step import Step
-from legoloop.training.fed_loss import compiled, fed_loss
+from legoloop.training.compiled import compiled
 from legoloop.training.finite import FiniteGuard
 from legoloop.training.gradients import forget_gradients
 from legoloop.training.micro_batches import detached, joined, shares, split
@@ -90,7 +90,7 @@ class GradientDescent:
             )
         self.scaler = scaler
         self._forget_gradients = partial(forget_gradients, opt)
-        self._fed_loss = compiled(feed, loss, compile) if compile else fed_loss(feed, loss)
+        self._compiled = compiled(feed, loss, compile) if compile else None
         self.guard.watch(model, feed, loss)
 
     def train_start(self) -> None:
@@ -107,7 +107,7 @@ class GradientDescent:
 
     def _backward(self, step: Step) -> torch.Tensor:
         """The gradients of the batch; returns what the loss gave."""
-        step.batch, step.outputs, losses = self._fed_loss(step.batch)
+        step.batch, step.outputs, losses = self._fed(step.batch)
         step.loss = loss = losses.mean() if losses.ndim else losses
         self.guard.see_loss(loss)
         self._forget_gradients()
@@ -124,7 +124,7 @@ class GradientDescent:
         self._forget_gradients()
         step.loss = 0.0
         for number, part in enumerate(parts):
-            batch, outputs, losses = self._fed_loss(part)
+            batch, outputs, losses = self._fed(part)
             share = of_samples[number] if losses.ndim else of_scalar[number]
             if share:  # the mean over nothing is no number, and counts for nothing
                 loss = share * (losses.mean() if losses.ndim else losses)
@@ -136,6 +136,13 @@ class GradientDescent:
         step.batch, step.outputs = whole["batch"], whole["outputs"]
         whole_losses: torch.Tensor = whole["losses"]
         return whole_losses
+
+    def _fed(self, batch: Batch) -> tuple[Batch, Outputs, torch.Tensor]:
+        """The batch on the device, the outputs, and what the loss gave."""
+        if self._compiled is not None:
+            return self._compiled(batch)
+        batch, outputs = self.feed(batch)
+        return batch, outputs, self.loss(batch, outputs)
 
     def _scaled(self, loss: torch.Tensor) -> Any:
         return loss if self.scaler is None else self.scaler.scale(loss)

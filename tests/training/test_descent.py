@@ -76,3 +76,12 @@ def test_its_state_is_that_of_model_and_optimizer() -> None:
     assert weights(second.model) == weights(first.model)
     moments = [second.opt.state_dict()["state"][0], first.opt.state_dict()["state"][0]]
     assert torch.equal(moments[0]["exp_avg"], moments[1]["exp_avg"])
+
+
+def test_another_loss_that_is_set_later_is_the_one_that_is_taken() -> None:
+    parts = tiny()
+    step = ll.Step()
+    step.batch = next(parts.loops["train"])
+    parts.descent.loss = lambda batch, outputs: mean_loss(batch, outputs) * 0 + 7
+    parts.descent.batch(step)
+    assert step.loss_value == 7

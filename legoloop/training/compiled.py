@@ -1,4 +1,4 @@
-"""From a batch to the loss that is to become less."""
+"""Model and loss compiled into one."""
 
 from __future__ import annotations
 
@@ -17,29 +17,14 @@ Fed = tuple[Batch, Outputs, torch.Tensor]
 FedLoss = Callable[[Batch], Fed]
 
 
-def fed_loss(feed: FeedsModel, loss: Loss) -> FedLoss:
-    """A function that feeds a batch and takes the loss.
-
-    >>> look = fed_loss(lambda batch: (batch, {"y": batch["x"] * 2}), lambda b, o: o["y"].mean())
-    >>> batch, outputs, losses = look({"x": torch.ones(3)})
-    >>> losses
-    tensor(2.)
-    """
-
-    def fed(batch: Batch) -> Fed:
-        batch, outputs = feed(batch)
-        return batch, outputs, loss(batch, outputs)
-
-    return fed
-
-
 def compiled(feed: FeedsModel, loss: Loss, mode: Literal[True] | str) -> FedLoss:
-    """The same, the model and its loss compiled into one by torch; the first batches take long.
+    """A function that feeds a batch and takes the loss, compiled by torch; it begins slowly.
 
-    ``mode`` is one of torch's: True is its ``default``; ``reduce-overhead`` also records what is
-    launched on a GPU and plays it again, for batches of a size met before. Sizes may differ. What
-    is not a tensor in a batch stays outside, for neither to see. Numbers may differ from those of
-    the plain function in their last bits.
+    It gives the batch on the device, the outputs, and what the loss gave. ``mode`` is one of
+    torch's: True is its ``default``; ``reduce-overhead`` also records what is launched on a GPU and
+    plays it again, for batches of a size met before. Sizes may differ. What is not a tensor in a
+    batch stays outside, for neither to see. Numbers may differ from those of the plain functions in
+    their last bits.
 
     Raises ArgumentError for another mode, and a feed that is no Feed.
     """
