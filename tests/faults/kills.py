@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections.abc import Callable
 
 from tests.faults.calls import (
@@ -16,6 +17,7 @@ from tests.faults.calls import (
     one_save,
     power_lost_before,
 )
+from tests.faults.outcomes import Outcome
 from tests.faults.tally import Tally
 from tests.faults.trials import (
     EVERY,
@@ -27,6 +29,9 @@ from tests.faults.trials import (
 )
 
 WORKERS = "data.loaders.default.num_workers={}"
+SWEEP = ("hydra.sweep.dir=sweep", "seed=0,1,2", "num_epochs=1", "-m")
+REFUSED = 2
+"""The status of a command that would begin again what is done."""
 
 
 def killed_at_any_moment(long: bool) -> Tally:
@@ -93,9 +98,34 @@ def killed_while_resuming(long: bool) -> Tally:
     return tally
 
 
+def killed_in_a_sweep(long: bool) -> Tally:
+    """A sweep of three jobs, killed at uniform moments; the same command goes on with it."""
+    tally = Tally()
+    with trial(*SWEEP) as whole:
+        began = time.monotonic()
+        ended = whole.run()
+        assert ended.status == 0, ended
+        seconds, wanted = time.monotonic() - began, _outcomes(whole)
+    for moment in _moments(20 if long else 2, seconds):
+        with trial(*SWEEP) as killed:
+            killed.begin().kill_after(moment)
+            ended = killed.run()
+            problem = None if _outcomes(killed) == wanted else "its jobs are not equal"
+            if ended.status not in (0, REFUSED):
+                problem = f"going on ended with {ended.status}: {ended.err.strip()[-300:]}"
+            tally.count(f"after {moment:.2f} of {seconds:.2f} s", problem)
+    return tally
+
+
 def kill_itself() -> None:
     """SIGKILL, of the process that calls this."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _outcomes(swept: Trial) -> list[Outcome]:
+    """What the jobs of a sweep left."""
+    jobs = [swept.here / "sweep" / str(number) for number in range(3)]
+    return [Outcome.of(job, job.with_suffix(".consumed")) for job in jobs]
 
 
 def _before_calls(act: Callable[[int], Act], told: str, long: bool) -> Tally:

@@ -24,6 +24,7 @@ _ALL = (
         kills.killed_at_any_moment,
     ),
     Row("SIGKILL of the real command", EQUAL, kills.killed_by_the_real_command),
+    Row("SIGKILL of a sweep", "its jobs equal the uninterrupted sweep's", kills.killed_in_a_sweep),
     Row("SIGKILL before each call to the disk", EQUAL, kills.killed_before_any_call),
     Row(
         "power lost before each call: what no fsync made sure of is gone",
