@@ -59,7 +59,7 @@ IN_THE_CONFIGURATION: Cases = {
     "a nested key misspelt": (
         ("optimizer.learning_rate=1",),
         "optimizer.learning_rate (command line): there is no such key or group; to add it, "
-        "write +optimizer.learning_rate=…; there are _target_, lr, betas, weight_decay",
+        "write +optimizer.learning_rate=…; there are _target_, lr, betas, weight_decay, fused",
     ),
     "a nested key added": (
         ("+optimizer.learning_rate=1",),
@@ -189,9 +189,9 @@ IN_THE_CONFIGURATION: Cases = {
         "no value here and no provider of that name; set plugins.mine.teacher=…, or inject "
         "one of the providers: there are model, loss, optimizer, metrics, accumulators, feed, "
         "checkpoints, counter, descent, epoch, history, last, learning_rate, loaders_acc, "
-        "loaders_metrics, loops_acc, loops_metrics, mine, model_weights, predicts, "
+        "loaders_metrics, loops_acc, loops_metrics, mine, model_weights, predicts, profile, "
         "train_loss, datasets, loaders, loop_iters, train_iterator, params, device, sources, "
-        "task, num_outputs, num_features, input_key",
+        "picture_sources, evaluations, drivers, task, num_outputs, num_features, input_key",
     ),
     "a model for images on other data": (
         ("model=simple_cnn",),
@@ -200,8 +200,9 @@ IN_THE_CONFIGURATION: Cases = {
         "model.image_shape=…, or inject one of the providers: there are model, loss, "
         "optimizer, metrics, accumulators, feed, checkpoints, counter, descent, epoch, history, "
         "last, learning_rate, loaders_acc, loaders_metrics, loops_acc, loops_metrics, "
-        "model_weights, predicts, train_loss, datasets, loaders, loop_iters, train_iterator, "
-        "params, device, sources, task, num_outputs, num_features, input_key",
+        "model_weights, predicts, profile, train_loss, datasets, loaders, loop_iters, "
+        "train_iterator, params, device, sources, picture_sources, evaluations, drivers, "
+        "task, num_outputs, num_features, input_key",
     ),
     "a plugin of a name in use": (
         ("+plugins.model={_target_: legoloop.Counter}",),
@@ -356,14 +357,14 @@ IN_THE_CONFIGURATION: Cases = {
         ("+plugins.mine={_target_: mine.AfterSecond}",),
         "plugin 'mine' wants to be after 'second', which is not among the plugins: checkpoints, "
         "counter, descent, epoch, history, last, learning_rate, loaders_acc, loaders_metrics, "
-        "loops_acc, loops_metrics, mine, model_weights, predicts, train_loss",
+        "loops_acc, loops_metrics, mine, model_weights, predicts, profile, train_loss",
     ),
     "no epoch driver": (
         ("~plugins.epoch",),
         "no epoch driver among the plugins: one of them, such as SimpleEpoch, must say with "
         "batches() what an epoch is; found counter, descent, last, learning_rate, "
         "loaders_acc, loaders_metrics, loops_acc, loops_metrics, model_weights, predicts, "
-        "train_loss, checkpoints, history",
+        "profile, train_loss, checkpoints, history",
     ),
     "two epoch drivers": (
         ("+plugins.mine={_target_: legoloop.SimpleEpoch}",),
@@ -418,7 +419,8 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a collate function by name": (
         ("+data.loaders.default.collate=mine.stack",),
-        "data.loaders.default.collate (command line): is 'mine.stack'; give a function, in code",
+        "data.loaders.default.collate (command line): is 'mine.stack'; give a function, or its "
+        "_target_",
     ),
     "a directory that holds a run": (
         ("hydra.run.dir=done",),

@@ -14,11 +14,9 @@ from legoloop.app.layout import (
     TRAIN,
     brick_paths,
     datasets,
-    evaluations,
+    gathered,
     heard,
-    image_sources,
     scope_names,
-    sources,
     tells,
 )
 from legoloop.app.nodes import INJECT, Call, NodeError, is_node, nodes, plan
@@ -66,10 +64,8 @@ def _needs(tree: Tree, calls: Mapping[str, Sequence[Call]]) -> dict[str, set[str
     """Which names each name needs to be built first."""
     names = {path: name for name, path in brick_paths(tree)}
     needs: dict[str, set[str]] = {
-        "params": {"model"},
-        "sources": set(sources(tree)),
-        "evaluations": set(evaluations(tree)),
-        "image_sources": set(image_sources(tree)),
+        "params": {"model", "feed"},
+        **{name: set(plugins) for name, plugins in gathered(tree).items()},
         **{name: {"datasets"} for name in (*FROM_THE_DATA, *tells(tree)) if name != "datasets"},
     }
     for path, made in calls.items():

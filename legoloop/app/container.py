@@ -15,11 +15,9 @@ from legoloop.app.layout import (
     TRAIN,
     brick_paths,
     datasets,
-    evaluations,
+    gathered,
     heard,
-    image_sources,
     scope_names,
-    sources,
     tells,
 )
 from legoloop.app.nodes import NodeError, build, built
@@ -76,11 +74,11 @@ def make_app(tree: DictConfig) -> Any:
         **{name: brick(path) for name, path in bricks.items()},
     }
     made["params"] = providers.Singleton(_parameters, made.get("model"), made.get("feed"))
-    made["sources"] = providers.List(*[made[name] for name in sources(composed)])
-    made["evaluations"] = providers.List(*[made[name] for name in evaluations(composed)])
-    made["image_sources"] = providers.List(*[made[name] for name in image_sources(composed)])
+    lists = gathered(composed)
+    for name, members in lists.items():
+        made[name] = providers.List(*[made[member] for member in members])
     plugins = providers.Dict({name: made[name] for name in heard(composed)})
-    made["host"] = providers.Singleton(_host, current, plugins.provider, sources(composed))
+    made["host"] = providers.Singleton(_host, current, plugins.provider, lists["sources"])
     app.set_providers(**made, tree=providers.Callable(current))
     scope.update({name: made[name] for name in (*bricks, *FROM_THE_APP)})
     scope.update({name: data.container.providers[name] for name in FROM_THE_DATA[:3]})

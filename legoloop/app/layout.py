@@ -14,7 +14,14 @@ TRAIN = "train"
 """The name of the data set that is trained on."""
 
 FROM_THE_DATA = ("datasets", "loaders", "loop_iters", "train_iterator")
-FROM_THE_APP = ("params", "device", "sources", "image_sources", "evaluations")
+GATHERED = {
+    "sources": "scalars",
+    "picture_sources": "images",
+    "evaluations": "accumulated",
+    "drivers": "batches",
+}
+"""Lists of plugins, and the method that those in each of them have."""
+FROM_THE_APP = ("params", "device", *GATHERED)
 
 
 def scope_names(tree: Tree) -> list[str]:
@@ -38,19 +45,9 @@ def heard(tree: Tree) -> list[str]:
     return sorted(name for name, path in brick_paths(tree) if path.split(".")[0] in HEARD)
 
 
-def sources(tree: Tree) -> list[str]:
-    """The names of the plugins that report scalars."""
-    return _plugins_with(tree, "scalars")
-
-
-def image_sources(tree: Tree) -> list[str]:
-    """The names of the plugins that report pictures."""
-    return _plugins_with(tree, "images")
-
-
-def evaluations(tree: Tree) -> list[str]:
-    """The names of the plugins that evaluate data sets."""
-    return _plugins_with(tree, "accumulated")
+def gathered(tree: Tree) -> dict[str, list[str]]:
+    """The names of the plugins in each of the lists."""
+    return {name: _plugins_with(tree, method) for name, method in GATHERED.items()}
 
 
 def _plugins_with(tree: Tree, method: str) -> list[str]:

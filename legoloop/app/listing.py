@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.checks import bricks
-from legoloop.app.layout import brick_paths, evaluations, heard, image_sources, scope_names, sources
+from legoloop.app.layout import brick_paths, gathered, heard, scope_names
 from legoloop.app.nodes import TARGET, Call, nodes, plan
 from legoloop.app.showing_schedule import schedule
 from legoloop.app.trees import Tree, plain
@@ -74,13 +74,9 @@ def _table(tree: Tree, planned: list[Call]) -> str:
 
 def _held(tree: Tree, plugins: dict[str, Call]) -> Iterator[Edge]:
     """A plugin that will be given another one will hold it."""
-    reporting = {
-        "sources": sources(tree),
-        "image_sources": image_sources(tree),
-        "evaluations": evaluations(tree),
-    }
+    lists = gathered(tree)
     for name, brick in plugins.items():
         for provider in brick.parts.values():
-            for earlier in reporting.get(provider, [provider]):
+            for earlier in lists.get(provider, [provider]):
                 if earlier in plugins:
                     yield earlier, name

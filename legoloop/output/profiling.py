@@ -41,16 +41,16 @@ class Profile:
     The lines are printed and written to ``profile.txt`` in ``folder``, the trace, which Perfetto
     and chrome://tracing show, to ``trace.json.gz``: it has ``steps`` steps, after ``skip`` of them.
     The host waits for a GPU at the end of each part, so that work is told where it is done; the run
-    takes longer than without, and gives the same. What is timed is the stream of ``epoch``, the
-    backward pass and the steps of all optimizers, and ``evaluations``. Unless ``enabled`` nothing
-    is touched.
+    takes longer than without, and gives the same. What is timed is the stream of the epoch driver,
+    of which a host has one, the backward pass and the steps of all optimizers, and ``evaluations``.
+    Unless ``enabled`` nothing is touched.
 
     Raises ArgumentError if ``steps`` is less than 1 or ``skip`` less than 0.
 
     >>> import tempfile
     >>> class NoEpoch:
     ...     def batches(self): yield from ()
-    >>> profile = Profile(NoEpoch(), tempfile.mkdtemp())
+    >>> profile = Profile([NoEpoch()], tempfile.mkdtemp())
     >>> profile.train_start(); profile.close()  # doctest: +ELLIPSIS
     0 steps, 0.0 s
       start           0.00 s  ...  until the first batch is asked for
@@ -60,7 +60,7 @@ class Profile:
 
     def __init__(
         self,
-        epoch: EpochDriver,
+        drivers: Sequence[EpochDriver],
         folder: str | Path,
         evaluations: Sequence[Evaluation] = (),
         steps: int = 5,
@@ -69,7 +69,7 @@ class Profile:
     ) -> None:
         at_least(1, steps=steps)
         at_least(0, skip=skip)
-        self.driver = epoch
+        self.drivers = list(drivers)
         self.folder = Path(folder)
         self.evaluations = list(evaluations)
         self.steps = steps
@@ -88,7 +88,8 @@ class Profile:
         if not self.enabled:
             return
         self._ticked = _now()
-        self._replace(self.driver, "batches", self._batches(self.driver.batches))
+        for driver in self.drivers:
+            self._replace(driver, "batches", self._batches(driver.batches))
         for evaluation in self.evaluations:
             self._replace(evaluation, "accumulated", self._evaluating(evaluation.accumulated))
             if streamed := getattr(evaluation, "streamed", None):

@@ -66,7 +66,8 @@ class TensorBoard(ScalarWriter):
         """Put one file with the state of a resumed run in the place of those that it found."""
         if self._record:
             self._add(self._record)
-        self._add_pictures(self._pictures)
+        if self._pictures:
+            self._add_pictures(self._pictures)
         if self._has_told_hparams:
             self._tell_hparams()
         self._flush()
@@ -188,4 +189,5 @@ class TensorBoard(ScalarWriter):
             from torch.utils.tensorboard import SummaryWriter
 
             self._events = SummaryWriter(str(self.logs_dir), filename_suffix=SUFFIX)
+            self._events.flush()  # the file is there, to be found by an attempt after this one
         return self._events

@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 def forget_gradients(opt: Optimizer) -> None:
     """What ``opt.zero_grad()`` does, unless its class does something else, for a tenth of the time.
 
+    >>> import torch
     >>> weight = torch.zeros(1, requires_grad=True)
     >>> weight.grad = torch.ones(1)
     >>> forget_gradients(torch.optim.SGD([weight], lr=0.1))

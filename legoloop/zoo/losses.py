@@ -59,10 +59,12 @@ class CrossEntropy(_Loss):
         logits = entry(outputs, self.output, "what the model returns")
         target = entry(batch, self.target, "the batch")
         is_soft = target.dtype.is_floating_point
-        if is_soft and target.shape != logits.shape:
+        has_classes = logits.ndim > 1
+        if is_soft and not (has_classes and target.shape == logits.shape):
+            shares = f", and a share of each has the shape of the logits, {tuple(logits.shape)}"
             raise DataError(
-                f"'{self.target}' is {target.dtype}; classes are whole numbers, and a share of "
-                f"each has the shape of the logits, {tuple(logits.shape)}"
+                f"'{self.target}' is {target.dtype}; classes are whole numbers"
+                + (shares if has_classes else "")
             )
         try:
             return functional.cross_entropy(

@@ -114,7 +114,7 @@ LOOKING: dict[str, Callable[[Tiny, Path], list[Any]]] = {
     "predictions and weights": predictions,
     "evaluation between batches": between_batches,
     "reseeding": lambda parts, folder: [Reseeding()],
-    "a profile": lambda parts, folder: [ll.Profile(parts.epoch, folder)],
+    "a profile": lambda parts, folder: [ll.Profile([parts.epoch], folder)],
     "a summary": lambda parts, folder: [
         ll.ModelSummary(parts.model, parts.feed, parts.loops["train"], folder / "model.txt")
     ],

@@ -94,7 +94,7 @@ MADE: dict[type, Callable[[Tiny, Path], Any]] = {
     ),
     ll.LrScheduler: lambda parts, _: a_schedule(parts),
     ll.MlflowLogger: an_mlflow_logger,
-    ll.Profile: lambda parts, folder: ll.Profile(parts.epoch, folder),
+    ll.Profile: lambda parts, folder: ll.Profile([parts.epoch], folder),
     ll.Mistakes: lambda parts, folder: ll.Mistakes(
         folder / "mistakes.png", with_images(parts).loaders_acc(), acc_key="val"
     ),

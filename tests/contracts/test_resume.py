@@ -215,6 +215,8 @@ class Run:
     def _resumed(self, host: ll.TrainingHost) -> list[str]:
         """The lines that the terminal showed up to the save that the host goes on from."""
         if self.saved is None:
+            for file in self._files():  # what the app puts aside if nothing can be gone on from
+                file.unlink()
             return []
         state, lines = self.saved
         write_checkpoint(self.folder / "checkpoint", state)

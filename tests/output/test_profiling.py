@@ -87,7 +87,7 @@ def test_each_second_is_told_where_it_went(
         def epoch_end(self) -> None:
             clock.takes(128.0)
 
-    profile = ll.Profile(parts.epoch, tmp_path, [acc])
+    profile = ll.Profile([parts.epoch], tmp_path, [acc])
     acc.factory = lambda: clock.takes(8.0, Rows())
     parts.host(profile, acc, measured, Slow()).run()
 
@@ -121,14 +121,14 @@ def traced(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(("skip", "steps", "recorded"), [(5, 3, 3), (0, 1, 1), (9, 99, 3)])
 def test_traces_so_many_steps(skip: int, steps: int, recorded: int, tmp_path: Path) -> None:
     parts = tiny()
-    parts.host(ll.Profile(parts.epoch, tmp_path, steps=steps, skip=skip)).run()
+    parts.host(ll.Profile([parts.epoch], tmp_path, steps=steps, skip=skip)).run()
     made = [event for event in traced(tmp_path) if event["name"] == "Optimizer.step#Adam.step"]
     assert len(made) == recorded
 
 
 def test_a_training_shorter_than_what_is_skipped_has_no_trace(tmp_path: Path) -> None:
     parts = tiny(num_epochs=1)
-    parts.host(ll.Profile(parts.epoch, tmp_path, skip=99)).run()
+    parts.host(ll.Profile([parts.epoch], tmp_path, skip=99)).run()
     assert [file.name for file in tmp_path.iterdir()] == ["profile.txt"]
 
 
@@ -140,7 +140,7 @@ def test_the_run_is_the_same_and_nothing_is_left_of_it(
     parts = tiny(dataset=Noisy())
     acc = parts.loaders_acc()
     metrics = ll.AccumulatorMetrics(acc, accuracy)
-    profile = ll.Profile(parts.epoch, tmp_path, [acc])
+    profile = ll.Profile([parts.epoch], tmp_path, [acc])
 
     assert parts.trained(profile, acc, metrics) == bare == weights(parts.model)
 
@@ -161,14 +161,14 @@ def test_a_run_that_fails_is_told_of_and_undone(tmp_path: Path) -> None:
     backward = torch.Tensor.backward
     parts = tiny()
     with pytest.raises(RuntimeError, match="on purpose"):
-        parts.host(ll.Profile(parts.epoch, tmp_path), Fails()).run()
+        parts.host(ll.Profile([parts.epoch], tmp_path), Fails()).run()
     assert torch.Tensor.backward is backward
     assert (tmp_path / "profile.txt").is_file()
 
 
 def test_the_step_that_ends_the_training_counts(tmp_path: Path) -> None:
     parts = tiny()
-    profile = ll.Profile(parts.epoch, tmp_path)
+    profile = ll.Profile([parts.epoch], tmp_path)
     parts.host(profile, ll.LastStep(parts.counter, num_steps=4)).run()
     assert profile.made == parts.counter.steps == 4
 
@@ -177,11 +177,11 @@ def test_unless_enabled_nothing_is_touched(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parts = tiny()
-    parts.host(ll.Profile(parts.epoch, tmp_path, enabled=False)).run()
+    parts.host(ll.Profile([parts.epoch], tmp_path, enabled=False)).run()
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr().out == ""
 
 
 def test_refuses_to_trace_nothing(tmp_path: Path) -> None:
     with pytest.raises(ll.ArgumentError, match="steps is 0"):
-        ll.Profile(tiny().epoch, tmp_path, steps=0)
+        ll.Profile([tiny().epoch], tmp_path, steps=0)

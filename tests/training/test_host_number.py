@@ -15,7 +15,8 @@ def test_reads_what_was_sent_last(numbers: list[float]) -> None:
     there = HostNumber()
     for number in numbers:
         there.send(torch.tensor(number))
-        assert there.read() == number or (math.isnan(number) and math.isnan(there.read()))
+        read = there.read()
+        assert read == number or (math.isnan(number) and math.isnan(read))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
