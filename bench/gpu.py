@@ -22,6 +22,7 @@ from torch.nn.functional import cross_entropy
 
 import legoloop as ll
 from bench.gpu_models import CASES, TINY, Case
+from bench.peers.in_legoloop import OfDicts, loss
 from bench.rounds import above, interleaved, table, times
 
 MODES: dict[str, str | None] = {
@@ -32,21 +33,6 @@ MODES: dict[str, str | None] = {
 PRECISIONS = ("fp32", "bf16")
 Steps = Callable[[int], None]
 """Makes so many steps."""
-
-
-class OfDicts(nn.Module):
-    """A model as legoloop's are: from a batch to outputs."""
-
-    def __init__(self, layers: nn.Module) -> None:
-        super().__init__()
-        self.layers = layers
-
-    def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return {"logits": self.layers(batch["x"])}
-
-
-def loss_of(batch: dict[str, Any], outputs: dict[str, Any]) -> torch.Tensor:
-    return cross_entropy(outputs["logits"], batch["target"])
 
 
 def bare(case: Case, device: torch.device, mode: str | None, precision: str) -> Steps:
@@ -76,7 +62,7 @@ def ours(case: Case, device: torch.device, mode: str | None, precision: str) -> 
     layers, optimizer, (x, y) = _made(case, device)
     model = OfDicts(layers)
     feed = ll.Feed(model, device, precision=precision, channels_last=case.is_image)
-    descent = ll.GradientDescent(optimizer, model, feed, loss_of, compile=mode or False)
+    descent = ll.GradientDescent(optimizer, model, feed, loss, compile=mode or False)
     batch = {"x": x, "target": y}
 
     def steps(number: int) -> None:

@@ -10,6 +10,7 @@ import sys
 from itertools import zip_longest
 from pathlib import Path
 
+from legoloop.app.hydra_jobs import quoted
 from legoloop.core.errors import DataError
 from legoloop.core.plugin import ShouldSave, State
 
@@ -47,8 +48,8 @@ class RunsAgain:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "legoloop.run"),
-                f"from={_quoted(self.run_dir)}",
-                f"hydra.run.dir={_quoted(again)}",
+                f"from={quoted(str(self.run_dir.absolute()))}",
+                f"hydra.run.dir={quoted(str(again.absolute()))}",
                 f"~plugins.{self.name}",
             ],
             stdout=subprocess.DEVNULL,
@@ -101,8 +102,3 @@ def _digest(file: Path) -> str:
     if not file.exists():
         return "no such file"
     return f"SHA-256 {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}…"
-
-
-def _quoted(path: Path) -> str:
-    """As a value of an override, whatever is in it."""
-    return "'" + str(path.absolute()).replace("\\", "\\\\").replace("'", "\\'") + "'"

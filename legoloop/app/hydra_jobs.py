@@ -81,8 +81,16 @@ def search_path(folder: Path) -> str:
     >>> search_path(Path("/mine/a, b"))
     "hydra.searchpath=['file:///mine/a, b']"
     """
-    quoted = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
-    return f"hydra.searchpath=['file://{quoted}']"
+    return f"hydra.searchpath=[{quoted(f'file://{folder.absolute()}')}]"
+
+
+def quoted(text: str) -> str:
+    """A text as a value of an override, whatever is in it.
+
+    >>> quoted("it's")
+    "'it\\\\'s'"
+    """
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _as_they_are(overrides: Any) -> list[str]:

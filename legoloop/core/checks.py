@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from legoloop.core.errors import ArgumentError, DataError
@@ -71,3 +71,43 @@ def entry(values: Mapping[str, Any], key: str, whose: str) -> Any:
     if key not in values:
         raise DataError(f"{whose} has no '{key}'; {suggestion(key, values)}")
     return values[key]
+
+
+def evaluated(names: Collection[str], acc_key: str) -> None:
+    """Raises ArgumentError unless an evaluation covers a data set.
+
+    >>> evaluated(("val",), acc_key="vall")
+    Traceback (most recent call last):
+    legoloop.core.errors.ArgumentError: acc_key is 'vall', which is not evaluated; did you mean val?
+    """
+    if acc_key not in names:
+        raise ArgumentError(
+            f"acc_key is '{acc_key}', which is not evaluated; {suggestion(acc_key, names)}"
+        )
+
+
+def collected(arrays: Mapping[str, Any], name: str, whose: str) -> Any:
+    """The array of a name; raises DataError with those that there are.
+
+    >>> collected({"logits": 1}, "logit", whose="predicts.csv")
+    Traceback (most recent call last):
+    legoloop.core.errors.DataError: predicts.csv needs 'logit', which no accumulator collects; \
+did you mean logits?
+    """
+    if name not in arrays:
+        raise DataError(
+            f"{whose} needs '{name}', which no accumulator collects; {suggestion(name, arrays)}"
+        )
+    return arrays[name]
+
+
+def above_zero(**values: Any) -> None:
+    """Raises ArgumentError unless each value is a number above 0.
+
+    >>> above_zero(alpha=0)
+    Traceback (most recent call last):
+    legoloop.core.errors.ArgumentError: alpha is 0; give a number above 0
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not value > 0:
+            raise ArgumentError(f"{name} is {value!r}; give a number above 0")

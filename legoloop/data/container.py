@@ -83,16 +83,11 @@ def _placed(datasets: Mapping[str, Any], settings: Settings, device: Any) -> dic
     return placed(datasets, by_name, device, settings.get("on_device", "auto"))
 
 
-def _loaders(datasets: Mapping[str, Any], settings: Settings, device: Any) -> dict[str, Loader]:
+def _streams(
+    kind: type[Loader] | type[Loop], datasets: Mapping[str, Any], settings: Settings, device: Any
+) -> dict[str, Any]:
     by_name, seed = batchings(datasets, settings), _seed(settings)
-    return {
-        name: Loader(data, name, seed, by_name[name], device) for name, data in datasets.items()
-    }
-
-
-def _loops(datasets: Mapping[str, Any], settings: Settings, device: Any) -> dict[str, Loop]:
-    by_name, seed = batchings(datasets, settings), _seed(settings)
-    return {name: Loop(data, name, seed, by_name[name], device) for name, data in datasets.items()}
+    return {name: kind(data, name, seed, by_name[name], device) for name, data in datasets.items()}
 
 
 class Data(containers.DeclarativeContainer):
@@ -124,5 +119,5 @@ class Data(containers.DeclarativeContainer):
     settings = providers.Callable(_settings, __self__)
     target = providers.Callable(_device, device)
     placed = providers.Singleton(_placed, datasets, settings, target)
-    loaders = providers.Singleton(_loaders, placed, settings, target)
-    loop_iters = providers.Singleton(_loops, placed, settings, target)
+    loaders = providers.Singleton(_streams, providers.Object(Loader), placed, settings, target)
+    loop_iters = providers.Singleton(_streams, providers.Object(Loop), placed, settings, target)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
 
+from legoloop.core.checks import above_zero
 from legoloop.core.contracts import Batch
 from legoloop.core.errors import ArgumentError
 from legoloop.core.rng import derived_seed
@@ -42,8 +43,7 @@ class MixedLoop:
         for name, weight in weights.items():
             if name not in loop_iters:
                 raise ArgumentError(f"weights has '{name}'; {suggestion(name, loop_iters)}")
-            if isinstance(weight, bool) or not weight > 0:
-                raise ArgumentError(f"weights.{name} is {weight!r}; give a number above 0")
+            above_zero(**{f"weights.{name}": weight})
         if not weights:
             raise ArgumentError("weights is empty; give at least one loop a weight")
         self.loops = {name: loop_iters[name] for name in sorted(weights)}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from legoloop.core.at_evaluation import AtEvaluation
 from legoloop.core.contracts import Evaluation, Metrics, Scalars
 
 
-class AccumulatorMetrics:
+class AccumulatorMetrics(AtEvaluation[Evaluation]):
     """A source: the metrics of each data set that an evaluation covers, as ``<name>/<metric>``.
 
     ``method`` takes the accumulated arrays of one data set and gives a dict of numbers. They are
@@ -22,34 +23,21 @@ class AccumulatorMetrics:
     """
 
     def __init__(self, acc_plugin: Evaluation, method: Metrics, prefix: str = "") -> None:
-        self.acc_plugin = acc_plugin
+        super().__init__(acc_plugin)
         self.method = method
         self.prefix = prefix
         self._scalars: Scalars = {}
-
-    def epoch_start(self) -> None:
-        """The weights are about to change."""
-        self._scalars = {}
-
-    def epoch_end(self) -> None:
-        """Measure, if it is time."""
-        if self.acc_plugin.at == "epoch_end":
-            self._measure()
-
-    def train(self) -> None:
-        """The weights may change once more."""
-        self._scalars = {}
-
-    def train_end(self) -> None:
-        """Measure, if it is time."""
-        if self.acc_plugin.at == "train_end":
-            self._measure()
 
     def scalars(self) -> Scalars:
         """What was measured with the weights as they are."""
         return self._scalars
 
-    def _measure(self) -> None:
+    def forget(self) -> None:
+        """Nothing was measured with the weights to come."""
+        self._scalars = {}
+
+    def measure(self) -> None:
+        """Take the metrics."""
         self._scalars = {
             f"{self.prefix}{name}/{metric}": float(value)
             for name in self.acc_plugin.names

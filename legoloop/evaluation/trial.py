@@ -9,10 +9,11 @@ from torch import nn
 from legoloop.core.checks import at_least
 from legoloop.core.contracts import Arrays, BatchLoop, FeedsModel, Metrics
 from legoloop.core.errors import DataError
-from legoloop.core.looking import looking
 from legoloop.core.plugin import State
+from legoloop.core.rng import preserved_rng
 from legoloop.core.suggest import suggestion
 from legoloop.evaluation.accumulators import Accumulator
+from legoloop.evaluation.passes import LoopsAcc
 
 
 class TrialEvaluation:
@@ -64,8 +65,9 @@ class TrialEvaluation:
     def train_start(self) -> None:
         """Evaluate, unless the run goes on."""
         if not self.is_tried:
-            for name in self.loop_iters:
-                self._try(name)
+            passes = LoopsAcc(self.loop_iters, self.model, self.factory, self.feed, self.samples)
+            for name in passes.names:
+                self._try(name, dict(passes.accumulated(name)))
         self.is_tried = True
 
     def state_dict(self) -> State:
@@ -76,18 +78,13 @@ class TrialEvaluation:
         """What was tried is not tried again."""
         self.is_tried = state["is_tried"]
 
-    def _try(self, name: str) -> None:
-        with looking(self.model):
-            accumulator = self.factory()
-            for batch in self.loop_iters[name].first(self.samples):
-                moved, outputs = self.feed(batch)
-                accumulator.add({**moved, **outputs})
-            arrays: Arrays = accumulator.result()
+    def _try(self, name: str, arrays: Arrays) -> None:
+        with preserved_rng():
             for key in self.needs:
                 if key not in arrays:
                     raise DataError(
                         f"the trial evaluation of '{name}' gives no '{key}'; "
                         f"{suggestion(key, arrays)}"
                     )
-            for value in self.metrics(dict(arrays)).values():
+            for value in self.metrics(arrays).values():
                 float(value)

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from legoloop.core.at_evaluation import AtEvaluation
+from legoloop.core.checks import collected, evaluated
 from legoloop.core.contracts import Arrays, Evaluation
-from legoloop.core.errors import ArgumentError, DataError
-from legoloop.core.suggest import suggestion
+from legoloop.core.errors import DataError
 from legoloop.core.whole_files import whole_file
+from legoloop.output.classes import is_single, predicted_classes
 from legoloop.output.images import Picture
 
 Matrix = np.ndarray[Any, Any]
@@ -22,7 +24,7 @@ READABLE = 25
 """With more classes than these the picture has colours alone."""
 
 
-class ConfusionMatrix:
+class ConfusionMatrix(AtEvaluation[Evaluation]):
     """Counts which class is taken for which, in a CSV file; it has a picture for TensorBoard.
 
     ``acc_plugin`` evaluates the data set named ``acc_key``, and says by ``at`` when: then the file
@@ -59,36 +61,14 @@ class ConfusionMatrix:
         target: str = "target",
         names: Sequence[str] | None = None,
     ) -> None:
-        if acc_key not in acc_plugin.names:
-            raise ArgumentError(
-                f"acc_key is '{acc_key}', which is not evaluated; "
-                f"{suggestion(acc_key, acc_plugin.names)}"
-            )
+        evaluated(acc_plugin.names, acc_key)
+        super().__init__(acc_plugin)
         self.path = Path(path)
-        self.acc_plugin = acc_plugin
         self.acc_key = acc_key
         self.key = key
         self.target = target
         self.names = names
         self._matrix: Matrix | None = None
-
-    def epoch_start(self) -> None:
-        """The weights are about to change."""
-        self._matrix = None
-
-    def epoch_end(self) -> None:
-        """Count, if it is time."""
-        if self.acc_plugin.at == "epoch_end":
-            self._count()
-
-    def train(self) -> None:
-        """The weights may change once more."""
-        self._matrix = None
-
-    def train_end(self) -> None:
-        """Count, if it is time."""
-        if self.acc_plugin.at == "train_end":
-            self._count()
 
     def images(self) -> dict[str, Picture]:
         """The picture of what was counted with the weights as they are."""
@@ -97,14 +77,15 @@ class ConfusionMatrix:
         tag = f"confusion/{self.acc_key}"
         return {tag: matrix_picture(self._matrix, self._names(len(self._matrix)))}
 
-    def _count(self) -> None:
+    def forget(self) -> None:
+        """Nothing was counted with the weights to come."""
+        self._matrix = None
+
+    def measure(self) -> None:
+        """Count, and write the file."""
         accumulated = self.acc_plugin.accumulated(self.acc_key)
         for name in (self.key, self.target):
-            if name not in accumulated:
-                raise DataError(
-                    f"{self.path.name} needs '{name}', which no accumulator collects; "
-                    f"{suggestion(name, accumulated)}"
-                )
+            collected(accumulated, name, whose=self.path.name)
         self._matrix = confusion_matrix(accumulated, self.key, self.target)
         names = self._names(len(self._matrix))
         with whole_file(self.path) as draft, draft.open("w", newline="") as file:
@@ -137,26 +118,6 @@ def confusion_matrix(accumulated: Arrays, key: str = "logits", target: str = "ta
     classes = max(known, int(targets.max(initial=0)) + 1)
     places = np.bincount(targets * classes + predicted, minlength=classes * classes)
     return places.reshape(classes, classes).astype(np.int64)
-
-
-def is_single(logits: np.ndarray[Any, Any]) -> bool:
-    """Whether there is one logit a sample, positive for class 1.
-
-    >>> is_single(np.zeros((3, 1))), is_single(np.zeros((3, 2)))
-    (True, False)
-    """
-    return logits.ndim == 1 or logits.shape[1] == 1
-
-
-def predicted_classes(logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The class of each sample, (samples,) int64.
-
-    >>> predicted_classes(np.array([[0.5], [-0.5]])).tolist()
-    [1, 0]
-    """
-    if is_single(logits):
-        return (logits.reshape(-1) > 0).astype(np.int64)
-    return np.asarray(logits.argmax(axis=1), np.int64)
 
 
 def matrix_picture(matrix: Matrix, names: Sequence[str]) -> Picture:

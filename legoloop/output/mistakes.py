@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from legoloop.core.checks import at_least
+from legoloop.core.at_evaluation import AtEvaluation
+from legoloop.core.checks import at_least, evaluated
 from legoloop.core.contracts import Arrays, StreamsEvaluation
-from legoloop.core.errors import ArgumentError, DataError
-from legoloop.core.suggest import suggestion
+from legoloop.core.errors import DataError
 from legoloop.core.whole_files import whole_file
-from legoloop.output.confusion import is_single, predicted_classes
+from legoloop.output.classes import is_single, predicted_classes
 from legoloop.output.images import Picture, png
 
 TILE, CAPTION = 72, 14
 """In pixels: a picture is at least so high and wide, what stands below it so high."""
 
 
-class Mistakes:
+class Mistakes(AtEvaluation[StreamsEvaluation]):
     """Shows the samples that the model is most wrong about: a picture, and a CSV file beside it.
 
     ``acc_plugin`` evaluates the data set named ``acc_key``, and says by ``at`` when. A pass of its
@@ -64,13 +64,9 @@ class Mistakes:
         index: str = "idx",
     ) -> None:
         at_least(1, number=number)
-        if acc_key not in acc_plugin.names:
-            raise ArgumentError(
-                f"acc_key is '{acc_key}', which is not evaluated; "
-                f"{suggestion(acc_key, acc_plugin.names)}"
-            )
+        evaluated(acc_plugin.names, acc_key)
+        super().__init__(acc_plugin)
         self.path = Path(path)
-        self.acc_plugin = acc_plugin
         self.acc_key = acc_key
         self.number = number
         self.image = image
@@ -79,29 +75,16 @@ class Mistakes:
         self.index = index
         self._picture: Picture | None = None
 
-    def epoch_start(self) -> None:
-        """The weights are about to change."""
-        self._picture = None
-
-    def epoch_end(self) -> None:
-        """Look, if it is time."""
-        if self.acc_plugin.at == "epoch_end":
-            self._look()
-
-    def train(self) -> None:
-        """The weights may change once more."""
-        self._picture = None
-
-    def train_end(self) -> None:
-        """Look, if it is time."""
-        if self.acc_plugin.at == "train_end":
-            self._look()
-
     def images(self) -> dict[str, Picture]:
         """The picture of the mistakes made with the weights as they are; none without one."""
         return {} if self._picture is None else {f"mistakes/{self.acc_key}": self._picture}
 
-    def _look(self) -> None:
+    def forget(self) -> None:
+        """There are no mistakes yet with the weights to come."""
+        self._picture = None
+
+    def measure(self) -> None:
+        """Look, and write both files."""
         keys = [self.image, self.key, self.target, self.index]
         with closing(self.acc_plugin.streamed(self.acc_key, keys)) as batches:  # type: ignore[type-var]
             every = chain.from_iterable(self._of(batch) for batch in batches)

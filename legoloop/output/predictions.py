@@ -9,11 +9,11 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from legoloop.core.checks import one_of
+from legoloop.core.checks import collected, evaluated, one_of
 from legoloop.core.contracts import Evaluation, StreamsEvaluation
 from legoloop.core.errors import ArgumentError, DataError
-from legoloop.core.suggest import suggestion
 from legoloop.core.whole_files import whole_file
+from legoloop.output.classes import predicted_classes
 from legoloop.output.tables import Piece, write_csv, write_parquet
 
 Array = np.ndarray[Any, Any]
@@ -67,11 +67,7 @@ class Predictions:
         index: str = "idx",
         streamed: bool = False,
     ) -> None:
-        if acc_key not in acc_plugin.names:
-            raise ArgumentError(
-                f"acc_key is '{acc_key}', which is not evaluated; "
-                f"{suggestion(acc_key, acc_plugin.names)}"
-            )
+        evaluated(acc_plugin.names, acc_key)
         one_of(tuple(KINDS), kind=kind)
         self.path = Path(path)
         self.acc_plugin = acc_plugin
@@ -118,12 +114,7 @@ class Predictions:
         return index, values.reshape(len(values), int(np.prod(values.shape[1:])))
 
     def _array(self, arrays: Mapping[str, Any], name: str) -> Array:
-        if name not in arrays:
-            raise DataError(
-                f"{self.path.name} needs '{name}', which no accumulator collects; "
-                f"{suggestion(name, arrays)}"
-            )
-        array = np.asarray(arrays[name])
+        array = np.asarray(collected(arrays, name, whose=self.path.name))
         if array.ndim == 0:
             raise DataError(f"{self.path.name}: '{name}' is one value for the whole batch")
         return array
@@ -208,8 +199,7 @@ def classes(logits: Array) -> Array:
     >>> classes(np.array([[0.1, 0.7, 0.2]])).tolist()
     [[1]]
     """
-    likely = logits > 0 if logits.shape[1] == 1 else logits.argmax(axis=1, keepdims=True)
-    return likely.astype(np.int64)
+    return predicted_classes(logits)[:, None]
 
 
 def split(rows: Rows) -> Iterator[Rows]:

@@ -152,8 +152,7 @@ def written_to(path: str | Path) -> Path:
     'weights'
     """
     path = Path(path)
-    if path.suffix == SAFETENSORS and find_spec("safetensors") is None:
-        raise MissingExtraError.of(f"writing {path.name}", "safetensors", "safetensors")
+    _refuse_without_package(path, "writing")
     return path
 
 
@@ -186,14 +185,18 @@ def read_weights(path: Path) -> Any:
     >>> read_weights(path)
     {'bias': tensor([0.])}
     """
+    _refuse_without_package(path, "reading")
     if path.suffix == SAFETENSORS:
-        if find_spec("safetensors") is None:
-            raise MissingExtraError.of(f"reading {path.name}", "safetensors", "safetensors")
         from safetensors.torch import load
 
         return load(path.read_bytes())
     with path.open("rb") as file:
         return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _refuse_without_package(path: Path, doing: str) -> None:
+    if path.suffix == SAFETENSORS and find_spec("safetensors") is None:
+        raise MissingExtraError.of(f"{doing} {path.name}", "safetensors", "safetensors")
 
 
 def _safetensors(weights: Weights, path: Path) -> bytes:

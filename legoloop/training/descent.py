@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -89,7 +88,6 @@ class GradientDescent:
                 "scaler looks at the gradients itself: leave gradients of the guard false"
             )
         self.scaler = scaler
-        self._forget_gradients = partial(forget_gradients, opt)
         self._compiled = compiled(feed, loss, compile) if compile else None
         self.guard.watch(model, feed, loss)
 
@@ -110,7 +108,7 @@ class GradientDescent:
         step.batch, step.outputs, losses = self._fed(step.batch)
         step.loss = loss = losses.mean() if losses.ndim else losses
         self.guard.see_loss(loss)
-        self._forget_gradients()
+        forget_gradients(self.opt)
         self._scaled(loss).backward()
         return losses
 
@@ -121,7 +119,7 @@ class GradientDescent:
         samples = DefaultBatchDesc()
         of_samples, of_scalar = shares(parts, samples), shares(parts, self.batch_desc)
         made = []
-        self._forget_gradients()
+        forget_gradients(self.opt)
         step.loss = 0.0
         for number, part in enumerate(parts):
             batch, outputs, losses = self._fed(part)

@@ -59,7 +59,7 @@ class Feed:
     def __call__(self, batch: Batch) -> tuple[Batch, Outputs]:
         """The batch on the device, and the outputs."""
         batch = self.moved(batch)
-        return batch, self.model(batch) if self.dtype is None else self.outputs(batch)
+        return batch, self.outputs(batch)
 
     def moved(self, batch: Batch) -> Batch:
         """The batch on the device."""

@@ -31,8 +31,7 @@ class TrainLoss:
 
     def batch_end(self, step: Step) -> None:
         """Add the loss of these samples."""
-        value = step.loss_value
-        self.mean.add(step.loss if value is None else value, weight=step.size)
+        self.mean.add_loss(step)
 
     def scalars(self) -> Scalars:
         """The mean so far; nothing before the first batch."""

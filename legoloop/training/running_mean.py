@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from legoloop.core.contracts import Scalars
+from legoloop.core.step import Step
 
 
 class RunningMean:
@@ -37,6 +38,11 @@ class RunningMean:
         else:
             self._add_on_device(torch.as_tensor(scalar), weight)
         self.weight += weight
+
+    def add_loss(self, step: Step) -> None:
+        """Add the loss of a step for each of its samples; its number, if the step knows it."""
+        value = step.loss_value
+        self.add(step.loss if value is None else value, weight=step.size)
 
     def _add_on_device(self, scalar: torch.Tensor, weight: int) -> None:
         if isinstance(self._total, float):

@@ -76,8 +76,7 @@ class Turn:
         step.outputs, step.loss, step.loss_value = own.outputs, own.loss, own.loss_value
         self.steps += 1
         self.samples += own.size
-        loss = own.loss if own.loss_value is None else own.loss_value
-        self.mean.add(loss, weight=own.size)
+        self.mean.add_loss(own)
 
     def epoch_end(self) -> None:
         """One more epoch."""

@@ -6,9 +6,8 @@ import torch
 from torch.distributions import Beta
 from torch.nn.functional import one_hot
 
-from legoloop.core.checks import at_least, entry
+from legoloop.core.checks import above_zero, at_least, entry
 from legoloop.core.contracts import Batch
-from legoloop.core.errors import ArgumentError
 from legoloop.zoo.inputs import as_float
 
 
@@ -41,8 +40,7 @@ class Mixup:
         mixed_target: str = "mixed_target",
     ) -> None:
         at_least(1, num_outputs=num_outputs)
-        if isinstance(alpha, bool) or not alpha > 0:
-            raise ArgumentError(f"alpha is {alpha!r}; give a number above 0")
+        above_zero(alpha=alpha)
         self.classes = num_outputs if task == "multiclass" else None
         self.input_key = input_key
         self.alpha = alpha

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix as of_sklearn
 
 import legoloop as ll
-from legoloop.output.confusion import confusion_matrix, matrix_picture, predicted_classes
+from legoloop.output.classes import predicted_classes
+from legoloop.output.confusion import confusion_matrix, matrix_picture
 from tests.tiny import tiny
 
 
