@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -13,9 +13,9 @@ import pytest
 import torch
 
 import legoloop as ll
-from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
-from tests.contracts.test_resume import Burns, Fuse, Killed, Saves
-from tests.tiny import Noisy, Tiny, accuracy, mean_loss, tiny, weights
+from tests.contracts.attempts import Attempts, Outcome
+from tests.contracts.test_resume import Burns, Fuse, Saves
+from tests.tiny import Noisy, accuracy, mean_loss, tiny, weights
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Bricks:
     """Which of them are on."""
 
@@ -47,32 +47,12 @@ EACH = {
 
 
 @dataclass
-class Run:
-    """One run, in as many attempts as it takes; what it ends with is compared."""
+class Run(Attempts):
+    """With some of the bricks."""
 
-    folder: Path
-    bricks: Bricks
-    save_every: int = 1
-    saved: dict[str, Any] | None = None
-    stages: int = 0
+    bricks: Bricks = ALL
 
-    def attempt(self, kill_at: int | None = None) -> tuple[Any, ...] | None:
-        fuse = Fuse(kill_at)
-        parts, history, host = self._made(fuse)
-        if self.saved is not None:
-            write_checkpoint(self.folder / "checkpoint", self.saved)
-            host.load_state_dict(read_checkpoint(self.folder / "checkpoint"))
-        try:
-            host.run()
-        except Killed:
-            return None
-        finally:
-            self.stages = fuse.burnt
-        moments = [v for s in parts.opt.state_dict()["state"].values() for v in s.values()]
-        optimizer = b"".join(value.numpy().tobytes() for value in moments)
-        return weights(parts.model), optimizer, history.rows, torch.rand(()).item()
-
-    def _made(self, fuse: Fuse) -> tuple[Tiny, ll.History, ll.TrainingHost]:
+    def made(self, fuse: Fuse) -> tuple[ll.TrainingHost, Callable[[], Outcome]]:
         """The fuse burns down at stages, and within a step at each part of a batch."""
 
         def burning(batch: dict[str, Any], outputs: dict[str, Any]) -> torch.Tensor:
@@ -100,18 +80,21 @@ class Run:
             *(loops, *sources, history, ll.LrScheduler(rate, parts.counter, per="step")),
             *[average] * bricks.average,
             *[freeze] * bricks.freeze,
-            Saves(self.save_every, self._save),
+            Saves(self.save_every, self.save),
         ]
-        return parts, history, parts.host(*others)
 
-    def _save(self, state: dict[str, Any]) -> None:
-        self.saved = copy.deepcopy(state)
+        def outcome() -> Outcome:
+            moments = [v for s in parts.opt.state_dict()["state"].values() for v in s.values()]
+            optimizer = b"".join(value.numpy().tobytes() for value in moments)
+            return weights(parts.model), optimizer, history.rows
+
+        return parts.host(*others), outcome
 
 
 @cache
 def uninterrupted(name: str) -> tuple[tuple[Any, ...], int]:
     with TemporaryDirectory() as folder:
-        run = Run(Path(folder), EACH[name])
+        run = Run(Path(folder), bricks=EACH[name])
         outcome = run.attempt()
         assert outcome is not None
         return outcome, run.stages
@@ -119,7 +102,7 @@ def uninterrupted(name: str) -> tuple[tuple[Any, ...], int]:
 
 def after_kill(name: str, kill: int, save_every: int) -> tuple[Any, ...] | None:
     with TemporaryDirectory() as folder:
-        run = Run(Path(folder), EACH[name], save_every)
+        run = Run(Path(folder), save_every, bricks=EACH[name])
         assert run.attempt(kill) is None
         return run.attempt()
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,8 +12,8 @@ import pytest
 import torch
 
 import legoloop as ll
-from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
-from tests.contracts.test_resume import Burns, Fuse, Killed, Saves
+from tests.contracts.attempts import Attempts, Outcome
+from tests.contracts.test_resume import Burns, Fuse, Saves
 from tests.tiny import Net, Noisy, columns, mean_loss, tiny, weights
 
 
@@ -35,30 +34,10 @@ def size_of_logits(batch: dict[str, Any], outputs: dict[str, Any]) -> torch.Tens
     return outputs["logits"].square().mean(dim=1)
 
 
-@dataclass
-class Run:
-    """One run, in as many attempts as it takes; what it ends with is compared."""
+class Run(Attempts):
+    """With two turns, two losses, two loops, a sampler and mixup."""
 
-    folder: Path
-    save_every: int = 1
-    saved: dict[str, Any] | None = None
-    stages: int = 0
-
-    def attempt(self, kill_at: int | None = None) -> tuple[Any, ...] | None:
-        fuse = Fuse(kill_at)
-        models, history, host = self._made(fuse)
-        if self.saved is not None:
-            write_checkpoint(self.folder / "checkpoint", self.saved)
-            host.load_state_dict(read_checkpoint(self.folder / "checkpoint"))
-        try:
-            host.run()
-        except Killed:
-            return None
-        finally:
-            self.stages = fuse.burnt
-        return *map(weights, models), history.rows, torch.rand(()).item()
-
-    def _made(self, fuse: Fuse) -> tuple[list[torch.nn.Module], ll.History, ll.TrainingHost]:
+    def made(self, fuse: Fuse) -> tuple[ll.TrainingHost, Callable[[], Outcome]]:
         parts = tiny(num_epochs=3)
         second = Net()
         balanced = ll.Batching(batch_size=8, sampler=ll.BalancedSampling())
@@ -81,12 +60,12 @@ class Run:
         plugins = [
             *(Burns(fuse), parts.counter, epoch, parts.last, ll.BatchTransform(mixup), losses),
             *(*turns, ll.LrScheduler(halving, turns[0], per="step"), history),
-            *(Saves(self.save_every, self._save), Burns(fuse)),
+            *(Saves(self.save_every, self.save), Burns(fuse)),
         ]
-        return [parts.model, second], history, ll.TrainingHost(plugins)
-
-    def _save(self, state: dict[str, Any]) -> None:
-        self.saved = copy.deepcopy(state)
+        return ll.TrainingHost(plugins), lambda: (
+            *(weights(parts.model), weights(second)),
+            history.rows,
+        )
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import legoloop as ll
+from tests.told import Told
 
 
 def an_mlflow_logger(folder: Path, *given: Any) -> ll.MlflowLogger:
@@ -25,14 +26,6 @@ MADE: dict[type, Callable[..., ll.ScalarWriter]] = {
     ll.TensorBoard: lambda folder, *given: ll.TensorBoard(*given, folder / "logs"),
 }
 every_writer = pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
-
-
-class Told:
-    def __init__(self, **scalars: float) -> None:
-        self.now = scalars
-
-    def scalars(self) -> dict[str, float]:
-        return self.now
 
 
 def watched(writer: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, dict[str, float]]]:

@@ -8,14 +8,7 @@ from hypothesis import strategies as st
 
 import legoloop as ll
 from legoloop.core.watching import betters, more_is_better, scalar
-
-
-class Told:
-    def __init__(self, **scalars: float) -> None:
-        self.told = scalars
-
-    def scalars(self) -> dict[str, float]:
-        return self.told
+from tests.told import Told
 
 
 def test_finds_a_scalar_among_several_sources() -> None:

@@ -12,14 +12,7 @@ from hypothesis import strategies as st
 
 import legoloop as ll
 from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
-
-
-class Told:
-    def __init__(self) -> None:
-        self.now: dict[str, float] = {}
-
-    def scalars(self) -> dict[str, float]:
-        return self.now
+from tests.told import Told
 
 
 @pytest.fixture

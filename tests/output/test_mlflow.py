@@ -19,16 +19,9 @@ import legoloop as ll
 from legoloop.output import mlflow as module
 from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
 from tests.tiny import accuracy, tiny
+from tests.told import Told
 
 needs_mlflow = pytest.mark.skipif(find_spec("mlflow") is None, reason="mlflow is not installed")
-
-
-class Told:
-    def __init__(self, **scalars: float) -> None:
-        self.now = scalars
-
-    def scalars(self) -> dict[str, float]:
-        return self.now
 
 
 def test_names_the_extra_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,16 +8,7 @@ import torch
 
 import legoloop as ll
 from tests.tiny import accuracy, tiny
-
-
-class Told:
-    """A source that says what it is told to say."""
-
-    def __init__(self, **scalars: Any) -> None:
-        self.now = scalars
-
-    def scalars(self) -> dict[str, Any]:
-        return self.now
+from tests.told import Told
 
 
 class Kept(ll.ScalarWriter):

@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import legoloop as ll
 from tests.tiny import accuracy, tiny
+from tests.told import Told
 
 
 def read_back(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -104,14 +105,6 @@ def test_the_hparams_page_has_the_settings_and_the_metrics(tmp_path: Path) -> No
     (metric,) = told("experiment").experiment.metric_infos
     assert metric.name.tag == "final/val/accuracy"
     assert [event.value for event in events.Scalars("final/val/accuracy")] == [0.5]
-
-
-class Told:
-    def __init__(self, **scalars: float) -> None:
-        self.now = scalars
-
-    def scalars(self) -> dict[str, float]:
-        return self.now
 
 
 def reported(board: ll.TensorBoard, *steps: int) -> ll.TensorBoard:
