@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from legoloop.core.errors import ArgumentError
+from legoloop.core.numpy_rng import numpy_state, set_numpy_state
 
 _chosen_seed: int | None = None
 
@@ -64,9 +65,10 @@ def derived_seed(*parts: object) -> int:
 
 def get_rng_state() -> dict[str, Any]:
     """The state of every generator, as numbers, strings, lists and tensors."""
-    version, words, gauss = random.getstate()
-    bits, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    state: dict[str, Any] = {
+    taken = _taken()
+    version, words, gauss = taken["python"]
+    bits, keys, position, has_gauss, cached = taken["numpy"]
+    return taken | {
         "python": {"version": version, "words": list(words), "gauss": gauss},
         "numpy": {
             "bits": bits,
@@ -75,24 +77,22 @@ def get_rng_state() -> dict[str, Any]:
             "has_gauss": int(has_gauss),
             "cached": float(cached),
         },
-        "torch": torch.default_generator.get_state(),
     }
-    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
     """Put back what ``get_rng_state`` gave."""
     python, numpy = state["python"], state["numpy"]
-    random.setstate((python["version"], tuple(python["words"]), python["gauss"]))
     keys = numpy["keys"].numpy().astype(np.uint32)
-    np.random.set_state(
-        (numpy["bits"], keys, numpy["position"], numpy["has_gauss"], numpy["cached"])
-    )
-    torch.default_generator.set_state(state["torch"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    _put_back(
+        state
+        | {
+            "python": (python["version"], tuple(python["words"]), python["gauss"]),
+            "numpy": (
+                numpy["bits"], keys, numpy["position"], numpy["has_gauss"], numpy["cached"]
+            ),
+        }
+    )  # fmt: skip
 
 
 @contextmanager
@@ -106,8 +106,28 @@ def preserved_rng() -> Iterator[None]:
     >>> bool(inside == torch.rand(1))
     True
     """
-    state = get_rng_state()
+    taken = _taken()
     try:
         yield
     finally:
-        set_rng_state(state)
+        _put_back(taken)
+
+
+def _taken() -> dict[str, Any]:
+    """The states as the generators themselves give them."""
+    states: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": numpy_state(),
+        "torch": torch.default_generator.get_state(),
+    }
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        states["cuda"] = torch.cuda.get_rng_state_all()
+    return states
+
+
+def _put_back(states: dict[str, Any]) -> None:
+    random.setstate(states["python"])
+    set_numpy_state(states["numpy"])
+    torch.default_generator.set_state(states["torch"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"])
