@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,14 +15,16 @@ from legoloop.core.contracts import Counts, Scalars, Source
 from legoloop.core.errors import DataError
 from legoloop.core.plugin import State
 from legoloop.core.whole_files import why
-from legoloop.output.images import ImageSource, png, size_of
+from legoloop.output.event_file import EventFile
+from legoloop.output.images import ImageSource, png
 from legoloop.output.scalar_writer import ScalarWriter
 
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+log = logging.getLogger("legoloop")
 
 SUFFIX = ".legoloop"
 """How the names of our event files end: those of other writers in the folder are left alone."""
+LAG = 10.0
+"""Seconds that what is written may wait for, within an epoch, before it is in the file."""
 
 
 class TensorBoard(ScalarWriter):
@@ -56,18 +58,17 @@ class TensorBoard(ScalarWriter):
         self.logs_dir = Path(logs_dir)
         self.hparams = {key: value for key, value in (hparams or {}).items() if value is not None}
         self._record: list[tuple[str, float, int, float]] = []  # tag, value, step, when
+        self._in_file = 0  # so many of them
+        self._flushed = time.monotonic()
         self.images = [images] if isinstance(images, ImageSource) else list(images)
         self._pictures: list[tuple[str, torch.Tensor, int, float]] = []  # tag, PNG, step, when
         self._has_told_hparams = False
         self._left_over: list[Path] = []
-        self._events: SummaryWriter | None = None
+        self._events: EventFile | None = None
 
     def train_start(self) -> None:
         """Put one file with the state of a resumed run in the place of those that it found."""
-        if self._record:
-            self._add(self._record)
-        if self._pictures:
-            self._add_pictures(self._pictures)
+        self._add_pictures(self._pictures)
         if self._has_told_hparams:
             self._tell_hparams()
         self._flush()
@@ -78,9 +79,9 @@ class TensorBoard(ScalarWriter):
     def write(self, step: int, scalars: Scalars) -> None:
         """One event, on the disk by the end of the epoch, or when the state is taken."""
         now = time.time()
-        events = [(tag, value, step, now) for tag, value in scalars.items()]
-        self._add(events)
-        self._record += events
+        self._record += [(tag, value, step, now) for tag, value in scalars.items()]
+        if time.monotonic() > self._flushed + LAG:
+            self._flush()
 
     def epoch_end(self) -> None:
         """Report the epoch, in numbers and pictures."""
@@ -98,10 +99,11 @@ class TensorBoard(ScalarWriter):
         self._flush()
 
     def close(self) -> None:
-        """Close the event file."""
-        if self._events is not None:
-            self._events.close()
-            self._events = None
+        """What a run reported that did not come to its end."""
+        try:
+            self._flush()
+        except DataError as error:  # that run has an error of its own
+            log.warning("%s", error)
 
     def state_dict(self) -> State:
         """All that was written, which is on the disk from here on."""
@@ -121,23 +123,16 @@ class TensorBoard(ScalarWriter):
         self._has_told_hparams = state["has_told_hparams"]
         self._left_over = list(self.logs_dir.glob(f"events.out.tfevents.*{SUFFIX}"))
 
-    def _add(self, record: Iterable[tuple[str, float, int, float]]) -> None:
-        from tensorboard.compat.proto.summary_pb2 import (  # type: ignore[import-untyped]
-            Summary,
-        )
-
-        with self._told():
-            # Not add_scalar: an event for each scalar takes six times as long.
-            writer: Any = self._opened().file_writer
-            for (step, when), report in groupby(record, key=lambda event: event[2:]):
-                scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value, *_ in report]
-                writer.add_summary(Summary(value=scalars), step, when)
-
     def _flush(self) -> None:
-        """Wait for the thread that writes."""
-        if self._events is not None:
-            with self._told():
+        """Everything into the file: many reports at once take less than each at its time."""
+        new, self._in_file = self._record[self._in_file :], len(self._record)
+        with self._told():
+            for (step, when), report in groupby(new, key=lambda event: event[2:]):
+                scalars = {tag: value for tag, value, *_ in report}
+                self._opened().add_scalars(scalars, step, when)
+            if self._events is not None:
                 self._events.flush()
+        self._flushed = time.monotonic()
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -163,31 +158,20 @@ class TensorBoard(ScalarWriter):
         self._pictures += new
 
     def _add_pictures(self, pictures: Iterable[tuple[str, torch.Tensor, int, float]]) -> None:
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
         with self._told():
             for tag, encoded, step, when in pictures:
-                content = encoded.numpy().tobytes()
-                width, height = size_of(content)
-                image = Summary.Image(
-                    height=height, width=width, colorspace=3, encoded_image_string=content
-                )
-                writer: Any = self._opened().file_writer
-                writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step, when)
+                self._opened().add_picture(tag, encoded.numpy().tobytes(), step, when)
 
     def _tell_hparams(self) -> None:
         from torch.utils.tensorboard.summary import hparams
 
         outcome = {tag: value for tag, value, _, _ in self._record}
         # Not add_hparams: it opens a second file and writes every scalar once more.
-        writer: Any = self._opened().file_writer
-        for summary in hparams(self.hparams, outcome):  # type: ignore[no-untyped-call]
-            writer.add_summary(summary)
+        with self._told():
+            for summary in hparams(self.hparams, outcome):  # type: ignore[no-untyped-call]
+                self._opened().add(summary, step=0, when=time.time())
 
-    def _opened(self) -> SummaryWriter:
+    def _opened(self) -> EventFile:
         if self._events is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._events = SummaryWriter(str(self.logs_dir), filename_suffix=SUFFIX)
-            self._events.flush()  # the file is there, to be found by an attempt after this one
+            self._events = EventFile(self.logs_dir, SUFFIX)
         return self._events

@@ -192,12 +192,13 @@ def test_two_of_them_in_one_folder_resume_side_by_side(tmp_path: Path) -> None:
     def both() -> list[ll.TensorBoard]:
         return [ll.TensorBoard(ll.Counter(), Told(**{tag: 0.5}), tmp_path) for tag in "ab"]
 
-    states = [reported(board, 1, 2).state_dict() for board in both()]
-    resumed = both()
+    began, resumed = both(), both()
+    states = [reported(board, 1, 2).state_dict() for board in began]
     for board, state in zip(resumed, states, strict=True):
         board.load_state_dict(state)
     for board in resumed:
         board.train_start()
+    for board in (*began, *resumed):
         board.close()
 
     found = [read_back(file) for file in tmp_path.iterdir()]
@@ -230,3 +231,20 @@ def test_a_report_is_one_event(tmp_path: Path) -> None:
     (file,) = tmp_path.iterdir()
     values = [len(event.summary.value) for event in EventFileLoader(str(file)).Load()]
     assert values == [0, 2, 2]  # the first tells the version of the format
+
+
+def test_reports_within_an_epoch_are_written_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter([0.0, 1.0, 9.0, 10.5, 10.5, 11.0, 11.0])  # one more after each writing
+    monkeypatch.setattr("time.monotonic", lambda: next(moments))
+    counter, step = ll.Counter(), ll.Step()
+    board = ll.TensorBoard(counter, Told(a=0.5), tmp_path, every_steps=1)
+    in_file = []
+    for counter.steps in (1, 2, 3, 4):
+        board.batch_end(step)
+        in_file.append(len(read_back(tmp_path).get("a", [])) if any(tmp_path.iterdir()) else 0)
+
+    assert in_file == [0, 0, 3, 3]
+    board.close()
+    assert read_back(tmp_path) == {"a": [(n, 0.5) for n in (1, 2, 3, 4)]}
