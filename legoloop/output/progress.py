@@ -15,7 +15,7 @@ from legoloop.core.step import Step
 from legoloop.output.scalar_writer import ScalarWriter
 
 LOOKS_A_SECOND = 10
-SHARE_OF_LOOKS = 0.01
+SHARE_OF_LOOKS = 0.002
 """Of the time, at most: on a slow terminal the bar moves less often."""
 
 
@@ -73,7 +73,9 @@ class Progress(ScalarWriter):
         self._began = self._now = time.monotonic()
         self._trains_since = self._samples, self._now
         if sys.stdout.isatty():
-            self._bar = _started_bar()
+            from legoloop.output.bar import Bar
+
+            self._bar = Bar()
             self._next_look = self._now
             self._show_epoch()
 
@@ -108,7 +110,7 @@ class Progress(ScalarWriter):
         if self._bar is None:
             print(line, flush=True)
         else:
-            self._bar.console.out(line, highlight=False)
+            self._bar.print(line)
 
     def train(self) -> None:
         """No epoch is to come, however many were asked for."""
@@ -117,7 +119,7 @@ class Progress(ScalarWriter):
     def close(self) -> None:
         """Take the bar away."""
         if self._bar is not None:
-            self._bar.stop()
+            self._bar.close()
             self._bar, self._next_look = None, float("inf")
 
     def state_dict(self) -> State:
@@ -150,25 +152,19 @@ class Progress(ScalarWriter):
 
     def _show_epoch(self) -> None:
         if self._bar is not None:
-            self._bar.reset(
-                self._bar.task_ids[0],
-                total=self.epoch_size,
-                completed=self._samples,
-                description=self._epoch(self.counter.epochs + 1),
-                told="",
-            )
-            self._bar.refresh()
+            self._show(told=[])
 
     def _move_bar(self) -> None:
         with preserved_rng():
             scalars = {tag: v for source in self.sources for tag, v in source.scalars().items()}
-        told = [*_told(scalars), *_told_speed(self._samples_a_second()), *self._told_rest()]
-        self._bar.update(
-            self._bar.task_ids[0], completed=self._samples, told="  ".join(told), refresh=True
-        )
+        self._show([*_told(scalars), *_told_speed(self._samples_a_second()), *self._told_rest()])
         ended = time.monotonic()
         pause = max(1 / LOOKS_A_SECOND, (ended - self._now) / SHARE_OF_LOOKS)
         self._next_look = ended + pause
+
+    def _show(self, told: list[str]) -> None:
+        epoch = self._epoch(self.counter.epochs + 1)
+        self._bar.show(epoch, self._samples, self.epoch_size, "  ".join(told))
 
     def _epoch(self, number: int) -> str:
         return f"epoch {number}" + ("" if self.num_epochs is None else f"/{self.num_epochs}")
@@ -180,25 +176,3 @@ def _told(scalars: Mapping[str, float]) -> list[str]:
 
 def _told_speed(samples_a_second: float | None) -> list[str]:
     return [] if samples_a_second is None else [f"{samples_a_second:.0f} samples/s"]
-
-
-def _started_bar() -> Any:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.table import Column
-
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TextColumn(
-            "{task.fields[told]}",
-            markup=False,
-            table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
-        ),
-        expand=True,
-        transient=True,
-        auto_refresh=False,  # a thread of its own would take time from the steps
-    )
-    bar.add_task("", total=None, told="")
-    bar.start()
-    return bar

@@ -5,6 +5,7 @@ import pty
 import re
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ class Told:
     def scalars(self):
         return {"val[red]/accuracy": 0.123456}
 
+class Prints:
+    def batch_start(self, step):
+        if "print" in sys.argv:
+            print("printed", end=" in parts\\n")
+            print("told of an error", file=sys.stderr)
+
 class Fails:
     def epoch_end(self):
         if "fail" in sys.argv:
@@ -33,18 +40,20 @@ parts = tiny(num_epochs=2)
 progress = ll.Progress(parts.counter, Told(), num_epochs=2, stream=parts.loops["train"])
 if "resume" in sys.argv:
     progress.load_state_dict({**progress.state_dict(), "samples": 8, "seconds": 3600.0})
-parts.host(progress, Fails()).run()
+parts.host(progress, Prints(), Fails()).run()
+print('over')
 """
-SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
+WIDTH = 100
+TAKEN_AWAY = re.compile(r"\r +\r")
 
 
 def on_a_terminal(*arguments: str) -> tuple[int, str]:
     """The exit status and everything that a pseudo-terminal showed."""
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, WIDTH))
     process = subprocess.Popen(
         [sys.executable, "-c", RUN, *arguments],
         stdin=theirs, stdout=theirs, stderr=theirs, cwd=Path(__file__).parents[2],
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"},
     )  # fmt: skip
     os.close(theirs)
     shown = b""
@@ -77,33 +86,53 @@ def test_does_not_need_to_know_the_number_of_epochs(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out.startswith("epoch 1  step 6")
 
 
+def lines_of(shown: str) -> list[str]:
+    """What a terminal has in its lines at the end, where each is drawn anew from its start."""
+    lines = []
+    for line in shown.split("\n"):
+        cells = ""
+        for drawn in line.removesuffix("\r").split("\r"):
+            cells = drawn + cells[len(drawn) :]
+        lines.append(cells.rstrip())
+    return lines
+
+
 def test_on_a_terminal_shows_a_bar_and_the_lines_as_they_are() -> None:
     status, shown = on_a_terminal()
 
     assert status == 0
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
-    for epoch, step in ((1, 6), (2, 12)):
-        assert f"epoch {epoch}/2  step {step}  val[red]/accuracy 0.1235" in plain
-    assert "/22" in plain
-    assert shown.count(HIDE_CURSOR) == shown.count(SHOW_CURSOR) == 1
+    assert re.search(r"epoch 1/2 +\S* +\d+/22", shown)
+    first, second, over, end = lines_of(shown)
+    assert first.startswith("epoch 1/2  step 6  val[red]/accuracy 0.1235")
+    assert second.startswith("epoch 2/2  step 12  val[red]/accuracy 0.1235")
+    assert (over, end) == ("over", "")
+    assert max(map(len, re.split("[\r\n]", shown))) <= WIDTH
+
+
+def test_what_is_printed_meanwhile_stands_above_it_in_whole_lines() -> None:
+    status, shown = on_a_terminal("print")
+
+    assert status == 0
+    lines = lines_of(shown)
+    assert lines.count("printed in parts") == lines.count("told of an error") == 12
+    assert {line.split()[0] for line in lines if line} == {"epoch", "printed", "told", "over"}
 
 
 def test_on_a_terminal_gives_it_back_when_the_run_fails() -> None:
     status, shown = on_a_terminal("fail")
 
     assert status == 1
-    assert "on purpose" in shown
-    assert shown.count(HIDE_CURSOR) == shown.count(SHOW_CURSOR) == 1
-    assert shown.index(SHOW_CURSOR) < shown.index("on purpose")
+    before, after = shown.split("on purpose")
+    assert TAKEN_AWAY.search(before)
+    assert not after.strip()
 
 
 def test_a_resumed_run_goes_on_with_clock_and_bar() -> None:
     status, shown = on_a_terminal("resume")
 
     assert status == 0
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
-    assert re.search(r"epoch 1/2 \S* *8/22", plain)
-    assert re.search(r"val\[red\]/accuracy 0\.1235  36\d\d\.\d s", plain)
+    assert re.search(r"epoch 1/2 +\S* +8/22", shown)
+    assert re.search(r"val\[red\]/accuracy 0\.1235  36\d\d\.\d s", shown)
 
 
 def test_a_resumed_run_prints_no_line_again(capsys: pytest.CaptureFixture[str]) -> None:
@@ -213,21 +242,16 @@ def test_off_a_terminal_no_source_is_asked_but_for_a_report(clock: Clock) -> Non
 
 
 class Screen:
-    """Stands for the bar of rich, each refresh of which takes so long."""
-
-    task_ids = (0,)
+    """Stands for the bar, to draw which takes so long."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self.clock, self.seconds = clock, seconds
         self.moved = 0
 
-    def update(self, *_: object, **__: object) -> None:
-        self.clock.now += self.seconds
-        self.moved += 1
-
-    def reset(self, *_: object, **__: object) -> None: ...
-
-    def refresh(self) -> None: ...
+    def show(self, description: str, completed: int, total: int | None, told: str) -> None:
+        if completed:
+            self.clock.now += self.seconds
+            self.moved += 1
 
 
 @given(seconds=st.sampled_from([0.0, 1e-4, 1e-3, 1e-2, 0.1]), a_step=st.floats(1e-3, 1.0))
@@ -238,7 +262,7 @@ def test_the_bar_moves_ten_times_a_second_at_most_and_takes_little_time(
         clock = Clock(patch)
         screen, told = Screen(clock, seconds), Told()
         patch.setattr(module.sys.stdout, "isatty", lambda: True, raising=False)
-        patch.setattr(module, "_started_bar", lambda: screen)
+        patch.setattr("legoloop.output.bar.Bar", lambda: screen)
         progress = ll.Progress(ll.Counter(), told)
         progress.train_start(), progress.epoch_start()
 
