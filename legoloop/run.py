@@ -14,7 +14,9 @@ from legoloop.app import garbage
 from legoloop.app.config_home import CONFIG_NAME, config_home
 from legoloop.app.hydra_plugins import register_plugins
 from legoloop.app.modules_here import find_modules_here
+from legoloop.app.run_mode import compose_once
 from legoloop.app.signals import interruptions
+from legoloop.app.wiring_later import execute_wiring_later
 from legoloop.core.errors import ConfigError
 from legoloop.core.interruption import Interrupted
 
@@ -32,6 +34,7 @@ class JobFailed(Exception):
 def command() -> None:
     """``main`` as a process of its own."""
     garbage.look_rarely()
+    execute_wiring_later()
     main()
 
 
@@ -50,6 +53,7 @@ def main() -> None:
     try:
         with interruptions():
             register_plugins()
+            compose_once()
             home, primary = str(config_home()), _primary_config()
             hydra.main(version_base="1.3", config_path=home, config_name=primary)(task)()
     except JobFailed:

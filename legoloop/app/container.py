@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from dependency_injector import containers, providers
@@ -49,8 +50,8 @@ def make_app(tree: DictConfig) -> Any:
     """
     app = App()
     current = CurrentTree(tree, read=app.config)
-    app.config.from_dict(current())
-    composed = current()
+    composed = current.composed
+    app.config.from_dict(deepcopy(composed))
     bricks = dict(brick_paths(composed))
     _refuse_taken(bricks, tells(composed))
     scope: dict[str, providers.Provider[Any]] = {}

@@ -5,30 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dependency_injector import providers
 from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.schema import ABOUT_STARTING
 from legoloop.core.errors import ConfigError
-from legoloop.core.rng import preserved_rng
-from legoloop.data.fingerprint import fingerprint
 from legoloop.results.compare import CONFIGURATION, Row, made_otherwise
 from legoloop.results.reading import Run, read_runs
-
-
-def data_digests(app: Any) -> dict[str, str | None]:
-    """The digest of each data set of an app by name; none for an app that has no such container.
-
-    >>> from legoloop.app.composing import compose
-    >>> sorted(data_digests(compose(["data=xor", "model=logistic", "loggers=[]"])))
-    ['train', 'val']
-    """
-    data = app.providers.get("data")
-    if not isinstance(data, providers.Container) or not hasattr(data, "datasets"):
-        return {}
-    with preserved_rng():
-        return {name: fingerprint(dataset) for name, dataset in data.datasets().items()}
 
 
 def differences(tree: DictConfig) -> list[str]:

@@ -21,7 +21,6 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from legoloop.app.hydra_jobs import begin_job, run_directory, written
-from legoloop.app.listing import listing
 from legoloop.app.making import checked_app
 from legoloop.app.messages import place, told
 from legoloop.app.nodes import NodeError
@@ -49,6 +48,8 @@ class CheckBeforeRun(Callback):
 
 
 def _show(tree: DictConfig, config: DictConfig) -> None:
+    from legoloop.app.listing import listing
+
     checked_app(tree, list(set_keys(config.hydra)))
     if tree.show == "plan" and tree.get("app") is not None:
         raise NodeError("show", "lists bricks of the tree; for your app print(host.plan.table())")

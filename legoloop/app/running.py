@@ -14,7 +14,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.differing import data_digests, differences
+from legoloop.app.digests import data_digests
 from legoloop.app.hydra_jobs import written
 from legoloop.app.making import checked_app
 from legoloop.app.origin import set_keys
@@ -28,7 +28,6 @@ from legoloop.app.resuming import (
     take_up,
 )
 from legoloop.app.signals import give_way, interruptions
-from legoloop.app.trees import plain
 from legoloop.core.direction import is_best
 from legoloop.core.errors import ConfigError, DataError, UserError
 from legoloop.core.host import TrainingHost
@@ -227,11 +226,13 @@ def _accepts_changes(prepared: Prepared) -> bool:
 
 def _write_config(prepared: Prepared) -> None:
     with whole_file(prepared.directory / "config.yaml") as draft:
-        OmegaConf.save(OmegaConf.create(plain(prepared.tree)), draft)
+        OmegaConf.save(prepared.tree, draft, resolve=True)
 
 
 def _tell_differences(prepared: Prepared) -> None:
     if prepared.tree.get("from") is not None:
+        from legoloop.app.differing import differences
+
         for line in differences(prepared.tree):
             print(line, flush=True)
             log.info(line)
