@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from typing import BinaryIO
 
 from legoloop.core.errors import DataError
 
@@ -109,13 +110,31 @@ def remove_drafts(folder: Path) -> None:
         _delete(draft)
 
 
-def set_aside(folder: Path, name: str = "*") -> list[Path]:
-    """The older folders that a process was killed while replacing; each is whole.
+def set_aside(folder: Path, name: str | None = None) -> list[Path]:
+    """The older folders, of one name if given, that a process was killed while replacing.
+
+    Each of them is whole.
 
     >>> set_aside(Path("nowhere"), "100")
     []
     """
-    return sorted(folder.glob(f".{name}.*.{ASIDE}"))
+    found = sorted(folder.glob(f".*.*.{ASIDE}"))
+    return [path for path in found if name is None or path.name.rsplit(".", 2)[0] == f".{name}"]
+
+
+def begin_to_store(file: BinaryIO, start: int, size: int) -> None:
+    """Let the disk begin with bytes that were written, where that can be asked for.
+
+    Nothing waits for it and nothing is promised: only that less is left to do once it is waited
+    for. The disk then works while the next bytes are made, not after the last.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryFile() as file:
+    ...     begin_to_store(file, 0, file.write(bytes(1000)))
+    """
+    if hasattr(os, "posix_fadvise"):
+        with suppress(OSError):
+            os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_DONTNEED)
 
 
 def _put_in_place(draft: Path, final: Path) -> None:

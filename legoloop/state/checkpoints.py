@@ -25,10 +25,13 @@ import torch
 
 from legoloop.core.errors import DataError
 from legoloop.core.plugin import State
-from legoloop.core.whole_files import set_aside, whole_folder
+from legoloop.core.whole_files import begin_to_store, set_aside, whole_folder
 from legoloop.state.manifest import MANIFEST, Facts, Manifest, read_manifest, refuse_link
 
 STATE = "state.pt"
+
+PIECE = 2 << 20
+"""So many bytes are digested and written at a time; then the disk may begin with them."""
 
 log = logging.getLogger("legoloop")
 T = TypeVar("T")
@@ -179,6 +182,7 @@ class _Sink:
     def __init__(self, file: BinaryIO | None = None) -> None:
         self.file = file
         self.bytes = 0
+        self.begun = 0
         self.digest = hashlib.sha256()
         self.error: OSError | None = None
 
@@ -189,17 +193,24 @@ class _Sink:
         return sink
 
     def write(self, data: memoryview) -> int:
-        self.bytes += len(data)
-        self.digest.update(data)
-        if self.file is not None and self.error is None:
-            try:
-                self.file.write(data)
-            except OSError as error:
-                self.error = error
+        for start in range(0, len(data), PIECE):
+            self._take(data[start : start + PIECE])
         return len(data)
 
     def flush(self) -> None:
         """Torch asks for it; closing the file is what counts."""
+
+    def _take(self, piece: memoryview) -> None:
+        self.bytes += len(piece)
+        self.digest.update(piece)
+        if self.file is not None and self.error is None:
+            try:
+                self.file.write(piece)
+            except OSError as error:
+                self.error = error
+            if self.bytes - self.begun >= PIECE:
+                begin_to_store(self.file, self.begun, self.bytes - self.begun)
+                self.begun = self.bytes
 
 
 def _refuse_unreadable(file: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from math import isfinite
 from pathlib import Path
 
-from bench.growth import ROWS, TIMES, exponent, measured, plot
+from bench.growth import ROWS, TIMES, by_hand, checkpoint, exponent, measured, plot
 
 
 def test_every_row_has_a_cost_at_every_size(tmp_path: Path) -> None:
@@ -19,3 +19,11 @@ def test_every_row_has_a_cost_at_every_size(tmp_path: Path) -> None:
 
 def test_the_exponent_of_what_is_linear_is_one() -> None:
     assert exponent([7.0, 0.5, 5.0]) == 1
+
+
+def test_what_is_written_by_hand_is_the_state_of_the_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "by hand").mkdir()
+    checkpoint(1000, tmp_path)()
+    by_hand(1000, tmp_path / "by hand")()
+    ours = (tmp_path / "0" / "state.pt").stat().st_size
+    assert (tmp_path / "by hand" / "0").stat().st_size == ours

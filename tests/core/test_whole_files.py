@@ -5,6 +5,7 @@ import os
 import pytest
 
 from legoloop.core.whole_files import (
+    begin_to_store,
     remove_drafts,
     remove_folder,
     set_aside,
@@ -119,6 +120,30 @@ def test_a_folder_set_aside_by_a_killed_process_goes_with_the_next_one(tmp_path)
     with whole_folder(tmp_path / "100"):
         pass
     assert sorted(os.listdir(tmp_path)) == [".7.0.aside", "100"]
+
+
+@pytest.mark.parametrize(("name", "other"), [("1", "1.5"), ("a[b]", "ab"), ("*", "7")])
+def test_only_what_was_set_aside_under_the_very_name_goes(tmp_path, name, other):
+    for each in (name, other):
+        (tmp_path / f".{each}.0.aside").mkdir()
+    with whole_folder(tmp_path / name):
+        pass
+    assert sorted(os.listdir(tmp_path)) == sorted([f".{other}.0.aside", name])
+
+
+def test_what_the_disk_begins_with_stays_what_was_written(tmp_path):
+    content = bytes(range(256)) * 64
+    with (tmp_path / "state").open("wb", buffering=0) as file:
+        for start in range(0, len(content), 5000):
+            begin_to_store(file, start, file.write(content[start : start + 5000]))
+    assert (tmp_path / "state").read_bytes() == content
+
+
+def test_what_cannot_be_begun_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb", buffering=0) as pipe:
+        begin_to_store(pipe, 0, 1)
 
 
 def test_a_folder_is_never_half_removed_under_its_own_name(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +28,7 @@ from hypothesis import strategies as st
 import legoloop as ll
 from legoloop.core.rng import get_rng_state, set_rng_state
 from legoloop.state.checkpoints import (
+    PIECE,
     STATE,
     checkpoints_in,
     is_checkpoint,
@@ -72,6 +75,50 @@ def test_everything_that_a_state_is_made_of_comes_back_as_it_was(tmp_path: Path)
     back["shared"][0][2] = 2
     assert str(back) == str(state)
     assert back["strided"].stride() == state["strided"].stride()
+
+
+@pytest.mark.parametrize("size", [PIECE - 1, PIECE, 3 * PIECE + 1])
+def test_a_state_of_several_pieces_comes_back(tmp_path: Path, size: int) -> None:
+    state = {
+        "large": (torch.arange(size) % 251).to(torch.uint8),
+        "small": [torch.full((9,), float(number)) for number in range(20)],
+    }
+    write_checkpoint(tmp_path / "1", state)
+    back = read_checkpoint(tmp_path / "1")
+    assert torch.equal(back["large"], state["large"])
+    assert str(back["small"]) == str(state["small"])
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system cannot be asked")
+def test_the_disk_begins_with_each_byte_once_while_more_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def listening(handle: int, start: int, size: int, how: int) -> None:
+        asked.append((start, start + size))
+        assert os.fstat(handle).st_size >= start + size - io.DEFAULT_BUFFER_SIZE
+
+    monkeypatch.setattr(os, "posix_fadvise", listening)
+    tensors = [torch.ones(size, dtype=torch.uint8) for size in (3 * PIECE, *[PIECE // 4] * 9)]
+    write_checkpoint(tmp_path / "1", {"tensors": tensors})
+
+    starts, ends = zip(*asked, strict=True)
+    assert starts == (0, *ends[:-1])
+    assert all(PIECE <= end - start < 2 * PIECE for start, end in asked)
+    assert 0 <= (tmp_path / "1" / STATE).stat().st_size - ends[-1] < PIECE
+
+
+def test_no_byte_of_a_state_is_copied_to_be_written(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "0", a_state(0))
+    state = {"weight": torch.ones(4 * PIECE, dtype=torch.uint8)}
+    tracemalloc.start()
+    try:
+        write_checkpoint(tmp_path / "1", state)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < PIECE
 
 
 def test_generators_go_on_as_they_would_have(tmp_path: Path) -> None:
