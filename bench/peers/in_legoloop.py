@@ -14,15 +14,11 @@ import legoloop as ll
 from bench.task import BATCH, LOG_EVERY, Task
 
 
-class OfDicts(nn.Module):
+class OfDicts(nn.Sequential):
     """A model as legoloop's are: from a batch to outputs."""
 
-    def __init__(self, layers: nn.Module) -> None:
-        super().__init__()
-        self.layers = layers
-
     def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return {"logits": self.layers(batch["x"])}
+        return {"logits": super().forward(batch["x"])}
 
 
 def loss(batch: dict[str, Any], outputs: dict[str, Any]) -> torch.Tensor:
@@ -72,7 +68,7 @@ def featured(task: Task) -> None:
 
 def loop(task: Task, batches: Iterator[Any], steps: int, epochs: int) -> tuple[Any, ...]:
     """Counter, epoch, descent and stop."""
-    model = OfDicts(task.model)
+    model = OfDicts(*task.model)
     counter = ll.Counter()
     return (
         counter,

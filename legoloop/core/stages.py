@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from functools import cache
 
 from legoloop.core.errors import PluginError
 from legoloop.core.plugin import TrainingPlugin
@@ -144,6 +145,7 @@ _OTHER_SUBJECTS: dict[str, str] = {
 }
 
 
+@cache
 def misspelt_stage(method: str) -> Stage | None:
     """The stage that a method name means, if it means one without being it.
 

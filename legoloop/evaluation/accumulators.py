@@ -201,7 +201,7 @@ def as_array(values: Any) -> np.ndarray[Any, Any]:
     dtype('O')
     """
     if isinstance(values, torch.Tensor):
-        values = values.detach()
-        values = (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
+        numbers = values.float() if values.dtype == torch.bfloat16 else values
+        return numbers.numpy(force=True)
     array: np.ndarray[Any, Any] = np.asarray(values)
     return array.astype(object) if array.dtype.kind in "US" else array
