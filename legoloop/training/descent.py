@@ -16,8 +16,9 @@ from legoloop.core.plugin import State
 from legoloop.core.step import Step
 from legoloop.training.compiled import compiled
 from legoloop.training.finite import FiniteGuard
-from legoloop.training.gradients import forget_gradients
+from legoloop.training.gradients import backpropagate, forget_gradients
 from legoloop.training.micro_batches import detached, joined, shares, split
+from legoloop.training.optimizer_step import take_step
 
 
 class GradientDescent:
@@ -109,7 +110,7 @@ class GradientDescent:
         step.loss = loss = losses.mean() if losses.ndim else losses
         self.guard.see_loss(loss)
         forget_gradients(self.opt)
-        self._scaled(loss).backward()
+        backpropagate(self._scaled(loss))
         return losses
 
     def _backward_in_parts(self, step: Step) -> torch.Tensor:
@@ -128,7 +129,7 @@ class GradientDescent:
                 loss = share * (losses.mean() if losses.ndim else losses)
                 step.loss = step.loss + loss.detach()
                 self.guard.see_loss(step.loss)
-                self._scaled(loss).backward()
+                backpropagate(self._scaled(loss))
             made.append(detached({"batch": batch, "outputs": outputs, "losses": losses}))
         whole = joined(made, [samples(part) for part in parts])
         step.batch, step.outputs = whole["batch"], whole["outputs"]
@@ -152,7 +153,7 @@ class GradientDescent:
         if self.clip is not None:
             self.clip([p for group in self.opt.param_groups for p in group["params"]])
         if self.scaler is None:
-            self.opt.step()
+            take_step(self.opt)
         else:
             self.scaler.step(self.opt)
             self.scaler.update()
