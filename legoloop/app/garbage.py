@@ -44,8 +44,8 @@ def _leave_it() -> None:
 
 def _flush_files() -> None:
     """A file that nobody closed would be flushed as garbage; the text first, then its bytes."""
-    things = gc.get_objects()
-    for kind in FILES:
-        for file in [thing for thing in things if type(thing) is kind]:
-            with suppress(OSError, ValueError):  # closed, or gone
-                file.flush()
+    kinds = frozenset(FILES)
+    files = [thing for thing in gc.get_objects() if type(thing) in kinds]
+    for file in sorted(files, key=lambda file: FILES.index(type(file))):
+        with suppress(OSError, ValueError):  # closed, or gone
+            file.flush()

@@ -15,7 +15,6 @@ from legoloop.app.trees import plain
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.host import TrainingHost
 from legoloop.core.whole_files import remove_drafts
-from legoloop.results.reading import read_config, told_config
 from legoloop.state.checkpoints import is_checkpoint, newest_checkpoint, read_checkpoint
 from legoloop.state.keeping import Checkpoints
 from legoloop.state.run_record import DIFF, RECORD, Resume, git_state, read_record
@@ -118,6 +117,8 @@ def _is_lock(path: Path) -> bool:
 
 
 def _changed_keys(tree: DictConfig, directory: Path) -> Iterator[str]:
+    from legoloop.results.reading import read_config, told_config
+
     recorded = read_config(directory)
     if recorded is None:
         return

@@ -11,6 +11,7 @@ from ctypes import string_at
 from typing import Any
 
 import numpy as np
+from numpy.random import mtrand
 
 NumpyState = tuple[str, Any, int, int, float]
 
@@ -47,16 +48,21 @@ def set_numpy_state(state: NumpyState) -> None:
         _remember(state)
 
 
+def has_gauss(state: NumpyState) -> bool:
+    """Whether a normal number is kept for the next draw; numpy makes two at a time."""
+    return bool(state[3])
+
+
 def _remember(state: NumpyState) -> None:
-    """A normal number kept for the next draw leaves no trace in the memory when it is drawn."""
+    """When a kept number is drawn, it leaves no trace in the memory."""
     global _last
-    memory, has_gauss = _memory(), state[3]
-    _last = None if memory is None or has_gauss else (memory, state)
+    memory = _memory()
+    _last = None if memory is None or has_gauss(state) else (memory, state)
 
 
 def _memory() -> bytes | None:
     """None for a generator that somebody else put in the place of numpy's own."""
-    generator: Any = np.random.get_bit_generator()  # type: ignore[attr-defined]
+    generator: Any = mtrand.get_bit_generator()
     if type(generator) is not np.random.MT19937:
         return None
     return string_at(generator.ctypes.state_address, _SIZE)

@@ -8,7 +8,6 @@ import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -190,6 +189,8 @@ def now() -> str:
 
 
 def _versions() -> Mapping[str, str]:
+    from importlib.metadata import version
+
     return {"legoloop": legoloop.__version__, **{name: version(name) for name in PACKAGES}}
 
 
