@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from legoloop.core.errors import ArgumentError
-from legoloop.core.numpy_rng import numpy_state, set_numpy_state
 
 _chosen_seed: int | None = None
 
@@ -117,7 +116,7 @@ def _taken() -> dict[str, Any]:
     """The states as the generators themselves give them."""
     states: dict[str, Any] = {
         "python": random.getstate(),
-        "numpy": numpy_state(),
+        "numpy": np.random.get_state(legacy=True),
         "torch": torch.default_generator.get_state(),
     }
     if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
@@ -127,7 +126,7 @@ def _taken() -> dict[str, Any]:
 
 def _put_back(states: dict[str, Any]) -> None:
     random.setstate(states["python"])
-    set_numpy_state(states["numpy"])
+    np.random.set_state(states["numpy"])
     torch.default_generator.set_state(states["torch"])
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["cuda"])

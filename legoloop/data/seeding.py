@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.random import mtrand
 
-from legoloop.core.numpy_rng import has_gauss, numpy_state
 from legoloop.core.rng import derived_seed
 
 
@@ -67,14 +66,14 @@ class BorrowedRng:
     def borrowed(self) -> Iterator[None]:
         """Inside, draws leave the generators of the process as they were; one thread computes."""
         python, torch_state = random.getstate(), torch.default_generator.get_state()
-        numpy, lent = numpy_state(), mtrand.get_bit_generator()
+        numpy, lent = np.random.get_state(legacy=False), mtrand.get_bit_generator()
         mtrand.set_bit_generator(self._numpy)
         try:
             with one_thread():
                 yield
         finally:
             mtrand.set_bit_generator(lent)
-            if has_gauss(numpy):  # every other randn() waits outside of the bit generator
+            if numpy["has_gauss"]:  # every other randn() waits outside of the bit generator
                 np.random.set_state(numpy)
             torch.default_generator.set_state(torch_state)
             random.setstate(python)

@@ -108,3 +108,31 @@ def test_a_derived_seed_tells_its_parts_apart():
 
 def test_a_derived_seed_is_the_same_in_every_process_and_release():
     assert derived_seed(0, "train", 7) == 3852732382943155726
+
+
+DRAWS = {
+    "uniform": np.random.rand,
+    "normal": np.random.randn,  # drawn in pairs: the second waits for the next draw
+    "three normals": lambda: np.random.randn(3),
+    "python's normal": lambda: random.gauss(0, 1),
+    "of torch": lambda: torch.rand(3),
+    "many": lambda: (np.random.rand(1000), torch.rand(1000)),
+    "seed": lambda: seed_generators(3),
+}
+draws = st.lists(st.sampled_from(sorted(DRAWS)), max_size=4)
+
+
+@given(rounds=st.lists(st.tuples(draws, draws), max_size=5))
+def test_whatever_is_drawn_inside_and_was_before_it_is_as_if_nothing_had_been(rounds):
+    def told_after(looks):
+        seed_generators(0)
+        for outside, inside in rounds:
+            for name in outside:
+                DRAWS[name]()
+            if looks:
+                with preserved_rng():
+                    for name in inside:
+                        DRAWS[name]()
+        return drawn()
+
+    assert told_after(looks=True) == told_after(looks=False)
