@@ -35,8 +35,8 @@ class Bar:
 
     def close(self) -> None:
         """Take it away, and give the streams back."""
-        self._streams.close()
         self._line.close()
+        self._streams.close()
 
     def _above(self, stream: Any) -> Any:
         above = _Above(stream, self._line)

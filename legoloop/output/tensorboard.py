@@ -77,7 +77,7 @@ class TensorBoard(ScalarWriter):
         self._left_over = []
 
     def write(self, step: int, scalars: Scalars) -> None:
-        """One event, on the disk by the end of the epoch, or when the state is taken."""
+        """One event, in the file by the end of the epoch, or when the state is taken."""
         now = time.time()
         self._record += [(tag, value, step, now) for tag, value in scalars.items()]
         if time.monotonic() > self._flushed + LAG:

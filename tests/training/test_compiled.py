@@ -24,14 +24,23 @@ class Plain(nn.Module):
         return {"logits": self.layers(batch["x"])}
 
 
-def trained(compile: bool | str) -> tuple[list[float], ll.Step]:
+def weighted() -> ll.WeightedLosses:
+    def large(batch: dict[str, Any], outputs: dict[str, Any]) -> torch.Tensor:
+        return outputs["logits"].square().mean(1)
+
+    losses = ll.WeightedLosses({"right": mean_loss, "large": large}, weights={"large": 0.1})
+    losses.train_start()
+    return losses
+
+
+def trained(compile: bool | str, loss: Any = mean_loss) -> tuple[list[float], ll.Step]:
     torch.manual_seed(0)
     model = Plain()
     descent = ll.GradientDescent(
         torch.optim.SGD(model.parameters(), lr=0.1),
         model,
         ll.Feed(model, "cpu"),
-        mean_loss,
+        loss,
         compile=compile,
     )
     step, losses = ll.Step(), []
@@ -40,6 +49,8 @@ def trained(compile: bool | str) -> tuple[list[float], ll.Step]:
         descent.batch(step)
         assert step.loss_value is not None
         losses.append(step.loss_value)
+        if isinstance(loss, ll.WeightedLosses):
+            loss.batch_end(step)
     return losses, step
 
 
@@ -53,6 +64,19 @@ def test_compiled_it_learns_the_same_up_to_rounding_whatever_the_size_of_a_batch
     assert fast == pytest.approx(plain, rel=1e-4)
     assert step.batch["idx"] == ["a"]
     assert step.outputs["logits"].shape == (1, 3)
+
+
+@needs_a_compiler
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own
+def test_several_losses_are_compiled_and_told_apart() -> None:
+    told, compiled = weighted(), weighted()
+    plain, _ = trained(compile=False, loss=told)
+    fast, _ = trained(compile=True, loss=compiled)
+
+    assert fast == pytest.approx(plain, rel=1e-4)
+    assert told.scalars().keys() == {"loss/right", "loss/large"}
+    assert compiled.scalars() == pytest.approx(told.scalars(), rel=1e-4)
 
 
 def test_a_mode_that_is_none_is_refused() -> None:
