@@ -94,9 +94,9 @@ class Profile:
             self._replace(evaluation, "accumulated", self._evaluating(evaluation.accumulated))
             if streamed := getattr(evaluation, "streamed", None):
                 self._replace(evaluation, "streamed", self._streaming(streamed))
-        backward = torch.Tensor.backward
-        self._undo.callback(setattr, torch.Tensor, "backward", backward)
-        torch.Tensor.backward = self._backward(backward)  # type: ignore[method-assign]
+        backward = torch.autograd.backward  # Tensor.backward calls it too
+        self._undo.callback(setattr, torch.autograd, "backward", backward)
+        torch.autograd.backward = self._backward(backward)
         hook = register_optimizer_step_post_hook(lambda *_: self._tick("step"))
         self._undo.callback(hook.remove)
 
