@@ -61,6 +61,8 @@ class EventFile:
     def flush(self) -> None:
         """Append what was added; raises OSError if the disk refuses, and what was added is lost."""
         added = self._added.getvalue()
+        if not added:
+            return
         self._added.seek(0)
         self._added.truncate()
         with self.path.open("ab") as file:

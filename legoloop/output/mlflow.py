@@ -96,12 +96,11 @@ class MlflowLogger(ScalarWriter):
         new = [(allowed(tag), value, step, when) for tag, value in scalars.items()]
         self._waiting += [metric for metric in new if (metric[0], step) not in self._there]
         if time.monotonic() >= self._due:
-            self._send()
+            self.catch_up()
 
     def train_end(self) -> None:
         """Report what was measured at the end."""
         super().train_end()
-        self._send()
         self._has_ended = True
 
     def close(self) -> None:
@@ -110,7 +109,7 @@ class MlflowLogger(ScalarWriter):
             return
         self._has_begun = False
         try:
-            self._send()
+            self.catch_up()
             with self._asking() as client:
                 for artifact in self.artifacts if self._has_ended else ():
                     if artifact.is_dir():
@@ -125,7 +124,6 @@ class MlflowLogger(ScalarWriter):
 
     def state_dict(self) -> State:
         """Which run it is; all that was reported has been sent."""
-        self._send()
         return {**super().state_dict(), "run_id": self.run_id}
 
     def load_state_dict(self, state: State) -> None:
@@ -163,7 +161,8 @@ class MlflowLogger(ScalarWriter):
             return told
         return self.params or {}
 
-    def _send(self) -> None:
+    def catch_up(self) -> None:
+        """Send what waits."""
         if not self._waiting:
             return
         from mlflow.entities import Metric

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from time import monotonic
 
 from legoloop.core.contracts import Counts, Source
-from legoloop.core.errors import DataError
-from legoloop.core.plugin import State
 from legoloop.core.whole_files import whole_file
 from legoloop.output.scalar_writer import ScalarWriter
-
-log = logging.getLogger("legoloop")
 
 SHARE = 0.01
 """Of the time of a run at most so much goes into writing the file before the end."""
@@ -62,22 +57,10 @@ class ScalarFile(ScalarWriter):
         if monotonic() >= self._due:
             self.write_file()
 
-    def train_end(self) -> None:
-        """Report what was measured at the end; the file has it all."""
-        super().train_end()
-        self._catch_up()
-
-    def close(self) -> None:
-        """What a run reported that did not come to its end."""
-        try:
-            self._catch_up()
-        except DataError as error:  # that run has an error of its own
-            log.warning("%s", error)
-
-    def state_dict(self) -> State:
-        """What was reported; the file has it all."""
-        self._catch_up()
-        return super().state_dict()
+    def catch_up(self) -> None:
+        """The file has all the reports."""
+        if self._is_behind:
+            self.write_file()
 
     def write_file(self) -> None:
         """Write it now."""
@@ -88,7 +71,3 @@ class ScalarFile(ScalarWriter):
         self._is_behind = False
         now = monotonic()
         self._due = now + (now - began) / SHARE
-
-    def _catch_up(self) -> None:
-        if self._is_behind:
-            self.write_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
@@ -13,6 +14,8 @@ from legoloop.core.rng import preserved_rng
 from legoloop.core.step import Step
 from legoloop.core.watching import listed
 
+log = logging.getLogger("legoloop")
+
 
 class ScalarWriter(ABC):
     """Reads its sources at the end of every epoch and of the training, and writes what is new.
@@ -20,11 +23,12 @@ class ScalarWriter(ABC):
     ``every_steps``: also after each so many steps; what a mean over the epoch says then is the mean
     so far, and an evaluation has nothing new to say.
 
-    Subclasses define ``write(step, scalars)``. Each tag is written once for each step, after a
-    resume too: one that keeps something of its own adds it to ``state_dict()``. Raises
-    ArgumentError for a source without ``scalars()`` and for a number of steps less than 1,
-    DataError if two sources report the same tag, be it at different moments: what one of them says
-    would be lost.
+    Subclasses define ``write(step, scalars)``; one that keeps reports back, to write several
+    together, also ``catch_up()``, which is called at the end and before a state is told. Each tag
+    is written once for each step, after a resume too: one that keeps something of its own adds it
+    to ``state_dict()``. Raises ArgumentError for a source without ``scalars()`` and for a number of
+    steps less than 1, DataError if two sources report the same tag, be it at different moments:
+    what one of them says would be lost.
 
     >>> from legoloop.training.counter import Counter
     >>> class Printer(ScalarWriter):
@@ -75,9 +79,21 @@ class ScalarWriter(ABC):
     def train_end(self) -> None:
         """Report what was measured at the end."""
         self._report()
+        self.catch_up()
+
+    def catch_up(self) -> None:  # noqa: B027 (most keep nothing back)
+        """Put what was kept back where it belongs."""
+
+    def close(self) -> None:
+        """What a run reported that did not come to its end."""
+        try:
+            self.catch_up()
+        except DataError as error:  # that run has an error of its own
+            log.warning("%s", error)
 
     def state_dict(self) -> State:
         """The tags written at this step, each with the number of the source that reported it."""
+        self.catch_up()
         return {
             "step": self._step,
             "written": {tag: self._reporters[tag] for tag in sorted(self._written)},

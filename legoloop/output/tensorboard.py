@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,8 +17,6 @@ from legoloop.core.whole_files import why
 from legoloop.output.event_file import EventFile
 from legoloop.output.images import ImageSource, png
 from legoloop.output.scalar_writer import ScalarWriter
-
-log = logging.getLogger("legoloop")
 
 SUFFIX = ".legoloop"
 """How the names of our event files end: those of other writers in the folder are left alone."""
@@ -71,7 +68,7 @@ class TensorBoard(ScalarWriter):
         self._add_pictures(self._pictures)
         if self._has_told_hparams:
             self._tell_hparams()
-        self._flush()
+        self.catch_up()
         for file in self._left_over:
             file.unlink(missing_ok=True)
         self._left_over = []
@@ -81,33 +78,25 @@ class TensorBoard(ScalarWriter):
         now = time.time()
         self._record += [(tag, value, step, now) for tag, value in scalars.items()]
         if time.monotonic() > self._flushed + LAG:
-            self._flush()
+            self.catch_up()
 
     def epoch_end(self) -> None:
         """Report the epoch, in numbers and pictures."""
         super().epoch_end()
         self._report_pictures()
-        self._flush()
+        self.catch_up()
 
     def train_end(self) -> None:
         """Report what was measured at the end, and what came of the settings."""
-        super().train_end()
+        self._report()
         self._report_pictures()
         if self.hparams and not self._has_told_hparams:
             self._tell_hparams()
             self._has_told_hparams = True
-        self._flush()
-
-    def close(self) -> None:
-        """What a run reported that did not come to its end."""
-        try:
-            self._flush()
-        except DataError as error:  # that run has an error of its own
-            log.warning("%s", error)
+        self.catch_up()
 
     def state_dict(self) -> State:
-        """All that was written, which is on the disk from here on."""
-        self._flush()
+        """All that was written, which is in the file from here on."""
         return {
             **super().state_dict(),
             "record": self._record,
@@ -123,7 +112,7 @@ class TensorBoard(ScalarWriter):
         self._has_told_hparams = state["has_told_hparams"]
         self._left_over = list(self.logs_dir.glob(f"events.out.tfevents.*{SUFFIX}"))
 
-    def _flush(self) -> None:
+    def catch_up(self) -> None:
         """Everything into the file: many reports at once take less than each at its time."""
         new, self._in_file = self._record[self._in_file :], len(self._record)
         with self._told():
