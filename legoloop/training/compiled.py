@@ -39,6 +39,8 @@ def compiled(feed: FeedsModel, loss: Loss, mode: Literal[True] | str) -> FedLoss
         outputs = feed.outputs(batch)
         return outputs, loss(batch, outputs)
 
+    # What torch compiled, a bounded number of versions, it keeps with the code: here is a new one.
+    whole.__code__ = whole.__code__.replace()
     fast: Any = torch.compile(whole, mode=None if mode is True else mode)
 
     def fed(batch: Batch) -> Fed:

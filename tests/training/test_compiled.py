@@ -16,9 +16,10 @@ needs_a_compiler = pytest.mark.skipif(
 
 
 class Plain(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, depth: int = 1) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        hidden = [layer for _ in range(depth - 1) for layer in (nn.Linear(8, 8), nn.ReLU())]
+        self.layers = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), *hidden, nn.Linear(8, 3))
 
     def forward(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
         return {"logits": self.layers(batch["x"])}
@@ -33,9 +34,11 @@ def weighted() -> ll.WeightedLosses:
     return losses
 
 
-def trained(compile: bool | str, loss: Any = mean_loss) -> tuple[list[float], ll.Step]:
+def trained(
+    compile: bool | str, loss: Any = mean_loss, depth: int = 1
+) -> tuple[list[float], ll.Step]:
     torch.manual_seed(0)
-    model = Plain()
+    model = Plain(depth)
     descent = ll.GradientDescent(
         torch.optim.SGD(model.parameters(), lr=0.1),
         model,
@@ -77,6 +80,17 @@ def test_several_losses_are_compiled_and_told_apart() -> None:
     assert fast == pytest.approx(plain, rel=1e-4)
     assert told.scalars().keys() == {"loss/right", "loss/large"}
     assert compiled.scalars() == pytest.approx(told.scalars(), rel=1e-4)
+
+
+@needs_a_compiler
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own
+def test_a_later_model_of_the_process_is_compiled_too() -> None:
+    import torch._dynamo.config as limits
+
+    with limits.patch(recompile_limit=2, fail_on_recompile_limit_hit=True):
+        for depth in (1, 2, 3):
+            trained(compile=True, depth=depth)
 
 
 def test_a_mode_that_is_none_is_refused() -> None:
