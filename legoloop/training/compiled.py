@@ -13,6 +13,8 @@ from legoloop.training.feed import Feed
 
 Mode = Literal["default", "reduce-overhead", "max-autotune"]
 MODES = get_args(Mode)
+RECORDING: tuple[Mode, ...] = ("reduce-overhead", "max-autotune")
+"""On a GPU these play a recorded graph again, which overwrites what it gave before."""
 Fed = tuple[Batch, Outputs, torch.Tensor]
 FedLoss = Callable[[Batch], Fed]
 

@@ -14,7 +14,7 @@ from legoloop.core.contracts import Batch, FeedsModel, Loss, Outputs, SizesBatch
 from legoloop.core.errors import ArgumentError
 from legoloop.core.plugin import State
 from legoloop.core.step import Step
-from legoloop.training.compiled import compiled
+from legoloop.training.compiled import RECORDING, compiled
 from legoloop.training.finite import FiniteGuard
 from legoloop.training.gradients import backpropagate, forget_gradients
 from legoloop.training.micro_batches import detached, joined, shares, split
@@ -44,8 +44,8 @@ class GradientDescent:
     step with gradients that overflow is left out, and the next ones are scaled by less.
 
     Raises DataError where the guard does, and instead of handing out a state that is not finite;
-    ArgumentError for a micro-batch size less than 1, a compilation that does not exist, and a
-    scaler beside a guard of gradients.
+    ArgumentError for a micro-batch size less than 1, a compilation that does not exist, one that
+    overwrites the gradients of the parts before, and a scaler beside a guard of gradients.
 
     >>> model = nn.Linear(1, 1, bias=False)
     >>> descent = GradientDescent(
@@ -76,6 +76,11 @@ class GradientDescent:
     ) -> None:
         if micro_batch_size is not None:
             at_least(1, micro_batch_size=micro_batch_size)
+            if compile in RECORDING:
+                raise ArgumentError(
+                    f"compile is {compile!r}, which plays gradients into the same memory again, "
+                    "and micro_batch_size adds them up; give compile=true"
+                )
         self.opt = opt
         self.model = model
         self.feed = feed

@@ -98,6 +98,20 @@ def test_a_mode_that_is_none_is_refused() -> None:
         trained(compile="fast")
 
 
+@pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune"])
+def test_gradients_that_are_added_up_cannot_be_overwritten(mode: str) -> None:
+    model = Plain()
+    with pytest.raises(ll.ArgumentError, match="micro_batch_size adds them up; give compile=true"):
+        ll.GradientDescent(
+            torch.optim.SGD(model.parameters(), lr=0.1),
+            model,
+            ll.Feed(model, "cpu"),
+            mean_loss,
+            compile=mode,
+            micro_batch_size=2,
+        )
+
+
 def test_a_feed_of_ones_own_cannot_be_compiled() -> None:
     model = Plain()
     with pytest.raises(ll.ArgumentError, match=r"takes a legoloop\.Feed; the feed is a function"):
