@@ -88,7 +88,7 @@ def test_several_losses_are_compiled_and_told_apart() -> None:
 def test_a_later_model_of_the_process_is_compiled_too() -> None:
     import torch._dynamo.config as limits
 
-    with limits.patch(recompile_limit=2, fail_on_recompile_limit_hit=True):
+    with limits.patch(recompile_limit=3, fail_on_recompile_limit_hit=True):
         for depth in (1, 2, 3):
             trained(compile=True, depth=depth)
 
