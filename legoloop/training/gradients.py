@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch.optim import Optimizer
 
 
 def forget_gradients(opt: Optimizer) -> None:
-    """What ``opt.zero_grad()`` does, unless its class does something else, for a tenth of the time.
+    """What ``opt.zero_grad()`` does, unless it is somebody's own, for a tenth of the time.
 
     >>> weight = torch.zeros(1, requires_grad=True)
     >>> weight.grad = torch.ones(1)
@@ -17,7 +15,7 @@ def forget_gradients(opt: Optimizer) -> None:
     >>> weight.grad is None
     True
     """
-    if type(opt).zero_grad is not Optimizer.zero_grad:
+    if getattr(type(opt), "zero_grad", None) is not _ZERO_GRAD or "zero_grad" in vars(opt):
         opt.zero_grad()
         return
     for group in opt.param_groups:
@@ -26,7 +24,7 @@ def forget_gradients(opt: Optimizer) -> None:
 
 
 def backpropagate(loss: torch.Tensor) -> None:
-    """What ``loss.backward()`` does for a scalar, from a one that is not made anew for each.
+    """What ``loss.backward()`` does, without what it asks for other kinds of tensors.
 
     >>> weight = torch.ones(1, requires_grad=True)
     >>> backpropagate((3 * weight).sum())
@@ -34,11 +32,10 @@ def backpropagate(loss: torch.Tensor) -> None:
     tensor([3.])
     """
     if type(loss) is torch.Tensor:
-        torch.autograd.backward(loss, _one(loss.dtype, loss.device))
+        # Not from a one that is kept: gradients, and whoever changes them in place, may share it.
+        torch.autograd.backward(loss)
     else:
         loss.backward()  # type: ignore[no-untyped-call]
 
 
-@cache
-def _one(dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    return torch.ones((), dtype=dtype, device=device)
+_ZERO_GRAD = Optimizer.zero_grad

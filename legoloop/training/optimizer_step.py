@@ -22,14 +22,19 @@ def take_step(opt: Optimizer) -> None:
     >>> weight.detach()
     tensor([0.7500])
     """
-    step: Any = type(opt).step
-    if getattr(step, "hooked", False) and not _is_listened_to(opt):
+    step: Any = getattr(type(opt), "step", None)
+    if _is_recorded(step) and not _is_listened_to(opt, step):
         step.__wrapped__(opt)
     else:
         opt.step()
 
 
-def _is_listened_to(opt: Any) -> bool:
+def _is_recorded(step: Any) -> bool:
+    """Whether it is what torch put around a step; what wraps that in turn bears its marks alike."""
+    return getattr(step, "hooked", False) and getattr(step, "__globals__", 0) is vars(optimizer)
+
+
+def _is_listened_to(opt: Any, step: Any) -> bool:
     """These names are torch's own; one that goes some day counts as somebody who listens."""
     return bool(
         getattr(profiler, "_is_profiler_enabled", True)
@@ -37,13 +42,15 @@ def _is_listened_to(opt: Any) -> bool:
         or getattr(opt, "_optimizer_step_post_hooks", True)
         or getattr(optimizer, "_global_optimizer_pre_hooks", True)
         or getattr(optimizer, "_global_optimizer_post_hooks", True)
-        or _has_a_step_of_its_own(opt)
+        or _has_a_step_of_its_own(opt, step)
     )
 
 
-def _has_a_step_of_its_own(opt: Any) -> bool:
+def _has_a_step_of_its_own(opt: Any, step: Any) -> bool:
     """A scheduler gives it one too, which only notes that a step was made: it has by the second."""
     own = vars(opt).get("step")
     return own is not None and not (
-        getattr(own, "_wrapped_by_lr_sched", False) and getattr(opt, "_opt_called", False)
+        getattr(own, "_wrapped_by_lr_sched", False)
+        and getattr(own, "__wrapped__", None) is step  # else one more is in it, or around it
+        and getattr(opt, "_opt_called", False)
     )

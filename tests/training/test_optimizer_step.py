@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import wraps
+from types import MethodType
 from typing import Any
 
 import pytest
@@ -101,6 +103,54 @@ def test_a_step_that_was_put_in_its_place_is_taken(opt: Any) -> None:
     opt.step = lambda: taken.append("mine")
     take_step(opt)
     assert taken == ["mine"]
+
+
+def counted(step: Any, taken: list[object]) -> Any:
+    """A step that counts, as people put one around another: with the marks of what it wraps."""
+
+    @wraps(step)
+    def counting(*given: Any, **named: Any) -> Any:
+        taken.append(given)
+        return step(*given, **named)
+
+    return counting
+
+
+def test_one_put_around_that_of_the_class_is_taken(
+    opt: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[object] = []
+    monkeypatch.setattr(torch.optim.Adam, "step", counted(torch.optim.Adam.step, taken))
+    take_step(opt), take_step(opt)
+    assert len(taken) == 2
+
+
+def test_one_put_in_place_before_a_schedule_is_taken_each_time(opt: Any) -> None:
+    taken: list[object] = []
+    opt.step = MethodType(counted(type(opt).step, taken), opt)
+    torch.optim.lr_scheduler.StepLR(opt, step_size=1)
+    for _ in range(3):
+        take_step(opt)
+    assert len(taken) == 3
+
+
+def test_so_is_one_put_around_that_of_a_schedule(opt: Any) -> None:
+    taken: list[object] = []
+    torch.optim.lr_scheduler.StepLR(opt, step_size=1)
+    opt.step = counted(opt.step, taken)
+    for _ in range(3):
+        take_step(opt)
+    assert len(taken) == 3
+
+
+def test_what_only_stands_in_for_an_optimizer_takes_its_step(opt: Any) -> None:
+    class StandIn:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(opt, name)
+
+    stand_in: Any = StandIn()
+    take_step(stand_in)
+    assert opt.state[opt.param_groups[0]["params"][0]]["step"] == 1
 
 
 def test_a_class_of_ones_own_takes_its_own(model: nn.Module) -> None:
