@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -25,6 +27,16 @@ class Plain(nn.Module):
         return {"logits": self.layers(batch["x"])}
 
 
+class Normed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        hidden = nn.Linear(4, 64), nn.BatchNorm1d(64), nn.ReLU()
+        self.layers = nn.Sequential(*hidden, nn.Linear(64, 3))
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+        return {"logits": self.layers(batch["x"])}
+
+
 def weighted() -> ll.WeightedLosses:
     def large(batch: dict[str, Any], outputs: dict[str, Any]) -> torch.Tensor:
         return outputs["logits"].square().mean(1)
@@ -35,7 +47,10 @@ def weighted() -> ll.WeightedLosses:
 
 
 def trained(
-    compile: bool | str, loss: Any = mean_loss, depth: int = 1
+    compile: bool | str,
+    loss: Any = mean_loss,
+    depth: int = 1,
+    sizes: Iterable[int] = (22, 22, 7, 22, 5, 1),
 ) -> tuple[list[float], ll.Step]:
     torch.manual_seed(0)
     model = Plain(depth)
@@ -47,7 +62,7 @@ def trained(
         compile=compile,
     )
     step, losses = ll.Step(), []
-    for samples in (22, 22, 7, 22, 5, 1):
+    for samples in sizes:
         step.batch, step.size = {**columns(samples), "idx": ["a"] * samples}, samples
         descent.batch(step)
         assert step.loss_value is not None
@@ -90,7 +105,58 @@ def test_a_later_model_of_the_process_is_compiled_too() -> None:
 
     with limits.patch(recompile_limit=3, fail_on_recompile_limit_hit=True):
         for depth in (1, 2, 3):
-            trained(compile=True, depth=depth)
+            trained(compile=True, depth=depth, sizes=(22, 7))
+
+
+@needs_a_compiler
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own
+def test_what_a_batch_gives_does_not_depend_on_those_that_were_compiled_before_it() -> None:
+    def after(sizes: Iterable[int], state: dict[str, Any] | None = None) -> dict[str, Any]:
+        torch.manual_seed(0)
+        model = Normed()
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+        descent = ll.GradientDescent(
+            optimizer, model, ll.Feed(model, "cpu"), mean_loss, compile=True
+        )
+        if state is not None:
+            descent.load_state_dict(state)
+        for samples in sizes:
+            step = ll.Step()
+            step.batch, step.size = columns(samples), samples
+            descent.batch(step)
+        return deepcopy(descent.state_dict())
+
+    torch.compiler.reset()
+    whole = after((100, 91, 100, 100))
+    a_later_job = after((100, 91, 100, 100))
+    begun = after((100, 91))
+    torch.compiler.reset()
+    resumed = after((100, 100), begun)
+
+    for state in (a_later_job, resumed):
+        torch.testing.assert_close(state["model"], whole["model"], rtol=0, atol=0)
+
+
+@needs_a_compiler
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own
+def test_any_number_of_sizes_takes_a_bounded_number_of_compilations() -> None:
+    import torch._dynamo.config as limits
+
+    with limits.patch(recompile_limit=4, fail_on_recompile_limit_hit=True):
+        trained(compile=True, sizes=range(2, 12))
+
+
+def test_a_cpu_without_a_cpp_compiler_is_told_before_anything_is_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch._inductor.config as inductor
+
+    monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
+
+    with pytest.raises(ll.ArgumentError, match=r"needs a C\+\+ compiler on a CPU, and finds none"):
+        trained(compile=True)
 
 
 def test_a_mode_that_is_none_is_refused() -> None:
