@@ -25,7 +25,11 @@ def looking(model: nn.Module) -> Iterator[None]:
     (True, False)
     """
     training = {module: module.training for module in model.modules()}
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    buffers = [
+        (module._buffers, name, buffer, None if buffer is None else buffer.clone())
+        for module in training
+        for name, buffer in module._buffers.items()
+    ]
     with preserved_rng(), torch.no_grad():
         model.eval()
         try:
@@ -33,5 +37,7 @@ def looking(model: nn.Module) -> Iterator[None]:
         finally:
             for module, flag in training.items():
                 module.training = flag
-            for buffer, before in buffers:
-                buffer.copy_(before)
+            for of_module, name, buffer, before in buffers:
+                if buffer is not None and before is not None:
+                    buffer.copy_(before)
+                of_module[name] = buffer  # a module may have put another tensor there

@@ -119,4 +119,5 @@ def _saved(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _has_a_mean(buffer: torch.Tensor) -> bool:
-    return buffer.is_floating_point() and are_finite(buffer)
+    is_dense = buffer.layout is torch.strided
+    return is_dense and buffer.is_floating_point() and are_finite(buffer)

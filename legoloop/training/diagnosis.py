@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Any
 
 import torch
@@ -136,7 +137,7 @@ def are_finite(value: Any) -> bool:
     >>> are_finite({"y": torch.tensor([1.0, float("nan")])})
     False
     """
-    return all(bool(torch.isfinite(tensor).all()) for _, tensor in named_tensors(value))
+    return all(bool(_is_finite(tensor).all()) for _, tensor in named_tensors(value))
 
 
 def wrong_rows(value: Any, size: int) -> list[int]:
@@ -148,9 +149,21 @@ def wrong_rows(value: Any, size: int) -> list[int]:
     rows: set[int] = set()
     for _, tensor in named_tensors(value):
         if tensor.ndim and len(tensor) == size:
-            is_wrong = ~torch.isfinite(tensor.detach()).reshape(size, -1).all(dim=1)
-            rows.update(is_wrong.nonzero()[:, 0].tolist())
+            is_right = _is_finite(tensor.to_dense()).reshape(size, prod(tensor.shape[1:]))
+            rows.update((~is_right.all(dim=1)).nonzero()[:, 0].tolist())
     return sorted(rows)
+
+
+def _is_finite(tensor: torch.Tensor) -> torch.Tensor:
+    """Of each number; of a sparse tensor, of those that it holds."""
+    tensor = tensor.detach()
+    if tensor.layout is torch.sparse_coo:
+        tensor = tensor.coalesce()
+    if tensor.layout is not torch.strided:
+        tensor = tensor.values()
+    # torch does not tell of floats of 8 bits
+    is_tiny = tensor.is_floating_point() and tensor.itemsize == 1
+    return torch.isfinite(tensor.float() if is_tiny else tensor)
 
 
 def listed(names: Sequence[object]) -> str:

@@ -14,7 +14,7 @@ from legoloop.core.contracts import Batch
 
 
 def split(batch: Batch, size: int) -> list[Batch]:
-    """Parts of at most so many samples each, in order.
+    """Parts of at most so many samples each, in order; one part if there is no sample.
 
     What has one entry a sample is cut: tensors and arrays of shape (samples, …), lists, and such in
     nested dicts. Anything else is whole in every part.
@@ -25,7 +25,7 @@ def split(batch: Batch, size: int) -> list[Batch]:
     samples = DefaultBatchDesc()(batch)
     return [
         {key: _cut(value, samples, slice(start, start + size)) for key, value in batch.items()}
-        for start in range(0, samples, size)
+        for start in range(0, samples or 1, size)
     ]
 
 

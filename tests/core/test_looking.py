@@ -81,3 +81,24 @@ def test_buffers_that_a_model_changes_while_it_evaluates_are_back() -> None:
         model()
         assert model.calls == 2
     assert model.calls == 1
+
+
+def test_so_are_those_that_it_puts_another_tensor_in_place_of() -> None:
+    class Counts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(()))
+            self.register_buffer("seen", torch.zeros(1))
+            self.register_buffer("cache", None)
+
+        def forward(self) -> None:
+            self.calls = self.calls + 1
+            self.seen = torch.cat([self.seen, torch.ones(1)])
+            self.cache = torch.ones(2)
+
+    model = Counts()
+    kept = dict(model.named_buffers())
+    with looking(model):
+        model()
+    assert dict(model.named_buffers()) == {"calls": 0.0, "seen": 0.0}
+    assert model.calls is kept["calls"]

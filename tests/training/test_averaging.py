@@ -171,3 +171,12 @@ def test_refuses_a_feed_that_does_not_hold_the_model() -> None:
     parts.descent.feed = lambda batch: (batch, parts.model(batch))
     with pytest.raises(ll.ArgumentError, match="descent has a feed that does not hold its model"):
         ll.ExponentialAverage(parts.descent)
+
+
+def test_a_sparse_buffer_is_that_of_the_model() -> None:
+    parts = tiny()
+    parts.model.register_buffer("adjacency", torch.eye(3).to_sparse())
+    average = ll.ExponentialAverage(parts.descent)
+    parts.model.adjacency = 2 * torch.eye(3).to_sparse()
+    parts.host(average).run()
+    assert torch.equal(average.model.adjacency.to_dense(), 2 * torch.eye(3))

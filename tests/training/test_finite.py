@@ -338,6 +338,32 @@ def test_a_buffer_that_overflows_while_the_loss_is_finite_is_told_as_well() -> N
         guarded(parts).host().run()
 
 
+@pytest.mark.parametrize(
+    "layout", [torch.sparse_coo, torch.sparse_csr], ids=["coordinates", "rows"]
+)
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
+def test_a_buffer_may_be_sparse(layout: Any) -> None:
+    parts = tiny()
+    parts.model.register_buffer("adjacency", torch.eye(3).to_sparse(layout=layout))
+    guarded(parts, action="skip").host().run()
+    assert parts.descent.state_dict()["model"]["adjacency"].layout is layout
+
+    parts.model.adjacency = (torch.eye(3) * NAN).to_sparse(layout=layout)
+    with pytest.raises(DataError, match=r"any more: model\.adjacency"):
+        parts.descent.state_dict()
+
+
+@pytest.mark.parametrize("micro_batch_size", [None, 2])
+def test_a_batch_without_samples_is_a_loss_that_is_no_number(micro_batch_size: int | None) -> None:
+    parts, step = tiny(), ll.Step()
+    descent = ll.GradientDescent(
+        parts.opt, parts.model, parts.feed, mean_loss, micro_batch_size=micro_batch_size
+    )
+    step.batch = {name: column[:0] for name, column in columns().items()}
+    with pytest.raises(DataError, match="the loss is nan"):
+        descent.batch(step)
+
+
 def test_a_mask_may_hold_infinities() -> None:
     parts = tiny(num_epochs=1)
     parts.model.register_buffer("mask", torch.full((3,), -INF))
