@@ -37,8 +37,8 @@ class NumpyAccumulator(Accumulator):
     """One array of all the values, the batches joined along their first dimension.
 
     The array grows in place, by a quarter when it is full, so that it is never held twice. Raises
-    DataError for values without a sample dimension, or whose other dimensions differ from batch to
-    batch.
+    DataError for values without a sample dimension, or whose other dimensions differ within a batch
+    or from batch to batch.
 
     >>> accumulator = NumpyAccumulator()
     >>> accumulator.add(torch.tensor([1, 2]))
@@ -54,7 +54,12 @@ class NumpyAccumulator(Accumulator):
 
     def add(self, values: Any) -> None:
         """Take a tensor, an array or a list of one entry per sample."""
-        new = as_array(values)
+        try:
+            new = as_array(values)
+        except ValueError as error:
+            raise DataError(
+                "has entries of different shapes in one batch; a ListAccumulator takes them"
+            ) from error
         if new.ndim == 0:
             raise DataError("has one value for the whole batch, not one per sample")
         array = self._room_for(new)

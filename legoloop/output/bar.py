@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Iterable
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from typing import Any
 
@@ -26,7 +28,9 @@ class Bar:
 
     def show(self, description: str, completed: int, total: int | None, told: str) -> None:
         """Draw it anew."""
-        self._line.n, self._line.total, self._line.told = completed, total, told
+        # The last batch may lead beyond the end, which tqdm takes for an end that is not known.
+        self._line.total = None if total is None else max(total, completed)
+        self._line.n, self._line.told = completed, told
         self._line.set_description_str(description, refresh=True)
 
     def print(self, line: str) -> None:
@@ -41,6 +45,10 @@ class Bar:
     def _above(self, stream: Any) -> Any:
         above = _Above(stream, self._line)
         self._streams.callback(above.end)
+        for handler in logging.root.handlers:  # each keeps the stream that there was at its start
+            if isinstance(handler, logging.StreamHandler) and handler.stream is stream:
+                handler.setStream(above)
+                self._streams.callback(handler.setStream, stream)
         return above
 
 
@@ -66,6 +74,9 @@ class _Above:
         if end:
             self._put(lines + end)
         return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        self.write("".join(lines))
 
     def end(self) -> None:
         if self._unfinished:

@@ -188,6 +188,8 @@ class MlflowLogger(ScalarWriter):
                 self._connected = MlflowClient(self.tracking_uri)
             yield self._connected
         except MlflowException as error:
+            if error.error_code == "INTERNAL_ERROR":  # such as a server that is gone
+                self._has_begun = False  # nor is it asked at the end: it takes minutes to say no
             where = self.tracking_uri or "as it is set up"
             reason = str(error).splitlines()[0]
             raise DataError(f"MLflow, {where}, did not take the run ({reason})") from error

@@ -10,11 +10,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 from legoloop.core.checks import at_least
 from legoloop.core.contracts import Batch, BatchLoop, FeedsModel
-from legoloop.core.errors import ArgumentError
+from legoloop.core.lazy_layers import refuse_lazy
 from legoloop.core.looking import looking
 from legoloop.core.plugin import State
 from legoloop.core.whole_files import whole_file
@@ -106,7 +105,7 @@ def model_summary(model: nn.Module, feed: FeedsModel, batch: Batch | None = None
     <BLANKLINE>
     8 weights, of which 8 learn; 32 B, and 0 B of buffers
     """
-    _refuse_lazy(model)
+    refuse_lazy(model)
     layers = {module: _Layer(path, module) for path, module in model.named_modules()}
     if batch is not None:
         with looking(model), _shapes_into(layers):
@@ -188,12 +187,3 @@ def _size(tensors: Iterable[torch.Tensor]) -> str:
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:.3g} GB"
-
-
-def _refuse_lazy(model: nn.Module) -> None:
-    for path, module in model.named_modules():
-        if any(map(is_lazy, module.parameters(recurse=False))):
-            raise ArgumentError(
-                f"the weights of '{path}', a {type(module).__name__}, are made when the model is "
-                "first called, so there is nothing to tell of yet; give it its sizes"
-            )

@@ -98,11 +98,23 @@ class Predictions:
         evaluation = cast("StreamsEvaluation", self.acc_plugin)
         keys = (self.index, self.key)
         with closing(evaluation.streamed(self.acc_key, keys)) as batches:  # type: ignore[type-var]
+            width = None
             try:
                 for batch in batches:
-                    yield self._rows(batch)
+                    index, values = self._rows(batch)
+                    width = self._same_width(values, width)
+                    yield index, values
             except OSError as error:  # not of the file that is written meanwhile
                 raise DataError(f"'{self.acc_key}' cannot be read ({error})") from error
+
+    def _same_width(self, values: Array, before: int | None) -> int:
+        width = int(values.shape[1])
+        if before not in (None, width):
+            raise DataError(
+                f"{self.path.name}: '{self.key}' has {before} values a sample in one batch and "
+                f"{width} in another; give the same number for each"
+            )
+        return width
 
     def _rows(self, arrays: Mapping[str, Any]) -> Rows:
         index, values = (self._array(arrays, name) for name in (self.index, self.key))
@@ -110,6 +122,11 @@ class Predictions:
             raise DataError(
                 f"{self.path.name}: there are {len(index)} of '{self.index}' "
                 f"and {len(values)} of '{self.key}'"
+            )
+        if index.ndim > 1:
+            raise DataError(
+                f"{self.path.name}: '{self.index}' has the shape {index.shape}; what identifies "
+                f"samples is one value each, {index.shape[:1]}"
             )
         return index, values.reshape(len(values), int(np.prod(values.shape[1:])))
 
@@ -186,6 +203,8 @@ def probabilities(logits: Array) -> Array:
     >>> probabilities(np.array([[0.0]])).tolist()
     [[0.5, 0.5]]
     """
+    if logits.dtype.kind != "f":
+        logits = logits.astype(np.float64)
     if logits.shape[1] == 1:
         logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
     raised = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))

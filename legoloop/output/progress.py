@@ -96,6 +96,7 @@ class Progress(ScalarWriter):
     def epoch_end(self) -> None:
         """Report the epoch, and none is under way."""
         self._speed, self._samples = self._samples_a_second(), 0
+        self._trains_since = 0, self._now
         super().epoch_end()
         self._speed = None
 

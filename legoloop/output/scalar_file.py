@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from time import monotonic
 
-from legoloop.core.contracts import Counts, Source
+from legoloop.core.contracts import Counts, Scalars, Source
+from legoloop.core.errors import DataError
 from legoloop.core.whole_files import whole_file
 from legoloop.output.scalar_writer import ScalarWriter
 
+PLACE = ("step", "epoch")
+"""What a report begins with."""
 SHARE = 0.01
 """Of the time of a run at most so much goes into writing the file before the end."""
 
@@ -20,7 +23,8 @@ class ScalarFile(ScalarWriter):
 
     Subclasses define ``lines()`` and call ``reported()`` at the end of ``write``. Reports that
     follow each other quickly are put on the disk together, those up to a checkpoint and to the end
-    of the run always.
+    of the run always. Raises DataError for a scalar named ``step`` or ``epoch``, as a report
+    begins with these.
 
     >>> import tempfile
     >>> from legoloop.training.counter import Counter
@@ -71,3 +75,13 @@ class ScalarFile(ScalarWriter):
         self._is_behind = False
         now = monotonic()
         self._due = now + (now - began) / SHARE
+
+    def _collected(self) -> Scalars:
+        scalars = super()._collected()
+        for tag in PLACE:
+            if tag in scalars:
+                raise DataError(
+                    f"a source reports '{tag}', which is a column of {self.path.name} already; "
+                    "give it a prefix"
+                )
+        return scalars

@@ -13,6 +13,7 @@ import torch
 from legoloop.core.contracts import Counts, Scalars, Source
 from legoloop.core.errors import DataError
 from legoloop.core.plugin import State
+from legoloop.core.step import Step
 from legoloop.core.whole_files import why
 from legoloop.output.event_file import EventFile
 from legoloop.output.images import ImageSource, png
@@ -73,12 +74,16 @@ class TensorBoard(ScalarWriter):
             file.unlink(missing_ok=True)
         self._left_over = []
 
+    def batch_end(self, step: Step) -> None:
+        """Report the epoch so far, if it is time; what has waited long goes into the file."""
+        super().batch_end(step)
+        if self._in_file < len(self._record) and time.monotonic() > self._flushed + LAG:
+            self.catch_up()
+
     def write(self, step: int, scalars: Scalars) -> None:
         """One event, in the file by the end of the epoch, or when the state is taken."""
         now = time.time()
         self._record += [(tag, value, step, now) for tag, value in scalars.items()]
-        if time.monotonic() > self._flushed + LAG:
-            self.catch_up()
 
     def epoch_end(self) -> None:
         """Report the epoch, in numbers and pictures."""

@@ -148,6 +148,11 @@ def test_refuses_shapes_that_differ_and_names_who_takes_them() -> None:
         gathered([torch.zeros(1, 2), torch.zeros(1, 3)])
 
 
+def test_refuses_shapes_that_differ_within_a_batch() -> None:
+    with pytest.raises(ll.DataError, match="different shapes in one batch; a ListAccumulator"):
+        ll.NumpyAccumulator().add([torch.ones(1), torch.ones(2)])
+
+
 def test_a_list_takes_entries_of_any_shape() -> None:
     accumulator = ll.ListAccumulator()
     accumulator.add(["a", None])

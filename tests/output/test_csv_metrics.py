@@ -212,3 +212,11 @@ def test_the_file_is_the_table_of_all_that_was_written(
         assert read(shared_path) == [
             {tag: row.get(tag, "") for tag in columns} for row in expected.values()
         ]
+
+
+@pytest.mark.parametrize("tag", ["step", "epoch"])
+def test_a_scalar_that_would_overwrite_a_column_of_its_own_is_refused(path: Path, tag: str) -> None:
+    table = ll.CsvMetrics(path, ll.Counter(), Told(**{tag: 0.25}))
+    with pytest.raises(ll.DataError, match=f"'{tag}', which is a column of metrics.csv already"):
+        table.epoch_end()
+    assert not path.exists()

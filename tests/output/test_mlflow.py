@@ -194,3 +194,23 @@ def test_a_server_that_does_not_answer_is_told_in_a_line() -> None:
     with pytest.raises(ll.DataError, match=r"MLflow, http://127.0.0.1:9, did not take the run \("):
         logger.train_start()
     logger.close()
+
+
+@needs_mlflow
+def test_one_that_is_gone_is_not_asked_again_at_the_end(tmp_path: Path) -> None:
+    from mlflow.exceptions import MlflowException
+
+    asked = []
+
+    class Gone:
+        def log_batch(self, run_id: str, **told: Any) -> None:
+            asked.append(run_id)
+            raise MlflowException("max retries exceeded")
+
+    logger = ll.MlflowLogger(ll.Counter(), Told(a=0.5), f"sqlite:///{tmp_path}/runs.db")
+    logger.train_start()
+    logger._connected = Gone()
+    with pytest.raises(ll.DataError, match="did not take the run"):
+        logger.epoch_end()
+    logger.close()
+    assert asked == [logger.run_id]

@@ -104,6 +104,11 @@ def test_one_value_a_sample_is_one_column(path: Path) -> None:
             r"predicts.csv needs 'logits', which no accumulator collects; did you mean logit\?",
         ),
         (
+            {"idx": np.array([[7], [3]]), "logits": np.zeros((2, 2))},
+            {},
+            r"predicts.csv: 'idx' has the shape \(2, 1\); .* one value each, \(2,\)",
+        ),
+        (
             {"logits": np.zeros((2, 3))},
             {},
             "predicts.csv needs 'idx', which no accumulator collects; there are logits",
@@ -167,6 +172,12 @@ def test_probabilities_are_the_softmax_of_logits() -> None:
     assert found.dtype == np.float32
     expected = torch.softmax(torch.from_numpy(LOGITS), dim=1).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_probabilities_of_whole_numbers_are_those_of_the_same_floats() -> None:
+    whole = np.array([[0, 2, 1], [0, -3, 0]])
+    np.testing.assert_array_equal(probabilities(whole), probabilities(whole.astype(np.float64)))
+    assert probabilities(np.array([[True]])).tolist() == probabilities(np.array([[1.0]])).tolist()
 
 
 def test_probabilities_of_a_single_logit_are_those_of_both_classes() -> None:
@@ -291,6 +302,11 @@ def test_data_that_cannot_be_read_is_not_mistaken_for_the_file_that_is_written(
     [
         ([{"idx": [1, 2], "logits": [0, 0]}, {"idx": [2], "logits": [0]}], "idx 2 occurs 2 times"),
         ([{"idx": [1, 2], "logits": [0, 0, 0]}], "there are 2 of 'idx' and 3 of 'logits'"),
+        ([{"idx": [[1], [2]], "logits": [0, 0]}], r"'idx' has the shape \(2, 1\)"),
+        (
+            [{"idx": [1], "logits": [[0, 0]]}, {"idx": [2], "logits": [[0]]}],
+            "'logits' has 2 values a sample in one batch and 1 in another",
+        ),
     ],
 )
 def test_refuses_it_of_a_stream_too(tmp_path: Path, batches: Any, message: str) -> None:

@@ -17,6 +17,7 @@ from legoloop.output import progress as module
 from tests.tiny import accuracy, tiny
 
 RUN = """
+import logging
 import sys
 import legoloop as ll
 from tests.tiny import accuracy, tiny
@@ -30,6 +31,8 @@ class Prints:
         if "print" in sys.argv:
             print("printed", end=" in parts\\n")
             print("told of an error", file=sys.stderr)
+            sys.stdout.writelines(["written\\n", "at once\\n"])
+            logging.warning("warned")
 
     def train_end(self):
         if "print" in sys.argv:
@@ -40,6 +43,7 @@ class Fails:
         if "fail" in sys.argv:
             raise SystemExit("on purpose")
 
+logging.basicConfig(format="%(message)s")
 parts = tiny(num_epochs=2)
 progress = ll.Progress(parts.counter, Told(), num_epochs=2, stream=parts.loops["train"])
 if "resume" in sys.argv:
@@ -118,8 +122,9 @@ def test_what_is_printed_meanwhile_stands_above_it_in_whole_lines() -> None:
 
     assert status == 0
     lines = lines_of(shown)
-    assert lines.count("printed in parts") == lines.count("told of an error") == 12
-    assert {line.split()[0] for line in lines if line} == {"epoch", "printed", "told", "not"}
+    for line in ("printed in parts", "told of an error", "written", "at once", "warned"):
+        assert lines.count(line) == 12
+    assert sum(not line.startswith("epoch") for line in lines) == 5 * 12 + 2
     assert lines[-2] == "not ended, over"
 
 
@@ -221,6 +226,10 @@ def test_time_between_two_attempts_does_not_count_nor_do_their_samples(
     second.epoch_end()
 
     assert "  7.5 s  20 samples/s  0:00:08 left" in capsys.readouterr().out
+
+    second.write(10, {"final/val/loss": 0.5})  # no epoch is under way
+
+    assert "samples/s" not in capsys.readouterr().out
 
 
 def test_a_report_in_mid_epoch_tells_of_the_epoch_under_way(

@@ -248,3 +248,16 @@ def test_reports_within_an_epoch_are_written_together(
     assert in_file == [0, 0, 3, 3]
     board.close()
     assert read_back(tmp_path) == {"a": [(n, 0.5) for n in (1, 2, 3, 4)]}
+
+
+def test_a_report_does_not_wait_for_one_that_is_far_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter([0.0, 1.0, 9.0, 10.5, 10.5])  # one more after the writing
+    monkeypatch.setattr("time.monotonic", lambda: next(moments))
+    counter, step = ll.Counter(), ll.Step()
+    board = ll.TensorBoard(counter, Told(a=0.5), tmp_path, every_steps=4)
+    for counter.steps in (4, 5, 6, 7):
+        board.batch_end(step)
+
+    assert read_back(tmp_path) == {"a": [(4, 0.5)]}
