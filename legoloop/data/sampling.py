@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from legoloop.core.checks import at_least
 from legoloop.core.errors import DataError
 from legoloop.core.rng import derived_seed
 
-Sampler = Callable[[Any, torch.Generator], torch.Tensor]
+Sampler = Callable[[Any, torch.Generator], torch.Tensor | Sequence[int]]
 """From a data set and a generator to the indices of one pass, as many as there are samples."""
 
 
@@ -110,7 +110,7 @@ def order_of_pass(
     tensor([2, 1, 0])
     """
     generator = torch.Generator().manual_seed(derived_seed(seed, name, "pass", number))
-    order = sampler(dataset, generator)
+    order = torch.as_tensor(sampler(dataset, generator))
     if len(order) != len(dataset):
         raise DataError(
             f"{type(sampler).__name__} gave {len(order)} indices for a pass over '{name}'; "

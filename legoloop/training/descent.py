@@ -11,7 +11,8 @@ from torch import nn
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.checks import at_least
 from legoloop.core.contracts import Batch, FeedsModel, Loss, Outputs, SizesBatch
-from legoloop.core.errors import ArgumentError
+from legoloop.core.errors import ArgumentError, DataError
+from legoloop.core.lazy_layers import refuse_lazy
 from legoloop.core.plugin import State
 from legoloop.core.step import Step
 from legoloop.training.compiled import RECORDING, compiled
@@ -43,9 +44,11 @@ class GradientDescent:
     as ``reduce-overhead``. ``scaler`` scales the loss, so that gradients of fp16 do not vanish; a
     step with gradients that overflow is left out, and the next ones are scaled by less.
 
-    Raises DataError where the guard does, and instead of handing out a state that is not finite;
-    ArgumentError for a micro-batch size less than 1, a compilation that does not exist, one that
-    overwrites the gradients of the parts before, and a scaler beside a guard of gradients.
+    Raises DataError where the guard does, for a loss that is no tensor, and instead of handing out
+    a state that is not finite; ArgumentError for a micro-batch size less than 1, a compilation that
+    does not exist, one that overwrites the gradients of the parts before, a scaler beside a guard
+    of gradients, LBFGS, which takes the loss several times a step, and a model whose weights are
+    made when it is first called.
 
     >>> model = nn.Linear(1, 1, bias=False)
     >>> descent = GradientDescent(
@@ -81,6 +84,12 @@ class GradientDescent:
                     f"compile is {compile!r}, which plays gradients into the same memory again, "
                     "and micro_batch_size adds them up; give compile=true"
                 )
+        if isinstance(opt, torch.optim.LBFGS):
+            raise ArgumentError(
+                "opt is an LBFGS, whose step takes the loss several times; here a step takes it "
+                "once: give an optimizer of another kind"
+            )
+        refuse_lazy(model)
         self.opt = opt
         self.model = model
         self.feed = feed
@@ -144,9 +153,16 @@ class GradientDescent:
     def _fed(self, batch: Batch) -> tuple[Batch, Outputs, torch.Tensor]:
         """The batch on the device, the outputs, and what the loss gave."""
         if self._compiled is not None:
-            return self._compiled(batch)
-        batch, outputs = self.feed(batch)
-        return batch, outputs, self.loss(batch, outputs)
+            batch, outputs, losses = self._compiled(batch)
+        else:
+            batch, outputs = self.feed(batch)
+            losses = self.loss(batch, outputs)
+        if not isinstance(losses, torch.Tensor):
+            raise DataError(
+                f"the loss is of type {type(losses).__name__}; give a tensor: a scalar, or one "
+                "value a sample"
+            )
+        return batch, outputs, losses
 
     def _scaled(self, loss: torch.Tensor) -> Any:
         return loss if self.scaler is None else self.scaler.scale(loss)

@@ -118,3 +118,8 @@ def test_refuses_a_sampler_that_gives_too_few() -> None:
     loop = a_loop(lambda dataset, generator: torch.arange(3))
     with pytest.raises(ll.DataError, match="gave 3 indices for a pass over 'train'"):
         next(loop)
+
+
+def test_a_sampler_may_give_a_list() -> None:
+    loop = a_loop(lambda dataset, generator: list(range(len(dataset))))
+    assert drawn(loop, 2) == [[0, 1, 2, 3], [4, 5, 6, 7]]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -85,3 +87,27 @@ def test_another_loss_that_is_set_later_is_the_one_that_is_taken() -> None:
     parts.descent.loss = lambda batch, outputs: mean_loss(batch, outputs) * 0 + 7
     parts.descent.batch(step)
     assert step.loss_value == 7
+
+
+@pytest.mark.parametrize("loss", [lambda batch, outputs: {"a": 1.0}, lambda batch, outputs: 1.0])
+def test_a_loss_that_is_no_tensor_is_told(loss: Any) -> None:
+    parts, step = tiny(loss=loss), ll.Step()
+    step.batch = next(parts.loops["train"])
+    with pytest.raises(ll.DataError, match=r"the loss is of type (dict|float); give a tensor"):
+        parts.descent.batch(step)
+
+
+def test_an_optimizer_that_takes_the_loss_several_times_a_step_is_refused() -> None:
+    parts = tiny()
+    opt = torch.optim.LBFGS(parts.model.parameters())
+    with pytest.raises(
+        ll.ArgumentError, match="opt is an LBFGS, whose step takes the loss several"
+    ):
+        ll.GradientDescent(opt, parts.model, parts.feed, mean_loss)
+
+
+def test_a_model_without_weights_yet_is_refused() -> None:
+    parts = tiny()
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(2))
+    with pytest.raises(ll.ArgumentError, match="weights of '1', a LazyLinear, are made when"):
+        ll.GradientDescent(parts.opt, model, ll.Feed(model, "cpu"), mean_loss)
