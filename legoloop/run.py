@@ -80,6 +80,8 @@ def main() -> None:
 
 def _primary_config() -> str:
     """The name of the configuration that ships, or of the record of the run that is made again."""
+    if any(argument.startswith("--experimental-rerun") for argument in sys.argv[1:]):
+        raise ConfigError("--experimental-rerun: goes past all checks; give from=RUN instead")
     if not any("from=" in argument for argument in sys.argv[1:]):
         return CONFIG_NAME
     from legoloop.app.rerunning import primary_config

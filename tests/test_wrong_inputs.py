@@ -31,6 +31,29 @@ IN_THE_CONFIGURATION: Cases = {
         ("model=mpl",),
         "model=mpl: there is no such option; did you mean mlp?",
     ),
+    "another mode of Hydra's": (
+        ("hydra.mode=BLAH",),
+        "Error merging override hydra.mode=BLAH: Invalid value 'BLAH', expected one of "
+        "[RUN, MULTIRUN]",
+    ),
+    "a pickled job": (
+        ("--experimental-rerun", "config.pickle"),
+        "--experimental-rerun: goes past all checks; give from=RUN instead",
+    ),
+    "gradients that are added up and overwritten": (
+        ("compile=reduce-overhead", "plugins.descent.micro_batch_size=8"),
+        "plugins.descent.compile (conf/plugins/default.yaml): is 'reduce-overhead', which plays "
+        "gradients into the same memory again, and micro_batch_size adds them up; give "
+        "compile=true",
+    ),
+    "an optimizer that takes the loss several times": (
+        (
+            "optimizer._target_=torch.optim.LBFGS",
+            *("~optimizer.betas", "~optimizer.weight_decay", "~optimizer.fused"),
+        ),
+        "plugins.descent (conf/plugins/default.yaml): opt is an LBFGS, whose step takes the loss "
+        "several times; here a step takes it once: give an optimizer of another kind",
+    ),
     "an option of a list misspelt": (
         ("loggers=[cvs]",),
         "loggers=cvs: there is no such option; did you mean csv?",

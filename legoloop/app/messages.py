@@ -32,6 +32,8 @@ def told(error: BaseException, config: DictConfig | None = None) -> str:
     cause = error.__cause__
     if isinstance(error, HydraException) and isinstance(cause, ConfigKeyError | AttributeError):
         return _no_such_key(error, cause)
+    if isinstance(error, HydraException) and isinstance(cause, OmegaConfBaseException):
+        return f"{_first_line(error)}: {_first_line(cause)}"
     if isinstance(error, OmegaConfBaseException) and (key := error.full_key or _broken(config)):
         return f"{key}{place(key, config)}: {_first_line(error)}"
     if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):

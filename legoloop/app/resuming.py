@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.nodes import NodeError
@@ -44,6 +45,13 @@ def how_to_begin(resume: str) -> tuple[Resume, Path | None]:
             "resume", f"is '{resume}'; give {', '.join(WORDS)}, a run directory or a checkpoint"
         )
     return "never", found
+
+
+def bind_resume(tree: DictConfig) -> None:
+    """Bind a path in ``resume`` to where the command was given: ``hydra.job.chdir`` leads away."""
+    resume = tree.get("resume", "auto")
+    if resume not in WORDS and Path(bound := to_absolute_path(resume)).exists():
+        OmegaConf.update(tree, "resume", bound)
 
 
 def run_of(checkpoint: Path) -> Path:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from functools import cache
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from threading import RLock
 from typing import Any
 
 NAME = "dependency_injector.wiring"
@@ -39,16 +39,26 @@ class _Later(Loader):
         return self.loader.create_module(spec)
 
     def exec_module(self, module: Any) -> None:
-        @cache
+        lock = RLock()  # as at an import: whoever asks meanwhile, waits
+        is_begun = False
+
         def executed() -> Any:
-            del module.__getattr__
-            self.loader.exec_module(module)  # over the three that stand in until then
+            nonlocal is_begun
+            with lock:
+                if not is_begun:
+                    is_begun = True
+                    self.loader.exec_module(module)  # over the two that stand in until then
+                    del module.__getattr__
             return module
 
         def asked(name: str) -> Any:
-            if name.startswith("__"):  # as of every module that there is, by who looks through them
+            # As of every module that there is, by who looks through them; "import *" asks for one.
+            if name.startswith("__") and name != "__all__":
                 raise AttributeError(name)
-            return getattr(executed(), name)
+            try:
+                return vars(executed())[name]
+            except KeyError:
+                raise AttributeError(f"module {NAME!r} has no attribute {name!r}") from None
 
         module.__getattr__ = asked
         # What containers take at their import; they call it if there is something to wire.

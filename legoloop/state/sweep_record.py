@@ -11,6 +11,7 @@ from typing import Any
 from legoloop.core.errors import ConfigError
 from legoloop.core.whole_files import whole_file
 from legoloop.state.claims import Claim
+from legoloop.state.run_record import RECORD as RECORD_OF_A_RUN
 from legoloop.state.run_record import Resume, git_state, now
 
 RECORD = "sweep.json"
@@ -77,6 +78,8 @@ def _refuse(
     """Raises ConfigError unless the sweep may begin there, or go on; what is there."""
     before = _found(directory)
     told = f"hydra.sweep.dir: {directory}"
+    if (directory / RECORD_OF_A_RUN).exists():
+        raise ConfigError(f"{told} holds a run, and runs do not hold others; choose another")
     if before is None:
         if resume == "must":
             raise ConfigError(f"resume: is must, but {told} holds no sweep; name one that does")

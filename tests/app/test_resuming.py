@@ -152,6 +152,15 @@ def test_a_checkpoint_begins_a_run_of_its_own(command: Command) -> None:
     assert files(run) == before
 
 
+def test_a_checkpoint_is_found_from_wherever_hydra_leads_to(command: Command) -> None:
+    failed(command)
+    there = ("resume=run", "hydra.job.chdir=true")
+    once = command(*RUN, *there, "hydra.run.dir=once")
+    assert once.status == 0, once.err
+    swept = command("-m", *RUN, *there, "hydra.sweep.dir=swept")
+    assert swept.status == 0, swept.err
+
+
 def test_a_checkpoint_of_another_configuration_is_refused(command: Command) -> None:
     failed(command)
     changed = ("hydra.run.dir=branch", "resume=run", "optimizer.lr=0.1")

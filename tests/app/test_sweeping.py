@@ -225,3 +225,14 @@ def test_the_sweep_is_summed_up_failures_included(command: Command) -> None:
     assert float(rows[0]["final/val/accuracy"]) == record["final"]["final/val/accuracy"]
     shown = ended.out[ended.out.index("sweep directory: sweep") :]
     assert [line.split()[0] for line in shown.splitlines()[2:6]] == ["0", "1", "2", "3"]
+
+
+def test_a_folder_that_holds_a_run_takes_no_sweep(command: Command) -> None:
+    (command.here / "sweep").mkdir()
+    (command.here / "sweep" / "run.json").write_text("{}")
+    ended = command(*SWEEP, "seed=0,1")
+    assert (ended.status, [path.name for path in (command.here / "sweep").iterdir()]) == (
+        2,
+        ["run.json"],
+    )
+    assert "sweep holds a run, and runs do not hold others; choose another" in ended.err

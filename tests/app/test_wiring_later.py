@@ -37,6 +37,14 @@ import dependency_injector.wiring
 inject, Provide = dependency_injector.wiring.inject, dependency_injector.wiring.Provide
 assert sys.modules["dependency_injector.wiring"] is dependency_injector.wiring
 """,
+    "all": "from dependency_injector.wiring import *",
+    "threads": """
+from concurrent.futures import ThreadPoolExecutor
+from dependency_injector import wiring
+with ThreadPoolExecutor(8) as pool:
+    (inject,) = set(pool.map(lambda _: wiring.inject, range(8)))
+from dependency_injector.wiring import Provide
+""",
     "wired first": """
 part.wire(modules=[__name__])
 part.unwire()
