@@ -109,7 +109,11 @@ class ListAccumulator(Accumulator):
 
     def add(self, values: Any) -> None:
         """Take a list, a tuple, a tensor or an array of one entry per sample."""
-        self._items.extend(values if isinstance(values, list | tuple) else as_array(values))
+        self._items.extend(
+            map(_copied, values)
+            if isinstance(values, list | tuple)
+            else as_array(values).copy()  # a model may write its next outputs into the same memory
+        )
 
     def result(self) -> list[Any]:
         """The list."""
@@ -195,6 +199,10 @@ class CompositeFactory:
     def __call__(self) -> CompositeAccumulator:
         """A fresh one."""
         return CompositeAccumulator(**{name: make() for name, make in self._factories.items()})
+
+
+def _copied(entry: Any) -> Any:
+    return entry.clone() if isinstance(entry, torch.Tensor) else entry
 
 
 def as_array(values: Any) -> np.ndarray[Any, Any]:

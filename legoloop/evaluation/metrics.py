@@ -13,7 +13,8 @@ from legoloop.core.errors import DataError
 def multiclass(accumulated: Arrays) -> Scalars:
     """Accuracy, macro F1 and cross entropy of classes from ``logits`` and ``target``.
 
-    ``logits``: (samples, classes) float; ``target``: (samples,) int.
+    ``logits``: (samples, classes) float; ``target``: (samples,) int. Raises DataError for a target
+    that is no class.
 
     >>> logits = np.array([[2.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
     >>> multiclass({"logits": logits, "target": np.array([0, 1, 0])})["accuracy"]
@@ -23,6 +24,12 @@ def multiclass(accumulated: Arrays) -> Scalars:
     from sklearn.metrics import accuracy_score, f1_score
 
     logits, target = _columns(accumulated, "logits", "target")
+    target = target.reshape(-1).astype(np.int64)
+    if not 0 <= target.min() <= target.max() < logits.shape[1]:
+        raise DataError(
+            f"the metrics find targets from {target.min()} to {target.max()}; "
+            f"classes are 0 to {logits.shape[1] - 1}"
+        )
     predicted = logits.argmax(axis=1)
     with np.errstate(invalid="ignore"):
         log_probas = log_softmax(logits.astype(np.float64), axis=1)

@@ -57,6 +57,7 @@ class EvaluationPasses(ABC):
         self.evaluated = 0
         self._results: dict[str, Arrays] = {}
         self._changes = 0  # of the weights, as heard in this run
+        self._versions: list[tuple[int, int]] | None = None  # of the weights, out of a run
 
     @abstractmethod
     def stream(self, name: str) -> Iterable[Batch]:
@@ -72,9 +73,14 @@ class EvaluationPasses(ABC):
         Raises ArgumentError for a name that is not among ``names``.
         """
         self._refuse_unknown(name)
+        hears = self in _running
+        if not hears and self._versions != _versions(self.model):
+            self._results.clear()
         if name not in self._results:
             shared = self._made_by_another(name)
             self._results[name] = self._pass(name) if shared is None else shared
+        if not hears:
+            self._versions = _versions(self.model)
         return self._results[name]
 
     def streamed(self, name: str, keys: Sequence[str]) -> Iterator[Arrays]:
@@ -158,6 +164,11 @@ class EvaluationPasses(ABC):
 
 
 _running: WeakSet[EvaluationPasses] = WeakSet()
+
+
+def _versions(model: nn.Module) -> list[tuple[int, int]]:
+    """What torch counts of changes in place, for an evaluation that hears of none."""
+    return [(id(tensor), tensor._version) for tensor in (*model.parameters(), *model.buffers())]
 
 
 class LoopsAcc(EvaluationPasses):

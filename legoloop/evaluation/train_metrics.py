@@ -10,6 +10,7 @@ from legoloop.core.checks import entry
 from legoloop.core.contracts import Arrays, Metrics, Scalars
 from legoloop.core.plugin import State
 from legoloop.core.step import Step
+from legoloop.evaluation.accumulators import as_array
 
 
 class TrainMetrics:
@@ -51,11 +52,12 @@ class TrainMetrics:
         if step.size:
             there = {**step.batch, **step.outputs}
             for key, kept in self._kept.items():
-                kept.append(entry(there, key, "the batch with the outputs").detach())
+                tensor = entry(there, key, "the batch with the outputs")
+                kept.append(tensor.detach().clone())  # the next step may write into its memory
 
     def epoch_end(self) -> None:
         """Measure."""
-        arrays: Arrays = {key: kept.cpu().numpy() for key, kept in self._together().items()}
+        arrays: Arrays = {key: as_array(kept) for key, kept in self._together().items()}
         if arrays:
             measured = self.method(arrays)
             self._scalars = {f"{self.prefix}{name}": float(n) for name, n in measured.items()}

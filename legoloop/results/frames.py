@@ -97,6 +97,8 @@ def _columns(path: Path) -> dict[str, list[Any]]:
 
 def _parsed(cells: Sequence[str]) -> list[Any]:
     """As integers, else as numbers of which some may be missing, else as they are."""
+    if any("_" in cell for cell in cells):  # Python would read 1_2 as 12
+        return list(cells)
     try:
         return [int(cell) for cell in cells]
     except ValueError:

@@ -29,7 +29,8 @@ class ExponentialAverage:
     After each step ``average = decay * average + (1 - decay) * weights``, beginning with the
     weights of the first; so it is about the mean of the last ``1 / (1 - decay)`` steps. Buffers
     that hold finite floating-point numbers, such as the statistics of a batch norm, are averaged
-    too, others are those of the model. A step that the guard skipped is none.
+    too, others are those of the model. A step that the guard skipped is none,
+    nor is a batch that a ``Turn`` left to others.
 
     It is a feed of its own: ``average(batch)`` moves the batch as the descent's feed does, and
     calls ``model``, a copy that always evaluates. An evaluation that is given it as ``feed``
@@ -82,7 +83,7 @@ class ExponentialAverage:
     @torch.no_grad()
     def batch(self, step: Step) -> None:
         """The weights have changed."""
-        if not step.size:
+        if not getattr(self.descent, "has_stepped", step.size):
             return
         average, new = (self._tensors(model) for model in (self.model, self.descent.model))
         if self._has_begun:

@@ -36,8 +36,9 @@ class HostNumber:
         if not sent.is_cpu:
             self._arrived.synchronize()
             sent = self._host
-        if sent.dtype not in IN_MEMORY:
-            sent = sent.detach().float()
+        if sent.dtype not in IN_MEMORY or sent.is_neg():
+            dtype = torch.promote_types(sent.dtype, torch.float32)
+            sent = torch.empty((), dtype=dtype).copy_(sent.detach())
         # item() would tell the same, and look like the waits that no step is to have.
         number: float = IN_MEMORY[sent.dtype].from_address(sent.data_ptr()).value
         return number

@@ -7,6 +7,7 @@ from typing import Literal
 
 from legoloop.core.checks import at_least
 from legoloop.core.contracts import Source
+from legoloop.core.direction import higher_is_better
 from legoloop.core.errors import ArgumentError
 from legoloop.core.plugin import ShouldStop, State
 from legoloop.core.watching import betters, listed, scalar
@@ -15,9 +16,10 @@ from legoloop.core.watching import betters, listed, scalar
 class EarlyStopping:
     """Stops after ``patience`` epochs in which a scalar of a source was not at its best.
 
-    ``source`` is one or several; ``mode`` says which way is better; a change counts if it is more
-    than ``min_delta``. Raises ArgumentError for values out of range, and at the first epoch's end
-    if no source has such a scalar.
+    ``source`` is one or several; ``mode``, min or max, says which way is better, None: as is
+    known of the metric, else min; a change counts if it is more than ``min_delta``. Raises
+    ArgumentError for values out of range, and at the first epoch's end if no source has such a
+    scalar.
 
     >>> class Falling:
     ...     def __init__(self): self.value = 1.0
@@ -34,9 +36,9 @@ class EarlyStopping:
         metric: str,
         patience: int = 3,
         min_delta: float = 0.0,
-        mode: Literal["min", "max"] = "min",
+        mode: Literal["min", "max"] | None = None,
     ) -> None:
-        if mode not in ("min", "max"):
+        if mode not in ("min", "max", None):
             raise ArgumentError(f"mode is {mode!r}; give 'min' or 'max'")
         at_least(1, patience=patience)
         if min_delta < 0:
@@ -45,7 +47,7 @@ class EarlyStopping:
         self.metric = metric
         self.patience = patience
         self.min_delta = min_delta
-        self.mode = mode
+        self.mode = mode or ("max" if higher_is_better(metric) else "min")
         self.best: float | None = None
         self.waited = 0
 

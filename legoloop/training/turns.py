@@ -54,6 +54,7 @@ class Turn:
         self.at = at
         self.epochs = self.steps = self.samples = 0
         self.mean = RunningMean(tag)
+        self.has_stepped = False  # with the batch at hand
         self._batches = 0
 
     def train_start(self) -> None:
@@ -68,6 +69,7 @@ class Turn:
         """The descent's step, if it is its turn."""
         is_mine = self._batches % self.every == self.at
         self._batches += 1
+        self.has_stepped = False
         if not is_mine:
             return
         own = Step()
@@ -76,6 +78,7 @@ class Turn:
         step.outputs, step.loss, step.loss_value = own.outputs, own.loss, own.loss_value
         self.steps += 1
         self.samples += own.size
+        self.has_stepped = own.size > 0
         self.mean.add_loss(own)
 
     def epoch_end(self) -> None:

@@ -36,7 +36,7 @@ class WeightedLosses:
     ... )
     >>> step = Step()
     >>> step.size = 2
-    >>> losses.train_start()
+    >>> losses.batch_start(step)
     >>> losses({"x": [0, 0]}, {"y": torch.tensor([4.0, -2.0])})
     tensor(3.5000)
     >>> losses.batch_end(step)
@@ -72,8 +72,8 @@ class WeightedLosses:
         summed = given if all(losses.ndim for losses in given.values()) else means
         return reduce(add, (self.weights[name] * losses for name, losses in summed.items()))
 
-    def train_start(self) -> None:
-        """Note from here on what is given; as a mere loss it would be noted for nobody."""
+    def batch_start(self, step: Step) -> None:
+        """Note what is given until the step ends; an evaluation with this loss is not noted."""
         self._parts = []
 
     def epoch_start(self) -> None:
@@ -83,7 +83,7 @@ class WeightedLosses:
 
     def batch_end(self, step: Step) -> None:
         """Add what was given for the batch, unless the guard skipped it."""
-        parts, self._parts = self._parts or [], []
+        parts, self._parts = self._parts or [], None
         whole = sum(size for _, size in parts)
         if not step.size or not whole:
             return

@@ -190,3 +190,12 @@ def test_a_factory_makes_accumulators_that_share_nothing() -> None:
     first, second = factory(), factory()
     first.add({"x": torch.ones(1)})
     assert len(second.result()["x"]) == 0
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_what_was_listed_is_its_own_when_a_model_writes_over_its_outputs(as_list: bool) -> None:
+    accumulator, outputs = ll.ListAccumulator(), torch.zeros(2, 3)
+    for value in (1.0, 2.0):
+        outputs.fill_(value)
+        accumulator.add([*outputs] if as_list else outputs)
+    assert [float(entry[0]) for entry in accumulator.result()] == [1.0, 1.0, 2.0, 2.0]

@@ -119,3 +119,16 @@ def test_a_model_gone_astray_is_measured_as_not_a_number(wrong: float) -> None:
 def test_names_the_array_that_nobody_collects(method: Any, has: str, missing: str) -> None:
     with pytest.raises(ll.DataError, match=f"the metrics need '{missing}.*there are {has}"):
         method({has: np.zeros(1)})
+
+
+@pytest.mark.parametrize("target", [np.array([[0], [1], [1]]), np.array([False, True, True])])
+def test_classes_may_be_a_column_or_yes_and_no(target: Any) -> None:
+    logits = np.array([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
+    expected = multiclass({"logits": logits, "target": np.array([0, 1, 1])})
+    assert multiclass({"logits": logits, "target": target}) == expected
+
+
+@pytest.mark.parametrize("target", [[0, -1, 1], [0, 2, 1]])
+def test_a_target_that_is_no_class_is_refused(target: list[int]) -> None:
+    with pytest.raises(ll.DataError, match="classes are 0 to 1"):
+        multiclass({"logits": np.zeros((3, 2)), "target": np.array(target)})

@@ -386,3 +386,34 @@ def test_a_stream_refuses_what_is_not_there() -> None:
         next(acc.streamed("train", ["idx"]))
     with pytest.raises(ll.DataError, match=r"has no 'logit'; did you mean logits\?"):
         next(acc.streamed("val", ["logit"]))
+
+
+def test_one_that_the_host_forgot_is_of_the_weights_as_they_are() -> None:
+    def losses(*also: str) -> list[Any]:
+        parts = tiny(num_epochs=3)
+        acc = parts.loops_acc()
+        metrics = ll.AccumulatorMetrics(acc, total)
+        history = ll.History(parts.counter, metrics)
+        parts.host(metrics, history, *([acc] if also else [])).run()
+        return [row["val/sum"] for row in history.rows.values()]
+
+    assert losses() == losses("listed")
+    assert len(set(losses())) == 3
+
+
+def total(arrays: dict[str, Any]) -> dict[str, float]:
+    return {"sum": float(arrays["logits"].sum())}
+
+
+def test_weights_that_change_out_of_a_run_are_noticed() -> None:
+    parts = tiny()
+    acc = parts.loaders_acc()
+    parts.host(acc, ll.AccumulatorMetrics(acc, total)).run()
+    before = acc.accumulated("val")["logits"].copy()
+    evaluated = acc.evaluated
+    np.testing.assert_array_equal(acc.accumulated("val")["logits"], before)
+    assert acc.evaluated == evaluated
+
+    parts.model.load_state_dict({k: v + 1 for k, v in parts.model.state_dict().items()})
+
+    assert not np.array_equal(acc.accumulated("val")["logits"], before)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import legoloop as ll
 from tests.tiny import accuracy, tiny
@@ -72,3 +73,28 @@ def test_a_key_that_is_nowhere_is_named() -> None:
     metrics = ll.TrainMetrics(accuracy, keys=["logit", "target"])
     with pytest.raises(ll.DataError, match="'logit'"):
         tiny().trained(metrics)
+
+
+def total(arrays: Any) -> dict[str, float]:
+    return {"sum": float(arrays["y"].sum())}
+
+
+def fed(metrics: ll.TrainMetrics, y: torch.Tensor) -> None:
+    step = ll.Step()
+    step.batch, step.outputs, step.size = {}, {"y": y}, len(y)
+    metrics.batch_end(step)
+
+
+def test_a_model_may_write_over_its_outputs() -> None:
+    metrics, outputs = ll.TrainMetrics(total, keys=["y"]), torch.zeros(2)
+    for value in (1.0, 2.0):
+        fed(metrics, outputs.fill_(value))
+    metrics.epoch_end()
+    assert metrics.scalars() == {"training/sum": 6.0}
+
+
+def test_takes_bfloat16() -> None:
+    metrics = ll.TrainMetrics(total, keys=["y"])
+    fed(metrics, torch.ones(2, dtype=torch.bfloat16))
+    metrics.epoch_end()
+    assert metrics.scalars() == {"training/sum": 2.0}

@@ -75,3 +75,8 @@ def test_load_warns_of_what_cannot_be_read(tmp_path: Path) -> None:
     (made_run(tmp_path, "b", {"seed": 0}) / "run.json").write_text("{")
     with pytest.warns(UserWarning, match="b: run.json cannot be read"):
         assert len(load(tmp_path).runs()) == 1
+
+
+def test_an_index_with_underscores_is_no_number(tmp_path: Path) -> None:
+    made_run(tmp_path, "0", predicts="idx,logit0,logit1\n1_23,0.5,1.0\n12_3,0.5,1.0\n")
+    assert load(tmp_path).predictions()["idx"].tolist() == ["1_23", "12_3"]

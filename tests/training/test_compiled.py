@@ -41,9 +41,7 @@ def weighted() -> ll.WeightedLosses:
     def large(batch: dict[str, Any], outputs: dict[str, Any]) -> torch.Tensor:
         return outputs["logits"].square().mean(1)
 
-    losses = ll.WeightedLosses({"right": mean_loss, "large": large}, weights={"large": 0.1})
-    losses.train_start()
-    return losses
+    return ll.WeightedLosses({"right": mean_loss, "large": large}, weights={"large": 0.1})
 
 
 def trained(
@@ -64,6 +62,8 @@ def trained(
     step, losses = ll.Step(), []
     for samples in sizes:
         step.batch, step.size = {**columns(samples), "idx": ["a"] * samples}, samples
+        if isinstance(loss, ll.WeightedLosses):
+            loss.batch_start(step)
         descent.batch(step)
         assert step.loss_value is not None
         losses.append(step.loss_value)

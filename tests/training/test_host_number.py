@@ -26,6 +26,13 @@ def test_keeps_the_range_of_every_precision(dtype: torch.dtype) -> None:
     assert there.read() == largest
 
 
+def test_reads_a_number_that_torch_has_yet_to_negate() -> None:
+    there, number = HostNumber(), torch.tensor(1 + 2j).conj().imag
+    assert number.is_neg()
+    there.send(number)
+    assert there.read() == -2.0
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_waits_for_the_copy_and_for_nothing_after_it() -> None:
     there, number = HostNumber(), torch.tensor(0.5, device="cuda")

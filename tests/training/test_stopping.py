@@ -124,3 +124,15 @@ def test_ends_a_run() -> None:
 
     assert parts.counter.epochs == 3
     assert "val/accuracy has not risen above" in (host.stop_reason or "")
+
+
+def test_more_of_an_accuracy_is_better_unless_told() -> None:
+    class Rising:
+        value = 0.0
+
+        def scalars(self) -> dict[str, float]:
+            self.value += 0.1
+            return {"val/accuracy": self.value}
+
+    stopping = ll.EarlyStopping(Rising(), "val/accuracy", patience=1)
+    assert [stopping.epoch_end() for _ in range(3)] == [None] * 3

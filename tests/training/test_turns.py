@@ -95,3 +95,18 @@ def test_refuses_a_place_that_never_comes() -> None:
         ll.Turn(parts.descent, "loss", every=2, at=2)
     with pytest.raises(ll.ArgumentError, match="every is 0"):
         ll.Turn(parts.descent, "loss", every=0)
+
+
+def test_an_average_is_over_the_steps_of_its_turn() -> None:
+    parts = tiny()
+    turn = ll.Turn(parts.descent, "loss/first", every=3)
+    average = ll.ExponentialAverage(turn, decay=0.5)
+    stepped: list[torch.Tensor] = []
+    for number, batch in zip(range(6), parts.loops["train"], strict=False):
+        step = ll.Step()
+        step.batch, step.size = dict(batch), len(batch["idx"])
+        turn.batch(step)
+        average.batch(step)
+        if number % 3 == 0:
+            stepped.append(parts.model.layers[0].weight.detach().clone())
+    torch.testing.assert_close(average.model.layers[0].weight, (stepped[0] + stepped[1]) / 2)

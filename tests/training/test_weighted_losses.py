@@ -78,3 +78,18 @@ def test_refuses_a_weight_of_no_loss_and_no_losses() -> None:
         ll.WeightedLosses({"name": mean_loss}, {"nam": 1.0})
     with pytest.raises(ll.ArgumentError, match="losses is empty"):
         ll.WeightedLosses({})
+
+
+def test_what_an_evaluation_asks_it_for_is_no_part_of_the_means() -> None:
+    losses = ll.WeightedLosses({"size": lambda batch, outputs: outputs["y"].mean()})
+    step = ll.Step()
+    losses({"x": [0] * 9}, {"y": torch.full((9,), 100.0)})
+    losses.batch_start(step)
+    losses({"x": [0]}, {"y": torch.ones(1)})
+    step.size = 1
+    losses.batch_end(step)
+    losses({"x": [0] * 9}, {"y": torch.full((9,), 100.0)})
+    losses.batch_start(step)
+    losses({"x": [0]}, {"y": torch.ones(1)})
+    losses.batch_end(step)
+    assert losses.scalars() == {"loss/size": 1.0}
