@@ -64,7 +64,7 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a group set to null": (
         ("plugins=null",),
-        "a group cannot be null; choose one of its options, or take it away with ~group",
+        "a group takes the name of one of its options; take it away with ~group",
     ),
     "a group emptied": (
         ("plugins=[]",),
@@ -273,7 +273,7 @@ IN_THE_CONFIGURATION: Cases = {
     "a word that is none of those": (
         ("plugins=[default,early_stopping]", "plugins.early_stopping.mode=low"),
         "plugins.early_stopping.mode (command line): is 'low', a text; legoloop.EarlyStopping"
-        " takes Literal['min', 'max']",
+        " takes Optional[Literal['min', 'max']]",
     ),
     "no device": (
         ("device=null",),

@@ -39,7 +39,7 @@ def told(error: BaseException, config: DictConfig | None = None) -> str:
     if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
         return f"{mark.name}, line {mark.line + 1}: not YAML that can be read: {error.problem}"
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):
-        return "a group cannot be null; choose one of its options, or take it away with ~group"
+        return "a group takes the name of one of its options; take it away with ~group"
     return _first_line(error)
 
 

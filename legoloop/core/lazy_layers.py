@@ -17,7 +17,8 @@ def refuse_lazy(model: nn.Module) -> None:
 first called; give it its sizes, or call it once where it is made
     """
     for path, module in model.named_modules():
-        if any(map(is_lazy, module.parameters(recurse=False))):
+        made = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+        if any(map(is_lazy, made)):
             kind = type(module).__name__
             whose = f"'{path}', a {kind}," if path else f"the {kind}"
             raise ArgumentError(

@@ -42,6 +42,7 @@ class Fetcher:
         if len(dataset) == 0:
             raise DataError(f"data set '{name}' is empty: {type(dataset).__name__} has 0 samples")
         self.dataset = dataset
+        self._name = name
         self._batching = batching
         self._rng = rng
         self._device = device
@@ -59,7 +60,7 @@ class Fetcher:
         """
         ((first, indices),) = cuts
         try:
-            return self._way()((first, torch.tensor(indices)))
+            return self._asked(self._way(), (first, torch.tensor(indices)))
         except UserError as error:
             return error
 
@@ -78,7 +79,7 @@ class Fetcher:
         batching = self._batching
         pins = pins and torch.cuda.is_available()
         if batching.num_workers == 0:
-            batches = map(self._way(), cuts)
+            batches = map(partial(self._asked, self._way()), cuts)
             return map(_pinned, batches) if pins else batches
         loader: DataLoader[Any] = DataLoader(
             self,  # type: ignore[arg-type]
@@ -105,6 +106,16 @@ class Fetcher:
         return (
             self._whole if getattr(dataset, "is_plain", False) else partial(self._lent, self._whole)
         )
+
+    def _asked(self, way: Callable[[Cut], Batch], cut: Cut) -> Batch:
+        try:
+            return way(cut)
+        except StopIteration as error:  # it would end the pass, as if no samples were left
+            told = "; ".join(getattr(error, "__notes__", []))
+            raise DataError(
+                f"data set '{self._name}', a {type(self.dataset).__name__}, raised StopIteration "
+                f"{told or 'while a batch was made'}; it has {len(self.dataset)} samples"
+            ) from error
 
     @property
     def _serves_columns(self) -> bool:
@@ -141,8 +152,15 @@ class Fetcher:
         records = []
         for position, index in enumerate(indices.tolist(), start=first):
             self._rng.at(position)
-            records.append(self._record(self.dataset[index]))
+            records.append(self._record(self._sample(index)))
         return self._batching.collate(records)
+
+    def _sample(self, index: int) -> Any:
+        try:
+            return self.dataset[index]
+        except Exception as error:
+            error.add_note(f"at sample {index} of data set '{self._name}'")
+            raise
 
     def _record(self, item: Any) -> dict[str, Any]:
         if not isinstance(item, dict):

@@ -103,7 +103,7 @@ def order_of_pass(
 ) -> torch.Tensor:
     """The indices that a sampler gives for one pass, a function of (seed, name, pass).
 
-    Raises DataError if they are not as many as the data set has samples.
+    Raises DataError if they are not as many as the data set has samples, or no indices of it.
 
     >>> def backwards(dataset, generator): return torch.arange(len(dataset)).flip(0)
     >>> order_of_pass(backwards, "abc", seed=0, name="train", number=0)
@@ -116,7 +116,18 @@ def order_of_pass(
             f"{type(sampler).__name__} gave {len(order)} indices for a pass over '{name}'; "
             f"it gives as many as there are samples, {len(dataset)}"
         )
-    return order
+    if order.ndim != 1 or order.is_floating_point() or order.dtype == torch.bool:
+        raise DataError(
+            f"{type(sampler).__name__} gave {order.dtype} of shape {tuple(order.shape)} for a pass "
+            f"over '{name}'; it gives indices, whole numbers"
+        )
+    wrong = order[(order < 0) | (order >= len(dataset))]
+    if len(wrong):
+        raise DataError(
+            f"{type(sampler).__name__} gave the index {int(wrong[0])} for a pass over '{name}'; "
+            f"indices are 0 to {len(dataset) - 1}"
+        )
+    return order.long()
 
 
 def per_sample(dataset: Any, key: str) -> torch.Tensor:

@@ -62,6 +62,10 @@ class BorrowedRng:
         self._numpy = np.random.MT19937(0)
         self._torch = torch.Generator()
 
+    def __reduce__(self) -> tuple[type[BorrowedRng], tuple[int, str]]:
+        """It has no state of its own; a torch.Generator does not reach a worker that is spawned."""
+        return type(self), (self._seed, self._name)
+
     @contextmanager
     def borrowed(self) -> Iterator[None]:
         """Inside, draws leave the generators of the process as they were; one thread computes."""

@@ -47,6 +47,9 @@ def compiled(feed: FeedsModel, loss: Loss, mode: Literal[True] | str) -> FedLoss
             "install g++, or name one in the environment variable CXX"
         )
 
+    # Where a model breaks the graph, torch keeps the parts with the code of its class.
+    torch.compiler.reset()
+
     def whole(batch: Batch) -> tuple[Outputs, torch.Tensor]:
         outputs = feed.outputs(batch)
         return outputs, loss(batch, outputs)

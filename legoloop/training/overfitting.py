@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from itertools import accumulate, islice
 from math import isnan
+
+import torch
 
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.checks import at_least
@@ -45,7 +48,7 @@ class SameBatches:
     def __next__(self) -> Batch:
         batch = self._batches[self.position % len(self._batches)]
         self.position += 1
-        return dict(batch)
+        return _copied(batch)
 
     def batches_for(self, samples: int, position: int = 0) -> int:
         """How many batches, from a position on, it takes to hand over so many samples."""
@@ -62,6 +65,14 @@ class SameBatches:
     def load_state_dict(self, state: State) -> None:
         """Go on from there."""
         self.position = state["position"]
+
+
+def _copied(batch: Batch) -> Batch:
+    """A batch of its own: model, loss or a plugin may write into it, and it comes again."""
+    return {
+        key: value.clone() if isinstance(value, torch.Tensor) else deepcopy(value)
+        for key, value in batch.items()
+    }
 
 
 class Overfitting:

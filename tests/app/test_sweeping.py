@@ -60,7 +60,7 @@ MESSAGES = {
     "a group set to null in one job": (
         ["debug=fast,null"],
         "job 1 ({SMALL} debug=null): "
-        "a group cannot be null; choose one of its options, or take it away with ~group",
+        "a group takes the name of one of its options; take it away with ~group",
     ),
     "a launcher that does not exist": (
         ["seed=0,1", "hydra/launcher=proceses"],

@@ -170,3 +170,40 @@ def test_a_transform_that_wants_a_generator_may_be_asked_without_one_to_hand():
     data = ColumnDataset({"image": IMAGES}, RandomTranspose(p=1.0))
     assert torch.equal(data.__getitems__([3])["image"], IMAGES[[3]].mT)
     assert torch.equal(data[3]["image"], IMAGES[3].mT)
+
+
+class Broken(Records):
+    """Raises at one of its samples."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def __getitem__(self, item):
+        if item == 7:
+            raise self.error
+        return super().__getitem__(item)
+
+
+class BrokenWhole(Broken):
+    def __getitems__(self, items):
+        return [self[item] for item in items]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("kind", [Broken, BrokenWhole])
+def test_a_data_set_that_raises_stop_iteration_does_not_end_a_pass(kind, num_workers):
+    loader = Loader(kind(StopIteration()), "val", 0, Batching(4, num_workers=num_workers))
+    with pytest.raises(DataError, match=r"data set 'val', a Broken.*, raised StopIteration"):
+        list(loader)
+
+
+def test_the_sample_that_raised_is_told():
+    with pytest.raises(KeyError) as raised:
+        list(Loader(Broken(KeyError("x")), "val", 0, Batching(4)))
+    assert raised.value.__notes__ == ["at sample 7 of data set 'val'"]
+
+
+def test_the_sample_that_raised_in_a_worker_is_told():
+    with pytest.raises(ValueError, match="at sample 7 of data set 'val'"):
+        list(Loader(Broken(ValueError("x")), "val", 0, Batching(4, num_workers=1)))

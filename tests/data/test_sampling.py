@@ -123,3 +123,18 @@ def test_refuses_a_sampler_that_gives_too_few() -> None:
 def test_a_sampler_may_give_a_list() -> None:
     loop = a_loop(lambda dataset, generator: list(range(len(dataset))))
     assert drawn(loop, 2) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        ([*range(49), -1], r"gave the index -1 .* indices are 0 to 49"),
+        ([*range(49), 50], r"gave the index 50 .* indices are 0 to 49"),
+        ([True, False] * 25, r"gave torch.bool of shape \(50,\) for a pass over 'train'"),
+        ([0.0] * 50, "gave torch.float"),
+        ([[0, 1]] * 50, r"of shape \(50, 2\)"),
+    ],
+)
+def test_refuses_a_sampler_that_gives_no_indices(order: list[Any], told: str) -> None:
+    with pytest.raises(ll.DataError, match=told):
+        next(a_loop(lambda dataset, generator: order))

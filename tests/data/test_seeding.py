@@ -77,3 +77,11 @@ def test_one_thread_computes_inside_and_as_many_as_before_afterwards():
     with BorrowedRng(0, "train").borrowed():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 2
+
+
+def test_it_travels_to_a_process_that_is_spawned():
+    mine = BorrowedRng(3, "train")
+    made, arguments = mine.__reduce__()
+    again = made(*arguments)
+    drawn = [torch.rand(2, generator=rng.generator(7)) for rng in (mine, again)]
+    assert torch.equal(*drawn)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import legoloop as ll
+from legoloop.training.compiled import compiled
 from tests.tiny import columns, mean_loss
 
 needs_a_compiler = pytest.mark.skipif(
@@ -25,6 +26,26 @@ class Plain(nn.Module):
 
     def forward(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
         return {"logits": self.layers(batch["x"])}
+
+
+class Broken(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(4, width), nn.Linear(width, 3)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        inner = self.inner(x)
+        torch._dynamo.graph_break()
+        return self.outer(inner)
+
+
+class InTwo(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.part = Broken(width)
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+        return {"logits": self.part(batch["x"])}
 
 
 class Normed(nn.Module):
@@ -106,6 +127,18 @@ def test_a_later_model_of_the_process_is_compiled_too() -> None:
     with limits.patch(recompile_limit=3, fail_on_recompile_limit_hit=True):
         for depth in (1, 2, 3):
             trained(compile=True, depth=depth, sizes=(22, 7))
+
+
+@needs_a_compiler
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's own, of several kinds
+def test_so_is_one_that_breaks_the_graph() -> None:
+    import torch._dynamo.config as limits
+
+    with limits.patch(recompile_limit=2, fail_on_recompile_limit_hit=True):
+        for width in (2, 3, 4, 5):
+            fast = compiled(ll.Feed(InTwo(width), "cpu"), mean_loss, mode=True)
+            fast(columns(6))
 
 
 @needs_a_compiler

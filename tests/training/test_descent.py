@@ -106,8 +106,13 @@ def test_an_optimizer_that_takes_the_loss_several_times_a_step_is_refused() -> N
         ll.GradientDescent(opt, parts.model, parts.feed, mean_loss)
 
 
-def test_a_model_without_weights_yet_is_refused() -> None:
+@pytest.mark.parametrize(
+    "layer",
+    [torch.nn.LazyLinear(2), torch.nn.LazyBatchNorm1d(affine=False)],
+    ids=["weights", "mean"],
+)
+def test_a_model_that_is_not_all_there_yet_is_refused(layer: torch.nn.Module) -> None:
     parts = tiny()
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(2))
-    with pytest.raises(ll.ArgumentError, match="weights of '1', a LazyLinear, are made when"):
+    model = torch.nn.Sequential(torch.nn.Flatten(), layer)
+    with pytest.raises(ll.ArgumentError, match=r"weights of '1', a Lazy.*, are made when"):
         ll.GradientDescent(parts.opt, model, ll.Feed(model, "cpu"), mean_loss)

@@ -34,6 +34,22 @@ def test_they_are_augmented_once() -> None:
     assert torch.equal(one["x"], same["x"])
 
 
+def test_they_stay_as_they_are_whatever_is_written_into_them() -> None:
+    class Listed(Noisy):
+        def __getitem__(self, item: int) -> dict[str, Any]:
+            return {**super().__getitem__(item), "words": [str(item)]}
+
+    loop = ll.Loop(Listed(), name="train", seed=0, batching=ll.Batching(batch_size=4))
+    batches = ll.SameBatches(loop, num_batches=1)
+    batch = next(batches)
+    x, words = batch["x"].clone(), [list(word) for word in batch["words"]]
+    batch["x"].mul_(2)
+    batch["words"].clear()
+    same = next(batches)
+    assert torch.equal(same["x"], x)
+    assert [list(word) for word in same["words"]] == words
+
+
 @given(
     samples=st.integers(1, 12),
     batch_size=st.integers(1, 5),
