@@ -181,15 +181,15 @@ def test_any_number_of_sizes_takes_a_bounded_number_of_compilations() -> None:
         trained(compile=True, sizes=range(2, 12))
 
 
-def test_a_cpu_without_a_cpp_compiler_is_told_before_anything_is_run(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_cpu_without_a_cpp_compiler_is_told_before_anything_is_run() -> None:
     import torch._inductor.config as inductor
 
-    monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
-
-    with pytest.raises(ll.ArgumentError, match=r"needs a C\+\+ compiler on a CPU, and finds none"):
+    with (
+        inductor.patch({"cpp.cxx": ("no-such-compiler",)}),
+        pytest.raises(ll.ArgumentError, match=r"needs a C\+\+ compiler on a CPU, and finds none"),
+    ):
         trained(compile=True)
+    assert inductor.cpp.cxx != ("no-such-compiler",)
 
 
 def test_a_mode_that_is_none_is_refused() -> None:
