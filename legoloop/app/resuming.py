@@ -38,20 +38,13 @@ def how_to_begin(resume: str) -> tuple[Resume, Path | None]:
     """
     if resume in WORDS:
         return resume, None
-    path = Path(resume)
+    path = Path(to_absolute_path(resume))  # from where the command was given: chdir leads away
     found = path if is_checkpoint(path) else newest_checkpoint(path / CHECKPOINTS)
     if found is None:
         raise NodeError(
             "resume", f"is '{resume}'; give {', '.join(WORDS)}, a run directory or a checkpoint"
         )
     return "never", found
-
-
-def bind_resume(tree: DictConfig) -> None:
-    """Bind a path in ``resume`` to where the command was given: ``hydra.job.chdir`` leads away."""
-    resume = tree.get("resume", "auto")
-    if resume not in WORDS and Path(bound := to_absolute_path(resume)).exists():
-        OmegaConf.update(tree, "resume", bound)
 
 
 def run_of(checkpoint: Path) -> Path:

@@ -19,7 +19,6 @@ from legoloop.app.hydra_jobs import written
 from legoloop.app.making import checked_app
 from legoloop.app.origin import set_keys
 from legoloop.app.resuming import (
-    bind_resume,
     clear_drafts,
     how_to_begin,
     newest_of,
@@ -65,7 +64,6 @@ def prepare(tree: DictConfig) -> Prepared:
     """
     hydra = HydraConfig.get()
     app, tree = checked_app(tree, list(set_keys(hydra)))
-    bind_resume(tree)
     prepared = Prepared(tree, written(hydra), app)
     try:
         prepared.host = app.host()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from legoloop.core.kept_buffers import KeptBuffers
 from legoloop.core.rng import preserved_rng
 
 
@@ -25,10 +26,14 @@ def looking(model: nn.Module) -> Iterator[None]:
     (True, False)
     """
     training = {module: module.training for module in model.modules()}
-    buffers = [
-        (module._buffers, name, buffer, None if buffer is None else buffer.clone())
+    kept = KeptBuffers.of(model)
+    for buffers in kept:
+        buffers.keep()
+    absent = [
+        (module._buffers, name)
         for module in training
         for name, buffer in module._buffers.items()
+        if buffer is None
     ]
     with preserved_rng(), torch.no_grad():
         model.eval()
@@ -37,7 +42,7 @@ def looking(model: nn.Module) -> Iterator[None]:
         finally:
             for module, flag in training.items():
                 module.training = flag
-            for of_module, name, buffer, before in buffers:
-                if buffer is not None and before is not None:
-                    buffer.copy_(before)
-                of_module[name] = buffer  # a module may have put another tensor there
+            for buffers in kept:
+                buffers.put_back()
+            for of_module, name in absent:  # a module may have filled it
+                of_module[name] = None

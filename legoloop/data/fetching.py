@@ -60,7 +60,7 @@ class Fetcher:
         """
         ((first, indices),) = cuts
         try:
-            return self._asked(self._way(), (first, torch.tensor(indices)))
+            return self._way()((first, torch.tensor(indices)))
         except UserError as error:
             return error
 
@@ -79,7 +79,7 @@ class Fetcher:
         batching = self._batching
         pins = pins and torch.cuda.is_available()
         if batching.num_workers == 0:
-            batches = map(partial(self._asked, self._way()), cuts)
+            batches = map(self._way(), cuts)
             return map(_pinned, batches) if pins else batches
         loader: DataLoader[Any] = DataLoader(
             self,  # type: ignore[arg-type]
@@ -95,6 +95,9 @@ class Fetcher:
         return map(_raised, loader)
 
     def _way(self) -> Callable[[Cut], Batch]:
+        return partial(self._asked, self._cheapest_way())
+
+    def _cheapest_way(self) -> Callable[[Cut], Batch]:
         """How the data set is asked: at no more cost than what it may draw makes necessary."""
         dataset = self.dataset
         if self._serves_columns:

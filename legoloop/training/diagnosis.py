@@ -13,9 +13,9 @@ from torch import nn
 
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.contracts import FeedsModel, Loss
+from legoloop.core.kept_buffers import KeptBuffers
 from legoloop.core.rng import preserved_rng
 from legoloop.core.step import Step
-from legoloop.training.kept_buffers import KeptBuffers
 
 SHOWN = 8
 

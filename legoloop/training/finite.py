@@ -12,11 +12,11 @@ from torch import nn
 from legoloop.core.checks import one_of
 from legoloop.core.contracts import Counts, FeedsModel, Loss
 from legoloop.core.errors import DataError
+from legoloop.core.kept_buffers import KeptBuffers
 from legoloop.core.plugin import State
 from legoloop.core.step import Step
 from legoloop.training.diagnosis import Fault, are_finite, listed, named_tensors
 from legoloop.training.host_number import HostNumber
-from legoloop.training.kept_buffers import KeptBuffers
 
 log = logging.getLogger("legoloop")
 

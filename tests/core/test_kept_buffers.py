@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from legoloop.training.kept_buffers import KeptBuffers
+from legoloop.core.kept_buffers import KeptBuffers
 
 
 class Replacing(nn.Module):
