@@ -21,7 +21,7 @@ from bench.rounds import table
 
 EMPTY = """
 import hydra
-from legoloop.app.config_home import config_home
+from legoloop.app.hydra_bridge.shipped_config import config_home
 
 @hydra.main(version_base="1.3", config_path=str(config_home()), config_name="config")
 def empty(tree):

@@ -1,4 +1,4 @@
-from .app.composing import compose as compose
+from .app.compose import compose as compose
 from .core.batch_size import (
     DefaultBatchDesc as DefaultBatchDesc,
 )
@@ -20,20 +20,20 @@ from .core.errors import (
 from .core.errors import (
     UserError as UserError,
 )
-from .core.host import TrainingHost as TrainingHost
-from .core.plugin import (
+from .loop.host import TrainingHost as TrainingHost
+from .loop.plugin import (
     ShouldSave as ShouldSave,
 )
-from .core.plugin import (
+from .loop.plugin import (
     ShouldStop as ShouldStop,
 )
-from .core.plugin import (
+from .loop.plugin import (
     TrainingPlugin as TrainingPlugin,
 )
 from .core.rng import seed as seed
-from .core.stages import Stage as Stage
-from .core.step import Step as Step
-from .data.batching import Batching as Batching
+from .loop.stages import Stage as Stage
+from .loop.step import Step as Step
+from .data.loader_config import Batching as Batching
 from .data.container import Data as Data
 from .data.datasets import (
     ColumnDataset as ColumnDataset,
@@ -42,8 +42,8 @@ from .data.datasets import (
     SizedDataset as SizedDataset,
 )
 from .data.loaders import Loader as Loader
-from .data.loops import Loop as Loop
-from .data.mixed import MixedLoop as MixedLoop
+from .data.streams import Loop as Loop
+from .data.mixed_stream import MixedLoop as MixedLoop
 from .data.padding import PadCollate as PadCollate
 from .data.sampling import (
     BalancedSampling as BalancedSampling,
@@ -73,49 +73,49 @@ from .evaluation.accumulators import (
 from .evaluation.accumulators import (
     UnionAccumulator as UnionAccumulator,
 )
-from .evaluation.passes import (
+from .evaluation.evaluator import (
     LoadersAcc as LoadersAcc,
 )
-from .evaluation.passes import (
+from .evaluation.evaluator import (
     LoopsAcc as LoopsAcc,
 )
 from .evaluation.train_metrics import TrainMetrics as TrainMetrics
-from .evaluation.trial import TrialEvaluation as TrialEvaluation
-from .output.confusion import ConfusionMatrix as ConfusionMatrix
-from .output.csv_metrics import CsvMetrics as CsvMetrics
-from .output.history import History as History
-from .output.json_lines import JsonLines as JsonLines
-from .output.mistakes import Mistakes as Mistakes
-from .output.mlflow import MlflowLogger as MlflowLogger
+from .evaluation.sanity_check import TrialEvaluation as TrialEvaluation
+from .output.predictions.confusion import ConfusionMatrix as ConfusionMatrix
+from .output.scalars.csv_metrics import CsvMetrics as CsvMetrics
+from .output.scalars.history import History as History
+from .output.scalars.json_lines import JsonLines as JsonLines
+from .output.predictions.worst_errors import Mistakes as Mistakes
+from .output.scalars.mlflow import MlflowLogger as MlflowLogger
 from .output.model_summary import (
     ModelSummary as ModelSummary,
 )
 from .output.model_summary import (
     model_summary as model_summary,
 )
-from .output.predictions import (
+from .output.predictions.csv_predictions import (
     CsvLogits as CsvLogits,
 )
-from .output.predictions import (
+from .output.predictions.csv_predictions import (
     Predictions as Predictions,
 )
 from .output.profiling import Profile as Profile
-from .output.progress import Progress as Progress
-from .output.scalar_writer import ScalarWriter as ScalarWriter
-from .output.tensorboard import TensorBoard as TensorBoard
+from .output.scalars.progress import Progress as Progress
+from .output.scalars.scalar_writer import ScalarWriter as ScalarWriter
+from .output.scalars.tensorboard import TensorBoard as TensorBoard
 from .output.weights import (
     BestModelWeights as BestModelWeights,
 )
 from .output.weights import (
     SaveModelWeights as SaveModelWeights,
 )
-from .state.keeping import Checkpoints as Checkpoints
-from .training.anomaly import DetectAnomaly as DetectAnomaly
-from .training.averaging import ExponentialAverage as ExponentialAverage
-from .training.batch_transform import BatchTransform as BatchTransform
-from .training.clipping import GradientClipping as GradientClipping
+from .state.checkpointer import Checkpoints as Checkpoints
+from .training.step.anomaly import DetectAnomaly as DetectAnomaly
+from .training.ema import ExponentialAverage as ExponentialAverage
+from .training.step.batch_transform import BatchTransform as BatchTransform
+from .training.step.clipping import GradientClipping as GradientClipping
 from .training.counter import Counter as Counter
-from .training.descent import GradientDescent as GradientDescent
+from .training.step.descent import GradientDescent as GradientDescent
 from .training.determinism import (
     DeterministicAlgorithms as DeterministicAlgorithms,
 )
@@ -125,8 +125,8 @@ from .training.epochs import (
 from .training.epochs import (
     SimpleEpoch as SimpleEpoch,
 )
-from .training.feed import Feed as Feed
-from .training.finite import FiniteGuard as FiniteGuard
+from .training.step.feed import Feed as Feed
+from .training.step.nonfinite_guard import FiniteGuard as FiniteGuard
 from .training.freezing import Freeze as Freeze
 from .training.limits import (
     LastSample as LastSample,
@@ -137,7 +137,7 @@ from .training.limits import (
 from .training.limits import (
     TimeLimit as TimeLimit,
 )
-from .training.loss_mean import TrainLoss as TrainLoss
+from .training.train_loss import TrainLoss as TrainLoss
 from .training.overfitting import (
     Overfitting as Overfitting,
 )
@@ -145,36 +145,36 @@ from .training.overfitting import (
     SameBatches as SameBatches,
 )
 from .training.param_groups import param_groups as param_groups
-from .training.precision import loss_scaler as loss_scaler
-from .training.schedule import (
+from .training.step.precision import loss_scaler as loss_scaler
+from .training.schedules.lr_plugins import (
     LearningRate as LearningRate,
 )
-from .training.schedule import (
+from .training.schedules.lr_plugins import (
     LrOnPlateau as LrOnPlateau,
 )
-from .training.schedule import (
+from .training.schedules.lr_plugins import (
     LrScheduler as LrScheduler,
 )
-from .training.schedules import (
+from .training.schedules.lr_schedules import (
     WarmUpConstant as WarmUpConstant,
 )
-from .training.schedules import (
+from .training.schedules.lr_schedules import (
     WarmUpCosine as WarmUpCosine,
 )
-from .training.schedules import (
+from .training.schedules.lr_schedules import (
     WarmUpLinear as WarmUpLinear,
 )
-from .training.schedules import (
+from .training.schedules.lr_schedules import (
     WarmUpPolynomial as WarmUpPolynomial,
 )
-from .training.schedules import (
+from .training.schedules.lr_schedules import (
     WarmUpStep as WarmUpStep,
 )
-from .training.schedules import (
+from .training.schedules.lr_schedules import (
     total_steps as total_steps,
 )
 from .training.stopping import EarlyStopping as EarlyStopping
-from .training.turns import Turn as Turn
+from .training.alternating import Turn as Turn
 from .training.weighted_losses import WeightedLosses as WeightedLosses
 from .zoo.mixup import Mixup as Mixup
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from legoloop.app.modules_here import find_modules_here
+from legoloop.app.startup.cwd_on_path import find_modules_here
 from legoloop.core.errors import ConfigError, UserError
 
 EPILOG = """\
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     asked = _parser().parse_intermixed_args(arguments)
     find_modules_here()
-    from legoloop.app.evaluating import evaluate
+    from legoloop.app.evaluate import evaluate
 
     try:
         done = evaluate(asked.run, asked.overrides, asked.on, asked.output, asked.config_dir)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import hydra
 
-from legoloop.app import garbage
-from legoloop.app.config_home import CONFIG_NAME, config_home
-from legoloop.app.hydra_plugins import register_plugins
-from legoloop.app.modules_here import find_modules_here
-from legoloop.app.run_mode import compose_once
-from legoloop.app.signals import interruptions
-from legoloop.app.wiring_later import execute_wiring_later
+from legoloop.app.startup import gc_tuning as garbage
+from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, config_home
+from legoloop.app.hydra_bridge.plugins import register_plugins
+from legoloop.app.startup.cwd_on_path import find_modules_here
+from legoloop.app.hydra_bridge.compose_once import compose_once
+from legoloop.app.run.signals import interruptions
+from legoloop.app.startup.lazy_di_wiring import execute_wiring_later
 from legoloop.core.errors import ConfigError
 from legoloop.core.interruption import Interrupted
 
@@ -60,7 +60,7 @@ def main() -> None:
         sys.exit(1)
     except Interrupted as interruption:
         if _had_begun():
-            from legoloop.app.hydra_callback import give_up
+            from legoloop.app.hydra_bridge.check_before_run import give_up
 
             give_up()
         sys.exit(interruption.status)
@@ -72,7 +72,7 @@ def main() -> None:
             sys.exit(1)
         if _had_begun() and not isinstance(error, HydraException | ConfigError):
             raise
-        from legoloop.app.messages import told
+        from legoloop.app.hydra_bridge.messages import told
 
         print(f"error: {told(error)}", file=sys.stderr)
         sys.exit(2)
@@ -84,7 +84,7 @@ def _primary_config() -> str:
         raise ConfigError("--experimental-rerun: goes past all checks; give from=RUN instead")
     if not any("from=" in argument for argument in sys.argv[1:]):
         return CONFIG_NAME
-    from legoloop.app.rerunning import primary_config
+    from legoloop.app.run.rerun import primary_config
 
     return primary_config(sys.argv[1:])
 
@@ -94,7 +94,7 @@ def task(tree: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from legoloop.app.hydra_callback import run_job
+    from legoloop.app.hydra_bridge.check_before_run import run_job
 
     is_of_a_sweep = HydraConfig.get().mode is RunMode.MULTIRUN
     garbage.look_as_usual(is_only_run=not is_of_a_sweep)
@@ -106,7 +106,7 @@ def task(tree: DictConfig) -> None:
 
 def _job_of_a_sweep(tree: DictConfig) -> None:
     """Whatever ends the job, ends it alone; what it raised is not kept until the sweep ends."""
-    from legoloop.app.hydra_callback import run_job
+    from legoloop.app.hydra_bridge.check_before_run import run_job
 
     try:
         completed = run_job(tree)
@@ -128,7 +128,7 @@ def _failure_of_the_disk(error: BaseException | None) -> OSError | None:
 
 def _had_begun() -> bool:
     """Whether Hydra was done composing; what it raises before that is about the configuration."""
-    return "legoloop.app.hydra_callback" in sys.modules
+    return "legoloop.app.hydra_bridge.check_before_run" in sys.modules
 
 
 if __name__ == "__main__":

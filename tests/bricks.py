@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 import legoloop as ll
-from legoloop.app.nodes import TARGET
-from legoloop.app.targets import resolve
+from legoloop.app.config.nodes import TARGET
+from legoloop.app.config.targets import resolve
 
 ROOT = Path(__file__).parent.parent
 CONF, DOCS, EXPERIMENTS = ROOT / "conf", ROOT / "docs", ROOT / "experiments"

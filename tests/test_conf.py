@@ -10,7 +10,7 @@ import torch
 import yaml
 
 import legoloop as ll
-from legoloop.app.config_home import config_home
+from legoloop.app.hydra_bridge.shipped_config import config_home
 from tests.zoo.idx_writing import images_of, labels_of, write_pair
 
 SMALL = ("num_epochs=1", "epoch_size=32", "eval_samples=32", "hydra.run.dir=run")

@@ -19,9 +19,9 @@ from torch import nn
 
 import legoloop as ll
 from legoloop import evaluate
-from legoloop.app.evaluating import load_weights
-from legoloop.app.recorded import laid_over, recorded_tree
-from legoloop.app.trees import plain
+from legoloop.app.evaluate import load_weights
+from legoloop.app.hydra_bridge.recorded_config import laid_over, recorded_tree
+from legoloop.app.config.trees import plain
 from legoloop.core.errors import ConfigError
 from legoloop.evaluation.metrics import multiclass
 from legoloop.state.run_record import read_record

@@ -39,7 +39,7 @@ def test_the_package_alone_imports_nothing_heavy() -> None:
 
 def test_all_bricks_together_import_torch_and_nothing_heavier() -> None:
     modules = brick_modules()
-    assert {"legoloop", "legoloop.core", "legoloop.core.host"} < set(modules)
+    assert {"legoloop", "legoloop.core", "legoloop.loop.host"} < set(modules)
     assert imported_by(*modules) & {"torch", *HEAVY} == {"torch"}
 
 

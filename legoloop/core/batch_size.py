@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from legoloop.core.checks import entry
+from legoloop.core.arguments import entry
 
 
 class DefaultBatchDesc:

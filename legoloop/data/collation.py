@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.data import default_collate
 
-from legoloop.core.contracts import Batch
+from legoloop.core.protocols import Batch
 from legoloop.core.errors import DataError
 
 

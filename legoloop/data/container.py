@@ -10,11 +10,11 @@ from dependency_injector import containers, providers
 
 from legoloop.core.errors import ArgumentError
 from legoloop.core.rng import chosen_seed
-from legoloop.core.suggest import suggestion
-from legoloop.data.batching import Batching
+from legoloop.core.suggestions import suggestion
+from legoloop.data.loader_config import Batching
 from legoloop.data.loaders import Loader
-from legoloop.data.loops import Loop
-from legoloop.data.placing import placed
+from legoloop.data.streams import Loop
+from legoloop.data.device_placement import placed
 
 Settings = Mapping[str, Any]
 
@@ -95,7 +95,7 @@ class Data(containers.DeclarativeContainer):
 
     ``config`` may hold ``seed`` (without one: what ``ll.seed`` chose), ``loaders``: settings by
     name over those of ``default``, the keys of ``Batching``, and ``on_device``: which data sets are
-    kept on the ``device``, auto, true or false (``legoloop.data.placing``). A container that is
+    kept on the ``device``, auto, true or false (``legoloop.data.device_placement``). A container that is
     given no config looks for these keys in the ``config`` of the container around it.
 
     With a ``device`` that is a GPU, all batches arrive on it.

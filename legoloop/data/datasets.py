@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import torch
 
-from legoloop.core.contracts import Batch
+from legoloop.core.protocols import Batch
 from legoloop.core.errors import DataError
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from legoloop.core.contracts import Batch
+from legoloop.core.protocols import Batch
 from legoloop.core.errors import DataError, UserError
-from legoloop.data.ahead import CopiedAhead
-from legoloop.data.batching import Batching
+from legoloop.data.prefetch import CopiedAhead
+from legoloop.data.loader_config import Batching
 from legoloop.data.datasets import ColumnDataset
-from legoloop.data.seeding import BorrowedRng, one_thread
+from legoloop.data.positional_rng import BorrowedRng, one_thread
 
 Cut = tuple[int, torch.Tensor]
 """The position of a batch's first sample, and the indices of its samples, int64."""

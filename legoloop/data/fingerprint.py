@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from legoloop.data.datasets import ColumnDataset
-from legoloop.data.seeding import BorrowedRng
+from legoloop.data.positional_rng import BorrowedRng
 
 MOST_BYTES = 2**28
 """Columns up to this size are read whole, which takes a quarter of a second at most."""

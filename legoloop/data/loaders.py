@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from legoloop.core.contracts import Batch
-from legoloop.data.batching import Batching
+from legoloop.core.protocols import Batch
+from legoloop.data.loader_config import Batching
 from legoloop.data.fetching import Cut, Fetcher
-from legoloop.data.seeding import BorrowedRng
+from legoloop.data.positional_rng import BorrowedRng
 
 
 class Loader:

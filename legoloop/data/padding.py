@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from legoloop.core.checks import entry
-from legoloop.core.contracts import Batch
+from legoloop.core.arguments import entry
+from legoloop.core.protocols import Batch
 from legoloop.core.errors import DataError
 from legoloop.data.collation import collate
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from legoloop.core.checks import at_least
+from legoloop.core.arguments import at_least
 from legoloop.core.errors import DataError
 from legoloop.core.rng import derived_seed
 

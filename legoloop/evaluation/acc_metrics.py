@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from legoloop.core.at_evaluation import AtEvaluation
-from legoloop.core.contracts import Evaluation, Metrics, Scalars
+from legoloop.core.on_evaluation import AtEvaluation
+from legoloop.core.protocols import Evaluation, Metrics, Scalars
 
 
 class AccumulatorMetrics(AtEvaluation[Evaluation]):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from legoloop.core.errors import DataError
-from legoloop.core.suggest import suggestion
+from legoloop.core.suggestions import suggestion
 
 
 class Accumulator(ABC):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from legoloop.core.contracts import Arrays, Scalars
+from legoloop.core.protocols import Arrays, Scalars
 from legoloop.core.errors import DataError
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import torch
 
-from legoloop.core.checks import entry
-from legoloop.core.contracts import Arrays, Metrics, Scalars
-from legoloop.core.plugin import State
-from legoloop.core.step import Step
+from legoloop.core.arguments import entry
+from legoloop.core.protocols import Arrays, Metrics, Scalars
+from legoloop.loop.plugin import State
+from legoloop.loop.step import Step
 from legoloop.evaluation.accumulators import as_array
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from legoloop.core.checks import at_least
-from legoloop.core.contracts import Batch, BatchLoop, FeedsModel
-from legoloop.core.lazy_layers import refuse_lazy
-from legoloop.core.looking import looking
-from legoloop.core.plugin import State
-from legoloop.core.whole_files import whole_file
+from legoloop.core.arguments import at_least
+from legoloop.core.protocols import Batch, BatchLoop, FeedsModel
+from legoloop.core.lazy_modules import refuse_lazy
+from legoloop.core.eval_mode import looking
+from legoloop.loop.plugin import State
+from legoloop.core.atomic_files import whole_file
 
 
 class ModelSummary:

@@ -16,10 +16,10 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.profiler import ProfilerActivity, profile
 
-from legoloop.core.checks import at_least
-from legoloop.core.contracts import Evaluation
-from legoloop.core.plugin import EpochDriver
-from legoloop.core.whole_files import whole_file
+from legoloop.core.arguments import at_least
+from legoloop.core.protocols import Evaluation
+from legoloop.loop.plugin import EpochDriver
+from legoloop.core.atomic_files import whole_file
 
 log = logging.getLogger("legoloop")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from legoloop.core.whole_files import DRAFT
+from legoloop.core.atomic_files import DRAFT
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,11 +10,11 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import nn
 
-from legoloop.core.contracts import Source
+from legoloop.core.protocols import Source
 from legoloop.core.errors import DataError, MissingExtraError
-from legoloop.core.plugin import State
-from legoloop.core.watching import betters, listed, more_is_better, scalar
-from legoloop.core.whole_files import whole_file
+from legoloop.loop.plugin import State
+from legoloop.core.monitor import betters, listed, more_is_better, scalar
+from legoloop.core.atomic_files import whole_file
 
 Weights = dict[str, Any]
 

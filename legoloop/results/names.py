@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from legoloop.core.suggest import suggestion
+from legoloop.core.suggestions import suggestion
 
 
 def nearest(wrong: str, names: Iterable[str], otherwise: Iterable[str]) -> str:

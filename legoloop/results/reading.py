@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
-from legoloop.core.direction import is_best
+from legoloop.core.metric_direction import is_best
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.results.names import nearest
-from legoloop.state.claims import is_claimed
+from legoloop.state.directory_lock import is_claimed
 from legoloop.state.run_record import RECORD, read_record
 
 CONFIG = "config.yaml"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from legoloop.core.direction import higher_is_better
+from legoloop.core.metric_direction import higher_is_better
 from legoloop.results.choosing import varied
 from legoloop.results.grouping import Group
 from legoloop.results.reading import Run

@@ -24,8 +24,8 @@ from typing import BinaryIO, TypeVar
 import torch
 
 from legoloop.core.errors import DataError
-from legoloop.core.plugin import State
-from legoloop.core.whole_files import begin_to_store, set_aside, whole_folder
+from legoloop.loop.plugin import State
+from legoloop.core.atomic_files import begin_to_store, set_aside, whole_folder
 from legoloop.state.manifest import MANIFEST, Facts, Manifest, read_manifest, refuse_link
 
 STATE = "state.pt"

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import legoloop
 from legoloop.core.errors import ConfigError
-from legoloop.core.whole_files import whole_file
-from legoloop.state.claims import Claim, is_claimed
+from legoloop.core.atomic_files import whole_file
+from legoloop.state.directory_lock import Claim, is_claimed
 
 RECORD = "run.json"
 DIFF = "git.diff"

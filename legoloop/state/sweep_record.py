@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from legoloop.core.errors import ConfigError
-from legoloop.core.whole_files import whole_file
-from legoloop.state.claims import Claim
+from legoloop.core.atomic_files import whole_file
+from legoloop.state.directory_lock import Claim
 from legoloop.state.run_record import RECORD as RECORD_OF_A_RUN
 from legoloop.state.run_record import Resume, git_state, now
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from legoloop.core.plugin import State
-from legoloop.core.step import Step
+from legoloop.loop.plugin import State
+from legoloop.loop.step import Step
 
 
 class Counter:

@@ -8,10 +8,10 @@ from itertools import pairwise
 from typing import Any
 
 from legoloop.core.batch_size import DefaultBatchDesc
-from legoloop.core.checks import at_least
-from legoloop.core.contracts import Batch, Counts, SizesBatch
+from legoloop.core.arguments import at_least
+from legoloop.core.protocols import Batch, Counts, SizesBatch
 from legoloop.core.errors import ArgumentError, DataError
-from legoloop.core.plugin import ShouldStop, State
+from legoloop.loop.plugin import ShouldStop, State
 
 log = logging.getLogger("legoloop")
 

@@ -7,10 +7,10 @@ from typing import Protocol
 
 from torch import nn
 
-from legoloop.core.checks import at_least
-from legoloop.core.contracts import Counts
+from legoloop.core.arguments import at_least
+from legoloop.core.protocols import Counts
 from legoloop.core.errors import ArgumentError
-from legoloop.training.diagnosis import listed
+from legoloop.training.step.nonfinite_report import listed
 from legoloop.training.param_groups import matching
 
 
@@ -33,7 +33,7 @@ class Freeze:
 
     >>> import torch
     >>> from legoloop.training.counter import Counter
-    >>> from legoloop.training.descent import GradientDescent
+    >>> from legoloop.training.step.descent import GradientDescent
     >>> model = nn.ModuleDict({"body": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
     >>> descent = GradientDescent(torch.optim.SGD(model.parameters()), model, feed=None, loss=None)
     >>> counter = Counter()

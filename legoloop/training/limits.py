@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from time import monotonic
 
-from legoloop.core.checks import at_least
-from legoloop.core.contracts import Counts
+from legoloop.core.arguments import at_least
+from legoloop.core.protocols import Counts
 from legoloop.core.errors import ArgumentError
-from legoloop.core.plugin import ShouldStop, State
-from legoloop.core.step import Step
+from legoloop.loop.plugin import ShouldStop, State
+from legoloop.loop.step import Step
 
 
 class LastStep:

@@ -10,11 +10,11 @@ from math import isnan
 import torch
 
 from legoloop.core.batch_size import DefaultBatchDesc
-from legoloop.core.checks import at_least
-from legoloop.core.contracts import Batch, BatchLoop, Source
+from legoloop.core.arguments import at_least
+from legoloop.core.protocols import Batch, BatchLoop, Source
 from legoloop.core.errors import ArgumentError, DataError
-from legoloop.core.plugin import ShouldStop, State
-from legoloop.core.watching import listed, scalar
+from legoloop.loop.plugin import ShouldStop, State
+from legoloop.core.monitor import listed, scalar
 
 
 class SameBatches:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from legoloop.core.errors import ArgumentError
-from legoloop.training.diagnosis import listed
+from legoloop.training.step.nonfinite_report import listed
 
 Settings = dict[str, Any]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from legoloop.core.contracts import Scalars
-from legoloop.core.step import Step
+from legoloop.core.protocols import Scalars
+from legoloop.loop.step import Step
 
 
 class RunningMean:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from legoloop.core.checks import at_least
-from legoloop.core.contracts import Source
-from legoloop.core.direction import higher_is_better
+from legoloop.core.arguments import at_least
+from legoloop.core.protocols import Source
+from legoloop.core.metric_direction import higher_is_better
 from legoloop.core.errors import ArgumentError
-from legoloop.core.plugin import ShouldStop, State
-from legoloop.core.watching import betters, listed, scalar
+from legoloop.loop.plugin import ShouldStop, State
+from legoloop.core.monitor import betters, listed, scalar
 
 
 class EarlyStopping:

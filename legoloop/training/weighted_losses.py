@@ -9,11 +9,11 @@ from operator import add
 import torch
 
 from legoloop.core.batch_size import DefaultBatchDesc
-from legoloop.core.contracts import Batch, Loss, Outputs, Scalars, SizesBatch
+from legoloop.core.protocols import Batch, Loss, Outputs, Scalars, SizesBatch
 from legoloop.core.errors import ArgumentError
-from legoloop.core.plugin import State
-from legoloop.core.step import Step
-from legoloop.core.suggest import suggestion
+from legoloop.loop.plugin import State
+from legoloop.loop.step import Step
+from legoloop.core.suggestions import suggestion
 from legoloop.training.running_mean import RunningMean
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from legoloop.core.errors import DataError, MissingExtraError
-from legoloop.core.whole_files import whole_file
+from legoloop.core.atomic_files import whole_file
 
 CONNECT_AND_READ_SECONDS = (5, 30)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from legoloop.core.checks import at_least, one_of
-from legoloop.core.contracts import Outputs
+from legoloop.core.arguments import at_least, one_of
+from legoloop.core.protocols import Outputs
 from legoloop.core.errors import ArgumentError
 
 TASKS = ("multiclass", "binary", "regression")

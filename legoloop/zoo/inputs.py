@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from legoloop.core.checks import entry
-from legoloop.core.contracts import Batch
+from legoloop.core.arguments import entry
+from legoloop.core.protocols import Batch
 from legoloop.core.errors import DataError
 
 

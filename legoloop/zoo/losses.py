@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from legoloop.core.checks import chance, entry, one_of
-from legoloop.core.contracts import Batch, Outputs
+from legoloop.core.arguments import chance, entry, one_of
+from legoloop.core.protocols import Batch, Outputs
 from legoloop.core.errors import DataError
 
 Reduction = Literal["mean", "none"]

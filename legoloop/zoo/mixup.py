@@ -6,8 +6,8 @@ import torch
 from torch.distributions import Beta
 from torch.nn.functional import one_hot
 
-from legoloop.core.checks import above_zero, at_least, entry
-from legoloop.core.contracts import Batch
+from legoloop.core.arguments import above_zero, at_least, entry
+from legoloop.core.protocols import Batch
 from legoloop.zoo.inputs import as_float
 
 

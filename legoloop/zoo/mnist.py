@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import torch
 
-from legoloop.core.contracts import Batch
+from legoloop.core.protocols import Batch
 from legoloop.core.errors import DataError
 from legoloop.data.datasets import ColumnDataset
 from legoloop.zoo.download import download as download_from

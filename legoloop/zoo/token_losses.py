@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from legoloop.core.checks import entry
-from legoloop.core.contracts import Batch, Outputs
+from legoloop.core.arguments import entry
+from legoloop.core.protocols import Batch, Outputs
 
 
 class TokenCrossEntropy(nn.Module):

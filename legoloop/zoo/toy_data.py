@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from legoloop.core.checks import at_least
-from legoloop.core.contracts import Batch
+from legoloop.core.arguments import at_least
+from legoloop.core.protocols import Batch
 from legoloop.core.errors import ArgumentError
 from legoloop.core.rng import derived_seed
 from legoloop.data.datasets import ColumnDataset

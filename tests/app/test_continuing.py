@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from legoloop.state.claims import Claim, is_claimed
+from legoloop.state.directory_lock import Claim, is_claimed
 from legoloop.state.run_record import read_record
 from tests.app.command import (
     SMALL,

@@ -20,7 +20,7 @@ import pytest
 import torch
 from dependency_injector import containers
 
-from legoloop.app.signals import SIGNALS
+from legoloop.app.run.signals import SIGNALS
 from tests.app.command import SMALL, beside_bricks_of_a_user
 
 UNTIDY = "+plugins.untidy={_target_:mine.Untidy,seed:${seed}}"

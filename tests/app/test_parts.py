@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import legoloop as ll
-from legoloop.app.nodes import NodeError
+from legoloop.app.config.nodes import NodeError
 
 XOR = ("data=xor", "model=logistic", "loggers=[]", "num_epochs=1", "hydra.run.dir=run")
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import legoloop as ll
-from legoloop.training.micro_batches import split
+from legoloop.training.step.micro_batches import split
 
 MADE: dict[type, Callable[[dict[str, Any]], int]] = {
     ll.DefaultBatchDesc: lambda batch: len(batch["x"]),

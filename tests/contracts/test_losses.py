@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import legoloop as ll
-from legoloop.training.micro_batches import split
+from legoloop.training.step.micro_batches import split
 from legoloop.zoo.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from legoloop.zoo.token_losses import TokenCrossEntropy
 from tests.bricks import bricks

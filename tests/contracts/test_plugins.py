@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import legoloop as ll
-from legoloop.core.plan import Plan
-from legoloop.core.stages import Stage
+from legoloop.loop.plan import Plan
+from legoloop.loop.stages import Stage
 from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
 from tests.tiny import Tiny, accuracy, collected, mean_loss, tiny
 

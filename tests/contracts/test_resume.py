@@ -25,7 +25,7 @@ from tensorboard.backend.event_processing.event_file_loader import RawEventFileL
 from tensorboard.compat.proto.event_pb2 import Event
 
 import legoloop as ll
-from legoloop.core.stages import Stage
+from legoloop.loop.stages import Stage
 from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
 from tests.core.loops_of_few import Trace
 from tests.tiny import Noisy, accuracy, tiny, weights

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import legoloop as ll
 from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
-from legoloop.training.schedules import rates
+from legoloop.training.schedules.lr_schedules import rates
 
 MADE: dict[type, dict[str, Any]] = {
     ll.WarmUpConstant: {},

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from legoloop.core.plugin import Request, ShouldStop
-from legoloop.core.stages import Stage
-from legoloop.core.step import Step
+from legoloop.loop.plugin import Request, ShouldStop
+from legoloop.loop.stages import Stage
+from legoloop.loop.step import Step
 
 
 class Drive:

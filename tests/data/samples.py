@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 import torch
 
-from legoloop.core.contracts import Batch
+from legoloop.core.protocols import Batch
 from legoloop.data.datasets import ColumnDataset
 
 

@@ -14,10 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from legoloop.core.errors import DataError
 from legoloop.core.rng import derived_seed
-from legoloop.data.batching import Batching
+from legoloop.data.loader_config import Batching
 from legoloop.data.datasets import ColumnDataset
 from legoloop.data.loaders import Loader
-from legoloop.data.loops import Loop
+from legoloop.data.streams import Loop
 from legoloop.zoo.augment import RandomTranspose
 from tests.data.samples import Records, plain
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from legoloop.data.batching import Batching
+from legoloop.data.loader_config import Batching
 from legoloop.data.loaders import Loader
-from legoloop.data.loops import Loop
+from legoloop.data.streams import Loop
 from tests.data.samples import EVERY_KIND, NoisyRecords, Records, flat, plain
 
 

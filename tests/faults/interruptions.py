@@ -27,7 +27,7 @@ STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 143}
 
 LOOKING = {
     "evaluation": ("legoloop.evaluation.accumulators:CompositeAccumulator.add", 2),
-    "reporting": ("legoloop.output.csv_metrics:CsvMetrics.write", 1),
+    "reporting": ("legoloop.output.scalars.csv_metrics:CsvMetrics.write", 1),
 }
 """Left at once, and saved as it was before."""
 NOTHING_MADE = {
@@ -36,13 +36,13 @@ NOTHING_MADE = {
 }
 RECORDED = {
     "the run directory claimed": ("hydra.core.utils:_save_config", 1),
-    "beginning": ("legoloop.app.running:_write_config", 1),
+    "beginning": ("legoloop.app.run.lifecycle:_write_config", 1),
     "the first batch": ("faulted:Net.forward", 1),
     "training": ("faulted:Net.forward", 20),
     "the first save": ("legoloop.state.checkpoints:_write_state", 1),
     "saving": ("legoloop.state.checkpoints:_write_state", 3),
-    "pruning": ("legoloop.state.keeping:remove_folder", 1),
-    "prediction": ("legoloop.output.predictions:CsvLogits.train_end", 1),
+    "pruning": ("legoloop.state.checkpointer:remove_folder", 1),
+    "prediction": ("legoloop.output.predictions.csv_predictions:CsvLogits.train_end", 1),
     "writing the weights": ("legoloop.output.weights:SaveModelWeights.train_end", 1),
 }
 PHASES = {**NOTHING_MADE, **RECORDED, **LOOKING}

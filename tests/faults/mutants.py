@@ -192,38 +192,38 @@ def _always(real: Any) -> Any:
 
 
 MUTANTS: Mapping[str, tuple[str, Callable[[Any], Any], Check]] = {
-    "generators not restored": ("legoloop.core.host:set_rng_state", _nothing, _killed_in_training),
-    "no fsync": ("legoloop.core.whole_files:_sync", _nothing, _power_lost),
-    "no fsync of folders": ("legoloop.core.whole_files:_sync", _files_alone, _power_lost),
+    "generators not restored": ("legoloop.loop.host:set_rng_state", _nothing, _killed_in_training),
+    "no fsync": ("legoloop.core.atomic_files:_sync", _nothing, _power_lost),
+    "no fsync of folders": ("legoloop.core.atomic_files:_sync", _files_alone, _power_lost),
     "no draft, no rename": (
-        "legoloop.core.whole_files:_draft_of",
+        "legoloop.core.atomic_files:_draft_of",
         _as_it_is,
         partial(_killed_in_writing, "run.json", 4),
     ),
     "digests not compared": ("legoloop.state.manifest:Facts.__eq__", _always, _damaged),
     "event files not replaced": (
-        "legoloop.output.tensorboard:TensorBoard.train_start",
+        "legoloop.output.scalars.tensorboard:TensorBoard.train_start",
         _keeps_what_it_found,
         _killed_in_training,
     ),
     "rows not restored": (
-        "legoloop.output.csv_metrics:CsvMetrics.load_state_dict",
+        "legoloop.output.scalars.csv_metrics:CsvMetrics.load_state_dict",
         _nothing,
         _killed_in_training,
     ),
     "what is written not known": (
-        "legoloop.output.scalar_writer:ScalarWriter.load_state_dict",
+        "legoloop.output.scalars.scalar_writer:ScalarWriter.load_state_dict",
         _nothing,
         _killed_in_prediction,
     ),
-    "no lock": ("legoloop.state.claims:_lock", _no_lock, _of(directories.started_twice)),
+    "no lock": ("legoloop.state.directory_lock:_lock", _no_lock, _of(directories.started_twice)),
     "finished runs not refused": (
         "legoloop.state.run_record:refuse",
         _what_is_there,
         _of(directories.started_twice),
     ),
     "position of the loop lost": (
-        "legoloop.data.loops:Loop.load_state_dict",
+        "legoloop.data.streams:Loop.load_state_dict",
         _nothing,
         _killed_in_training,
     ),
@@ -233,12 +233,12 @@ MUTANTS: Mapping[str, tuple[str, Callable[[Any], Any], Check]] = {
         _killed_in_training,
     ),
     "part of the epoch lost": (
-        "legoloop.core.host:TrainingHost.load_state_dict",
+        "legoloop.loop.host:TrainingHost.load_state_dict",
         _without("_epoch_parts", 0),
         _killed_in_training,
     ),
     "schedule lost": (
-        "legoloop.training.schedule:LrScheduler.load_state_dict",
+        "legoloop.training.schedules.lr_plugins:LrScheduler.load_state_dict",
         _nothing,
         _killed_in_training,
     ),
@@ -248,18 +248,18 @@ MUTANTS: Mapping[str, tuple[str, Callable[[Any], Any], Check]] = {
         _killed_in_training,
     ),
     "interruptions do not wait": (
-        "legoloop.core.host:TrainingHost._undisturbed",
+        "legoloop.loop.host:TrainingHost._undisturbed",
         _disturbed,
         _interrupted,
     ),
     "no guard": (
-        "legoloop.training.finite:FiniteGuard.lets_step",
+        "legoloop.training.step.nonfinite_guard:FiniteGuard.lets_step",
         _always,
         _of(not_numbers.not_a_number),
     ),
-    "draws not by position": ("legoloop.data.seeding:BorrowedRng.at", _nothing, _with_a_worker),
+    "draws not by position": ("legoloop.data.positional_rng:BorrowedRng.at", _nothing, _with_a_worker),
     "flags left as they are": (
-        "legoloop.evaluation.passes:looking",
+        "legoloop.evaluation.evaluator:looking",
         _leaves_flags,
         _of(same_bits.looking_in_between),
     ),

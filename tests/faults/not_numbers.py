@@ -10,7 +10,7 @@ import torch
 
 from legoloop.state.checkpoints import read_newest
 from legoloop.state.run_record import read_record
-from legoloop.training.diagnosis import are_finite, named_tensors
+from legoloop.training.step.nonfinite_report import are_finite, named_tensors
 from tests.faults.tally import Tally
 from tests.faults.trials import EVERY, Fault, Trial, trial
 
@@ -50,7 +50,7 @@ def _in_the_input(value: float) -> Fault:
 
 def _in_the_loss(value: float) -> Fault:
     def fault() -> None:
-        from legoloop.training.descent import GradientDescent
+        from legoloop.training.step.descent import GradientDescent
 
         real, steps = GradientDescent.batch, 0
 

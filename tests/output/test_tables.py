@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from legoloop.core.errors import DataError
-from legoloop.core.whole_files import whole_file
+from legoloop.core.atomic_files import whole_file
 from legoloop.output.tables import Piece, write_csv, write_parquet
 
 Write = Callable[[Path, Iterable[Piece]], None]

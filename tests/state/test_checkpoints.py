@@ -489,7 +489,7 @@ KILLED = '''
 import os, shutil, signal, sys
 from pathlib import Path
 from legoloop.training.counter import Counter
-from legoloop.state.keeping import Checkpoints
+from legoloop.state.checkpointer import Checkpoints
 from tests.state.test_checkpoints import a_state, before_the_kill
 
 CALLS = ("fsync", "replace", "rename", "mkdir", "unlink", "rmdir", "remove")

@@ -1,0 +1,137 @@
+"""The tree that a run wrote down about itself, and overrides over it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from legoloop.app.hydra_bridge.broken_plugins import leave_out_broken_plugins
+from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, config_home
+from legoloop.app.hydra_bridge.job_config import repository, search_path
+from legoloop.app.hydra_bridge.messages import told
+from legoloop.app.config.schema import BRICKS, COLLECTIONS
+from legoloop.core.errors import ConfigError
+
+NEEDED = ("seed", "device", "run_dir")
+"""What every record holds, besides what the checks of a configuration ask for."""
+
+
+def recorded_tree(run: Path) -> DictConfig:
+    """The values that fed a run, tied to each other as they were when it was composed.
+
+    The values are those of ``config.yaml``. Where Hydra's own record has a reference that still
+    gives the same value (``${data.root}``), the reference stands, so that overrides travel.
+
+    Raises ConfigError if the folder holds no run or the record is damaged.
+    """
+    file = run / "config.yaml"
+    if not file.is_file():
+        raise ConfigError(f"{run}: no run directory, it has no config.yaml; give one that has")
+    values = _read(file)
+    for key in NEEDED:
+        if key not in values:
+            raise ConfigError(f"{file}: is not whole, there is no '{key}'")
+    composed = run / ".hydra" / "config.yaml"
+    tied: Any = OmegaConf.to_container(values)
+    if composed.is_file():
+        raw = _read(composed)
+        raw.run_dir = values.run_dir
+        tied = _tied(tied, raw, OmegaConf.to_container(raw, resolve=False))
+    tree: DictConfig = OmegaConf.create(tied)
+    OmegaConf.set_struct(tree, True)
+    return tree
+
+
+def laid_over(
+    tree: DictConfig, overrides: Sequence[str], config_dir: Path | None = None
+) -> list[str]:
+    """Lay overrides over a recorded tree, as Hydra does over a composed one; the keys they set.
+
+    ``group=option`` replaces the node of that name by the one that the option gives now.
+
+    Raises ConfigError for an override that cannot be laid over this tree.
+    """
+    search = []
+    if config_dir is not None:
+        if not config_dir.is_dir():
+            raise ConfigError(f"--config-dir: {config_dir} is no folder")
+        search = [search_path(config_dir)]
+    leave_out_broken_plugins()
+    with hydra.initialize_config_dir(str(config_home()), version_base="1.3"):
+        try:
+            parsed = OverridesParser.create().parse_overrides(list(overrides))
+            known = repository(search)
+            choices = [override for override in parsed if _is_choice(override, known)]
+            _choose(tree, choices, search)
+            values = [override for override in parsed if override not in choices]
+            ConfigLoaderImpl._apply_overrides_to_config(values, tree)
+        except (HydraException, OmegaConfBaseException, YAMLError) as error:
+            raise ConfigError(told(error)) from None
+    return [override.key_or_group.replace("/", ".") for override in parsed]
+
+
+def _read(file: Path) -> DictConfig:
+    try:
+        tree = OmegaConf.load(file)
+    except (YAMLError, UnicodeDecodeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{file}: cannot be read as YAML ({reason}); is it damaged?") from error
+    if not isinstance(tree, DictConfig):
+        raise ConfigError(f"{file}: holds no mapping of keys; is it damaged?")
+    return tree
+
+
+def _tied(value: Any, raw: Any, text: Any) -> Any:
+    """The recorded values; one whose reference gives the same is the reference again."""
+    if isinstance(value, dict) and isinstance(raw, DictConfig):
+        return {
+            key: _tie(inner, raw, key, text[key]) if key in text else inner
+            for key, inner in value.items()
+        }
+    if isinstance(value, list) and isinstance(raw, ListConfig) and len(raw) == len(value):
+        return [_tie(inner, raw, at, text[at]) for at, inner in enumerate(value)]
+    return value
+
+
+def _tie(value: Any, raw: Any, key: Any, text: Any) -> Any:
+    if not OmegaConf.is_interpolation(raw, key):
+        return _tied(value, raw[key], text)
+    try:
+        gives = raw[key]
+        if OmegaConf.is_config(gives):
+            gives = OmegaConf.to_container(gives, resolve=True)
+    except OmegaConfBaseException:
+        return value
+    return text if gives == value else value
+
+
+def _is_choice(override: Override, known: Any) -> bool:
+    if override.is_sweep_override():
+        raise ConfigError(f"{override.input_line}: gives several values; an evaluation takes one")
+    is_named = isinstance(override.value(), str | list) and not override.is_delete()
+    return is_named and bool(known.get_group_options(override.key_or_group))
+
+
+def _choose(tree: DictConfig, choices: Sequence[Override], search: list[str]) -> None:
+    if not choices:
+        return
+    composed = hydra.compose(CONFIG_NAME, [*search, *(str(c.input_line) for c in choices)])
+    for choice in choices:
+        key = choice.key_or_group.replace("/", ".")
+        node = OmegaConf.select(composed, key)
+        if node is None:
+            raise ConfigError(
+                f"{choice.key_or_group}: what this group sets has no node of its own to replace; "
+                f"override keys, or choose among {', '.join(('data', *BRICKS, *COLLECTIONS))}"
+            )
+        OmegaConf.update(tree, key, node, merge=False, force_add=True)

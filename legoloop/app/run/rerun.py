@@ -1,0 +1,155 @@
+"""A run again: the record of a run as the configuration that Hydra composes from.
+
+``from=RUN`` changes the primary configuration and nothing else. Overrides, sweeps, Hydra's flags
+and settings, the checks and the messages then are what they are for any run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.config_repository import IConfigRepository
+from hydra._internal.utils import get_args_parser
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, config_home
+from legoloop.app.run.config_differences import read_recorded
+from legoloop.app.hydra_bridge.job_config import repository, search_path
+from legoloop.app.config.layout import brick_paths
+from legoloop.app.config.nodes import NodeError, is_node
+from legoloop.app.hydra_bridge.recorded_config import recorded_tree
+from legoloop.app.config.schema import ABOUT_STARTING, BRICKS, COLLECTIONS
+from legoloop.app.config.trees import Tree, at
+from legoloop.core.errors import ConfigError
+
+FROM = "from"
+RECORDED = "_recorded_run"
+"""The name under which Hydra finds the record."""
+
+GROUPS = ("data", *BRICKS, *COLLECTIONS)
+
+
+def primary_config(arguments: Sequence[str]) -> str:
+    """The name of the configuration that Hydra composes from: the one that ships, or a record.
+
+    Raises ConfigError if ``from`` names no run, or its record is damaged.
+    """
+    given = get_args_parser().parse_args(list(arguments))
+    if given.config_name is not None:
+        raise NodeError(FROM, "stands in the place of a --config-name; leave that out")
+    run = recorded_run(given.overrides)
+    if run is None:
+        return CONFIG_NAME
+    _store(run, given.overrides, given.config_dir)
+    return RECORDED
+
+
+def recorded_run(overrides: Sequence[str]) -> Path | None:
+    """The run directory that the overrides name with ``from``.
+
+    Raises ConfigError for several of them.
+
+    >>> recorded_run(["seed=1", "from='outputs/a run'"])
+    PosixPath('outputs/a run')
+    """
+    named = None
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        if override.key_or_group == FROM and not override.is_delete():
+            value = override.value()
+            if not (value is None or (isinstance(value, str) and value)):
+                raise NodeError(FROM, f"is {override.get_value_string()!r}; give one run directory")
+            named = value
+    return None if named is None else Path(named)
+
+
+def _as_primary(run: Path) -> dict[str, Any]:
+    """The record in the form of ``config.yaml``, whose groups are left open.
+
+    How the run was begun is no part of what is begun again, and its files stay its own.
+    """
+    ships: Any = OmegaConf.to_container(OmegaConf.load(config_home() / f"{CONFIG_NAME}.yaml"))
+    recorded: Any = OmegaConf.to_container(recorded_tree(run))
+    read_recorded(run)
+    mine = {key: value for key, value in recorded.items() if key not in ABOUT_STARTING}
+    return {
+        "defaults": [_open(entry) for entry in ships["defaults"]],
+        "hydra": ships["hydra"],
+        **{key: ships[key] for key in ABOUT_STARTING},
+        **_moved(mine, recorded["run_dir"]),
+    }
+
+
+def _open(entry: Any) -> Any:
+    """An entry of a defaults list; one that chooses among the options of a group chooses none."""
+    if not isinstance(entry, dict) or any(key.startswith("override ") for key in entry):
+        return entry
+    return {group: [] if isinstance(choice, list) else None for group, choice in entry.items()}
+
+
+def _moved(value: Any, run_dir: str) -> Any:
+    """A tree whose paths within the run directory are within that of the next run."""
+    if isinstance(value, dict):
+        return {key: _moved(inner, run_dir) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_moved(inner, run_dir) for inner in value]
+    if isinstance(value, str) and f"{value}/".startswith(f"{run_dir}/"):
+        return "${run_dir}" + value.removeprefix(run_dir)
+    return value
+
+
+def _store(run: Path, overrides: Sequence[str], config_dir: str | None) -> None:
+    """Let Hydra find the record, without the bricks whose place chosen options take."""
+    primary = _as_primary(run)
+    store = partial(ConfigStore.instance().store, RECORDED, provider=str(run / "config.yaml"))
+    store(primary)
+    search = [] if config_dir is None else [search_path(Path(config_dir))]
+    with hydra.initialize_config_dir(str(config_home()), version_base="1.3"):
+        taken = list(_taken_places([*overrides, *search]))
+    for path in taken:
+        *above, name = path.split(".")
+        node = primary
+        for key in above:
+            node = node.get(key) or {}
+        node.pop(name, None)
+    store(primary)
+
+
+def _taken_places(overrides: list[str]) -> Iterator[str]:
+    """The paths of the bricks that the options of the chosen groups may give."""
+    found = repository(overrides, RECORDED)
+    for group in sorted(_chosen_groups(overrides, found).intersection(GROUPS)):
+        if group not in COLLECTIONS:
+            yield group
+        for name in found.get_group_options(group):
+            option: Any = found.load_config(f"{group}/{name}")
+            is_global = option.header["package"] == "_global_"
+            values: Any = OmegaConf.to_container(option.config)
+            yield from _whole_bricks(values if is_global else {group: values})
+
+
+def _chosen_groups(overrides: list[str], found: IConfigRepository) -> set[str]:
+    """The groups that the overrides choose from, by name or through an option that does."""
+    chosen = set()
+    for override in OverridesParser.create().parse_overrides(overrides):
+        if found.get_group_options(override.key_or_group):
+            chosen.add(override.key_or_group)
+            if override.is_sweep_override():
+                raise ConfigError(
+                    f"{override.input_line}: a sweep with {FROM} goes over keys, not over options; "
+                    "choose one option"
+                )
+    loader = GlobalHydra.instance().config_loader()
+    defaults = loader.compute_defaults_list(RECORDED, overrides, RunMode.MULTIRUN).defaults
+    return chosen | {(entry.config_path or "").rpartition("/")[0] for entry in defaults}
+
+
+def _whole_bricks(tree: Tree) -> Iterator[str]:
+    return (path for _, path in brick_paths(tree) if is_node(at(tree, path)))

@@ -1,0 +1,1 @@
+"""What a configuration would run, shown without running it."""

@@ -1,0 +1,1 @@
+"""What a process of a command sets up before it does anything."""

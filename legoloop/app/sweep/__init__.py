@@ -1,0 +1,1 @@
+"""The jobs of a multirun: composed, checked, launched, summed up."""

@@ -1,0 +1,104 @@
+"""The sweeper that a multirun goes through: which jobs there are, and which are still to be run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext
+
+from legoloop.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hydra.plugins.launcher import Launcher
+    from hydra.types import TaskFunction
+    from omegaconf import DictConfig
+
+    from legoloop.app.sweep.sweep import Job, Sweep
+
+
+class GridSweeper(Sweeper):
+    """Every combination of the values that are given, as Hydra's own sweeper takes them.
+
+    All jobs are checked before anything is created. In a folder that holds this sweep already,
+    those that have completed are left out. ``max_batch_size`` jobs are given to the launcher at
+    once, all of them if None; ``params`` are overrides besides those of the command line.
+    """
+
+    def __init__(
+        self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None
+    ) -> None:
+        self.max_batch_size = max_batch_size
+        self.params = params or {}
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra gives, and make the launcher.
+
+        Raises ConfigError for settings, of the sweeper or the launcher, that cannot be.
+        """
+        from hydra.core.plugins import Plugins
+
+        from legoloop.app.sweep.process_state import call_as_found
+        from legoloop.app.hydra_bridge.caching_loader import ComposedOnce
+        from legoloop.app.hydra_bridge.plugins import check_launcher
+
+        self._check()
+        check_launcher(config)
+        self.config: DictConfig = config
+        self.loader = ComposedOnce(hydra_context.config_loader)
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=HydraContext(self.loader, hydra_context.callbacks),
+            task_function=partial(call_as_found, task_function),
+            config=config,
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Check, claim the folder, launch what is to be run, sum up.
+
+        Raises ConfigError for a mistake in any job, SystemExit if not all jobs have completed.
+        """
+        from legoloop.app.sweep.sweep import Sweep, checked_jobs
+
+        overrides = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
+        jobs = checked_jobs(self.config, self.combinations(overrides), self.loader)
+        with Sweep.begun(self.config, jobs) as sweep:
+            for batch in self._batches(sweep):
+                sweep.launch(self.launcher, batch)
+                if sweep.stops_at_failure and not all(job.has_completed for job in batch):
+                    break
+        if not all(job.has_completed for job in jobs):
+            raise SystemExit(1)
+
+    def combinations(self, overrides: Sequence[str]) -> list[list[str]]:
+        """The overrides of each job; raises ConfigError if there is none."""
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
+        parsed = OverridesParser.create(config_loader=self.loader).parse_overrides(list(overrides))
+        found = list(chain.from_iterable(BasicSweeper.split_arguments(parsed, None)))
+        if not found:
+            raise ConfigError(f"{' '.join(overrides)}: makes no job; one of them has no values")
+        return found
+
+    def _check(self) -> None:
+        size = self.max_batch_size
+        if size is not None and (not isinstance(size, int) or size < 1):
+            raise ConfigError(
+                f"hydra.sweeper.max_batch_size: is {size!r}; "
+                "give a whole number of at least 1, or null"
+            )
+
+    def _batches(self, sweep: Sweep) -> Iterator[list[Job]]:
+        from legoloop.app.sweep.launchers.process_launcher import ProcessLauncher
+
+        jobs = sweep.to_do()
+        # Others would begin all that they are given, whatever became of the first.
+        one_by_one = sweep.stops_at_failure and not isinstance(self.launcher, ProcessLauncher)
+        size = 1 if one_by_one else self.max_batch_size or max(1, len(jobs))
+        for first in range(0, len(jobs), size):
+            yield jobs[first : first + size]

@@ -1,0 +1,153 @@
+"""One job in a process of its own, as the sweep sees it; run as a module, it is that process.
+
+The two are tied by a connection: the job goes one way, how it ended comes back, and however the
+sweep's process ends, the job's hears it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, Pipe
+from threading import Thread
+from typing import IO, TYPE_CHECKING, Any
+
+import cloudpickle
+
+from legoloop.core.interruption import Interrupted
+
+if TYPE_CHECKING:
+    from hydra.core.utils import JobReturn
+
+    from legoloop.app.sweep.launchers.jobs import SentJob
+
+GRACE = 30.0
+"""Seconds that a job has to save when its sweep was killed."""
+
+
+class JobProcess:
+    """A job that is being carried out; the lines that it prints are shown behind its number."""
+
+    def __init__(self, job: SentJob, environment: Mapping[str, str]) -> None:
+        self.job = job
+        self._passed_on = 0
+        self._returned: bytes | None = None
+        self._connection, theirs = Pipe()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=theirs.fileno(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+            process_group=0,  # or the terminal's Ctrl-C would reach it twice
+        )
+        theirs.close()
+        self._shown = [
+            _shown(self._process.stdout, sys.stdout, f"[{job.number}] "),
+            _shown(self._process.stderr, sys.stderr, f"[{job.number}] "),
+        ]
+        with suppress(BrokenPipeError):  # it died already, which will be noticed
+            self._connection.send_bytes(cloudpickle.dumps(job))
+
+    def pass_on(self, signals: Sequence[Interrupted]) -> None:
+        """Send those of the sweep's signals that the job has not had yet."""
+        for interruption in signals[self._passed_on :]:
+            self._process.send_signal(interruption.number)
+        self._passed_on = len(signals)
+
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        self._listen()
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self._process.pid, how) is not None
+
+    def end(self) -> JobReturn | str:
+        """How the job ended, or what ended its process; all that is left of it is killed."""
+        # Before the process is waited for: until then, no other one can have its number.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        status = self._process.wait()
+        self._listen()
+        self._connection.close()
+        for thread in self._shown:
+            thread.join(timeout=1)
+        if self._returned is None:
+            return cause_of_death(status)
+        returned: JobReturn = cloudpickle.loads(self._returned)
+        return returned
+
+    def _listen(self) -> None:
+        with suppress(EOFError, OSError):
+            if self._returned is None and self._connection.poll():
+                self._returned = self._connection.recv_bytes()
+
+
+def cause_of_death(status: int) -> str:
+    """What is known of a process that ended without a word, from its exit status.
+
+    >>> cause_of_death(9)
+    'ended with exit status 9 without a word'
+    >>> cause_of_death(-signal.SIGSEGV)
+    'killed by SIGSEGV'
+    >>> cause_of_death(-signal.SIGKILL)
+    'killed by SIGKILL (out of memory?)'
+    """
+    if status >= 0:
+        return f"ended with exit status {status} without a word"
+    name = next((known.name for known in signal.Signals if known == -status), f"signal {-status}")
+    return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+
+
+def _shown(lines: IO[str] | None, to: IO[str], prefix: str) -> Thread:
+    """Show the lines as they come."""
+
+    def show() -> None:
+        for line in lines or ():
+            to.write(prefix + line.removesuffix("\n") + "\n")
+            to.flush()
+
+    thread = Thread(target=show, daemon=True)
+    thread.start()
+    return thread
+
+
+def main() -> None:
+    """Carry out the job that comes in, and send back how it ended."""
+    connection = _connection()
+    job: Any = cloudpickle.loads(connection.recv_bytes())
+    Thread(target=_end_with_the_sweep, args=(connection,), daemon=True).start()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    try:
+        returned = job()
+    except KeyboardInterrupt as interruption:
+        sys.exit(getattr(interruption, "status", 128 + signal.SIGINT))
+    connection.send_bytes(cloudpickle.dumps(returned))
+
+
+def _connection() -> Connection:
+    """What was given as the standard input, of which nothing is left for the job."""
+    connection = Connection(os.dup(0))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return connection
+
+
+def _end_with_the_sweep(connection: Connection) -> None:
+    """Nothing more is sent: what comes is the end of the process at the other side."""
+    connection.poll(None)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""What all launchers of ours do: give each job of a sweep to the process that carries it out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.core.utils import (
+    JobReturn,
+    JobStatus,
+    configure_log,
+    filter_overrides,
+    run_job,
+    setup_globals,
+)
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from legoloop.app.hydra_bridge.broken_plugins import leave_out_broken_plugins
+from legoloop.state.run_record import mark_dead
+
+log = logging.getLogger("legoloop")
+
+Overrides = Sequence[str]
+
+
+class JobDied(Exception):
+    """A job whose process died; it was recorded as failed, and its cause told."""
+
+
+@dataclass(frozen=True)
+class SentJob:
+    """One job of a sweep, as it is sent to another process and called there.
+
+    ``directory``, an absolute path, becomes its run directory.
+    """
+
+    number: int
+    overrides: list[str]
+    directory: Path
+    config: DictConfig
+    hydra_context: HydraContext
+    task: TaskFunction
+    singletons: Any
+
+    def __call__(self) -> JobReturn:
+        """Carry it out: ``.hydra/``, logging, environment and callbacks are as with Hydra's own."""
+        leave_out_broken_plugins()
+        setup_globals()
+        Singleton.set_state(self.singletons)
+        return run_job(
+            hydra_context=self.hydra_context,
+            task_function=self.task,
+            config=self.config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+
+    def died(self, cause: str) -> JobReturn:
+        """Record and tell that its process died before it could say how the job ended."""
+        mark_dead(self.directory, cause, self.overrides)
+        print(f"[{self.number}] error: {cause}", file=sys.stderr, flush=True)
+        failed = JobReturn(overrides=self.overrides, status=JobStatus.FAILED)
+        failed._return_value = JobDied(cause)
+        return failed
+
+
+class JobsLauncher(Launcher):
+    """What the launchers have in common; how the jobs are carried out is left to each."""
+
+    hydra_context: HydraContext
+    task: TaskFunction
+    config: DictConfig
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra knows of the sweep."""
+        self.hydra_context, self.task, self.config = hydra_context, task_function, config
+
+    def launch(
+        self, job_overrides: Sequence[Overrides], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Carry out the jobs: how each of those that began ended, in their order."""
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        return self.carry_out(
+            self._job(initial_job_idx + place, overrides)
+            for place, overrides in enumerate(job_overrides)
+        )
+
+    @property
+    def stops_on_failure(self) -> bool:
+        """Whether no further job is to begin once one has failed."""
+        return bool(OmegaConf.select(self.config, "sweep.on_failure") == "stop")
+
+    @abstractmethod
+    def carry_out(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
+        """How each of the jobs ended, in their order; each is composed when it is asked for."""
+
+    def _job(self, number: int, overrides: Overrides) -> SentJob:
+        log.info("\t#%s : %s", number, " ".join(filter_overrides(overrides)))
+        loader = self.hydra_context.config_loader
+        config = loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+        HydraConfig.instance().set_config(config)  # the directory may be made from ${hydra:job.num}
+        sweep = config.hydra.sweep
+        return SentJob(
+            number=number,
+            overrides=list(filter_overrides(overrides)),
+            directory=Path(sweep.dir, str(sweep.subdir)).absolute(),
+            config=config,
+            hydra_context=self.hydra_context,
+            task=self.task,
+            singletons=Singleton.get_state(),
+        )
+
+
+def has_failed(returned: Iterable[JobReturn]) -> bool:
+    """Whether one of the jobs that ended has failed."""
+    return any(job.status is JobStatus.FAILED for job in returned)

@@ -1,0 +1,110 @@
+"""A process a job, several at once: ``hydra/launcher=processes``.
+
+A job that dies, whatever of, is one failed job and nothing more.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from hydra.core.utils import JobReturn
+
+from legoloop.app.sweep.launchers.job_process import JobProcess
+from legoloop.app.sweep.launchers.jobs import JobsLauncher, SentJob, has_failed
+from legoloop.app.run.signals import interruptions
+from legoloop.core.errors import ArgumentError
+from legoloop.core.interruption import Interrupted
+
+GPUS = "CUDA_VISIBLE_DEVICES"
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+LOOK_EVERY = 0.05  # seconds
+
+
+class ProcessLauncher(JobsLauncher):
+    """Carries out as many jobs at once as there are ``slots``.
+
+    The slots share the ``gpus``: ids, or texts of several with commas; a job sees those of its
+    slot alone. Without ``slots`` there is one for each of the ``gpus``, or one. A job computes in
+    ``threads`` threads; without, in as many as the environment says, else in its share of the
+    cores.
+
+    Raises ArgumentError for slots or threads that are no whole number of at least 1.
+    """
+
+    def __init__(
+        self,
+        slots: int | None = None,
+        gpus: Sequence[int | str] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        for name, value in (("slots", slots), ("threads", threads)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ArgumentError(f"{name} is {value!r}; give a whole number of at least 1")
+        self._gpus = [str(gpu) for gpu in gpus or ()]
+        self._slots = slots or len(self._gpus) or 1
+        self._threads = threads
+
+    def environment(self, slot: int) -> Mapping[str, str]:
+        """What is set for the jobs in a slot.
+
+        >>> ProcessLauncher(gpus=[2, "5,6"], threads=4).environment(1)["CUDA_VISIBLE_DEVICES"]
+        '5,6'
+        """
+        # Of the slots, not of the jobs that are left: the number of threads changes the bits.
+        share = str(self._threads or max(1, _cores() // self._slots))
+        is_given = self._threads is not None
+        threads = {name: share for name in THREADS if is_given or name not in os.environ}
+        gpus = {GPUS: self._gpus[slot % len(self._gpus)]} if self._gpus else {}
+        return {**threads, **gpus}
+
+    def carry_out(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
+        """How each of the jobs that began ended, in their order.
+
+        What asks the sweep to end is passed on to the jobs, and raised when they have ended; a
+        second Ctrl-C kills them.
+        """
+        asked: list[Interrupted] = []
+        running: dict[int, JobProcess] = {}
+        begun: list[int] = []
+        returned: dict[int, JobReturn] = {}
+
+        def look() -> None:
+            for slot, process in list(running.items()):
+                process.pass_on(asked)
+                if process.has_ended():
+                    ended = process.end()
+                    del running[slot]
+                    if not isinstance(ended, str):
+                        returned[process.job.number] = ended
+                    elif not asked:
+                        returned[process.job.number] = process.job.died(ended)
+            time.sleep(LOOK_EVERY)
+
+        with interruptions(asked.append):
+            try:
+                while not asked and not (self.stops_on_failure and has_failed(returned.values())):
+                    slot = next((n for n in range(self._slots) if n not in running), None)
+                    if slot is None:
+                        look()
+                    elif (job := next(jobs, None)) is not None:
+                        begun.append(job.number)
+                        running[slot] = JobProcess(job, self.environment(slot))
+                    else:
+                        break
+                while running:
+                    look()
+            finally:
+                for process in running.values():
+                    process.end()
+        if asked:
+            raise asked[0]
+        return [returned[number] for number in begun]
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

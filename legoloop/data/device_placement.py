@@ -1,0 +1,77 @@
+"""Which data sets are kept on the device as a whole, so that no batch has to travel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from legoloop.core.errors import ArgumentError
+from legoloop.data.loader_config import Batching
+from legoloop.data.datasets import ColumnDataset
+
+PART_OF_FREE_MEMORY = 4
+
+
+def placed(
+    datasets: Mapping[str, Any],
+    batchings: Mapping[str, Batching],
+    device: torch.device | None,
+    on_device: str | bool = "auto",
+) -> dict[str, Any]:
+    """The data sets, those on the device that belong there; without a GPU all stay as they are.
+
+    ``auto`` moves each ``ColumnDataset`` that needs nobody's help to be served from there: its
+    transform, if it has one, takes a ``generator``, no workers are asked for, and together with
+    those before it it takes at most a quarter of the memory that is free. ``True`` moves each
+    whatever its transform and size. Raises ArgumentError for another value, and if ``True`` meets
+    a data set without columns, or workers.
+
+    >>> data = {"train": ColumnDataset({"x": torch.zeros(2)})}
+    >>> placed(data, {"train": Batching()}, torch.device("cpu"), on_device=True) == data
+    True
+    """
+    if not (isinstance(on_device, bool) or on_device == "auto"):
+        raise ArgumentError(f"on_device is {on_device!r}; give auto, true or false")
+    if on_device is False or device is None or device.type != "cuda":
+        return dict(datasets)
+    if on_device is True:
+        for name, dataset in datasets.items():
+            _refuse_unmovable(name, dataset, batchings[name])
+        return {name: dataset.to(device) for name, dataset in datasets.items()}
+    room = torch.cuda.mem_get_info(device)[0] // PART_OF_FREE_MEMORY
+    chosen = fitting(datasets, batchings, room)
+    return {
+        name: dataset.to(device) if name in chosen else dataset
+        for name, dataset in datasets.items()
+    }
+
+
+def fitting(datasets: Mapping[str, Any], batchings: Mapping[str, Batching], room: int) -> list[str]:
+    """The names of those that ``auto`` moves into so many bytes, the first ones first.
+
+    >>> data = {name: ColumnDataset({"x": torch.zeros(2)}) for name in ("train", "val")}
+    >>> fitting(data, dict.fromkeys(data, Batching()), room=30)
+    ['train']
+    """
+    names = []
+    for name, dataset in datasets.items():
+        moves = isinstance(dataset, ColumnDataset) and batchings[name].num_workers == 0
+        if moves and (dataset.is_plain or dataset.takes_generator) and dataset.nbytes <= room:
+            room -= dataset.nbytes
+            names.append(name)
+    return names
+
+
+def _refuse_unmovable(name: str, dataset: Any, batching: Batching) -> None:
+    if not (isinstance(dataset, ColumnDataset) and dataset.serves_columns):
+        raise ArgumentError(
+            f"on_device is true, but data set '{name}', a {type(dataset).__name__}, has no columns "
+            "to move; give auto"
+        )
+    if batching.num_workers:
+        raise ArgumentError(
+            f"on_device is true, but loaders.{name}.num_workers is {batching.num_workers}; workers "
+            "have no part in data on a device: give 0 of them, or auto"
+        )

@@ -1,0 +1,72 @@
+"""The settings by which a data set becomes batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from legoloop.core.arguments import at_least
+from legoloop.core.protocols import Batch
+from legoloop.core.errors import ArgumentError
+from legoloop.data.collation import collate as stack
+from legoloop.data.sampling import Sampler
+
+FUNCTIONS = ("collate", "sampler")
+"""The settings that are functions, which a configuration gives as nodes."""
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How one data set becomes batches; the keys of ``data.loaders.<name>``.
+
+    ``eval_batch_size`` is that of finite loaders, and of what is looked at of a loop; None: as in
+    training. ``num_workers=0`` fetches in this process. ``shuffle`` concerns loops alone: a finite
+    loader keeps the order of its data set. ``pin_memory`` does nothing without a GPU; None: if the
+    device is one.
+
+    ``collate`` makes a batch of a list of records, such as ``PadCollate``. ``sampler`` says in
+    ``shuffle``'s place which samples a pass of a loop is made of, such as ``BalancedSampling``.
+
+    Raises ArgumentError for values out of range.
+
+    >>> Batching(batch_size=0)
+    Traceback (most recent call last):
+    legoloop.core.errors.ArgumentError: batch_size is 0; give a whole number of at least 1
+    """
+
+    batch_size: int = 256
+    num_workers: int = 0
+    shuffle: bool = True
+    pin_memory: bool | None = None
+    prefetch_factor: int = 2
+    timeout: float = 0
+    eval_batch_size: int | None = None
+    collate: Callable[[list[Any]], Batch] = stack
+    sampler: Sampler | None = None
+
+    def __post_init__(self) -> None:
+        at_least(1, batch_size=self.batch_size, prefetch_factor=self.prefetch_factor)
+        at_least(0, num_workers=self.num_workers)
+        if self.eval_batch_size is not None:
+            at_least(1, eval_batch_size=self.eval_batch_size)
+        if not isinstance(self.shuffle, bool):
+            raise ArgumentError(f"shuffle is {self.shuffle!r}; give true or false")
+        if not isinstance(self.pin_memory, bool | None):
+            raise ArgumentError(f"pin_memory is {self.pin_memory!r}; give true, false or null")
+        if not isinstance(self.timeout, int | float) or not self.timeout >= 0:
+            raise ArgumentError(f"timeout is {self.timeout!r}; give seconds, 0 for none")
+        for key in FUNCTIONS:
+            given = getattr(self, key)
+            if not callable(given) and not (given is None and key == "sampler"):
+                raise ArgumentError(f"{key} is {given!r}; give a function, or its _target_")
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names of the settings."""
+        return tuple(field.name for field in fields(cls))
+
+    @property
+    def for_evaluation(self) -> int:
+        """The number of samples of a batch that is evaluated."""
+        return self.eval_batch_size or self.batch_size

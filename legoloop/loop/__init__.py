@@ -1,0 +1,1 @@
+"""The training loop: the host, its stages, plugins and their order."""

@@ -1,0 +1,1 @@
+"""Writers of scalars: CSV, JSON lines, TensorBoard, MLflow, the progress bar."""

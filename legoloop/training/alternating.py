@@ -1,0 +1,110 @@
+"""Several descents that take turns, such as the two of a GAN."""
+
+from __future__ import annotations
+
+from legoloop.core.arguments import at_least
+from legoloop.core.protocols import Scalars
+from legoloop.core.errors import ArgumentError
+from legoloop.loop.plugin import State
+from legoloop.loop.step import Step
+from legoloop.training.step.descent import GradientDescent
+from legoloop.training.running_mean import RunningMean
+
+
+class Turn:
+    """One of several descents: makes its step at its turn, and counts and reports it apart.
+
+    Of every so many batches it takes the one at place ``at``, counted from 0. All turns are given
+    the batch as it came, in the order of the plugins; the step holds the outputs and the loss of
+    the last one.
+
+    ``steps``, ``samples`` and ``epochs`` count what this descent did, so that it is a counter for
+    its own schedule, while the host's steps are those of ``Counter``. It is a source of its own
+    mean loss, ``tag``, and stands in for its descent, with ``model`` and ``feed``, where another
+    plugin wants one.
+
+    Raises ArgumentError for numbers out of range.
+
+    >>> import torch
+    >>> model, step = torch.nn.Linear(1, 1), Step()
+    >>> turn = Turn(
+    ...     GradientDescent(
+    ...         torch.optim.SGD(model.parameters(), lr=0.1), model,
+    ...         feed=lambda batch: (batch, {"y": model(batch["x"])}),
+    ...         loss=lambda batch, outputs: (outputs["y"] ** 2).mean(),
+    ...     ),
+    ...     tag="loss/generator", every=5,
+    ... )
+    >>> for _ in range(10):
+    ...     step.batch, step.size = {"x": torch.ones(2, 1)}, 2
+    ...     turn.batch(step)
+    >>> turn.steps, turn.samples, list(turn.scalars())
+    (2, 4, ['loss/generator'])
+    """
+
+    def __init__(self, descent: GradientDescent, tag: str, every: int = 1, at: int = 0) -> None:
+        at_least(1, every=every)
+        at_least(0, at=at)
+        if at >= every:
+            raise ArgumentError(f"at is {at}; give a place below {every}, which every is")
+        self.descent = descent
+        self.model = descent.model
+        self.feed = descent.feed
+        self.every = every
+        self.at = at
+        self.epochs = self.steps = self.samples = 0
+        self.mean = RunningMean(tag)
+        self.has_stepped = False  # with the batch at hand
+        self._batches = 0
+
+    def train_start(self) -> None:
+        """The model learns from here on."""
+        self.descent.train_start()
+
+    def epoch_start(self) -> None:
+        """A new mean."""
+        self.mean.clear()
+
+    def batch(self, step: Step) -> None:
+        """The descent's step, if it is its turn."""
+        is_mine = self._batches % self.every == self.at
+        self._batches += 1
+        self.has_stepped = False
+        if not is_mine:
+            return
+        own = Step()
+        own.batch, own.size = step.batch, step.size
+        self.descent.batch(own)
+        step.outputs, step.loss, step.loss_value = own.outputs, own.loss, own.loss_value
+        self.steps += 1
+        self.samples += own.size
+        self.has_stepped = own.size > 0
+        self.mean.add_loss(own)
+
+    def epoch_end(self) -> None:
+        """One more epoch."""
+        self.epochs += 1
+
+    def train(self) -> None:
+        """What the descent does after its last step."""
+        self.descent.train()
+
+    def scalars(self) -> Scalars:
+        """The mean loss so far; nothing before the first turn."""
+        return self.mean.scalars()
+
+    def state_dict(self) -> State:
+        """The descent's, and the counts."""
+        return {
+            "descent": self.descent.state_dict(),
+            "batches": self._batches,
+            "counts": [self.epochs, self.steps, self.samples],
+            "mean": [self.mean.total, self.mean.weight],
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on from there."""
+        self.descent.load_state_dict(state["descent"])
+        self._batches = state["batches"]
+        self.epochs, self.steps, self.samples = state["counts"]
+        self.mean.take(*state["mean"])

@@ -1,0 +1,56 @@
+"""The learning rates of a training that is not made, as a picture of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain, repeat
+
+from legoloop.training.schedules.lr_plugins import LrScheduler
+from legoloop.training.schedules.lr_schedules import rates
+
+
+def planned_rates(plugin: LrScheduler, lengths: Sequence[int]) -> list[float]:
+    """The rate of the first parameter group at each step of epochs of these lengths.
+
+    Moves the scheduler on, so that nothing can be trained with it afterwards.
+
+    >>> import torch
+    >>> from legoloop.training.counter import Counter
+    >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    >>> halving = torch.optim.lr_scheduler.ExponentialLR(opt, gamma=0.5)
+    >>> planned_rates(LrScheduler(halving, Counter(), per="epoch"), lengths=[2, 1])
+    [1.0, 1.0, 0.5]
+    """
+    if plugin.per == "step":
+        return rates(plugin.scheduler, sum(lengths))
+    of_epochs = rates(plugin.scheduler, len(lengths))
+    return list(chain.from_iterable(map(repeat, of_epochs, lengths)))
+
+
+def drawn(values: Sequence[float], width: int = 60, height: int = 12) -> str:
+    """A curve from the first value to the last, its least and its greatest value beside it.
+
+    A column holds all values of as many steps as it stands for, so that no peak is missed.
+
+    >>> print(drawn([0.0, 0.5, 1.0, 0.5, 0.0], height=3))
+    1 |  *
+      | * *
+    0 |*   *
+    """
+    least, most = min(values), max(values)
+    columns = min(width, len(values))
+    lines = [[" "] * columns for _ in range(height)]
+    for column in range(columns):
+        first = column * len(values) // columns
+        shown = values[first : (column + 1) * len(values) // columns]
+        low, high = (_row(value, least, most, height) for value in (min(shown), max(shown)))
+        for row in range(low, high + 1):
+            lines[height - 1 - row][column] = "*"
+    labels = [f"{most:.4g}", *[""] * (height - 2), f"{least:.4g}"]
+    beside = max(map(len, labels))
+    rows = zip(labels, lines, strict=True)
+    return "\n".join(f"{label:>{beside}} |{''.join(line)}".rstrip() for label, line in rows)
+
+
+def _row(value: float, least: float, most: float, height: int) -> int:
+    return round((value - least) / (most - least) * (height - 1)) if most > least else 0

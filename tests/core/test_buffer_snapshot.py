@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from legoloop.core.buffer_snapshot import KeptBuffers
+
+
+class Replacing(nn.Module):
+    """Puts another tensor in the place of its buffer, one row longer each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(1, 2))
+        self.register_buffer("none", None)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen = torch.cat([self.seen, x])
+        return x
+
+
+def all_of(model: nn.Module) -> list[torch.Tensor]:
+    return [buffer.clone() for buffer in model.buffers()]
+
+
+def test_what_forward_passes_changed_can_be_undone_again_and_again() -> None:
+    model = nn.Sequential(nn.BatchNorm1d(2), Replacing(), nn.BatchNorm1d(2, dtype=torch.float32))
+    kept = KeptBuffers.of(model)
+    for _ in range(3):
+        model(torch.randn(1, 2).expand(3, 2) + torch.randn(3, 2))
+        for buffers in kept:
+            buffers.keep()
+        before = all_of(model)
+        for _ in range(2):
+            model(torch.full((3, 2), torch.nan))
+            for buffers in kept:
+                buffers.put_back()
+            assert all(map(torch.equal, all_of(model), before))
+    assert model[1].seen.shape == (10, 2)
+
+
+def test_a_model_without_buffers_has_nothing_to_keep() -> None:
+    assert KeptBuffers.of(nn.Linear(2, 2)) == []
+
+
+def test_buffers_of_one_type_are_kept_together() -> None:
+    model = nn.Sequential(*(nn.BatchNorm1d(2) for _ in range(3)))
+    assert sorted(len(kept.places) for kept in KeptBuffers.of(model)) == [3, 6]

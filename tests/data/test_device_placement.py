@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from legoloop.core.errors import ArgumentError
+from legoloop.data.loader_config import Batching
+from legoloop.data.datasets import ColumnDataset
+from legoloop.data.loaders import Loader
+from legoloop.data.streams import Loop
+from legoloop.data.device_placement import fitting, placed
+from legoloop.zoo.augment import RandomTranspose
+from tests.data.samples import Records, columns, noisy_columns
+
+GPU = torch.device("cuda")
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+
+
+def chosen(datasets, room=10**6, **batching):
+    return fitting(datasets, dict.fromkeys(datasets, Batching(**batching)), room)
+
+
+def images():
+    return {"image": torch.rand(20, 1, 4, 4), "target": torch.arange(20)}
+
+
+@pytest.mark.parametrize("on_device", ["auto", True, False])
+@pytest.mark.parametrize("device", [None, torch.device("cpu")])
+def test_without_a_gpu_every_data_set_stays_itself(on_device, device):
+    given = {"train": columns(), "val": Records()}
+    found = placed(given, dict.fromkeys(given, Batching()), device, on_device)
+    assert all(found[name] is given[name] for name in given)
+
+
+def test_auto_chooses_columns_that_can_be_served_from_anywhere():
+    datasets = {
+        "columns": columns(),
+        "transposed": ColumnDataset(images(), RandomTranspose()),
+        "drawn anyhow": noisy_columns(),
+        "records": Records(),
+    }
+    assert chosen(datasets) == ["columns", "transposed"]
+    assert chosen(datasets, num_workers=1) == []
+
+
+def test_auto_chooses_what_fits_the_first_ones_first():
+    datasets = {"large": columns(100), "train": columns(10), "val": columns(5), "test": columns(1)}
+    sizes = {name: data.nbytes for name, data in datasets.items()}
+    assert sizes["train"] == 10 * (4 + 8)
+    room = sizes["train"] + sizes["test"]
+    assert chosen(datasets, room) == ["train", "test"]
+    assert chosen(datasets, room + 10**4) == list(datasets)
+
+
+def test_columns_on_a_device_are_a_data_set_of_its_own():
+    data = ColumnDataset(images(), RandomTranspose(), num_outputs=10)
+    moved = data.to("meta")
+    assert {column.device.type for column in moved.columns.values()} == {"meta"}
+    assert data.device.type == "cpu"
+    assert (moved.num_outputs, moved.transform, len(moved)) == (10, data.transform, 20)
+
+
+@pytest.mark.parametrize("on_device", ["yes", None, 1])
+def test_no_other_choice_is_taken(on_device):
+    with pytest.raises(ArgumentError) as refused:
+        placed({}, {}, None, on_device)
+    assert str(refused.value) == f"on_device is {on_device!r}; give auto, true or false"
+
+
+@pytest.mark.parametrize(
+    ("data", "num_workers", "message"),
+    [
+        (Records(), 0, "on_device is true, but data set 'train', a Records, has no columns to mov"),
+        (columns(), 2, "on_device is true, but loaders.train.num_workers is 2; workers have no "),
+    ],
+)
+def test_true_refuses_what_cannot_be_moved(data, num_workers, message):
+    with pytest.raises(ArgumentError) as refused:
+        placed({"train": data}, {"train": Batching(num_workers=num_workers)}, GPU, True)
+    assert str(refused.value).startswith(message)
+
+
+@needs_gpu
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_batches_from_the_device_are_those_through_the_host(shuffle):
+    data = ColumnDataset(images(), RandomTranspose())
+    batching = Batching(6, shuffle=shuffle)
+    there = placed({"train": data}, {"train": batching}, GPU)["train"]
+    assert there.device.type == "cuda"
+    for made in (Loop, Loader):
+        ways = [made(data, "train", 0, batching), made(there, "train", 0, batching, GPU)]
+        for _, host, device in zip(range(9), *map(iter, ways), strict=False):
+            assert {value.device.type for value in device.values()} == {"cuda"}
+            assert all(torch.equal(host[key], device[key].cpu()) for key in host)
+
+
+@needs_gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
+def test_nothing_of_a_batch_waits_for_the_device():
+    data = ColumnDataset(images(), RandomTranspose()).to(GPU)
+    loop = Loop(data, "train", 0, Batching(6), GPU)
+    next(loop)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(9):
+            next(loop)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import multiprocessing
+import random
+import traceback
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from legoloop.core.errors import ArgumentError, DataError
+from legoloop.data.loader_config import Batching
+from legoloop.data.loaders import Loader
+from legoloop.data.streams import Loop
+from tests.data.samples import EVERY_KIND, NoisyRecords, Records, noisy_columns, plain
+
+
+def taken(kind, count=7, batch_size=4, **batching):
+    loop = Loop(EVERY_KIND[kind](), "train", 3, Batching(batch_size, **batching))
+    batches = plain(next(loop) for _ in range(count))
+    loop.close()
+    return batches
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0; give a whole number of at least 1"),
+        ({"batch_size": "8"}, "batch_size is '8'; give a whole number of at least 1"),
+        ({"batch_size": 2.0}, "batch_size is 2.0; give a whole number of at least 1"),
+        ({"batch_size": True}, "batch_size is True; give a whole number of at least 1"),
+        ({"num_workers": -1}, "num_workers is -1; give a whole number of at least 0"),
+        ({"num_workers": None}, "num_workers is None; give a whole number of at least 0"),
+        ({"prefetch_factor": 0}, "prefetch_factor is 0; give a whole number of at least 1"),
+        ({"timeout": -1}, "timeout is -1; give seconds, 0 for none"),
+        ({"timeout": "long"}, "timeout is 'long'; give seconds, 0 for none"),
+        ({"timeout": float("nan")}, "timeout is nan; give seconds, 0 for none"),
+        ({"shuffle": "no"}, "shuffle is 'no'; give true or false"),
+        ({"pin_memory": "no"}, "pin_memory is 'no'; give true, false or null"),
+        ({"eval_batch_size": 0}, "eval_batch_size is 0; give a whole number of at least 1"),
+    ],
+)
+def test_values_out_of_range_are_refused(settings, message):
+    with pytest.raises(ArgumentError) as refused:
+        Batching(**settings)
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_any_number_of_workers_gives_the_same_batches(kind):
+    alone = taken(kind)
+    assert [len(batch["x"]) for batch in alone] == [4, 4, 2, 4, 4, 2, 4]
+    for num_workers in (1, 2):
+        assert taken(kind, num_workers=num_workers) == alone
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_any_number_of_workers_gives_the_same_finite_pass(kind):
+    def a_pass(num_workers):
+        return plain(Loader(EVERY_KIND[kind](), "val", 3, Batching(4, num_workers)))
+
+    assert a_pass(0) == a_pass(1) == a_pass(2)
+
+
+def test_prefetching_changes_nothing():
+    assert taken("noisy records", num_workers=1, prefetch_factor=5) == taken("noisy records")
+
+
+def test_the_noise_of_a_sample_does_not_depend_on_the_batch_size():
+    def noise_by_position(batch_size):
+        batches = taken("noisy records", 20 // batch_size, batch_size=batch_size)
+        return [number for batch in batches for number in batch["noise"]]
+
+    assert noise_by_position(2) == noise_by_position(5) == noise_by_position(10)
+
+
+def draw():
+    return random.gauss(0, 1), np.random.randn(), torch.randn(2).tolist()
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_the_generators_of_the_process_are_left_as_they_were(kind, num_workers):
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    untouched = [draw() for _ in range(4)]
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    found = [draw()]
+    loop = Loop(EVERY_KIND[kind](), "train", 0, Batching(4, num_workers))
+    next(loop)
+    found.append(draw())
+    next(loop)
+    found.append(draw())
+    list(Loader(EVERY_KIND[kind](), "val", 0, Batching(4, num_workers)))
+    list(loop.first(5))
+    loop.close()
+    found.append(draw())
+    assert found == untouched
+
+
+def children():
+    return psutil.Process().children(recursive=True)
+
+
+def test_workers_are_gone_after_close_and_come_back_when_needed():
+    before = children()
+    loop = Loop(Records(), "train", 0, Batching(4, num_workers=2))
+    first = plain([next(loop)])
+    assert len(multiprocessing.active_children()) == 2
+    loop.close()
+    assert children() == before
+    assert plain([next(loop)]) != first
+    assert loop.position == 2
+    loop.close()
+    loop.close()
+    assert children() == before
+
+
+def test_workers_are_gone_after_a_finite_pass_even_a_broken_off_one():
+    before = children()
+    loader = Loader(Records(), "val", 0, Batching(2, num_workers=2))
+    list(loader)
+    assert children() == before
+    begun = iter(loader)
+    next(begun)
+    del begun
+    assert children() == before
+
+
+class Breaks(Records):
+    def __init__(self, error):
+        super().__init__(8)
+        self.error = error
+
+    def __getitem__(self, item):
+        if item == 5:
+            raise self.error
+        return super().__getitem__(item)
+
+
+def fetched_until_it_breaks(error, num_workers):
+    """The indices fetched, the error and its traceback as text; no frame outlives the call."""
+    found = []
+    try:
+        for batch in Loader(Breaks(error), "val", 0, Batching(2, num_workers)):
+            found.append(batch["idx"].tolist())
+    except Exception as raised:
+        told = traceback.format_exc()
+        return found, raised.with_traceback(None), told
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 2])
+def test_a_users_mistake_arrives_as_itself(num_workers):
+    mistake = DataError("image 5 is damaged")
+    found, raised, _ = fetched_until_it_breaks(mistake, num_workers)
+    assert found == [[0, 1], [2, 3]]
+    assert (type(raised), str(raised)) == (DataError, "image 5 is damaged")
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_any_other_error_is_raised_and_tells_where_it_came_from(num_workers):
+    found, raised, told = fetched_until_it_breaks(ZeroDivisionError("oops"), num_workers)
+    assert found == [[0, 1], [2, 3]]
+    assert type(raised) is ZeroDivisionError
+    assert "oops" in told
+    assert "in __getitem__" in told
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_error_while_fetching_skips_no_batch(num_workers):
+    broken = Breaks(DataError("not now"))
+    loop = Loop(broken, "train", 0, Batching(2, num_workers, shuffle=False))
+    next(loop), next(loop)
+    with pytest.raises(DataError):
+        next(loop)
+    assert loop.position == 2
+    broken.error = None
+    broken.__class__ = Records
+    assert next(loop)["idx"].tolist() == [4, 5]
+    assert loop.position == 3
+    loop.close()
+
+
+class Served(Records):
+    def __init__(self, served):
+        super().__init__(3)
+        self.served = served
+
+    def __getitem__(self, item):
+        return self.served
+
+
+class ServedAtOnce(Served):
+    def __getitems__(self, items):
+        return self.served
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (Served((1, 2)), "Served gave a tuple for a sample; a record is a dict of named values"),
+        (ServedAtOnce([1]), "ServedAtOnce gave a int for a sample; a record is a dict of named "),
+        (ServedAtOnce(None), "ServedAtOnce.__getitems__ gave a NoneType; it gives a batch, a dict"),
+        (ServedAtOnce(([1],)), "ServedAtOnce.__getitems__ gave a tuple; it gives a batch, a dict"),
+    ],
+)
+def test_what_is_neither_record_nor_batch_is_refused(data, message):
+    with pytest.raises(DataError) as refused:
+        list(Loader(data, "val", 0, Batching(2)))
+    assert str(refused.value).startswith(message)
+
+
+def test_a_list_goes_to_collation_and_a_dict_is_the_batch():
+    batch = {"idx": ["a", "b"]}
+    assert next(iter(Loader(ServedAtOnce(batch), "val", 0, Batching(2)))) is batch
+    listed = next(iter(Loader(ServedAtOnce([{"idx": "a", "x": 1}] * 2), "val", 0, Batching(2))))
+    assert listed["idx"] == ["a", "a"]
+    assert listed["x"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_idx_may_be_a_string(num_workers):
+    class Named(Records):
+        def __getitem__(self, item):
+            return {"idx": f"sample {item}"}
+
+    batches = list(Loader(Named(3), "val", 0, Batching(2, num_workers)))
+    assert batches == [{"idx": ["sample 0", "sample 1"]}, {"idx": ["sample 2"]}]
+
+
+def own_collate(records):
+    return {"count": torch.tensor([len(records)])}
+
+
+def test_a_collation_of_ones_own():
+    batches = Loader(Records(3), "val", 0, Batching(2, collate=own_collate))
+    assert plain(batches) == [{"count": [2]}, {"count": [1]}]
+
+
+@pytest.mark.parametrize("make", [Loader, Loop])
+def test_an_empty_data_set_is_refused(make):
+    with pytest.raises(DataError) as refused:
+        make(Records(0), "val", 0, Batching())
+    assert str(refused.value) == "data set 'val' is empty: Records has 0 samples"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU it does something")
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_pinning_memory_does_nothing_without_a_gpu(num_workers):
+    assert taken("columns", num_workers=num_workers, pin_memory=True) == taken("columns")
+
+
+def test_one_thread_computes_what_a_data_set_computes():
+    class Tells(NoisyRecords):
+        def __getitem__(self, item):
+            return {"threads": torch.get_num_threads()}
+
+    torch.set_num_threads(2)
+    assert plain(Loader(Tells(2), "val", 0, Batching(2))) == [{"threads": [1, 1]}]
+    assert torch.get_num_threads() == 2
+
+
+def test_whole_batches_draw_at_their_first_position():
+    short = next(Loop(noisy_columns(), "train", 0, Batching(3)))
+    long = next(Loop(noisy_columns(), "train", 0, Batching(5)))
+    assert short["noise"].tolist() == long["noise"][:3].tolist()
+
+
+def sizes(batches):
+    return [len(batch["idx"]) for batch in batches]
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_what_is_evaluated_comes_in_batches_of_its_own_size(kind):
+    batching = Batching(2, eval_batch_size=4)
+    loop = Loop(EVERY_KIND[kind](), "train", 3, batching)
+    assert sizes(Loader(EVERY_KIND[kind](), "val", 3, batching)) == [4, 4, 2]
+    assert sizes(loop.first()) == [4, 4, 2]
+    assert sizes(loop.first(7)) == [4, 3]
+    assert sizes(next(loop) for _ in range(6)) == [2, 2, 2, 2, 2, 2]
+    assert len(Loader(EVERY_KIND[kind](), "val", 3, batching)) == 3
+
+
+def test_the_size_of_evaluated_batches_changes_no_sample_that_draws_for_itself():
+    def looked_at(batching):
+        loop = Loop(NoisyRecords(), "train", 3, batching)
+        batches = [*loop.first(7), *Loader(NoisyRecords(), "val", 3, batching)]
+        return [torch.cat([batch[key] for batch in batches]).tolist() for key in ("idx", "noise")]
+
+    assert looked_at(Batching(2, eval_batch_size=5)) == looked_at(Batching(2))

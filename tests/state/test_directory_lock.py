@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from legoloop.core.errors import ConfigError
+from legoloop.state.directory_lock import Claim, is_claimed
+from tests.app.command import environment
+
+HOLDS = """
+import os, sys, time
+from pathlib import Path
+from legoloop.state.directory_lock import Claim
+claim = Claim(Path(sys.argv[1]), "run")
+if "forks" in sys.argv:
+    if os.fork() == 0:
+        time.sleep(60)
+print("has it", flush=True)
+time.sleep(60)
+"""
+
+
+def test_of_many_that_try_one_wins(tmp_path: Path) -> None:
+    won: list[Claim] = []
+    lost: list[str] = []
+
+    def claimed(_: int) -> None:
+        try:
+            won.append(Claim(tmp_path / "run", "run"))
+        except ConfigError as error:
+            lost.append(str(error))
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(claimed, range(20)))
+    assert len(won) == 1
+    assert all("is in use by a run that has not ended" in message for message in lost)
+    won[0].release()
+
+
+def test_a_run_in_a_sweep_has_its_own_claim(tmp_path: Path) -> None:
+    sweep, run = Claim(tmp_path, "sweep"), Claim(tmp_path, "run")
+    sweep.release()
+    assert is_claimed(tmp_path, "run")
+    run.release()
+
+
+def test_what_was_released_can_be_had_again(tmp_path: Path) -> None:
+    Claim(tmp_path, "run").release()
+    Claim(tmp_path, "run").release()
+
+
+@pytest.mark.parametrize("forks", [False, True])
+def test_the_claim_of_a_killed_process_is_gone(tmp_path: Path, forks: bool) -> None:
+    arguments = [str(tmp_path), *(["forks"] if forks else [])]
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, *arguments],
+        stdout=subprocess.PIPE,
+        env=environment(),
+        start_new_session=True,
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"has it\n"
+        assert is_claimed(tmp_path, "run")
+        with pytest.raises(ConfigError, match="is in use"):
+            Claim(tmp_path, "run")
+        holder.kill()
+        holder.wait()
+        give_up = time.monotonic() + 20  # the child lets go in its first moment
+        while is_claimed(tmp_path, "run") and time.monotonic() < give_up:
+            time.sleep(0.01)
+        assert not is_claimed(tmp_path, "run"), "a child that lives on holds nothing"
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(holder.pid, 9)
+        holder.stdout.close()
+
+
+def test_what_is_no_directory_cannot_be_made_one(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file/run cannot be made \(Not a directory\)"):
+        Claim(tmp_path / "file" / "run", "run")

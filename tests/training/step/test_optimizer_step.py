@@ -1,0 +1,191 @@
+"""A step is the optimizer's own, to the bit, and whoever listens to steps hears each."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import wraps
+from types import MethodType
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+
+from legoloop.training.step.optimizer_step import take_step
+
+OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
+    "sgd": lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True),
+    "adam": lambda params: torch.optim.Adam(params, lr=0.1, fused=True),
+    "adamw": lambda params: torch.optim.AdamW(params, lr=0.1, foreach=True),
+    "adagrad": lambda params: torch.optim.Adagrad(params, lr=0.1),
+}
+
+
+def trained(opt: torch.optim.Optimizer, model: nn.Module, step: Callable[[Any], object]) -> bytes:
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        opt.zero_grad()
+        model(torch.randn(5, 3, generator=draw)).square().sum().backward()
+        step(opt)
+    return b"".join(p.detach().numpy().tobytes() for p in model.parameters())
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Linear(3, 2)
+
+
+@pytest.fixture
+def opt(model: nn.Module) -> torch.optim.Optimizer:
+    opt = torch.optim.Adam(model.parameters(), lr=0.1)
+    model(torch.ones(1, 3)).sum().backward()
+    return opt
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_weights_are_those_of_the_step_itself(name: str, model: nn.Module) -> None:
+    twin = copy.deepcopy(model)
+    ours = trained(OPTIMIZERS[name](model.parameters()), model, take_step)
+    theirs = trained(
+        OPTIMIZERS[name](twin.parameters()),
+        twin,
+        lambda opt: opt.step(),
+    )
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("register", ["register_step_pre_hook", "register_step_post_hook"])
+def test_a_hook_hears_each(opt: torch.optim.Optimizer, register: str) -> None:
+    heard = []
+    take_step(opt)
+    handle = getattr(opt, register)(lambda *given: heard.append(given[0]))
+    take_step(opt), take_step(opt)
+    handle.remove()
+    take_step(opt)
+    assert heard == [opt, opt]
+
+
+@pytest.mark.parametrize(
+    "register", [register_optimizer_step_pre_hook, register_optimizer_step_post_hook]
+)
+def test_so_does_one_of_all_optimizers(opt: torch.optim.Optimizer, register: Any) -> None:
+    heard = []
+    handle = register(lambda *given: heard.append(given[0]))
+    take_step(opt)
+    handle.remove()
+    take_step(opt)
+    assert heard == [opt]
+
+
+def test_a_profiler_sees_it(opt: torch.optim.Optimizer) -> None:
+    with torch.autograd.profiler.profile() as seen:
+        take_step(opt)
+    assert "Optimizer.step#Adam.step" in {event.name for event in seen.function_events}
+
+
+def test_nobody_is_told_while_nobody_listens(
+    opt: torch.optim.Optimizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(torch.autograd.profiler, "record_function")
+    take_step(opt)
+    with pytest.raises(AttributeError):
+        opt.step()
+
+
+def test_a_step_that_was_put_in_its_place_is_taken(opt: Any) -> None:
+    taken = []
+    opt.step = lambda: taken.append("mine")
+    take_step(opt)
+    assert taken == ["mine"]
+
+
+def counted(step: Any, taken: list[object]) -> Any:
+    """A step that counts, as people put one around another: with the marks of what it wraps."""
+
+    @wraps(step)
+    def counting(*given: Any, **named: Any) -> Any:
+        taken.append(given)
+        return step(*given, **named)
+
+    return counting
+
+
+def test_one_put_around_that_of_the_class_is_taken(
+    opt: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[object] = []
+    monkeypatch.setattr(torch.optim.Adam, "step", counted(torch.optim.Adam.step, taken))
+    take_step(opt), take_step(opt)
+    assert len(taken) == 2
+
+
+def test_one_put_in_place_before_a_schedule_is_taken_each_time(opt: Any) -> None:
+    taken: list[object] = []
+    opt.step = MethodType(counted(type(opt).step, taken), opt)
+    torch.optim.lr_scheduler.StepLR(opt, step_size=1)
+    for _ in range(3):
+        take_step(opt)
+    assert len(taken) == 3
+
+
+def test_so_is_one_put_around_that_of_a_schedule(opt: Any) -> None:
+    taken: list[object] = []
+    torch.optim.lr_scheduler.StepLR(opt, step_size=1)
+    opt.step = counted(opt.step, taken)
+    for _ in range(3):
+        take_step(opt)
+    assert len(taken) == 3
+
+
+def test_what_only_stands_in_for_an_optimizer_takes_its_step(opt: Any) -> None:
+    class StandIn:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(opt, name)
+
+    stand_in: Any = StandIn()
+    take_step(stand_in)
+    assert opt.state[opt.param_groups[0]["params"][0]]["step"] == 1
+
+
+def test_a_class_of_ones_own_takes_its_own(model: nn.Module) -> None:
+    class Twice(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            super().step(closure)
+            return super().step(closure)
+
+    model(torch.ones(1, 3)).sum().backward()
+    before = model.bias.detach().clone()  # type: ignore[union-attr, operator]
+    take_step(Twice(model.parameters(), lr=0.25))
+    assert torch.equal(model.bias, before - 0.5)  # type: ignore[arg-type]
+
+
+def test_a_schedule_knows_that_a_step_was_made(opt: torch.optim.Optimizer) -> None:
+    schedule = torch.optim.lr_scheduler.StepLR(opt, step_size=1)
+    for _ in range(3):  # a warning, which is an error here, if it is not told
+        take_step(opt)
+        schedule.step()
+    assert schedule.get_last_lr() == pytest.approx([1e-4])
+
+
+def test_with_a_schedule_the_first_step_is_told_and_no_other(
+    opt: torch.optim.Optimizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.optim.lr_scheduler.StepLR(opt, step_size=1)
+    take_step(opt)
+    monkeypatch.delattr(torch.autograd.profiler, "record_function")
+    take_step(opt)
+
+
+@pytest.mark.parametrize("gone", ["_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"])
+def test_where_torch_cannot_be_asked_it_makes_the_step(
+    opt: torch.optim.Optimizer, gone: str
+) -> None:
+    delattr(opt, gone)
+    with pytest.raises(AttributeError, match=gone):  # torch itself wants to know
+        take_step(opt)
