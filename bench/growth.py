@@ -47,7 +47,7 @@ def steps(number: int, folder: Path) -> Callable[[], object]:
     task.named("x", "target")
     plugins = loop(task, repeat(task.train.batch), number, epochs=1)
     counter = plugins[0]
-    sources = [ll.TrainLoss(), ll.LearningRate(task.optimizer)]
+    sources = [ll.TrainLoss(), ll.LearningRateMonitor(task.optimizer)]
     writers = [
         ll.CsvMetrics(folder / "metrics.csv", counter, sources, every_steps=50),
         ll.TensorBoard(counter, sources, folder / "logs", every_steps=50),
@@ -69,7 +69,7 @@ def evaluation(samples: int, folder: Path) -> Callable[[], object]:
     model = OfDicts(nn.Linear(FEATURES, CLASSES))
     columns = {"x": torch.zeros(samples, FEATURES), "target": torch.zeros(samples).long()}
     data = ll.ColumnDataset(columns)
-    loader = ll.Loader(data, "val", seed=0, batching=ll.Batching(batch_size=256))
+    loader = ll.Loader(data, "val", seed=0, batching=ll.LoaderConfig(batch_size=256))
     collected = ll.CompositeFactory(logits=ll.NumpyAccumulator, target=ll.NumpyAccumulator)
     passes = ll.LoadersAcc({"val": loader}, model, collected, ll.Feed(model, "cpu"))
     return lambda: passes.accumulated("val")

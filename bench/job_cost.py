@@ -21,9 +21,9 @@ from bench.rounds import table
 
 EMPTY = """
 import hydra
-from legoloop.app.hydra_bridge.shipped_config import config_home
+from legoloop.app.hydra_bridge.shipped_config import shipped_config_dir
 
-@hydra.main(version_base="1.3", config_path=str(config_home()), config_name="config")
+@hydra.main(version_base="1.3", config_path=str(shipped_config_dir()), config_name="config")
 def empty(tree):
     pass
 

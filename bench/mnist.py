@@ -104,7 +104,7 @@ def measured(seeds: int) -> tuple[dict[str, list[Outcome]], str]:
     found = interleaved(
         {name: lambda name=name, v=v: run(name, v) for name, v in variants().items()},
         seeds,
-        warm_up=False,
+        warmup=False,
     )
     beside = [name for name in (HAND, BEST, SEEDS_PACKAGE) if name in found]
     rows = [

@@ -16,7 +16,7 @@ Found = Mapping[str, Sequence[float]]
 
 
 def interleaved(
-    variants: Mapping[str, Callable[[], float]], rounds: int, warm_up: bool = True
+    variants: Mapping[str, Callable[[], float]], rounds: int, warmup: bool = True
 ) -> Found:
     """Each variant once a round, after one that does not count.
 
@@ -25,7 +25,7 @@ def interleaved(
     """
     found: dict[str, list[float]] = {name: [] for name in variants}
     names = list(variants)
-    for number in range(-1 if warm_up else 0, rounds):
+    for number in range(-1 if warmup else 0, rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
             gc.collect()

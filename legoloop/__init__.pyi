@@ -20,20 +20,7 @@ from .core.errors import (
 from .core.errors import (
     UserError as UserError,
 )
-from .loop.host import TrainingHost as TrainingHost
-from .loop.plugin import (
-    ShouldSave as ShouldSave,
-)
-from .loop.plugin import (
-    ShouldStop as ShouldStop,
-)
-from .loop.plugin import (
-    TrainingPlugin as TrainingPlugin,
-)
 from .core.rng import seed as seed
-from .loop.stages import Stage as Stage
-from .loop.step import Step as Step
-from .data.loader_config import Batching as Batching
 from .data.container import Data as Data
 from .data.datasets import (
     ColumnDataset as ColumnDataset,
@@ -41,19 +28,20 @@ from .data.datasets import (
 from .data.datasets import (
     SizedDataset as SizedDataset,
 )
+from .data.loader_config import LoaderConfig as LoaderConfig
 from .data.loaders import Loader as Loader
-from .data.streams import Loop as Loop
-from .data.mixed_stream import MixedLoop as MixedLoop
+from .data.mixed_stream import MixedStream as MixedStream
 from .data.padding import PadCollate as PadCollate
 from .data.sampling import (
-    BalancedSampling as BalancedSampling,
+    BucketSampler as BucketSampler,
 )
 from .data.sampling import (
-    BucketSampling as BucketSampling,
+    ClassBalancedSampler as ClassBalancedSampler,
 )
 from .data.sampling import (
-    WeightedSampling as WeightedSampling,
+    WeightedSampler as WeightedSampler,
 )
+from .data.streams import BatchStream as BatchStream
 from .evaluation.acc_metrics import AccumulatorMetrics as AccumulatorMetrics
 from .evaluation.accumulators import (
     Accumulator as Accumulator,
@@ -79,27 +67,39 @@ from .evaluation.evaluator import (
 from .evaluation.evaluator import (
     LoopsAcc as LoopsAcc,
 )
+from .evaluation.sanity_check import EvaluationSanityCheck as EvaluationSanityCheck
 from .evaluation.train_metrics import TrainMetrics as TrainMetrics
-from .evaluation.sanity_check import TrialEvaluation as TrialEvaluation
-from .output.predictions.confusion import ConfusionMatrix as ConfusionMatrix
-from .output.scalars.csv_metrics import CsvMetrics as CsvMetrics
-from .output.scalars.history import History as History
-from .output.scalars.json_lines import JsonLines as JsonLines
-from .output.predictions.worst_errors import Mistakes as Mistakes
-from .output.scalars.mlflow import MlflowLogger as MlflowLogger
+from .loop.host import TrainingHost as TrainingHost
+from .loop.plugin import (
+    ShouldSave as ShouldSave,
+)
+from .loop.plugin import (
+    ShouldStop as ShouldStop,
+)
+from .loop.plugin import (
+    TrainingPlugin as TrainingPlugin,
+)
+from .loop.stages import Stage as Stage
+from .loop.step import Step as Step
 from .output.model_summary import (
     ModelSummary as ModelSummary,
 )
 from .output.model_summary import (
     model_summary as model_summary,
 )
+from .output.predictions.confusion import ConfusionMatrix as ConfusionMatrix
 from .output.predictions.csv_predictions import (
     CsvLogits as CsvLogits,
 )
 from .output.predictions.csv_predictions import (
     Predictions as Predictions,
 )
+from .output.predictions.worst_errors import WorstErrors as WorstErrors
 from .output.profiling import Profile as Profile
+from .output.scalars.csv_metrics import CsvMetrics as CsvMetrics
+from .output.scalars.history import History as History
+from .output.scalars.json_lines import JsonLines as JsonLines
+from .output.scalars.mlflow import MlflowLogger as MlflowLogger
 from .output.scalars.progress import Progress as Progress
 from .output.scalars.scalar_writer import ScalarWriter as ScalarWriter
 from .output.scalars.tensorboard import TensorBoard as TensorBoard
@@ -109,24 +109,19 @@ from .output.weights import (
 from .output.weights import (
     SaveModelWeights as SaveModelWeights,
 )
-from .state.checkpointer import Checkpoints as Checkpoints
-from .training.step.anomaly import DetectAnomaly as DetectAnomaly
-from .training.ema import ExponentialAverage as ExponentialAverage
-from .training.step.batch_transform import BatchTransform as BatchTransform
-from .training.step.clipping import GradientClipping as GradientClipping
+from .state.checkpointer import Checkpointer as Checkpointer
+from .training.alternating import AlternatingDescent as AlternatingDescent
 from .training.counter import Counter as Counter
-from .training.step.descent import GradientDescent as GradientDescent
 from .training.determinism import (
     DeterministicAlgorithms as DeterministicAlgorithms,
 )
+from .training.ema import ExponentialMovingAverage as ExponentialMovingAverage
 from .training.epochs import (
     LastEpoch as LastEpoch,
 )
 from .training.epochs import (
     SimpleEpoch as SimpleEpoch,
 )
-from .training.step.feed import Feed as Feed
-from .training.step.nonfinite_guard import FiniteGuard as FiniteGuard
 from .training.freezing import Freeze as Freeze
 from .training.limits import (
     LastSample as LastSample,
@@ -137,44 +132,49 @@ from .training.limits import (
 from .training.limits import (
     TimeLimit as TimeLimit,
 )
-from .training.train_loss import TrainLoss as TrainLoss
 from .training.overfitting import (
-    Overfitting as Overfitting,
+    OverfitCheck as OverfitCheck,
 )
 from .training.overfitting import (
-    SameBatches as SameBatches,
+    RepeatedBatches as RepeatedBatches,
 )
 from .training.param_groups import param_groups as param_groups
-from .training.step.precision import loss_scaler as loss_scaler
 from .training.schedules.lr_plugins import (
-    LearningRate as LearningRate,
-)
-from .training.schedules.lr_plugins import (
-    LrOnPlateau as LrOnPlateau,
+    LearningRateMonitor as LearningRateMonitor,
 )
 from .training.schedules.lr_plugins import (
-    LrScheduler as LrScheduler,
+    LRScheduler as LRScheduler,
+)
+from .training.schedules.lr_plugins import (
+    ReduceLROnPlateauPlugin as ReduceLROnPlateauPlugin,
 )
 from .training.schedules.lr_schedules import (
-    WarmUpConstant as WarmUpConstant,
+    WarmupConstant as WarmupConstant,
 )
 from .training.schedules.lr_schedules import (
-    WarmUpCosine as WarmUpCosine,
+    WarmupCosine as WarmupCosine,
 )
 from .training.schedules.lr_schedules import (
-    WarmUpLinear as WarmUpLinear,
+    WarmupLinear as WarmupLinear,
 )
 from .training.schedules.lr_schedules import (
-    WarmUpPolynomial as WarmUpPolynomial,
+    WarmupPolynomial as WarmupPolynomial,
 )
 from .training.schedules.lr_schedules import (
-    WarmUpStep as WarmUpStep,
+    WarmupStep as WarmupStep,
 )
 from .training.schedules.lr_schedules import (
     total_steps as total_steps,
 )
+from .training.step.anomaly import DetectAnomaly as DetectAnomaly
+from .training.step.batch_transform import BatchTransform as BatchTransform
+from .training.step.clipping import GradientClipping as GradientClipping
+from .training.step.descent import GradientDescent as GradientDescent
+from .training.step.feed import Feed as Feed
+from .training.step.nonfinite_guard import NonFiniteGuard as NonFiniteGuard
+from .training.step.precision import grad_scaler as grad_scaler
 from .training.stopping import EarlyStopping as EarlyStopping
-from .training.alternating import Turn as Turn
+from .training.train_loss import TrainLoss as TrainLoss
 from .training.weighted_losses import WeightedLosses as WeightedLosses
 from .zoo.mixup import Mixup as Mixup
 

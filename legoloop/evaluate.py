@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from legoloop.app.startup.cwd_on_path import find_modules_here
+from legoloop.app.startup.cwd_on_path import modules_on_path
 from legoloop.core.errors import ConfigError, UserError
 
 EPILOG = """\
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     0: done, 1: failed, 2: a mistake in what was asked, 130: interrupted.
     """
     asked = _parser().parse_intermixed_args(arguments)
-    find_modules_here()
+    modules_on_path()
     from legoloop.app.evaluate import evaluate
 
     try:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import hydra
 
-from legoloop.app.startup import gc_tuning as garbage
-from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, config_home
-from legoloop.app.hydra_bridge.plugins import register_plugins
-from legoloop.app.startup.cwd_on_path import find_modules_here
 from legoloop.app.hydra_bridge.compose_once import compose_once
+from legoloop.app.hydra_bridge.plugins import register_plugins
+from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
 from legoloop.app.run.signals import interruptions
+from legoloop.app.startup import gc_tuning as garbage
+from legoloop.app.startup.cwd_on_path import modules_on_path
 from legoloop.app.startup.lazy_di_wiring import execute_wiring_later
 from legoloop.core.errors import ConfigError
 from legoloop.core.interruption import Interrupted
@@ -33,7 +33,7 @@ class JobFailed(Exception):
 
 def command() -> None:
     """``main`` as a process of its own."""
-    garbage.look_rarely()
+    garbage.defer_gc()
     execute_wiring_later()
     main()
 
@@ -49,12 +49,12 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # A log that the disk does not take ends nothing.
     logging.raiseExceptions = False
-    find_modules_here()
+    modules_on_path()
     try:
         with interruptions():
             register_plugins()
             compose_once()
-            home, primary = str(config_home()), _primary_config()
+            home, primary = str(shipped_config_dir()), _primary_config()
             hydra.main(version_base="1.3", config_path=home, config_name=primary)(task)()
     except JobFailed:
         sys.exit(1)
@@ -81,8 +81,8 @@ def main() -> None:
 def _primary_config() -> str:
     """The name of the configuration that ships, or of the record of the run that is made again."""
     if any(argument.startswith("--experimental-rerun") for argument in sys.argv[1:]):
-        raise ConfigError("--experimental-rerun: goes past all checks; give from=RUN instead")
-    if not any("from=" in argument for argument in sys.argv[1:]):
+        raise ConfigError("--experimental-rerun: goes past all checks; give rerun=RUN instead")
+    if not any("rerun=" in argument for argument in sys.argv[1:]):
         return CONFIG_NAME
     from legoloop.app.run.rerun import primary_config
 
@@ -97,7 +97,7 @@ def task(tree: DictConfig) -> None:
     from legoloop.app.hydra_bridge.check_before_run import run_job
 
     is_of_a_sweep = HydraConfig.get().mode is RunMode.MULTIRUN
-    garbage.look_as_usual(is_only_run=not is_of_a_sweep)
+    garbage.restore_gc(is_only_run=not is_of_a_sweep)
     if is_of_a_sweep:
         _job_of_a_sweep(tree)
     elif not run_job(tree):

@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     threads = torch.get_num_threads()
-    monkeypatch.setattr(rng, "_chosen_seed", None)
+    monkeypatch.setattr(rng, "_last_seed", None)
     with rng.preserved_rng():
         yield
     torch.set_num_threads(threads)

@@ -17,7 +17,7 @@ CODE_ONLY = {
     "legoloop.CompositeAccumulator": "made anew for each evaluation, by a CompositeFactory",
     "legoloop.UnionAccumulator": "made anew for each evaluation",
     "legoloop.Loader": "the data container makes them of data.loaders",
-    "legoloop.Loop": "the data container makes them of data.loaders",
+    "legoloop.BatchStream": "the data container makes them of data.loaders",
     "legoloop.DefaultBatchDesc": "what counts wherever no batch_desc is given",
     "legoloop.ColumnDataset": "a data set of one's own is a function that returns one",
     "legoloop.model_summary": "what the plugin ModelSummary prints",

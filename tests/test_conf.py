@@ -10,7 +10,7 @@ import torch
 import yaml
 
 import legoloop as ll
-from legoloop.app.hydra_bridge.shipped_config import config_home
+from legoloop.app.hydra_bridge.shipped_config import shipped_config_dir
 from tests.zoo.idx_writing import images_of, labels_of, write_pair
 
 SMALL = ("num_epochs=1", "epoch_size=32", "eval_samples=32", "hydra.run.dir=run")
@@ -27,7 +27,7 @@ SUITABLE: dict[str, Sequence[str]] = {
     "model=simple_cnn": (),
     "experiment=mnist": (),
     "debug=overfit": (*ON_XOR, "plugins.overfitting.below=9"),
-    "plugins=mistakes": (),
+    "plugins=worst_errors": (),
     "plugins=freeze": ("data=xor", "model=mlp", "plugins.freeze.names=[layers.0.*]"),
     "plugins=last_sample": (*ON_XOR, "plugins.last_sample.num_samples=64"),
     "plugins=last_step": (*ON_XOR, "plugins.last_step.num_steps=9"),
@@ -38,7 +38,7 @@ SUITABLE: dict[str, Sequence[str]] = {
 
 def options() -> list[str]:
     """Every ``group=option`` of ours; what configures Hydra itself is left out."""
-    home = config_home()
+    home = shipped_config_dir()
     files = (path.relative_to(home) for path in sorted(home.glob("*/*.yaml")))
     return [f"{file.parent}={file.stem}" for file in files if file.parent.name != "hydra"]
 
@@ -78,8 +78,8 @@ def test_trains(option: str, here: Path) -> None:
 
 
 def test_the_help_lists_every_key_at_the_top() -> None:
-    text = (config_home() / "hydra" / "help" / "legoloop.yaml").read_text()
-    tree = yaml.safe_load((config_home() / "config.yaml").read_text())
+    text = (shipped_config_dir() / "hydra" / "help" / "legoloop.yaml").read_text()
+    tree = yaml.safe_load((shipped_config_dir() / "config.yaml").read_text())
     values = {key for key, value in tree.items() if not isinstance(value, dict | list)}
     assert [key for key in values - {"run_dir"} if f"  {key}" not in text] == []
 
@@ -140,7 +140,7 @@ def test_a_schedule_moves_the_learning_rate(option: str, here: Path) -> None:
         ("plugins=[default,last_sample]", "plugins.last_sample.num_samples=300"),
     ],
 )
-@pytest.mark.parametrize("option", ["warm_up_cosine", "one_cycle"])
+@pytest.mark.parametrize("option", ["warmup_cosine", "one_cycle"])
 def test_a_schedule_in_steps_knows_how_many_there_are(
     option: str, limits: Sequence[str], here: Path
 ) -> None:
@@ -148,7 +148,7 @@ def test_a_schedule_in_steps_knows_how_many_there_are(
     app = ll.compose([*ON_XOR, f"scheduler={option}", "loggers=[]", *limits, *SMALL, *epochs])
     app.host().run()
     schedule = app.scheduler()
-    total = getattr(schedule, "steps" if option == "warm_up_cosine" else "total_steps")
+    total = getattr(schedule, "steps" if option == "warmup_cosine" else "total_steps")
     assert total == app.counter().steps > 1
     assert schedule.last_epoch == total - 1
 
@@ -212,7 +212,7 @@ def test_everything_of_the_optimisation_together(here: Path) -> None:
         "plugins.freeze.names=[layers.0.*]",
         "plugins.freeze.epochs=1",
         "optimizer=adamw",
-        "params=no_decay",
+        "param_groups=no_decay",
         "+optimizer.params.first={names: [layers.0.*], lr: 1e-5}",
     ]
     app = ll.compose(["data=xor", "model=mlp", *optimisation, "loggers=[]", *SMALL])

@@ -19,9 +19,9 @@ from torch import nn
 
 import legoloop as ll
 from legoloop import evaluate
-from legoloop.app.evaluate import load_weights
-from legoloop.app.hydra_bridge.recorded_config import laid_over, recorded_tree
 from legoloop.app.config.trees import plain
+from legoloop.app.evaluate import load_weights
+from legoloop.app.hydra_bridge.recorded_config import apply_overrides, recorded_tree
 from legoloop.core.errors import ConfigError
 from legoloop.evaluation.metrics import multiclass
 from legoloop.state.run_record import read_record
@@ -365,7 +365,7 @@ def test_overrides_travel_through_references() -> None:
             "whole": "${model}",
         },
     )
-    assert laid_over(tree, ["width=4", "run_dir=/now"]) == ["width", "run_dir"]
+    assert apply_overrides(tree, ["width=4", "run_dir=/now"]) == ["width", "run_dir"]
     assert tree.model.hidden == [4, 1, 4] == tree.whole.hidden
     assert tree.file == "/now/x"
 
@@ -384,7 +384,7 @@ def test_a_reference_that_gives_something_else_by_now_is_left_out(
             "name": "${seed}",
         },
     )
-    laid_over(tree, ["seed=9"])
+    apply_overrides(tree, ["seed=9"])
     assert tree == {
         "seed": 9,
         "device": "cpu",
@@ -400,16 +400,16 @@ def test_a_reference_that_gives_something_else_by_now_is_left_out(
 def test_the_references_of_a_run_stand(run: Path) -> None:
     tree = recorded_tree(run)
     assert plain(tree) == OmegaConf.load(run / "config.yaml")
-    laid_over(tree, ["seed=5", "num_epochs=7"])
+    apply_overrides(tree, ["seed=5", "num_epochs=7"])
     assert (tree.data.seed, tree.scheduler.T_max, tree.plugins.last.num_epochs) == (5, 7, 7)
 
 
 def test_an_option_takes_the_place_of_its_node_alone(run: Path) -> None:
     tree, before = recorded_tree(run), recorded_tree(run)
-    assert laid_over(tree, ["data.root=there", "data=mnist"]) == ["data.root", "data"]
+    assert apply_overrides(tree, ["data.root=there", "data=mnist"]) == ["data.root", "data"]
     assert tree.data.datasets.val_real.root == "there"
     assert tree.data.datasets.train._target_ == "legoloop.zoo.mnist.mnist"
-    laid_over(tree, ["data=xor"])
+    apply_overrides(tree, ["data=xor"])
     assert tree.data.datasets.train._target_ == "legoloop.zoo.toy_data.xor"
     assert {**tree, "data": None} == {**before, "data": None}
 

@@ -38,7 +38,7 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a pickled job": (
         ("--experimental-rerun", "config.pickle"),
-        "--experimental-rerun: goes past all checks; give from=RUN instead",
+        "--experimental-rerun: goes past all checks; give rerun=RUN instead",
     ),
     "gradients that are added up and overwritten": (
         ("compile=reduce-overhead", "plugins.descent.micro_batch_size=8"),
@@ -159,8 +159,8 @@ IN_THE_CONFIGURATION: Cases = {
         "data.loaders.default (command line): is 5; give settings by name",
     ),
     "a data set to predict that is not there": (
-        ("data.predict=vla",),
-        "data.predict (command line): there is no data set 'vla'; did you mean val?",
+        ("data.predict_dataset=vla",),
+        "data.predict_dataset (command line): there is no data set 'vla'; did you mean val?",
     ),
     "no data set to train on": (
         ("~data.datasets.train",),
@@ -172,7 +172,7 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "what the data do not tell": (
         ("data.datasets.train._target_=mine.Silent", "~data.datasets.train.train"),
-        "data.tells (conf/data/xor.yaml): the train data set, a Silent, has no attribute "
+        "data.model_kwargs (conf/data/xor.yaml): the train data set, a Silent, has no attribute "
         "'num_features'; give it one, or set the parameter that needs it",
     ),
     "a module that is not there": (
@@ -419,7 +419,7 @@ IN_THE_CONFIGURATION: Cases = {
     "a key that the app does not read": (
         ("app=mine.App", "optimizer.lr=1"),
         "optimizer.lr (command line): mine.App does not read this key; there are app, "
-        "epoch_size, from, num_epochs, on_change, resume, run_dir, seed, show, sweep",
+        "epoch_size, from, num_epochs, on_config_change, resume, run_dir, seed, show, sweep",
     ),
     "a plugin that needs itself": (
         ("plugins.loops_metrics._inject_.acc_plugin=loops_metrics",),

@@ -79,7 +79,7 @@ class Tiny:
     """The parts of one run; ``host`` puts them together with others."""
 
     loaders: dict[str, ll.Loader]
-    loops: dict[str, ll.Loop]
+    loops: dict[str, ll.BatchStream]
     model: nn.Module
     opt: torch.optim.Optimizer
     feed: ll.Feed
@@ -122,8 +122,8 @@ def tiny(
         "train": dataset if dataset is not None else ll.ColumnDataset(columns()),
         "val": ll.ColumnDataset(columns(9)),
     }
-    batching = ll.Batching(batch_size=batch_size, num_workers=num_workers)
-    loops = {name: ll.Loop(data, name, seed, batching) for name, data in datasets.items()}
+    batching = ll.LoaderConfig(batch_size=batch_size, num_workers=num_workers)
+    loops = {name: ll.BatchStream(data, name, seed, batching) for name, data in datasets.items()}
     model = Net()
     opt = torch.optim.Adam(model.parameters(), lr=0.01)
     feed, counter = ll.Feed(model, "cpu"), ll.Counter()

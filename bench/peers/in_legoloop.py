@@ -36,7 +36,7 @@ def with_defaults(task: Task) -> None:
     task.named("x", "target")
     plugins = loop(task, iter(task.train), task.steps, epochs=1)
     counter = plugins[0]
-    sources = [ll.TrainLoss(), ll.LearningRate(task.optimizer)]
+    sources = [ll.TrainLoss(), ll.LearningRateMonitor(task.optimizer)]
     writers = [
         ll.CsvMetrics(task.folder / "metrics.csv", counter, sources),
         ll.TensorBoard(counter, sources, task.folder / "logs"),
@@ -57,7 +57,7 @@ def featured(task: Task) -> None:
         at="epoch_end",
     )
     metrics = ll.AccumulatorMetrics(evaluation, mean_loss)
-    sources = [ll.TrainLoss(), ll.LearningRate(task.optimizer), metrics]
+    sources = [ll.TrainLoss(), ll.LearningRateMonitor(task.optimizer), metrics]
     outputs = [
         ll.TensorBoard(counter, sources, task.folder / "logs", every_steps=LOG_EVERY),
         ll.Progress(counter, sources, num_epochs=task.epochs, epoch_size=task.every * BATCH),

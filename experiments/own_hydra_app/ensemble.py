@@ -27,11 +27,11 @@ def main(config):
 def trained(config, datasets, seed):
     """What a fresh network says about the validation data after its training."""
     ll.seed(seed)
-    batching = ll.Batching(**config.data.loaders.default)
-    train = ll.Loop(datasets["train"], "train", seed, batching)
+    batching = ll.LoaderConfig(**config.data.loaders.default)
+    train = ll.BatchStream(datasets["train"], "train", seed, batching)
     val = ll.Loader(datasets["val"], "val", seed, batching)
 
-    told = {name: getattr(datasets["train"], name) for name in config.data.tells}
+    told = {name: getattr(datasets["train"], name) for name in config.data.model_kwargs}
     model = built(config.model, told)
     optimizer = built(config.optimizer, {"params": list(model.parameters())})
     loss = built(config.loss, {})
@@ -49,7 +49,7 @@ def trained(config, datasets, seed):
     ]
     if "scheduler" in config:
         scheduler = built(config.scheduler, {"optimizer": optimizer})
-        plugins.append(ll.LrScheduler(scheduler, counter))
+        plugins.append(ll.LRScheduler(scheduler, counter))
     ll.TrainingHost(plugins).run()
     return evaluation.accumulated("val")
 

@@ -16,15 +16,20 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from legoloop.app.hydra_bridge.broken_plugins import leave_out_broken_plugins
-from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, config_home
-from legoloop.app.hydra_bridge.job_config import begin_job, run_directory, search_path, written
-from legoloop.app.wiring.make_app import checked_app
-from legoloop.app.hydra_bridge.messages import told
-from legoloop.app.hydra_bridge.key_origin import set_keys
-from legoloop.app.run.resume import how_to_begin
-from legoloop.app.run.lifecycle import Prepared, claim, logged, recorded
 from legoloop.app.config.trees import plain
+from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
+from legoloop.app.hydra_bridge.job_config import (
+    resolve_job_config,
+    run_directory,
+    search_path,
+    written,
+)
+from legoloop.app.hydra_bridge.key_origin import set_keys
+from legoloop.app.hydra_bridge.messages import told
+from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
+from legoloop.app.run.lifecycle import Prepared, claim, logged, recorded
+from legoloop.app.run.resume import parse_resume
+from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.errors import ConfigError
 from legoloop.state.run_record import refuse
 
@@ -44,7 +49,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
     >>> app.optimizer().param_groups[0]["lr"]
     0.5
     """
-    leave_out_broken_plugins()
+    skip_broken_plugins()
     hydras = Singleton.get_state()
     GlobalHydra.instance().clear()
     try:
@@ -55,12 +60,12 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
 
 def _composed(overrides: list[str]) -> Any:
     config = None
-    with hydra.initialize_config_dir(str(config_home()), version_base="1.3"):
+    with hydra.initialize_config_dir(str(shipped_config_dir()), version_base="1.3"):
         try:
             config = hydra.compose(CONFIG_NAME, overrides, return_hydra_config=True)
-            tree = begin_job(config, run_directory(config))
-            refuse(Path(tree.run_dir), how_to_begin(tree.resume)[0])
-            app, tree = checked_app(tree, list(set_keys(config.hydra)))
+            tree = resolve_job_config(config, run_directory(config))
+            refuse(Path(tree.run_dir), parse_resume(tree.resume)[0])
+            app, tree = validated_app(tree, list(set_keys(config.hydra)))
         except (HydraException, OmegaConfBaseException, ConfigError) as error:
             raise ConfigError(told(error, config)) from None
     if isinstance(app.host, providers.BaseSingleton):

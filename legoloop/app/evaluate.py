@@ -18,15 +18,15 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from legoloop.app.wiring.make_app import checked_app
-from legoloop.app.hydra_bridge.messages import told
 from legoloop.app.config.nodes import NodeError
-from legoloop.app.hydra_bridge.recorded_config import laid_over, recorded_tree
-from legoloop.app.config.trees import is_in_line, plain
-from legoloop.core.protocols import Scalars
+from legoloop.app.config.trees import overlaps, plain
+from legoloop.app.hydra_bridge.messages import told
+from legoloop.app.hydra_bridge.recorded_config import apply_overrides, recorded_tree
+from legoloop.app.wiring.make_app import validated_app
+from legoloop.core.atomic_files import atomic_directory
 from legoloop.core.errors import ConfigError, DataError
-from legoloop.core.suggestions import suggestion
-from legoloop.core.atomic_files import whole_folder
+from legoloop.core.protocols import Scalars
+from legoloop.core.suggestions import did_you_mean
 from legoloop.output.weights import read_weights
 from legoloop.state.run_record import read_record
 
@@ -62,7 +62,7 @@ def evaluate(
     weights = _weights_of(run, tree)
     directory = output or run / "evaluations" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
     tree.run_dir = str(directory.absolute())
-    given = laid_over(tree, overrides, config_dir)
+    given = apply_overrides(tree, overrides, config_dir)
     if "run_dir" in given:
         raise ConfigError("run_dir: where an evaluation writes is said with --output")
     if directory.exists():
@@ -70,7 +70,7 @@ def evaluate(
     try:
         parts = _parts(tree, given)
     except NodeError as error:
-        is_set = any(is_in_line(error.key, key) for key in given)
+        is_set = any(overlaps(error.key, key) for key in given)
         place = "command line" if is_set else run / "config.yaml"
         raise ConfigError(f"{error.key} ({place}): {error.message}") from error
     except OmegaConfBaseException as error:
@@ -100,7 +100,7 @@ class _Parts:
         acc = self.loaders_acc
         for name in on or ():
             if name not in acc.names:
-                right = suggestion(name, acc.names)
+                right = did_you_mean(name, acc.names)
                 raise ConfigError(f"--on: no data set '{name}' is evaluated; {right}")
         if on is not None:
             acc.names = tuple(dict.fromkeys(on))
@@ -183,7 +183,7 @@ def _weights_of(run: Path, tree: DictConfig) -> Path:
 
 
 def _parts(tree: DictConfig, given: Sequence[str]) -> _Parts:
-    app, _ = checked_app(tree, given)
+    app, _ = validated_app(tree, given)
     is_own = tree.get("app") is not None
     if is_own:  # what the run was fed stands, whatever the container says by now
         app.config.from_dict(plain(tree))
@@ -199,7 +199,7 @@ def _parts(tree: DictConfig, given: Sequence[str]) -> _Parts:
 
 def _put(folder: Path, directory: Path) -> None:
     try:
-        with whole_folder(directory) as draft:
+        with atomic_directory(directory) as draft:
             shutil.copytree(folder, draft, dirs_exist_ok=True)
     except OSError as error:
         raise ConfigError(

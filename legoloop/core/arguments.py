@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from legoloop.core.errors import ArgumentError, DataError
-from legoloop.core.suggestions import suggestion
+from legoloop.core.suggestions import did_you_mean
 
 
 def at_least(least: int, **values: Any) -> None:
@@ -58,7 +58,7 @@ def one_of(allowed: tuple[str, ...], **values: Any) -> None:
     """
     for name, value in values.items():
         if value not in allowed:
-            raise ArgumentError(f"{name} is {value!r}; {suggestion(str(value), allowed)}")
+            raise ArgumentError(f"{name} is {value!r}; {did_you_mean(str(value), allowed)}")
 
 
 def entry(values: Mapping[str, Any], key: str, whose: str) -> Any:
@@ -69,7 +69,7 @@ def entry(values: Mapping[str, Any], key: str, whose: str) -> Any:
     legoloop.core.errors.DataError: the batch has no 'feature'; did you mean features?
     """
     if key not in values:
-        raise DataError(f"{whose} has no '{key}'; {suggestion(key, values)}")
+        raise DataError(f"{whose} has no '{key}'; {did_you_mean(key, values)}")
     return values[key]
 
 
@@ -82,7 +82,7 @@ def evaluated(names: Collection[str], acc_key: str) -> None:
     """
     if acc_key not in names:
         raise ArgumentError(
-            f"acc_key is '{acc_key}', which is not evaluated; {suggestion(acc_key, names)}"
+            f"acc_key is '{acc_key}', which is not evaluated; {did_you_mean(acc_key, names)}"
         )
 
 
@@ -96,7 +96,7 @@ did you mean logits?
     """
     if name not in arrays:
         raise DataError(
-            f"{whose} needs '{name}', which no accumulator collects; {suggestion(name, arrays)}"
+            f"{whose} needs '{name}', which no accumulator collects; {did_you_mean(name, arrays)}"
         )
     return arrays[name]
 

@@ -16,7 +16,7 @@ DRAFT, ASIDE = "draft", "aside"
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path to write to; it becomes ``path`` when the block ends without an error.
 
     The folder is made if need be. The file and its new name are on the disk afterwards. Raises
@@ -24,7 +24,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> with whole_file(folder / "new" / "notes.txt") as draft:
+    >>> with atomic_write(folder / "new" / "notes.txt") as draft:
     ...     _ = draft.write_text("done")
     >>> (folder / "new" / "notes.txt").read_text()
     'done'
@@ -43,7 +43,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary folder to fill; it becomes ``path`` when the block ends without an error.
 
     An older folder of that name is replaced. At every moment one of the two is whole: a process
@@ -51,7 +51,7 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     >>> import tempfile
     >>> final = Path(tempfile.mkdtemp()) / "100"
-    >>> with whole_folder(final) as draft:
+    >>> with atomic_directory(final) as draft:
     ...     _ = (draft / "state").write_text("all")
     >>> [file.name for file in final.iterdir()]
     ['state']
@@ -96,13 +96,13 @@ def remove_folder(path: Path) -> None:
     _delete(doomed)
 
 
-def remove_drafts(folder: Path) -> None:
+def remove_temporaries(folder: Path) -> None:
     """Remove what killed processes left half-written in a folder that nobody else writes to.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> (folder / ".100.4711.draft").mkdir()
-    >>> remove_drafts(folder)
+    >>> remove_temporaries(folder)
     >>> list(folder.iterdir())
     []
     """
@@ -122,7 +122,7 @@ def set_aside(folder: Path, name: str | None = None) -> list[Path]:
     return [path for path in found if name is None or path.name.rsplit(".", 2)[0] == f".{name}"]
 
 
-def begin_to_store(file: BinaryIO, start: int, size: int) -> None:
+def start_writeback(file: BinaryIO, start: int, size: int) -> None:
     """Let the disk begin with bytes that were written, where that can be asked for.
 
     Nothing waits for it and nothing is promised: only that less is left to do once it is waited
@@ -130,7 +130,7 @@ def begin_to_store(file: BinaryIO, start: int, size: int) -> None:
 
     >>> import tempfile
     >>> with tempfile.TemporaryFile() as file:
-    ...     begin_to_store(file, 0, file.write(bytes(1000)))
+    ...     start_writeback(file, 0, file.write(bytes(1000)))
     """
     if hasattr(os, "posix_fadvise"):
         with suppress(OSError):

@@ -12,14 +12,14 @@ Place = tuple[dict[str, Any], str]
 """The dict of a module, and the name under which it holds a buffer."""
 
 
-class KeptBuffers:
+class BufferSnapshot:
     """Copies of some buffers of one data type, and the way back.
 
     >>> norm = nn.BatchNorm1d(1)
-    >>> kept = KeptBuffers.of(norm)
+    >>> kept = BufferSnapshot.of(norm)
     >>> for buffers in kept: buffers.keep()
     >>> _ = norm(torch.tensor([[1.0], [3.0]]))
-    >>> for buffers in kept: buffers.put_back()
+    >>> for buffers in kept: buffers.restore()
     >>> norm.running_mean, norm.num_batches_tracked
     (tensor([0.]), tensor(0))
     """
@@ -30,7 +30,7 @@ class KeptBuffers:
         self.copies: list[torch.Tensor] = []
 
     @classmethod
-    def of(cls, model: nn.Module) -> list[KeptBuffers]:
+    def of(cls, model: nn.Module) -> list[BufferSnapshot]:
         """All buffers of a model, grouped by their type, since such are copied in one go."""
         places: dict[torch.dtype, list[Place]] = {}
         for module in model.modules():
@@ -51,7 +51,7 @@ class KeptBuffers:
             self.copies = [buffer.clone() for buffer in found]
         self.found = found
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         """Make them what they were when last kept."""
         for (buffers, name), buffer, copy in zip(self.places, self.found, self.copies, strict=True):
             buffer.copy_(copy)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from legoloop.core.buffer_snapshot import KeptBuffers
+from legoloop.core.buffer_snapshot import BufferSnapshot
 from legoloop.core.rng import preserved_rng
 
 
@@ -26,7 +26,7 @@ def looking(model: nn.Module) -> Iterator[None]:
     (True, False)
     """
     training = {module: module.training for module in model.modules()}
-    kept = KeptBuffers.of(model)
+    kept = BufferSnapshot.of(model)
     for buffers in kept:
         buffers.keep()
     absent = [
@@ -43,6 +43,6 @@ def looking(model: nn.Module) -> Iterator[None]:
             for module, flag in training.items():
                 module.training = flag
             for buffers in kept:
-                buffers.put_back()
+                buffers.restore()
             for of_module, name in absent:  # a module may have filled it
                 of_module[name] = None

@@ -8,10 +8,10 @@ from torch.nn.parameter import is_lazy
 from legoloop.core.errors import ArgumentError
 
 
-def refuse_lazy(model: nn.Module) -> None:
+def reject_lazy_modules(model: nn.Module) -> None:
     """Raises ArgumentError for a model whose weights are made when it is first called.
 
-    >>> refuse_lazy(nn.LazyLinear(2))
+    >>> reject_lazy_modules(nn.LazyLinear(2))
     Traceback (most recent call last):
     legoloop.core.errors.ArgumentError: the weights of the LazyLinear are made when the model is \
 first called; give it its sizes, or call it once where it is made

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from legoloop.core.arguments import one_of
-from legoloop.core.protocols import Source
-from legoloop.core.metric_direction import higher_is_better
 from legoloop.core.errors import ArgumentError
-from legoloop.core.suggestions import suggestion
+from legoloop.core.metric_direction import higher_is_better
+from legoloop.core.protocols import Source
+from legoloop.core.suggestions import did_you_mean
 
 
 def listed(sources: Source | Iterable[Source]) -> list[Source]:
@@ -35,17 +35,17 @@ def scalar(sources: Iterable[Source], metric: str, who: str) -> float:
     scalars = {tag: value for source in sources for tag, value in source.scalars().items()}
     if metric not in scalars:
         raise ArgumentError(
-            f"{who} watches '{metric}', which no source reports; {suggestion(metric, scalars)}"
+            f"{who} watches '{metric}', which no source reports; {did_you_mean(metric, scalars)}"
         )
     return float(scalars[metric])
 
 
-def more_is_better(metric: str, mode: str | None) -> bool:
+def is_maximized(metric: str, mode: str | None) -> bool:
     """Which way is better: as ``mode`` says, min or max; None: as is known of the metric.
 
     Raises ArgumentError for another mode, and where nobody knows.
 
-    >>> more_is_better("val/accuracy", None), more_is_better("val/accuracy", "min")
+    >>> is_maximized("val/accuracy", None), is_maximized("val/accuracy", "min")
     (True, False)
     """
     if mode is not None:
@@ -54,16 +54,16 @@ def more_is_better(metric: str, mode: str | None) -> bool:
     known = higher_is_better(metric)
     if known is None:
         raise ArgumentError(
-            f"mode is None, but nobody knows if more of '{metric}' is better; give min or max"
+            f"mode is None, but the direction of '{metric}' is not known; set mode to min or max"
         )
     return known
 
 
-def betters(value: float, best: float | None, more: bool, min_delta: float = 0.0) -> bool:
+def is_improvement(value: float, best: float | None, more: bool, min_delta: float = 0.0) -> bool:
     """Whether a value is better than the best so far, by more than ``min_delta``; nan never is.
 
-    >>> betters(0.9, 0.8, more=True), betters(0.9, 0.8, more=False), betters(0.9, None, more=True)
-    (True, False, True)
+    >>> is_improvement(0.9, 0.8, more=True), is_improvement(0.9, 0.8, more=False)
+    (True, False)
     """
     if best is None:
         return value == value

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Generic, Protocol, TypeVar
 
 
-class HasMoment(Protocol):
+class HasWhen(Protocol):
     """An evaluation that says when its results are taken."""
 
     @property
@@ -15,17 +15,17 @@ class HasMoment(Protocol):
         ...
 
 
-E = TypeVar("E", bound=HasMoment)
+E = TypeVar("E", bound=HasWhen)
 
 
-class AtEvaluation(ABC, Generic[E]):
+class EvaluationHook(ABC, Generic[E]):
     """A plugin that measures at the moment of its evaluation, and forgets when weights change.
 
     Subclasses define ``measure`` and ``forget``.
 
     >>> class Seen:
     ...     at = "epoch_end"
-    >>> class Tells(AtEvaluation):
+    >>> class Tells(EvaluationHook):
     ...     def measure(self): print("measured")
     ...     def forget(self): print("forgotten")
     >>> plugin = Tells(Seen())

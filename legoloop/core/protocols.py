@@ -26,7 +26,7 @@ class Source(Protocol):
         ...
 
 
-class FeedsModel(Protocol):
+class FeedProtocol(Protocol):
     """Moves a batch to the device and calls the model."""
 
     def __call__(self, batch: Batch) -> tuple[Batch, Outputs]:
@@ -34,7 +34,7 @@ class FeedsModel(Protocol):
         ...
 
 
-class SizesBatch(Protocol):
+class BatchSizer(Protocol):
     """Tells how many samples a batch holds."""
 
     def __call__(self, batch: Batch) -> int:
@@ -42,7 +42,7 @@ class SizesBatch(Protocol):
         ...
 
 
-class BatchLoop(Protocol):
+class RewindableStream(Protocol):
     """An endless stream of batches that can also be looked at from its beginning."""
 
     def __iter__(self) -> Iterator[Batch]: ...
@@ -54,7 +54,7 @@ class BatchLoop(Protocol):
         ...
 
 
-class Counts(Protocol):
+class TrainingProgress(Protocol):
     """How far the training has come."""
 
     epochs: int
@@ -80,7 +80,7 @@ class Evaluation(Protocol):
         ...
 
 
-class StreamsEvaluation(Protocol):
+class StreamingEvaluation(Protocol):
     """Hands out what an evaluation finds batch by batch, keeping none of it."""
 
     @property

@@ -14,7 +14,7 @@ import torch
 
 from legoloop.core.errors import ArgumentError
 
-_chosen_seed: int | None = None
+_last_seed: int | None = None
 
 
 def seed(number: int) -> None:
@@ -31,16 +31,16 @@ def seed(number: int) -> None:
     >>> bool(first == torch.rand(1))
     True
     """
-    global _chosen_seed
+    global _last_seed
     if not isinstance(number, Integral) or not 0 <= number < 2**32:
         raise ArgumentError(f"seed is {number!r}; give a whole number from 0 to {2**32 - 1}")
-    _chosen_seed = int(number)
-    seed_generators(_chosen_seed)
+    _last_seed = int(number)
+    seed_generators(_last_seed)
 
 
-def chosen_seed() -> int | None:
+def last_seed() -> int | None:
     """The number last given to ``seed``, or None."""
-    return _chosen_seed
+    return _last_seed
 
 
 def seed_generators(number: int | None) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-def suggestion(wrong: str, right: Iterable[object]) -> str:
+def did_you_mean(wrong: str, right: Iterable[object]) -> str:
     """A clause for the end of an error message.
 
-    >>> suggestion("bacth_size", ["batch_size", "num_workers"])
+    >>> did_you_mean("bacth_size", ["batch_size", "num_workers"])
     'did you mean batch_size?'
-    >>> suggestion("depth", ["batch_size", "num_workers"])
+    >>> did_you_mean("depth", ["batch_size", "num_workers"])
     'there are batch_size, num_workers'
     """
     names = [str(name) for name in right]

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch.utils.data import default_collate
 
-from legoloop.core.protocols import Batch
 from legoloop.core.errors import DataError
+from legoloop.core.protocols import Batch
 
 
 def collate(records: Sequence[dict[str, Any]]) -> Batch:

@@ -9,12 +9,12 @@ import torch
 from dependency_injector import containers, providers
 
 from legoloop.core.errors import ArgumentError
-from legoloop.core.rng import chosen_seed
-from legoloop.core.suggestions import suggestion
-from legoloop.data.loader_config import Batching
-from legoloop.data.loaders import Loader
-from legoloop.data.streams import Loop
+from legoloop.core.rng import last_seed
+from legoloop.core.suggestions import did_you_mean
 from legoloop.data.device_placement import placed
+from legoloop.data.loader_config import LoaderConfig
+from legoloop.data.loaders import Loader
+from legoloop.data.streams import BatchStream
 
 Settings = Mapping[str, Any]
 
@@ -28,12 +28,12 @@ def _settings(container: Any) -> Settings:
     return around() or {}
 
 
-def batchings(datasets: Collection[str], settings: Settings) -> dict[str, Batching]:
+def loader_configs(datasets: Collection[str], settings: Settings) -> dict[str, LoaderConfig]:
     """How each data set is batched: ``loaders.default``, and ``loaders.<name>`` over it.
 
     Raises ArgumentError for a data set or a setting that does not exist, and a value out of range.
 
-    >>> batchings(["val"], {"loaders": {"default": {"batch_size": 8}}})["val"].batch_size
+    >>> loader_configs(["val"], {"loaders": {"default": {"batch_size": 8}}})["val"].batch_size
     8
     """
     loaders = _mapping("loaders", settings.get("loaders"))
@@ -43,7 +43,7 @@ def batchings(datasets: Collection[str], settings: Settings) -> dict[str, Batchi
     _batching("default", default)
     for name in loaders:
         if name != "default" and name not in datasets:
-            raise ArgumentError(f"loaders.{name} names no data set; {suggestion(name, datasets)}")
+            raise ArgumentError(f"loaders.{name} names no data set; {did_you_mean(name, datasets)}")
     return {name: _batching(name, {**default, **(loaders.get(name) or {})}) for name in datasets}
 
 
@@ -53,14 +53,14 @@ def _mapping(key: str, given: Any) -> Settings:
     return given or {}
 
 
-def _batching(name: str, settings: Settings) -> Batching:
+def _batching(name: str, settings: Settings) -> LoaderConfig:
     for key in settings:
-        if key not in Batching.names():
+        if key not in LoaderConfig.names():
             raise ArgumentError(
-                f"loaders.{name}.{key} is no setting; {suggestion(key, Batching.names())}"
+                f"loaders.{name}.{key} is no setting; {did_you_mean(key, LoaderConfig.names())}"
             )
     try:
-        return Batching(**settings)
+        return LoaderConfig(**settings)
     except ArgumentError as error:
         raise ArgumentError(f"loaders.{name}.{error}") from None
 
@@ -68,7 +68,7 @@ def _batching(name: str, settings: Settings) -> Batching:
 def _seed(settings: Settings) -> int:
     given = settings.get("seed")
     if given is None:
-        return chosen_seed() or 0
+        return last_seed() or 0
     if not isinstance(given, int):
         raise ArgumentError(f"seed is {given!r}; give a whole number")
     return given
@@ -79,14 +79,17 @@ def _device(named: str | torch.device | None) -> torch.device | None:
 
 
 def _placed(datasets: Mapping[str, Any], settings: Settings, device: Any) -> dict[str, Any]:
-    by_name = batchings(datasets, settings)
-    return placed(datasets, by_name, device, settings.get("on_device", "auto"))
+    by_name = loader_configs(datasets, settings)
+    return placed(datasets, by_name, device, settings.get("preload", "auto"))
 
 
 def _streams(
-    kind: type[Loader] | type[Loop], datasets: Mapping[str, Any], settings: Settings, device: Any
+    kind: type[Loader] | type[BatchStream],
+    datasets: Mapping[str, Any],
+    settings: Settings,
+    device: Any,
 ) -> dict[str, Any]:
-    by_name, seed = batchings(datasets, settings), _seed(settings)
+    by_name, seed = loader_configs(datasets, settings), _seed(settings)
     return {name: kind(data, name, seed, by_name[name], device) for name, data in datasets.items()}
 
 
@@ -94,9 +97,9 @@ class Data(containers.DeclarativeContainer):
     """Data sets in, loaders and loops out; all by the name of the data set.
 
     ``config`` may hold ``seed`` (without one: what ``ll.seed`` chose), ``loaders``: settings by
-    name over those of ``default``, the keys of ``Batching``, and ``on_device``: which data sets are
-    kept on the ``device``, auto, true or false (``legoloop.data.device_placement``). A container that is
-    given no config looks for these keys in the ``config`` of the container around it.
+    name over those of ``default``, the keys of ``LoaderConfig``, and ``preload``: which data sets
+    are kept on the ``device``, auto, true or false (``legoloop.data.device_placement``). A
+    container that is given no config looks for these keys in the ``config`` of the container around it.
 
     With a ``device`` that is a GPU, all batches arrive on it.
 
@@ -120,4 +123,6 @@ class Data(containers.DeclarativeContainer):
     target = providers.Callable(_device, device)
     placed = providers.Singleton(_placed, datasets, settings, target)
     loaders = providers.Singleton(_streams, providers.Object(Loader), placed, settings, target)
-    loop_iters = providers.Singleton(_streams, providers.Object(Loop), placed, settings, target)
+    loop_iters = providers.Singleton(
+        _streams, providers.Object(BatchStream), placed, settings, target
+    )

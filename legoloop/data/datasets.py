@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import torch
 
-from legoloop.core.protocols import Batch
 from legoloop.core.errors import DataError
+from legoloop.core.protocols import Batch
 
 
 class SizedDataset(ABC):

@@ -8,17 +8,17 @@ from typing import Any
 import torch
 
 from legoloop.core.errors import ArgumentError
-from legoloop.data.loader_config import Batching
 from legoloop.data.datasets import ColumnDataset
+from legoloop.data.loader_config import LoaderConfig
 
 PART_OF_FREE_MEMORY = 4
 
 
 def placed(
     datasets: Mapping[str, Any],
-    batchings: Mapping[str, Batching],
+    loader_configs: Mapping[str, LoaderConfig],
     device: torch.device | None,
-    on_device: str | bool = "auto",
+    preload: str | bool = "auto",
 ) -> dict[str, Any]:
     """The data sets, those on the device that belong there; without a GPU all stay as they are.
 
@@ -29,49 +29,51 @@ def placed(
     a data set without columns, or workers.
 
     >>> data = {"train": ColumnDataset({"x": torch.zeros(2)})}
-    >>> placed(data, {"train": Batching()}, torch.device("cpu"), on_device=True) == data
+    >>> placed(data, {"train": LoaderConfig()}, torch.device("cpu"), preload=True) == data
     True
     """
-    if not (isinstance(on_device, bool) or on_device == "auto"):
-        raise ArgumentError(f"on_device is {on_device!r}; give auto, true or false")
-    if on_device is False or device is None or device.type != "cuda":
+    if not (isinstance(preload, bool) or preload == "auto"):
+        raise ArgumentError(f"preload is {preload!r}; give auto, true or false")
+    if preload is False or device is None or device.type != "cuda":
         return dict(datasets)
-    if on_device is True:
+    if preload is True:
         for name, dataset in datasets.items():
-            _refuse_unmovable(name, dataset, batchings[name])
+            _refuse_unmovable(name, dataset, loader_configs[name])
         return {name: dataset.to(device) for name, dataset in datasets.items()}
     room = torch.cuda.mem_get_info(device)[0] // PART_OF_FREE_MEMORY
-    chosen = fitting(datasets, batchings, room)
+    chosen = fitting(datasets, loader_configs, room)
     return {
         name: dataset.to(device) if name in chosen else dataset
         for name, dataset in datasets.items()
     }
 
 
-def fitting(datasets: Mapping[str, Any], batchings: Mapping[str, Batching], room: int) -> list[str]:
+def fitting(
+    datasets: Mapping[str, Any], loader_configs: Mapping[str, LoaderConfig], room: int
+) -> list[str]:
     """The names of those that ``auto`` moves into so many bytes, the first ones first.
 
     >>> data = {name: ColumnDataset({"x": torch.zeros(2)}) for name in ("train", "val")}
-    >>> fitting(data, dict.fromkeys(data, Batching()), room=30)
+    >>> fitting(data, dict.fromkeys(data, LoaderConfig()), room=30)
     ['train']
     """
     names = []
     for name, dataset in datasets.items():
-        moves = isinstance(dataset, ColumnDataset) and batchings[name].num_workers == 0
+        moves = isinstance(dataset, ColumnDataset) and loader_configs[name].num_workers == 0
         if moves and (dataset.is_plain or dataset.takes_generator) and dataset.nbytes <= room:
             room -= dataset.nbytes
             names.append(name)
     return names
 
 
-def _refuse_unmovable(name: str, dataset: Any, batching: Batching) -> None:
+def _refuse_unmovable(name: str, dataset: Any, batching: LoaderConfig) -> None:
     if not (isinstance(dataset, ColumnDataset) and dataset.serves_columns):
         raise ArgumentError(
-            f"on_device is true, but data set '{name}', a {type(dataset).__name__}, has no columns "
+            f"preload is true, but data set '{name}', a {type(dataset).__name__}, has no columns "
             "to move; give auto"
         )
     if batching.num_workers:
         raise ArgumentError(
-            f"on_device is true, but loaders.{name}.num_workers is {batching.num_workers}; workers "
+            f"preload is true, but loaders.{name}.num_workers is {batching.num_workers}; workers "
             "have no part in data on a device: give 0 of them, or auto"
         )

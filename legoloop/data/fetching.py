@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from legoloop.core.protocols import Batch
 from legoloop.core.errors import DataError, UserError
-from legoloop.data.prefetch import CopiedAhead
-from legoloop.data.loader_config import Batching
+from legoloop.core.protocols import Batch
 from legoloop.data.datasets import ColumnDataset
-from legoloop.data.positional_rng import BorrowedRng, one_thread
+from legoloop.data.loader_config import LoaderConfig
+from legoloop.data.positional_rng import PositionalRng, single_threaded
+from legoloop.data.prefetch import DevicePrefetcher
 
 Cut = tuple[int, torch.Tensor]
 """The position of a batch's first sample, and the indices of its samples, int64."""
@@ -35,8 +35,8 @@ class Fetcher:
         self,
         dataset: Any,
         name: str,
-        rng: BorrowedRng,
-        batching: Batching,
+        rng: PositionalRng,
+        batching: LoaderConfig,
         device: torch.device | None = None,
     ) -> None:
         if len(dataset) == 0:
@@ -73,7 +73,7 @@ class Fetcher:
         if gpu is None or self.reads_on.type == "cuda":
             return self._fetched(cuts, pins=bool(self._batching.pin_memory))
         pins = self._batching.pin_memory is not False
-        return CopiedAhead(self._fetched(cuts, pins), gpu)
+        return DevicePrefetcher(self._fetched(cuts, pins), gpu)
 
     def _fetched(self, cuts: Iterable[Cut], pins: bool) -> Iterator[Batch]:
         batching = self._batching
@@ -131,7 +131,7 @@ class Fetcher:
 
     def _columns_drawn(self, cut: Cut) -> Batch:
         first, indices = cut
-        with one_thread():
+        with single_threaded():
             return self._batch(self.dataset.__getitems__(indices, self._rng.generator(first)))
 
     def _columns(self, cut: Cut) -> Batch:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from legoloop.data.datasets import ColumnDataset
-from legoloop.data.positional_rng import BorrowedRng
+from legoloop.data.positional_rng import PositionalRng
 
 MOST_BYTES = 2**28
 """Columns up to this size are read whole, which takes a quarter of a second at most."""
@@ -67,7 +67,7 @@ def _spread(length: int, count: int) -> list[int]:
 
 
 def _records(dataset: Any, positions: Sequence[int]) -> Iterator[Any]:
-    rng = BorrowedRng(0, "fingerprint")
+    rng = PositionalRng(0, "fingerprint")
     for position in positions:
         with rng.borrowed():
             rng.at(position)

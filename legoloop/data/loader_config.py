@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from legoloop.core.arguments import at_least
-from legoloop.core.protocols import Batch
 from legoloop.core.errors import ArgumentError
+from legoloop.core.protocols import Batch
 from legoloop.data.collation import collate as stack
 from legoloop.data.sampling import Sampler
 
@@ -17,7 +17,7 @@ FUNCTIONS = ("collate", "sampler")
 
 
 @dataclass(frozen=True)
-class Batching:
+class LoaderConfig:
     """How one data set becomes batches; the keys of ``data.loaders.<name>``.
 
     ``eval_batch_size`` is that of finite loaders, and of what is looked at of a loop; None: as in
@@ -26,11 +26,11 @@ class Batching:
     device is one.
 
     ``collate`` makes a batch of a list of records, such as ``PadCollate``. ``sampler`` says in
-    ``shuffle``'s place which samples a pass of a loop is made of, such as ``BalancedSampling``.
+    ``shuffle``'s place which samples a pass of a loop is made of, such as ``ClassBalancedSampler``.
 
     Raises ArgumentError for values out of range.
 
-    >>> Batching(batch_size=0)
+    >>> LoaderConfig(batch_size=0)
     Traceback (most recent call last):
     legoloop.core.errors.ArgumentError: batch_size is 0; give a whole number of at least 1
     """

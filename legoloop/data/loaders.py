@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from legoloop.core.protocols import Batch
-from legoloop.data.loader_config import Batching
 from legoloop.data.fetching import Cut, Fetcher
-from legoloop.data.positional_rng import BorrowedRng
+from legoloop.data.loader_config import LoaderConfig
+from legoloop.data.positional_rng import PositionalRng
 
 
 class Loader:
@@ -22,7 +22,7 @@ class Loader:
     >>> import torch
     >>> from legoloop.data.datasets import ColumnDataset
     >>> data = ColumnDataset({"x": torch.arange(5)})
-    >>> loader = Loader(data, name="val", seed=0, batching=Batching(batch_size=2))
+    >>> loader = Loader(data, name="val", seed=0, batching=LoaderConfig(batch_size=2))
     >>> [batch["x"].tolist() for batch in loader]
     [[0, 1], [2, 3], [4]]
     >>> len(loader)
@@ -34,13 +34,13 @@ class Loader:
         dataset: Any,
         name: str,
         seed: int,
-        batching: Batching,
+        batching: LoaderConfig,
         device: torch.device | None = None,
     ) -> None:
         self.name = name
         self._samples = len(dataset)
         self._batch_size = batching.for_evaluation
-        rng = BorrowedRng(seed, f"{name}, in order")
+        rng = PositionalRng(seed, f"{name}, in order")
         self._fetcher = Fetcher(dataset, name, rng, batching, device)
 
     @property

@@ -9,14 +9,14 @@ from itertools import accumulate
 from typing import Any
 
 from legoloop.core.arguments import above_zero
-from legoloop.core.protocols import Batch
 from legoloop.core.errors import ArgumentError
+from legoloop.core.protocols import Batch
 from legoloop.core.rng import derived_seed
-from legoloop.core.suggestions import suggestion
-from legoloop.data.streams import Loop
+from legoloop.core.suggestions import did_you_mean
+from legoloop.data.streams import BatchStream
 
 
-class MixedLoop:
+class MixedStream:
     """An endless stream whose batches come from several loops, each as often as its weight says.
 
     ``weights`` names the loops among ``loop_iters`` to draw from. Which of them a batch comes from
@@ -26,23 +26,23 @@ class MixedLoop:
     Raises ArgumentError for a loop that is not there, and for weights that are not above 0.
 
     >>> import torch
-    >>> from legoloop.data.loader_config import Batching
+    >>> from legoloop.data.loader_config import LoaderConfig
     >>> from legoloop.data.datasets import ColumnDataset
     >>> loops = {
-    ...     name: Loop(ColumnDataset({"x": torch.full((9,), x)}), name, 0, Batching(batch_size=1))
+    ...     name: BatchStream(ColumnDataset({"x": torch.full((9,), x)}), name, 0, LoaderConfig(1))
     ...     for name, x in {"train": 0, "more": 1}.items()
     ... }
-    >>> mixed = MixedLoop(loops, weights={"train": 3, "more": 1}, seed=0)
+    >>> mixed = MixedStream(loops, weights={"train": 3, "more": 1}, seed=0)
     >>> [next(mixed)["x"].item() for _ in range(12)]
     [1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
     """
 
     def __init__(
-        self, loop_iters: Mapping[str, Loop], weights: Mapping[str, float], seed: int = 0
+        self, loop_iters: Mapping[str, BatchStream], weights: Mapping[str, float], seed: int = 0
     ) -> None:
         for name, weight in weights.items():
             if name not in loop_iters:
-                raise ArgumentError(f"weights has '{name}'; {suggestion(name, loop_iters)}")
+                raise ArgumentError(f"weights has '{name}'; {did_you_mean(name, loop_iters)}")
             above_zero(**{f"weights.{name}": weight})
         if not weights:
             raise ArgumentError("weights is empty; give at least one loop a weight")
@@ -58,7 +58,7 @@ class MixedLoop:
         """The number of samples of all the loops."""
         return sum(loop.samples for loop in self.loops.values())
 
-    def __iter__(self) -> MixedLoop:
+    def __iter__(self) -> MixedStream:
         return self
 
     def __next__(self) -> Batch:
@@ -66,7 +66,7 @@ class MixedLoop:
         self.position += 1
         return batch
 
-    def batches_for(self, samples: int, position: int = 0) -> int:
+    def num_batches_for(self, samples: int, position: int = 0) -> int:
         """How many batches, from a position on, it takes to hand over so many samples."""
         while len(self._handed_over) <= position:
             self._look_ahead()
@@ -99,6 +99,6 @@ class MixedLoop:
     def _look_ahead(self) -> None:
         """Count the samples of one more batch."""
         name = self._name_at(len(self._handed_over) - 1)
-        size = self.loops[name].size_at(self._ahead[name])
+        size = self.loops[name].batch_size_at(self._ahead[name])
         self._ahead[name] += 1
         self._handed_over.append(self._handed_over[-1] + size)

@@ -26,10 +26,10 @@ def shuffled(seed: int, name: str, number: int, length: int) -> torch.Tensor:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Inside, one thread computes, as in a worker, so that the bits are the same in both.
 
-    >>> with one_thread():
+    >>> with single_threaded():
     ...     torch.get_num_threads()
     1
     """
@@ -41,13 +41,13 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class BorrowedRng:
+class PositionalRng:
     """Random numbers for a data set, each draw a function of (seed, name, position).
 
     Either the global generators are lent, which costs some 100 µs, or a generator is handed over
     (``generator``), which costs 3 µs. Both draw the same from torch.
 
-    >>> rng = BorrowedRng(0, "train")
+    >>> rng = PositionalRng(0, "train")
     >>> with rng.borrowed():
     ...     rng.at(7); a = torch.rand(1)
     ...     rng.at(8); b = torch.rand(1)
@@ -62,7 +62,7 @@ class BorrowedRng:
         self._numpy = np.random.MT19937(0)
         self._torch = torch.Generator()
 
-    def __reduce__(self) -> tuple[type[BorrowedRng], tuple[int, str]]:
+    def __reduce__(self) -> tuple[type[PositionalRng], tuple[int, str]]:
         """It has no state of its own; a torch.Generator does not reach a worker that is spawned."""
         return type(self), (self._seed, self._name)
 
@@ -73,7 +73,7 @@ class BorrowedRng:
         numpy, lent = np.random.get_state(legacy=False), mtrand.get_bit_generator()
         mtrand.set_bit_generator(self._numpy)
         try:
-            with one_thread():
+            with single_threaded():
                 yield
         finally:
             mtrand.set_bit_generator(lent)

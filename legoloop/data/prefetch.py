@@ -10,14 +10,14 @@ import torch
 from legoloop.core.protocols import Batch
 
 
-class CopiedAhead(Iterator[Batch]):
+class DevicePrefetcher(Iterator[Batch]):
     """Hands over batches on a GPU, and has copied the next one when it is asked for.
 
     The copy runs on a stream of its own, at the side of the step that is under way, if the batch
     is in pinned memory. One batch is fetched ahead, never two. What goes wrong while it is fetched
     is raised when that batch is asked for, not before. Without a GPU it is of no use::
 
-        batches = CopiedAhead(map(pinned, loop), torch.device("cuda"))
+        batches = DevicePrefetcher(map(pinned, loop), torch.device("cuda"))
     """
 
     def __init__(self, batches: Iterator[Batch], device: torch.device) -> None:

@@ -16,7 +16,7 @@ Sampler = Callable[[Any, torch.Generator], torch.Tensor | Sequence[int]]
 """From a data set and a generator to the indices of one pass, as many as there are samples."""
 
 
-class WeightedSampling:
+class WeightedSampler:
     """Draws each sample of a pass in proportion to its weight, with replacement.
 
     ``key`` names the weights, one a sample and none below 0: a column of the data set, or an
@@ -25,7 +25,7 @@ class WeightedSampling:
 
     >>> from legoloop.data.datasets import ColumnDataset
     >>> data = ColumnDataset({"weight": torch.tensor([0.0, 1.0, 0.0])})
-    >>> WeightedSampling()(data, torch.Generator().manual_seed(0))
+    >>> WeightedSampler()(data, torch.Generator().manual_seed(0))
     tensor([1, 1, 1])
     """
 
@@ -40,7 +40,7 @@ class WeightedSampling:
         return drawn(weights, generator)
 
 
-class BalancedSampling:
+class ClassBalancedSampler:
     """Draws each class as often as any other, and the samples of a class alike, with replacement.
 
     ``key`` names the classes, one a sample: a column of the data set, or an attribute. A pass has
@@ -48,7 +48,7 @@ class BalancedSampling:
 
     >>> from legoloop.data.datasets import ColumnDataset
     >>> data = ColumnDataset({"target": torch.tensor([0] * 990 + [1] * 10)})
-    >>> order = BalancedSampling()(data, torch.Generator().manual_seed(0))
+    >>> order = ClassBalancedSampler()(data, torch.Generator().manual_seed(0))
     >>> data.columns["target"][order].bincount()
     tensor([500, 500])
     """
@@ -64,7 +64,7 @@ class BalancedSampling:
         return drawn(torch.from_numpy(1 / sizes[classes]), generator)
 
 
-class BucketSampling:
+class BucketSampler:
     """Puts samples of about the same length into a batch, so that little of it is padding.
 
     A pass is shuffled and taken in pools of so many ``batches``; a pool is sorted by length and cut
@@ -74,7 +74,7 @@ class BucketSampling:
 
     >>> from legoloop.data.datasets import ColumnDataset
     >>> data = ColumnDataset({"length": torch.tensor([9, 1, 8, 2])})
-    >>> order = BucketSampling(batch_size=2)(data, torch.Generator().manual_seed(0))
+    >>> order = BucketSampler(batch_size=2)(data, torch.Generator().manual_seed(0))
     >>> data.columns["length"][order].tolist()
     [1, 2, 8, 9]
     """

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from legoloop.core.protocols import Batch
-from legoloop.data.loader_config import Batching
 from legoloop.data.fetching import Cut, Fetcher
+from legoloop.data.loader_config import LoaderConfig
+from legoloop.data.positional_rng import PositionalRng, shuffled
 from legoloop.data.sampling import order_of_pass
-from legoloop.data.positional_rng import BorrowedRng, shuffled
 
 
-class Loop:
+class BatchStream:
     """Pass after pass over a data set, each in its own order, a function of (seed, name, pass).
 
     Batches never cross a pass, so the last one of a pass may be short. ``position`` counts the
@@ -26,7 +26,7 @@ class Loop:
     >>> import torch
     >>> from legoloop.data.datasets import ColumnDataset
     >>> data = ColumnDataset({"x": torch.arange(4)})
-    >>> loop = Loop(data, name="train", seed=0, batching=Batching(batch_size=3))
+    >>> loop = BatchStream(data, name="train", seed=0, batching=LoaderConfig(batch_size=3))
     >>> first = next(loop)["x"]
     >>> len(next(loop)["x"]), loop.position
     (1, 2)
@@ -40,7 +40,7 @@ class Loop:
         dataset: Any,
         name: str,
         seed: int,
-        batching: Batching,
+        batching: LoaderConfig,
         device: torch.device | None = None,
     ) -> None:
         self.name = name
@@ -51,7 +51,7 @@ class Loop:
         self._eval_batch_size = batching.for_evaluation
         self._shuffle = batching.shuffle
         self._sampler = batching.sampler
-        self._fetcher = Fetcher(dataset, name, BorrowedRng(seed, name), batching, device)
+        self._fetcher = Fetcher(dataset, name, PositionalRng(seed, name), batching, device)
         self._batches: Iterator[Batch] | None = None
 
     @property
@@ -59,7 +59,7 @@ class Loop:
         """The number of samples of a pass."""
         return self._samples
 
-    def __iter__(self) -> Loop:
+    def __iter__(self) -> BatchStream:
         return self
 
     def __next__(self) -> Batch:
@@ -81,7 +81,7 @@ class Loop:
         wanted = self._samples if samples is None else min(samples, self._samples)
         return self._fetcher.over(self._first_cuts(wanted))
 
-    def batches_for(self, samples: int, position: int = 0) -> int:
+    def num_batches_for(self, samples: int, position: int = 0) -> int:
         """How many batches, from a position on, it takes to hand over so many samples."""
         a_pass = self._batches_of_pass
         begun = position % a_pass
@@ -91,7 +91,7 @@ class Loop:
         passes, more = divmod(samples - rest, self._samples)
         return a_pass - begun + passes * a_pass + -(-more // self._batch_size)
 
-    def size_at(self, position: int) -> int:
+    def batch_size_at(self, position: int) -> int:
         """The number of samples of the batch at a position."""
         begun = position % self._batches_of_pass * self._batch_size
         return min(self._batch_size, self._samples - begun)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from legoloop.core.on_evaluation import AtEvaluation
+from legoloop.core.on_evaluation import EvaluationHook
 from legoloop.core.protocols import Evaluation, Metrics, Scalars
 
 
-class AccumulatorMetrics(AtEvaluation[Evaluation]):
+class AccumulatorMetrics(EvaluationHook[Evaluation]):
     """A source: the metrics of each data set that an evaluation covers, as ``<name>/<metric>``.
 
     ``method`` takes the accumulated arrays of one data set and gives a dict of numbers. They are

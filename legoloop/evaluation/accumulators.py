@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from legoloop.core.errors import DataError
-from legoloop.core.suggestions import suggestion
+from legoloop.core.suggestions import did_you_mean
 
 
 class Accumulator(ABC):
@@ -141,7 +141,7 @@ class CompositeAccumulator(Accumulator):
             if name not in values:
                 raise DataError(
                     f"accumulator '{name}': neither the batch nor the model's outputs have it; "
-                    f"{suggestion(name, values)}"
+                    f"{did_you_mean(name, values)}"
                 )
             try:
                 accumulator.add(values[name])

@@ -9,19 +9,19 @@ from weakref import WeakSet
 
 from torch import nn
 
-from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.arguments import at_least, entry
-from legoloop.core.protocols import Arrays, Batch, BatchLoop, FeedsModel, SizesBatch
+from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.errors import ArgumentError
 from legoloop.core.eval_mode import looking
-from legoloop.loop.step import Step
-from legoloop.core.suggestions import suggestion
+from legoloop.core.protocols import Arrays, Batch, BatchSizer, FeedProtocol, RewindableStream
+from legoloop.core.suggestions import did_you_mean
 from legoloop.evaluation.accumulators import Accumulator, as_array
+from legoloop.loop.step import Step
 
 Moment = Literal["epoch_end", "train_end"]
 
 
-class EvaluationPasses(ABC):
+class Evaluator(ABC):
     """Runs the model over named streams of batches and hands out what accumulated.
 
     A pass over a stream runs when somebody asks for it, at most once between two changes of the
@@ -37,8 +37,8 @@ class EvaluationPasses(ABC):
         streams: Iterable[str],
         model: nn.Module,
         factory: Callable[[], Accumulator],
-        feed: FeedsModel,
-        batch_desc: SizesBatch | None,
+        feed: FeedProtocol,
+        batch_desc: BatchSizer | None,
         at: Moment,
         names: Iterable[str] | None,
     ) -> None:
@@ -47,7 +47,7 @@ class EvaluationPasses(ABC):
         known = tuple(streams)
         for name in names or ():
             if name not in known:
-                raise ArgumentError(f"names has '{name}'; {suggestion(name, known)}")
+                raise ArgumentError(f"names has '{name}'; {did_you_mean(name, known)}")
         self.names = known if names is None else tuple(names)
         self.at = at
         self.model = model
@@ -126,7 +126,7 @@ class EvaluationPasses(ABC):
 
     def _refuse_unknown(self, name: str) -> None:
         if name not in self.names:
-            raise ArgumentError(f"no evaluation of '{name}'; {suggestion(name, self.names)}")
+            raise ArgumentError(f"no evaluation of '{name}'; {did_you_mean(name, self.names)}")
 
     def _made_by_another(self, name: str) -> Arrays | None:
         """The result of the same pass, if an evaluation that heard as much as this has one."""
@@ -163,7 +163,7 @@ class EvaluationPasses(ABC):
             self.evaluated += self.batch_desc(batch)
 
 
-_running: WeakSet[EvaluationPasses] = WeakSet()
+_running: WeakSet[Evaluator] = WeakSet()
 
 
 def _versions(model: nn.Module) -> list[tuple[int, int]]:
@@ -171,7 +171,7 @@ def _versions(model: nn.Module) -> list[tuple[int, int]]:
     return [(id(tensor), tensor._version) for tensor in (*model.parameters(), *model.buffers())]
 
 
-class LoopsAcc(EvaluationPasses):
+class LoopsAcc(Evaluator):
     """Evaluates on the first samples of each loop, at most one pass and ``samples_limit``.
 
     ``factory`` makes a fresh accumulator for each pass; ``feed`` calls the model.
@@ -180,12 +180,12 @@ class LoopsAcc(EvaluationPasses):
 
     def __init__(
         self,
-        loop_iters: Mapping[str, BatchLoop],
+        loop_iters: Mapping[str, RewindableStream],
         model: nn.Module,
         factory: Callable[[], Accumulator],
-        feed: FeedsModel,
+        feed: FeedProtocol,
         samples_limit: int | None = None,
-        batch_desc: SizesBatch | None = None,
+        batch_desc: BatchSizer | None = None,
         at: Moment = "epoch_end",
         names: Iterable[str] | None = None,
     ) -> None:
@@ -210,7 +210,7 @@ class LoopsAcc(EvaluationPasses):
         return self.loop_iters[name], self.samples_limit
 
 
-class LoadersAcc(EvaluationPasses):
+class LoadersAcc(Evaluator):
     """Evaluates on all of each loader, every sample once.
 
     ``factory`` makes a fresh accumulator for each pass; ``feed`` calls the model.
@@ -221,8 +221,8 @@ class LoadersAcc(EvaluationPasses):
         loaders: Mapping[str, Iterable[Batch]],
         model: nn.Module,
         factory: Callable[[], Accumulator],
-        feed: FeedsModel,
-        batch_desc: SizesBatch | None = None,
+        feed: FeedProtocol,
+        batch_desc: BatchSizer | None = None,
         at: Moment = "train_end",
         names: Iterable[str] | None = None,
     ) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from legoloop.core.protocols import Arrays, Scalars
 from legoloop.core.errors import DataError
+from legoloop.core.protocols import Arrays, Scalars
 
 
 def multiclass(accumulated: Arrays) -> Scalars:

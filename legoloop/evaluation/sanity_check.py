@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import nn
 
 from legoloop.core.arguments import at_least
-from legoloop.core.protocols import Arrays, BatchLoop, FeedsModel, Metrics
 from legoloop.core.errors import DataError
-from legoloop.loop.plugin import State
+from legoloop.core.protocols import Arrays, FeedProtocol, Metrics, RewindableStream
 from legoloop.core.rng import preserved_rng
-from legoloop.core.suggestions import suggestion
+from legoloop.core.suggestions import did_you_mean
 from legoloop.evaluation.accumulators import Accumulator
 from legoloop.evaluation.evaluator import LoopsAcc
+from legoloop.loop.plugin import State
 
 
-class TrialEvaluation:
+class EvaluationSanityCheck:
     """Before the first step, evaluates a few samples of each loop, and keeps nothing of it.
 
     ``factory`` makes the accumulators, ``metrics`` is called with what they collect, in which each
@@ -29,7 +29,7 @@ class TrialEvaluation:
     >>> from legoloop.evaluation.accumulators import CompositeFactory, NumpyAccumulator
     >>> class Ones:
     ...     def first(self, samples): yield {"idx": [1] * samples}
-    >>> trial = TrialEvaluation(
+    >>> trial = EvaluationSanityCheck(
     ...     {"val": Ones()},
     ...     nn.Identity(),
     ...     feed=lambda batch: (batch, {}),
@@ -44,9 +44,9 @@ class TrialEvaluation:
 
     def __init__(
         self,
-        loop_iters: Mapping[str, BatchLoop],
+        loop_iters: Mapping[str, RewindableStream],
         model: nn.Module,
-        feed: FeedsModel,
+        feed: FeedProtocol,
         factory: Callable[[], Accumulator],
         metrics: Metrics,
         needs: Sequence[str] = (),
@@ -84,7 +84,7 @@ class TrialEvaluation:
                 if key not in arrays:
                     raise DataError(
                         f"the trial evaluation of '{name}' gives no '{key}'; "
-                        f"{suggestion(key, arrays)}"
+                        f"{did_you_mean(key, arrays)}"
                     )
             for value in self.metrics(arrays).values():
                 float(value)

@@ -8,9 +8,9 @@ import torch
 
 from legoloop.core.arguments import entry
 from legoloop.core.protocols import Arrays, Metrics, Scalars
+from legoloop.evaluation.accumulators import as_array
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
-from legoloop.evaluation.accumulators import as_array
 
 
 class TrainMetrics:

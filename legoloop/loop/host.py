@@ -8,15 +8,15 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import Any
 
 from legoloop.core.errors import PluginError
-from legoloop.loop.plan import Plan
-from legoloop.loop.plugin import EpochDriver, ShouldSave, ShouldStop, State
 from legoloop.core.rng import (
-    chosen_seed,
     get_rng_state,
+    last_seed,
     preserved_rng,
     seed_generators,
     set_rng_state,
 )
+from legoloop.loop.plan import Plan
+from legoloop.loop.plugin import EpochDriver, ShouldSave, ShouldStop, State
 from legoloop.loop.stages import Stage
 from legoloop.loop.step import Step
 
@@ -54,7 +54,7 @@ class TrainingHost:
         self.plan = Plan.of(plugins)
         self.stop_reason: str | None = None
         self.within: Callable[[], AbstractContextManager[object]] = nullcontext
-        self._seed = chosen_seed() if seed is None else seed
+        self._seed = last_seed() if seed is None else seed
         self._has_run = False
         self._epoch_parts = 0
         self._has_trained = False

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from legoloop.core.errors import PluginError
-from legoloop.loop.references import held_by
 from legoloop.loop.order import Edge, in_order
-from legoloop.loop.stages import Heard, Stage, heard_stages
+from legoloop.loop.references import referenced_objects
+from legoloop.loop.stages import Heard, Stage, collect_hooks
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Plan:
         Raises PluginError for a wrong plugin, a cycle, a missing peer, no epoch driver or two.
         """
         named = _named(plugins)
-        heard = {name: heard_stages(name, plugin) for name, plugin in named.items()}
-        _refuse_deaf(named, heard)
+        heard = {name: collect_hooks(name, plugin) for name, plugin in named.items()}
+        _reject_without_hooks(named, heard)
         names = in_order(list(named), _edges(named))
         ordered = {name: named[name] for name in names}
         return cls(ordered, {name: heard[name] for name in names}, _the_driver(ordered))
@@ -104,7 +104,7 @@ def _free_name(plugin: object, taken: Mapping[str, object]) -> str:
 def _edges(named: Mapping[str, object]) -> Iterator[Edge]:
     name_of = {id(plugin): name for name, plugin in named.items()}
     for name, plugin in named.items():
-        for thing in held_by(plugin):
+        for thing in referenced_objects(plugin):
             if id(thing) in name_of:
                 yield name_of[id(thing)], name
     yield from declared_edges(named, {name: type(plugin) for name, plugin in named.items()})
@@ -147,7 +147,7 @@ def _is_peer(wanted: str | type, name: str, plugin: type) -> bool:
     return wanted == name or wanted in (cls.__name__ for cls in plugin.__mro__)
 
 
-def _refuse_deaf(named: Mapping[str, object], heard: Mapping[str, Heard]) -> None:
+def _reject_without_hooks(named: Mapping[str, object], heard: Mapping[str, Heard]) -> None:
     for name, plugin in named.items():
         if not heard[name] and not drives(type(plugin)) and not hasattr(plugin, "scalars"):
             raise PluginError(

@@ -8,7 +8,7 @@ from types import MethodType
 from typing import Any
 
 
-def held_by(plugin: object) -> Iterator[object]:
+def referenced_objects(plugin: object) -> Iterator[object]:
     """Everything reachable through attributes, containers, bound methods and partials.
 
     Objects found in an attribute are named, not entered: what *they* hold is theirs.
@@ -17,7 +17,7 @@ def held_by(plugin: object) -> Iterator[object]:
     ...     def __init__(self, source): self.sources = {"main": source}
     >>> class Meter: ...
     >>> meter = Meter()
-    >>> meter in set(held_by(Reader(meter)))
+    >>> meter in set(referenced_objects(Reader(meter)))
     True
     """
     seen: set[int] = {id(plugin)}

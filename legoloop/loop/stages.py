@@ -33,7 +33,7 @@ class Stage(StrEnum):
 Heard = dict[Stage, Callable[..., object]]
 
 
-def heard_stages(name: str, plugin: object) -> Heard:
+def collect_hooks(name: str, plugin: object) -> Heard:
     """The stages that the plugin's type defines, each with the bound method to call.
 
     Raises PluginError for a stage with a wrong arity, a method that is a stage misspelt, an
@@ -42,22 +42,22 @@ def heard_stages(name: str, plugin: object) -> Heard:
     >>> class Greeter:
     ...     def train_start(self) -> None:
     ...         print("hello")
-    >>> list(heard_stages("greeter", Greeter()))
+    >>> list(collect_hooks("greeter", Greeter()))
     [<Stage.TRAIN_START: 'train_start'>]
     """
     if isinstance(plugin, type):
         raise PluginError(f"plugin '{name}' is the class {plugin.__name__}, not an instance of it")
     _refuse_shadows(name, plugin)
     _refuse_misspelt(name, plugin)
-    return {stage: _checked(name, plugin, stage) for stage in stages_of(type(plugin))}
+    return {stage: _checked(name, plugin, stage) for stage in hooks_of(type(plugin))}
 
 
-def stages_of(cls: type) -> list[Stage]:
+def hooks_of(cls: type) -> list[Stage]:
     """The stages that plugins of this class hear.
 
     >>> class Greeter:
     ...     def epoch_end(self) -> None: ...
-    >>> stages_of(Greeter)
+    >>> hooks_of(Greeter)
     [<Stage.EPOCH_END: 'epoch_end'>]
     """
     return [stage for stage in Stage if _defining_class(cls, stage) is not None]

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from legoloop.core.arguments import at_least
-from legoloop.core.protocols import Batch, BatchLoop, FeedsModel
-from legoloop.core.lazy_modules import refuse_lazy
+from legoloop.core.atomic_files import atomic_write
 from legoloop.core.eval_mode import looking
+from legoloop.core.lazy_modules import reject_lazy_modules
+from legoloop.core.protocols import Batch, FeedProtocol, RewindableStream
 from legoloop.loop.plugin import State
-from legoloop.core.atomic_files import whole_file
 
 
 class ModelSummary:
@@ -43,8 +43,8 @@ class ModelSummary:
     def __init__(
         self,
         model: nn.Module,
-        feed: FeedsModel,
-        stream: BatchLoop | None = None,
+        feed: FeedProtocol,
+        stream: RewindableStream | None = None,
         path: str | Path | None = None,
         show: bool = True,
         samples: int = 1,
@@ -65,7 +65,7 @@ class ModelSummary:
             if self.show:
                 print(self.summary, flush=True)
         if self.path is not None:
-            with whole_file(self.path) as draft:
+            with atomic_write(self.path) as draft:
                 draft.write_text(self.summary + "\n")
 
     def state_dict(self) -> State:
@@ -86,7 +86,7 @@ class ModelSummary:
         return batch
 
 
-def model_summary(model: nn.Module, feed: FeedsModel, batch: Batch | None = None) -> str:
+def model_summary(model: nn.Module, feed: FeedProtocol, batch: Batch | None = None) -> str:
     """A table of the layers of a model: what each gives out and how many weights it has.
 
     ``feed(batch)`` calls the model, to learn the shapes; None: there are none, nor are there for
@@ -105,7 +105,7 @@ def model_summary(model: nn.Module, feed: FeedsModel, batch: Batch | None = None
     <BLANKLINE>
     8 weights, of which 8 learn; 32 B, and 0 B of buffers
     """
-    refuse_lazy(model)
+    reject_lazy_modules(model)
     layers = {module: _Layer(path, module) for path, module in model.named_modules()}
     if batch is not None:
         with looking(model), _shapes_into(layers):

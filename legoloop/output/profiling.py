@@ -17,9 +17,9 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.profiler import ProfilerActivity, profile
 
 from legoloop.core.arguments import at_least
+from legoloop.core.atomic_files import atomic_write
 from legoloop.core.protocols import Evaluation
 from legoloop.loop.plugin import EpochDriver
-from legoloop.core.atomic_files import whole_file
 
 log = logging.getLogger("legoloop")
 
@@ -109,7 +109,7 @@ class Profile:
         self._end_trace()
         self._ticked = 0.0
         print(self.table(), flush=True)
-        with whole_file(self.folder / "profile.txt") as draft:
+        with atomic_write(self.folder / "profile.txt") as draft:
             draft.write_text(self.table() + "\n")
 
     def table(self) -> str:
@@ -199,7 +199,7 @@ class Profile:
             return
         tracing, self._tracing, self._is_traced = self._tracing, None, True
         tracing.stop()
-        with TemporaryDirectory() as folder, whole_file(self.folder / "trace.json.gz") as draft:
+        with TemporaryDirectory() as folder, atomic_write(self.folder / "trace.json.gz") as draft:
             tracing.export_chrome_trace(f"{folder}/trace.json")
             draft.write_bytes(gzip.compress(Path(folder, "trace.json").read_bytes(), 6))
 

@@ -10,11 +10,11 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import nn
 
-from legoloop.core.protocols import Source
+from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import DataError, MissingExtraError
+from legoloop.core.monitor import is_improvement, is_maximized, listed, scalar
+from legoloop.core.protocols import Source
 from legoloop.loop.plugin import State
-from legoloop.core.monitor import betters, listed, more_is_better, scalar
-from legoloop.core.atomic_files import whole_file
 
 Weights = dict[str, Any]
 
@@ -102,7 +102,7 @@ class BestModelWeights:
         self.path = written_to(path)
         self.sources = listed(sources)
         self.metric = metric
-        self.more_is_better = more_is_better(metric, mode)
+        self.higher_is_better = is_maximized(metric, mode)
         self.restore = restore
         self.best: float | None = None
         self.weights: Weights | None = None
@@ -115,7 +115,7 @@ class BestModelWeights:
     def epoch_end(self) -> None:
         """Compare, and keep."""
         value = scalar(self.sources, self.metric, "the best weights")
-        if betters(value, self.best, self.more_is_better):
+        if is_improvement(value, self.best, self.higher_is_better):
             measured = self.average.model if self.average else self.model
             self.best, self.weights = value, _copied(measured)
             write_weights(self.weights, self.path)
@@ -166,7 +166,7 @@ def write_weights(weights: Weights, path: Path) -> None:
     {'bias': tensor([0.])}
     """
     content = _safetensors(weights, path) if path.suffix == SAFETENSORS else None
-    with whole_file(path) as draft, draft.open("wb") as file:
+    with atomic_write(path) as draft, draft.open("wb") as file:
         if content is None:
             # Into a file object: torch would write the name of a path into the file.
             torch.save(weights, file)

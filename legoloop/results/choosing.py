@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from math import isnan
 from typing import Any, Protocol, TypeVar
 
-from legoloop.core.metric_direction import higher_is_better
 from legoloop.core.errors import ArgumentError
+from legoloop.core.metric_direction import higher_is_better
 from legoloop.results.names import nearest
 from legoloop.results.reading import Run, natural, scalar
 

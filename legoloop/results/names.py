@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from legoloop.core.suggestions import suggestion
+from legoloop.core.suggestions import did_you_mean
 
 
 def nearest(wrong: str, names: Iterable[str], otherwise: Iterable[str]) -> str:
@@ -22,4 +22,4 @@ def nearest(wrong: str, names: Iterable[str], otherwise: Iterable[str]) -> str:
     names = list(names)
     ending = [name for name in names if name.endswith((f".{wrong}", f"/{wrong}"))]
     close = ending[:1] or get_close_matches(wrong, names, n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else suggestion(wrong, otherwise)
+    return f"did you mean {close[0]}?" if close else did_you_mean(wrong, otherwise)

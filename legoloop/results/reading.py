@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
-from legoloop.core.metric_direction import is_best
 from legoloop.core.errors import ArgumentError, DataError
+from legoloop.core.metric_direction import is_best
 from legoloop.results.names import nearest
-from legoloop.state.directory_lock import is_claimed
+from legoloop.state.directory_lock import is_locked
 from legoloop.state.run_record import RECORD, read_record
 
 CONFIG = "config.yaml"
@@ -247,7 +247,7 @@ def _facts(directory: Path) -> Mapping[str, Any]:
     overrides = facts.setdefault("overrides", [])
     if not isinstance(overrides, list) or not all(isinstance(word, str) for word in overrides):
         raise Unreadable(f"{RECORD} is damaged: overrides are not a list of words")
-    if facts["status"] == "RUNNING" and not is_claimed(directory, "run"):
+    if facts["status"] == "RUNNING" and not is_locked(directory, "run"):
         facts["status"] = KILLED
     return facts
 

@@ -12,19 +12,19 @@ from time import monotonic
 from typing import Literal
 
 from legoloop.core.arguments import at_least
-from legoloop.core.protocols import Counts, Source
+from legoloop.core.atomic_files import remove_folder, remove_temporaries, set_aside
 from legoloop.core.errors import ArgumentError, DataError
+from legoloop.core.monitor import is_maximized, listed, scalar
+from legoloop.core.protocols import Source, TrainingProgress
 from legoloop.loop.plugin import ShouldSave, State
 from legoloop.loop.step import Step
-from legoloop.core.monitor import listed, more_is_better, scalar
-from legoloop.core.atomic_files import remove_drafts, remove_folder, set_aside
 from legoloop.state.checkpoints import checkpoints_in, verify, write_checkpoint
 from legoloop.state.manifest import read_manifest
 
 log = logging.getLogger("legoloop")
 
 
-class Checkpoints:
+class Checkpointer:
     """Keeps the host's state in ``<folder>/<step>/``: all that a run needs to go on from there.
 
     Saves before the first step, which also shows that there is room; after every so many epochs,
@@ -40,14 +40,14 @@ class Checkpoints:
     DataError if a checkpoint cannot be written.
 
     >>> from legoloop.training.counter import Counter
-    >>> Checkpoints(Counter(), "checkpoints", every_steps=0)
+    >>> Checkpointer(Counter(), "checkpoints", every_steps=0)
     Traceback (most recent call last):
     legoloop.core.errors.ArgumentError: every_steps is 0; give a whole number of at least 1
     """
 
     def __init__(
         self,
-        counter: Counts,
+        counter: TrainingProgress,
         folder: str | Path,
         every_epochs: int | None = 1,
         every_steps: int | None = None,
@@ -73,7 +73,7 @@ class Checkpoints:
         self.keep_last = keep_last
         self.keep_best = keep_best
         self.metric = metric
-        self.more_is_better = metric is not None and more_is_better(metric, mode)
+        self.higher_is_better = metric is not None and is_maximized(metric, mode)
         self.sources = listed(sources)
         self._kept: list[Kept] | None = None
         self._newest_step: int | None = None
@@ -136,7 +136,7 @@ class Checkpoints:
             yield Kept(checkpoint, manifest.number, score)
 
     def _prune(self, kept: Sequence[Kept]) -> None:
-        self._kept = those_to_keep(kept, self.keep_last, self.keep_best, self.more_is_better)
+        self._kept = select_to_keep(kept, self.keep_last, self.keep_best, self.higher_is_better)
         stay = {each.folder for each in self._kept}
         for checkpoint in checkpoints_in(self.folder) if self.keep_last is not None else ():
             if checkpoint not in stay:
@@ -144,7 +144,9 @@ class Checkpoints:
                     remove_folder(checkpoint)
                 except OSError as error:
                     log.warning("%s cannot be removed (%s)", checkpoint, error.strerror)
-        remove_drafts(self.folder)  # of a process that was killed; of a removal that was refused
+        remove_temporaries(
+            self.folder
+        )  # of a process that was killed; of a removal that was refused
 
     def _score(self) -> float | None:
         if self.metric is None:
@@ -162,22 +164,22 @@ class Kept:
     score: float | None = None
 
 
-def those_to_keep(
-    kept: Sequence[Kept], last: int | None, best: int, more_is_better: bool
+def select_to_keep(
+    kept: Sequence[Kept], last: int | None, best: int, higher_is_better: bool
 ) -> list[Kept]:
     """The ``last`` that were written, None: all, and the ``best`` by score; the oldest first.
 
     Of equally good ones the earlier is better.
 
     >>> kept = [Kept(Path(str(n)), n, score) for n, score in enumerate([0.7, 0.9, 0.8, 0.6])]
-    >>> [each.number for each in those_to_keep(kept, last=1, best=1, more_is_better=True)]
+    >>> [each.number for each in select_to_keep(kept, last=1, best=1, higher_is_better=True)]
     [1, 3]
     """
     ordered = sorted(kept, key=lambda each: each.number)
     if last is None:
         return ordered
     scored = [(each.score, each) for each in ordered if each.score is not None]
-    scored.sort(key=lambda pair: pair[0], reverse=more_is_better)
+    scored.sort(key=lambda pair: pair[0], reverse=higher_is_better)
     chosen = {*ordered[-last:], *(each for _, each in scored[:best])}
     return [each for each in ordered if each in chosen]
 

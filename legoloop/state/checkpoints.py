@@ -23,9 +23,9 @@ from typing import BinaryIO, TypeVar
 
 import torch
 
+from legoloop.core.atomic_files import atomic_directory, set_aside, start_writeback
 from legoloop.core.errors import DataError
 from legoloop.loop.plugin import State
-from legoloop.core.atomic_files import begin_to_store, set_aside, whole_folder
 from legoloop.state.manifest import MANIFEST, Facts, Manifest, read_manifest, refuse_link
 
 STATE = "state.pt"
@@ -55,7 +55,7 @@ def write_checkpoint(
     {'weight': tensor([1., 1.]), 'epoch': 3}
     """
     try:
-        with whole_folder(folder) as draft:
+        with atomic_directory(folder) as draft:
             files = {STATE: _write_state(state, draft / STATE)}
             (draft / MANIFEST).write_text(Manifest(number, files, scalars or {}).text())
     except OSError as error:
@@ -209,7 +209,7 @@ class _Sink:
             except OSError as error:
                 self.error = error
             if self.bytes - self.begun >= PIECE:
-                begin_to_store(self.file, self.begun, self.bytes - self.begun)
+                start_writeback(self.file, self.begun, self.bytes - self.begun)
                 self.begun = self.bytes
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Kind = Literal["run", "sweep"]
 
 
-class Claim:
+class DirectoryLock:
     """A directory that this process alone writes to, until ``release`` or the process's end.
 
     ``kind`` says what for: a sweep and its runs have directories of their own. The directory is
@@ -24,11 +24,11 @@ class Claim:
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp()) / "new"
-    >>> claim = Claim(folder, "run")
-    >>> is_claimed(folder, "run")
+    >>> claim = DirectoryLock(folder, "run")
+    >>> is_locked(folder, "run")
     True
     >>> claim.release()
-    >>> is_claimed(folder, "run")
+    >>> is_locked(folder, "run")
     False
     """
 
@@ -55,10 +55,10 @@ class Claim:
         self._lock.release()
 
 
-def is_claimed(directory: Path, kind: Kind) -> bool:
+def is_locked(directory: Path, kind: Kind) -> bool:
     """Whether some process has the directory at this moment; nothing is made to find out.
 
-    >>> is_claimed(Path("nowhere"), "run")
+    >>> is_locked(Path("nowhere"), "run")
     False
     """
     from filelock import Timeout

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import legoloop
+from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError
-from legoloop.core.atomic_files import whole_file
-from legoloop.state.directory_lock import Claim, is_claimed
+from legoloop.state.directory_lock import DirectoryLock, is_locked
 
 RECORD = "run.json"
 DIFF = "git.diff"
@@ -38,7 +38,7 @@ class RunRecord:
 
     def __init__(
         self,
-        claim: Claim,
+        claim: DirectoryLock,
         facts: dict[str, Any],
         before: dict[str, Any] | None,
         code: tuple[dict[str, Any] | None, bytes],
@@ -61,7 +61,7 @@ class RunRecord:
         """
         refuse(directory, resume)
         code = git_state()  # the directory itself is no difference of the code
-        claim = Claim(directory, "run")
+        claim = DirectoryLock(directory, "run")
         try:
             before = refuse(directory, resume)  # what another process left, a moment ago
         except ConfigError:
@@ -141,12 +141,14 @@ def refuse(directory: Path, resume: Resume) -> dict[str, Any] | None:
     return found
 
 
-def mark_dead(directory: Path, cause: str, overrides: Sequence[str] | None = None) -> None:
+def mark_failed_if_abandoned(
+    directory: Path, cause: str, overrides: Sequence[str] | None = None
+) -> None:
     """Record a run as failed whose process died before it could; leave any other as it is.
 
     One that died before it wrote a record gets one if its ``overrides`` are given.
     """
-    if is_claimed(directory, "run"):
+    if is_locked(directory, "run"):
         return
     try:
         facts = read_record(directory)
@@ -162,7 +164,7 @@ def mark_dead(directory: Path, cause: str, overrides: Sequence[str] | None = Non
 
 def write_record(directory: Path, facts: dict[str, Any]) -> None:
     """Write ``run.json``, whole."""
-    with whole_file(directory / RECORD) as draft:
+    with atomic_write(directory / RECORD) as draft:
         draft.write_text(json.dumps(facts, indent=2) + "\n")
 
 

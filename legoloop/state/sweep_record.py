@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError
-from legoloop.core.atomic_files import whole_file
-from legoloop.state.directory_lock import Claim
+from legoloop.state.directory_lock import DirectoryLock
 from legoloop.state.run_record import RECORD as RECORD_OF_A_RUN
 from legoloop.state.run_record import Resume, git_state, now
 
@@ -18,13 +18,13 @@ RECORD = "sweep.json"
 KEYS = {"started", "jobs", "configurations", "commit", "difference"}
 
 
-def claim_sweep(
+def lock_sweep(
     directory: Path,
     jobs: Sequence[Sequence[str]],
     configurations: Sequence[Mapping[str, Any]],
     resume: Resume = "never",
     accept: bool = False,
-) -> Claim:
+) -> DirectoryLock:
     """Make a folder this sweep's own and write down its jobs, a list of overrides each.
 
     A sweep of the same jobs that is there already is gone on with if ``resume`` allows it; one
@@ -34,15 +34,15 @@ def claim_sweep(
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> claim_sweep(folder, [["seed=0"]], [{"seed": 0}]).release()
-    >>> claim_sweep(folder, [["seed=0"]], [{"seed": 0}], resume="auto").release()
-    >>> claim_sweep(folder, [["seed=1"]], [{"seed": 1}], resume="auto")  # doctest: +ELLIPSIS
+    >>> lock_sweep(folder, [["seed=0"]], [{"seed": 0}]).release()
+    >>> lock_sweep(folder, [["seed=0"]], [{"seed": 0}], resume="auto").release()
+    >>> lock_sweep(folder, [["seed=1"]], [{"seed": 1}], resume="auto")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     legoloop.core.errors.ConfigError: hydra.sweep.dir: ... holds a sweep of other jobs ...
     """
     facts = _facts(jobs, configurations)
     _refuse(directory, facts, resume, accept)
-    claim = Claim(directory, "sweep")
+    claim = DirectoryLock(directory, "sweep")
     try:
         before = _refuse(directory, facts, resume, accept)
     except ConfigError:
@@ -50,7 +50,7 @@ def claim_sweep(
         raise
     if before is not None:
         facts["started"] = before["started"]
-    with whole_file(directory / RECORD) as draft:
+    with atomic_write(directory / RECORD) as draft:
         draft.write_text(json.dumps(facts, indent=2) + "\n")
     return claim
 
@@ -97,7 +97,7 @@ def _refuse(
     if not accept and (changed := _changed(before, facts)):
         raise ConfigError(
             f"{told} holds this sweep, but since it began (at {before['started']}) {changed} "
-            "changed; choose another directory, or go on all the same with on_change=accept"
+            "changed; choose another directory, or go on all the same with on_config_change=accept"
         )
     return before
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from legoloop.core.arguments import at_least
-from legoloop.core.protocols import Scalars
 from legoloop.core.errors import ArgumentError
+from legoloop.core.protocols import Scalars
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
-from legoloop.training.step.descent import GradientDescent
 from legoloop.training.running_mean import RunningMean
+from legoloop.training.step.descent import GradientDescent
 
 
-class Turn:
+class AlternatingDescent:
     """One of several descents: makes its step at its turn, and counts and reports it apart.
 
     Of every so many batches it takes the one at place ``at``, counted from 0. All turns are given
@@ -27,7 +27,7 @@ class Turn:
 
     >>> import torch
     >>> model, step = torch.nn.Linear(1, 1), Step()
-    >>> turn = Turn(
+    >>> turn = AlternatingDescent(
     ...     GradientDescent(
     ...         torch.optim.SGD(model.parameters(), lr=0.1), model,
     ...         feed=lambda batch: (batch, {"y": model(batch["x"])}),

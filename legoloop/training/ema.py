@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from legoloop.core.protocols import Batch, FeedsModel, Outputs
 from legoloop.core.errors import ArgumentError
+from legoloop.core.protocols import Batch, FeedProtocol, Outputs
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 from legoloop.training.step.nonfinite_report import are_finite
@@ -20,17 +20,17 @@ class Trains(Protocol):
     """A descent, or whatever else changes the weights of a model in ``batch``."""
 
     model: nn.Module
-    feed: FeedsModel
+    feed: FeedProtocol
 
 
-class ExponentialAverage:
+class ExponentialMovingAverage:
     """Averages the weights that a descent steps through, exponentially: the newest count most.
 
     After each step ``average = decay * average + (1 - decay) * weights``, beginning with the
     weights of the first; so it is about the mean of the last ``1 / (1 - decay)`` steps. Buffers
     that hold finite floating-point numbers, such as the statistics of a batch norm, are averaged
     too, others are those of the model. A step that the guard skipped is none,
-    nor is a batch that a ``Turn`` left to others.
+    nor is a batch that a ``AlternatingDescent`` left to others.
 
     It is a feed of its own: ``average(batch)`` moves the batch as the descent's feed does, and
     calls ``model``, a copy that always evaluates. An evaluation that is given it as ``feed``
@@ -49,7 +49,7 @@ class ExponentialAverage:
     ...     torch.optim.SGD(model.parameters(), lr=0.1), model, Feed(model, "cpu"),
     ...     loss=lambda batch, outputs: (outputs["y"] ** 2).mean(),
     ... )
-    >>> average, step = ExponentialAverage(descent, decay=0.5), Step()
+    >>> average, step = ExponentialMovingAverage(descent, decay=0.5), Step()
     >>> step.size = 1
     >>> for weight in (8.0, 4.0, 0.0):
     ...     _ = model.weight.data.fill_(weight)

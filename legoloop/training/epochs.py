@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.arguments import at_least
-from legoloop.core.protocols import Batch, Counts, SizesBatch
+from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.errors import ArgumentError, DataError
+from legoloop.core.protocols import Batch, BatchSizer, TrainingProgress
 from legoloop.loop.plugin import ShouldStop, State
 
 log = logging.getLogger("legoloop")
@@ -33,7 +33,7 @@ class SimpleEpoch:
         self,
         train_iterator: Iterator[Batch],
         epoch_size: int | None = None,
-        batch_desc: SizesBatch | None = None,
+        batch_desc: BatchSizer | None = None,
     ) -> None:
         if epoch_size is None and isinstance(batch_desc, DefaultBatchDesc | None):
             epoch_size = getattr(train_iterator, "samples", None)
@@ -105,7 +105,7 @@ class SimpleEpoch:
 
     def _batches_for(self, samples: int, position: int) -> int:
         stream: Any = self.train_iterator
-        if not hasattr(stream, "batches_for"):
+        if not hasattr(stream, "num_batches_for"):
             raise ArgumentError(
                 f"the training stream, a {type(stream).__name__}, cannot tell how many batches it "
                 "will hand over; give the number of steps"
@@ -115,7 +115,7 @@ class SimpleEpoch:
                 f"how many batches make an epoch is not known before, since a "
                 f"{type(self.batch_desc).__name__} sizes them; give the number of steps"
             )
-        batches: int = stream.batches_for(samples, position)
+        batches: int = stream.num_batches_for(samples, position)
         return batches
 
 
@@ -131,7 +131,7 @@ class LastEpoch:
     ShouldStop(reason='8 epochs are done')
     """
 
-    def __init__(self, counter: Counts, num_epochs: int) -> None:
+    def __init__(self, counter: TrainingProgress, num_epochs: int) -> None:
         at_least(0, num_epochs=num_epochs)
         self.counter = counter
         self.num_epochs = num_epochs

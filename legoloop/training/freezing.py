@@ -8,10 +8,10 @@ from typing import Protocol
 from torch import nn
 
 from legoloop.core.arguments import at_least
-from legoloop.core.protocols import Counts
 from legoloop.core.errors import ArgumentError
-from legoloop.training.step.nonfinite_report import listed
+from legoloop.core.protocols import TrainingProgress
 from legoloop.training.param_groups import matching
+from legoloop.training.step.nonfinite_report import listed
 
 
 class HasModel(Protocol):
@@ -49,7 +49,7 @@ class Freeze:
     def __init__(
         self,
         descent: HasModel,
-        counter: Counts,
+        counter: TrainingProgress,
         names: Iterable[str],
         epochs: int | None = None,
     ) -> None:

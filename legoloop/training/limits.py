@@ -5,8 +5,8 @@ from __future__ import annotations
 from time import monotonic
 
 from legoloop.core.arguments import at_least
-from legoloop.core.protocols import Counts
 from legoloop.core.errors import ArgumentError
+from legoloop.core.protocols import TrainingProgress
 from legoloop.loop.plugin import ShouldStop, State
 from legoloop.loop.step import Step
 
@@ -23,7 +23,7 @@ class LastStep:
     ShouldStop(reason='100 steps are done')
     """
 
-    def __init__(self, counter: Counts, num_steps: int) -> None:
+    def __init__(self, counter: TrainingProgress, num_steps: int) -> None:
         at_least(0, num_steps=num_steps)
         self.counter = counter
         self.num_steps = num_steps
@@ -49,7 +49,7 @@ class LastSample:
     ShouldStop(reason='1000 samples are done')
     """
 
-    def __init__(self, counter: Counts, num_samples: int) -> None:
+    def __init__(self, counter: TrainingProgress, num_samples: int) -> None:
         at_least(0, num_samples=num_samples)
         self.counter = counter
         self.num_samples = num_samples

@@ -9,15 +9,15 @@ from math import isnan
 
 import torch
 
-from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.arguments import at_least
-from legoloop.core.protocols import Batch, BatchLoop, Source
+from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.errors import ArgumentError, DataError
-from legoloop.loop.plugin import ShouldStop, State
 from legoloop.core.monitor import listed, scalar
+from legoloop.core.protocols import Batch, RewindableStream, Source
+from legoloop.loop.plugin import ShouldStop, State
 
 
-class SameBatches:
+class RepeatedBatches:
     """The first batches of a loop, over and over, each augmented as the first time.
 
     A stream to train on, in place of the loop; the loop is not moved. Raises ArgumentError for less
@@ -25,12 +25,12 @@ class SameBatches:
 
     >>> class Numbers:
     ...     def first(self, samples=None): return ({"x": [n]} for n in range(9))
-    >>> batches = SameBatches(Numbers(), num_batches=2)
+    >>> batches = RepeatedBatches(Numbers(), num_batches=2)
     >>> [next(batches)["x"] for _ in range(3)]
     [[0], [1], [0]]
     """
 
-    def __init__(self, train_iterator: BatchLoop, num_batches: int = 2) -> None:
+    def __init__(self, train_iterator: RewindableStream, num_batches: int = 2) -> None:
         at_least(1, num_batches=num_batches)
         self.position = 0
         self._batches = list(islice(train_iterator.first(None), num_batches))
@@ -50,7 +50,7 @@ class SameBatches:
         self.position += 1
         return _copied(batch)
 
-    def batches_for(self, samples: int, position: int = 0) -> int:
+    def num_batches_for(self, samples: int, position: int = 0) -> int:
         """How many batches, from a position on, it takes to hand over so many samples."""
         begun = position % len(self._batches)
         before = [0, *self._ends][begun]
@@ -75,7 +75,7 @@ def _copied(batch: Batch) -> Batch:
     }
 
 
-class Overfitting:
+class OverfitCheck:
     """Ends the training once a loss is near zero after an epoch, and fails if it never is.
 
     ``metric`` is a scalar of one of the sources, near zero if it is ``below`` this. Raises
@@ -84,7 +84,7 @@ class Overfitting:
 
     >>> class Told:
     ...     def scalars(self): return {"loss": 0.001}
-    >>> Overfitting(Told()).epoch_end().reason
+    >>> OverfitCheck(Told()).epoch_end().reason
     'loss is 0.001, near zero'
     """
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import Literal
 
 from legoloop.core.arguments import at_least
-from legoloop.core.protocols import Source
-from legoloop.core.metric_direction import higher_is_better
 from legoloop.core.errors import ArgumentError
+from legoloop.core.metric_direction import higher_is_better
+from legoloop.core.monitor import is_improvement, listed, scalar
+from legoloop.core.protocols import Source
 from legoloop.loop.plugin import ShouldStop, State
-from legoloop.core.monitor import betters, listed, scalar
 
 
 class EarlyStopping:
@@ -54,7 +54,7 @@ class EarlyStopping:
     def epoch_end(self) -> ShouldStop | None:
         """Compare, and stop when patience is at its end."""
         value = scalar(self.sources, self.metric, "early stopping")
-        if betters(value, self.best, self.mode == "max", self.min_delta):
+        if is_improvement(value, self.best, self.mode == "max", self.min_delta):
             self.best, self.waited = value, 0
             return None
         self.waited += 1

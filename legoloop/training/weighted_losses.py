@@ -9,11 +9,11 @@ from operator import add
 import torch
 
 from legoloop.core.batch_size import DefaultBatchDesc
-from legoloop.core.protocols import Batch, Loss, Outputs, Scalars, SizesBatch
 from legoloop.core.errors import ArgumentError
+from legoloop.core.protocols import Batch, BatchSizer, Loss, Outputs, Scalars
+from legoloop.core.suggestions import did_you_mean
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
-from legoloop.core.suggestions import suggestion
 from legoloop.training.running_mean import RunningMean
 
 
@@ -49,13 +49,13 @@ class WeightedLosses:
         losses: Mapping[str, Loss],
         weights: Mapping[str, float] | None = None,
         tag: str = "loss",
-        batch_desc: SizesBatch | None = None,
+        batch_desc: BatchSizer | None = None,
     ) -> None:
         if not losses:
             raise ArgumentError("losses is empty; give at least one, by name")
         for name in weights or {}:
             if name not in losses:
-                raise ArgumentError(f"weights has '{name}'; {suggestion(name, losses)}")
+                raise ArgumentError(f"weights has '{name}'; {did_you_mean(name, losses)}")
         self.losses = dict(losses)
         self.weights = {name: (weights or {}).get(name, 1.0) for name in losses}
         self.batch_desc = batch_desc or DefaultBatchDesc()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from legoloop.core.arguments import chance, entry
-from legoloop.core.protocols import Batch
 from legoloop.core.errors import DataError
+from legoloop.core.protocols import Batch
 
 
 class RandomTranspose:

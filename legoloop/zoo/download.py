@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import DataError, MissingExtraError
-from legoloop.core.atomic_files import whole_file
 
 CONNECT_AND_READ_SECONDS = (5, 30)
 
@@ -34,7 +34,7 @@ def download(name: str, digest: str, mirrors: Sequence[str], folder: Path) -> No
             except (OSError, ValueError) as error:
                 reasons.append(f"{mirror}: {_reason(error)}")
                 continue
-            with whole_file(folder / name) as draft:
+            with atomic_write(folder / name) as draft:
                 shutil.copyfile(fetched, draft)
             return
     raise DataError(f"no mirror gave {name} ({'; '.join(reasons)})")

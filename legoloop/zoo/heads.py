@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from legoloop.core.arguments import at_least, one_of
-from legoloop.core.protocols import Outputs
 from legoloop.core.errors import ArgumentError
+from legoloop.core.protocols import Outputs
 
 TASKS = ("multiclass", "binary", "regression")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from legoloop.core.arguments import entry
-from legoloop.core.protocols import Batch
 from legoloop.core.errors import DataError
+from legoloop.core.protocols import Batch
 
 
 def flat_input(batch: Batch, key: str, num_features: int, dtype: torch.dtype) -> torch.Tensor:

@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional
 
 from legoloop.core.arguments import chance, entry, one_of
-from legoloop.core.protocols import Batch, Outputs
 from legoloop.core.errors import DataError
+from legoloop.core.protocols import Batch, Outputs
 
 Reduction = Literal["mean", "none"]
 REDUCTIONS = ("mean", "none")

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import torch
 
-from legoloop.core.protocols import Batch
 from legoloop.core.errors import DataError
+from legoloop.core.protocols import Batch
 from legoloop.data.datasets import ColumnDataset
 from legoloop.zoo.download import download as download_from
 from legoloop.zoo.idx_files import read_idx

@@ -8,8 +8,8 @@ from itertools import pairwise
 from torch import nn
 
 from legoloop.core.arguments import at_least, chance, widths
-from legoloop.core.protocols import Batch, Outputs
 from legoloop.core.errors import ArgumentError
+from legoloop.core.protocols import Batch, Outputs
 from legoloop.zoo.heads import Head
 from legoloop.zoo.inputs import flat_input, image_input
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from legoloop.core.arguments import at_least
-from legoloop.core.protocols import Batch
 from legoloop.core.errors import ArgumentError
+from legoloop.core.protocols import Batch
 from legoloop.core.rng import derived_seed
 from legoloop.data.datasets import ColumnDataset
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from legoloop.state.directory_lock import Claim, is_claimed
+from legoloop.state.directory_lock import DirectoryLock, is_locked
 from legoloop.state.run_record import read_record
 from tests.app.command import (
     SMALL,
@@ -24,12 +24,12 @@ from tests.app.command import (
     environment,
     in_a_process,
 )
-from tests.app.launchers.sweeps import wait_until
+from tests.app.sweep.launchers.sweeps import wait_until
 
 FAULTY = "+plugins.faulty={_target_:mine.Faulty,name:'${seed}'}"
 SWEEP = ("-m", *SMALL, "epoch_size=128", "loggers=[csv]", FAULTY)
 HERE = "hydra.sweep.dir=sweep"
-PROCESSES = ("hydra/launcher=processes", "hydra.launcher.slots=2")
+PROCESSES = ("hydra/launcher=processes", "hydra.launcher.n_jobs=2")
 SUMMED_UP = {"sweep.json", "multirun.yaml", "results.csv"}
 
 
@@ -156,7 +156,7 @@ def test_it_goes_on_with_the_same_sweep_alone(
     def other(what: str) -> str:
         return (
             f"this sweep, but since it began (at {started}) {what} changed; "
-            "choose another directory, or go on all the same with on_change=accept"
+            "choose another directory, or go on all the same with on_config_change=accept"
         )
 
     assert refused("seed=0", "resume=never") == (
@@ -174,7 +174,7 @@ def test_it_goes_on_with_the_same_sweep_alone(
     assert refused("seed=0") == other("the code")
     git("commit", "-am", "two")
     assert refused("seed=0") == other("the code")
-    assert command(*jobs, "seed=0", "on_change=accept").status == 0
+    assert command(*jobs, "seed=0", "on_config_change=accept").status == 0
     assert statuses(sweep) == ["FAILED COMPLETED"]
     assert command(*jobs, "seed=0").status == 0, "what was accepted stays so"
 
@@ -185,7 +185,7 @@ def sweep_began(sweep: Path) -> str:
 
 
 def test_a_folder_in_use_is_refused(command: Command) -> None:
-    claim = Claim(command.here / "sweep", "sweep")
+    claim = DirectoryLock(command.here / "sweep", "sweep")
     before = command.files()
     ended = command(*SWEEP, "seed=0", HERE)
     claim.release()
@@ -220,7 +220,7 @@ def test_a_sweep_that_was_killed_ends_as_one_that_was_not(
     jobs = ("num_epochs=2", "plugins.checkpoints.every_steps=1", "seed=0,1,2,3")
     killed = slowly(here, *jobs, *launcher, faults=f"2={fault}")
     assert killed.status == -9
-    wait_until(lambda: not any(is_claimed(path, "run") for path in sweep.glob("*/")))
+    wait_until(lambda: not any(is_locked(path, "run") for path in sweep.glob("*/")))
     begun = [n for n in range(4) if (sweep / str(n) / "run.json").exists()]
     records = {n: read_record(sweep / str(n)) for n in begun}
     done = [n for n, record in records.items() if record["status"] == "COMPLETED"]

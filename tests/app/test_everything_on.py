@@ -2,11 +2,11 @@
 
 What cannot be on at once, and where it is instead:
 
-- a scheduler takes the place of another: ``warm_up_cosine`` here, ``plateau`` there;
-- ``precision=fp16`` and its scaler there, ``bf16`` here; a scaler looks at gradients itself, so
+- a scheduler takes the place of another: ``warmup_cosine`` here, ``plateau`` there;
+- ``precision=amp_fp16`` and its scaler there, ``bf16`` here; a scaler looks at gradients itself, so
   that ``debug=anomaly``, which has the guard look at them, is refused beside one;
-- a stream takes the place of another: a MixedLoop here, the loop with workers there, and the
-  SameBatches of ``debug=overfit``, which does not end well with dropout and mixup, in the last
+- a stream takes the place of another: a MixedStream here, the loop with workers there, and the
+  RepeatedBatches of ``debug=overfit``, which does not end well with dropout and mixup, in the last
   test;
 - a Turn takes the place of a descent, and so of what holds one: see tests/contracts/test_resume*;
 - ``compile=true`` takes a compiler of C++, and minutes.
@@ -44,7 +44,7 @@ EVERYTHING = (
 FP16 = EVERYTHING
 BF16 = (
     *EVERYTHING,
-    *("precision=bf16", "scheduler=plateau", "data.loaders.default.num_workers=2"),
+    *("precision=amp_bf16", "scheduler=plateau", "data.loaders.default.num_workers=2"),
     *("~plugins.epoch.train_iterator", "plugins.model_weights.path=${run_dir}/weights.safetensors"),
 )
 MOMENTS = {
@@ -137,7 +137,7 @@ def test_it_plans(tmp_path: Path) -> None:
     run = Run(tmp_path, EVERYTHING)
     planned = run.attempt("show=plan")
     assert planned.returncode == 0, planned.stderr
-    assert "plugins.epoch.train_iterator  legoloop.MixedLoop" in planned.stdout
+    assert "plugins.epoch.train_iterator  legoloop.MixedStream" in planned.stdout
     assert not run.directory.exists()
 
 

@@ -25,7 +25,8 @@ def composed(*overrides: str) -> Any:
 
 def test_a_part_is_given_to_whoever_asks_for_its_name_and_hears_no_stage() -> None:
     app = composed(
-        "+parts.second={_target_: torch.optim.SGD, lr: 0.5}", "plugins.descent._inject_.opt=second"
+        "+components.second={_target_: torch.optim.SGD, lr: 0.5}",
+        "plugins.descent._inject_.opt=second",
     )
     assert app.descent().opt is app.second()
     assert app.second().param_groups[0]["lr"] == 0.5
@@ -33,20 +34,22 @@ def test_a_part_is_given_to_whoever_asks_for_its_name_and_hears_no_stage() -> No
 
 
 def test_a_part_that_nobody_is_given_is_refused() -> None:
-    with pytest.raises(ll.ConfigError, match=r"parts.second.*is chosen, but no plugin"):
-        composed("+parts.second={_target_: torch.optim.SGD, lr: 0.5}")
+    with pytest.raises(ll.ConfigError, match=r"components.second.*is chosen, but no plugin"):
+        composed("+components.second={_target_: torch.optim.SGD, lr: 0.5}")
 
 
 def test_the_name_of_a_part_is_its_alone() -> None:
     with pytest.raises(ll.ConfigError, match=r"the name .*taken"):
-        composed("+parts.counter={_target_: legoloop.Counter}")
+        composed("+components.counter={_target_: legoloop.Counter}")
 
 
 def test_loaders_are_given_functions() -> None:
-    app = composed("+data.loaders.train.sampler={_target_: legoloop.BalancedSampling}")
+    app = composed("+data.loaders.train.sampler={_target_: legoloop.ClassBalancedSampler}")
     batch = next(app.data().loop_iters()["train"])
-    order = ll.BalancedSampling()
-    by_hand = ll.Loop(app.data().datasets()["train"], "train", 0, ll.Batching(32, sampler=order))
+    order = ll.ClassBalancedSampler()
+    by_hand = ll.BatchStream(
+        app.data().datasets()["train"], "train", 0, ll.LoaderConfig(32, sampler=order)
+    )
     assert torch.equal(batch["idx"], next(by_hand)["idx"])
     in_order = next(iter(app.data().loaders()["train"]))
     assert in_order["idx"][:32].tolist() == list(range(32))
@@ -63,8 +66,8 @@ def test_a_function_of_the_users_own_collates() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("sampler={_target_: legoloop.BalancedSamplin}", "did you mean BalancedSampling"),
-        ("sampler={_target_: legoloop.BalancedSampling, kez: x}", "takes no 'kez'"),
+        ("sampler={_target_: legoloop.BalancedSamplin}", "did you mean ClassBalancedSampler"),
+        ("sampler={_target_: legoloop.ClassBalancedSampler, kez: x}", "takes no 'kez'"),
         ("sampler=balanced", "sampler.*is 'balanced'; give a function, or its _target_"),
     ],
 )

@@ -25,7 +25,7 @@ def sweep(here: Path, faults: str = "") -> Ended:
         here,
         *("-m", "data=digits", "model=mlp", "num_epochs=1", "epoch_size=128", "eval_samples=64"),
         "+plugins.faulty={_target_:mine.Faulty,name:'${optimizer.lr}/${seed}'}",
-        *("loggers=[csv]", "hydra/launcher=processes", "hydra.launcher.slots=2"),
+        *("loggers=[csv]", "hydra/launcher=processes", "hydra.launcher.n_jobs=2"),
         *("optimizer.lr=0.01,0.02,0.05,0.1", "seed=0,1,2,3,4", "hydra.sweep.dir=sweep"),
         OMP_NUM_THREADS="1",
         PYTHONPATH=f"{environment()['PYTHONPATH']}:{here}",

@@ -56,7 +56,7 @@ def test_the_sum_over_the_parts_is_that_of_the_whole(
 @every_size
 def test_an_epoch_and_a_counter_go_by_it(kind: type) -> None:
     held = {"x": torch.zeros(10, 5), "mask": torch.arange(50).view(10, 5) % 3 == 0}
-    loop = ll.Loop(ll.ColumnDataset(held), "train", 0, ll.Batching(batch_size=4))
+    loop = ll.BatchStream(ll.ColumnDataset(held), "train", 0, ll.LoaderConfig(batch_size=4))
     counter = ll.Counter()
     epoch = ll.SimpleEpoch(loop, epoch_size=2 * MADE[kind](held), batch_desc=kind())
     ll.TrainingHost([counter, epoch, ll.LastEpoch(counter, 1)]).run()

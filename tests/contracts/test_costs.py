@@ -88,7 +88,7 @@ def test_what_asks_a_tensor_is_seen() -> None:
 def test_no_step_asks_the_device_for_anything(tmp_path: Path) -> None:
     parts = tiny(num_epochs=2)
     parts.opt.param_groups[0]["fused"] = True  # torch's plain Adam asks for its own step counts
-    sources = [ll.TrainLoss(), ll.LearningRate(parts.opt)]
+    sources = [ll.TrainLoss(), ll.LearningRateMonitor(parts.opt)]
     metrics = ll.AccumulatorMetrics(parts.loaders_acc(at="epoch_end"), accuracy)
     watching = Watching()
     host = parts.host(
@@ -97,8 +97,8 @@ def test_no_step_asks_the_device_for_anything(tmp_path: Path) -> None:
         ll.CsvMetrics(tmp_path / "metrics.csv", parts.counter, [*sources, metrics]),
         ll.TensorBoard(parts.counter, [*sources, metrics], tmp_path / "logs"),
         ll.Progress(parts.counter, sources),
-        ll.ExponentialAverage(parts.descent),
-        ll.Checkpoints(parts.counter, tmp_path / "checkpoints"),
+        ll.ExponentialMovingAverage(parts.descent),
+        ll.Checkpointer(parts.counter, tmp_path / "checkpoints"),
         watching,
     )
     host.run()

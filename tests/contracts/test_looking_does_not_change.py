@@ -79,7 +79,7 @@ def evaluations(parts: Tiny, **given: Any) -> list[Any]:
 
 
 def writers(parts: Tiny, folder: Path) -> list[Any]:
-    sources = [ll.TrainLoss(), ll.LearningRate(parts.opt)]
+    sources = [ll.TrainLoss(), ll.LearningRateMonitor(parts.opt)]
     return [
         *sources,
         ll.CsvMetrics(folder / "metrics.csv", parts.counter, sources),
@@ -119,7 +119,7 @@ LOOKING: dict[str, Callable[[Tiny, Path], list[Any]]] = {
         ll.ModelSummary(parts.model, parts.feed, parts.loops["train"], folder / "model.txt")
     ],
     "another network": lambda parts, folder: [FreshNetwork()],
-    "checkpoints": lambda parts, folder: [ll.Checkpoints(parts.counter, folder)],
+    "checkpoints": lambda parts, folder: [ll.Checkpointer(parts.counter, folder)],
 }
 
 

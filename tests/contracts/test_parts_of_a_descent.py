@@ -14,12 +14,12 @@ from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
 from tests.tiny import Tiny, tiny, weights
 
 MADE: dict[str, tuple[Any, Callable[[], dict[str, Any]]]] = {
-    "guard that stops": (ll.FiniteGuard, lambda: {"guard": ll.FiniteGuard("stop")}),
-    "guard that skips": (ll.FiniteGuard, lambda: {"guard": ll.FiniteGuard("skip")}),
-    "guard that warns": (ll.FiniteGuard, lambda: {"guard": ll.FiniteGuard("warn")}),
-    "guard of gradients": (ll.FiniteGuard, lambda: {"guard": ll.FiniteGuard(gradients=True)}),
+    "guard that stops": (ll.NonFiniteGuard, lambda: {"guard": ll.NonFiniteGuard("stop")}),
+    "guard that skips": (ll.NonFiniteGuard, lambda: {"guard": ll.NonFiniteGuard("skip")}),
+    "guard that warns": (ll.NonFiniteGuard, lambda: {"guard": ll.NonFiniteGuard("warn")}),
+    "guard of gradients": (ll.NonFiniteGuard, lambda: {"guard": ll.NonFiniteGuard(gradients=True)}),
     "clip": (ll.GradientClipping, lambda: {"clip": ll.GradientClipping(max_norm=1e9)}),
-    "scaler": (ll.loss_scaler, lambda: {"scaler": ll.loss_scaler(torch.device("cpu"))}),
+    "scaler": (ll.grad_scaler, lambda: {"scaler": ll.grad_scaler(torch.device("cpu"))}),
     "batch_desc": (ll.DefaultBatchDesc, lambda: {"batch_desc": ll.DefaultBatchDesc()}),
 }
 every_part = pytest.mark.parametrize("name", MADE)

@@ -17,9 +17,9 @@ from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
 from tests.tiny import Tiny, accuracy, collected, mean_loss, tiny
 
 
-def a_schedule(parts: Tiny) -> ll.LrScheduler:
+def a_schedule(parts: Tiny) -> ll.LRScheduler:
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(parts.opt, T_max=9)
-    return ll.LrScheduler(cosine, parts.counter, per="step")
+    return ll.LRScheduler(cosine, parts.counter, per="step")
 
 
 def a_clipping(parts: Tiny) -> ll.GradientClipping:
@@ -27,12 +27,12 @@ def a_clipping(parts: Tiny) -> ll.GradientClipping:
     return clipping
 
 
-def a_turn(parts: Tiny) -> ll.Turn:
+def a_turn(parts: Tiny) -> ll.AlternatingDescent:
     """Of another model, since the tiny run trains its own already."""
     model = copy.deepcopy(parts.model)
     opt = torch.optim.SGD(model.parameters(), lr=0.1)
     descent = ll.GradientDescent(opt, model, ll.Feed(model, "cpu"), mean_loss)
-    return ll.Turn(descent, tag="loss/second", every=2)
+    return ll.AlternatingDescent(descent, tag="loss/second", every=2)
 
 
 def some_losses(parts: Tiny) -> ll.WeightedLosses:
@@ -44,12 +44,14 @@ def some_losses(parts: Tiny) -> ll.WeightedLosses:
 def an_mlflow_logger(parts: Tiny, folder: Path) -> ll.MlflowLogger:
     pytest.importorskip("mlflow")
     uri = f"sqlite:///{folder}/mlflow.db"
-    return ll.MlflowLogger(parts.counter, ll.LearningRate(parts.opt), uri)
+    return ll.MlflowLogger(parts.counter, ll.LearningRateMonitor(parts.opt), uri)
 
 
 def with_images(parts: Tiny) -> Tiny:
     columns = {"image": torch.ones(9, 4, 4), "x": torch.ones(9, 4), "target": torch.arange(9) % 3}
-    parts.loaders["val"] = ll.Loader(ll.ColumnDataset(columns), "val", 0, ll.Batching(batch_size=4))
+    parts.loaders["val"] = ll.Loader(
+        ll.ColumnDataset(columns), "val", 0, ll.LoaderConfig(batch_size=4)
+    )
     return parts
 
 
@@ -57,9 +59,9 @@ MADE: dict[type, Callable[[Tiny, Path], Any]] = {
     ll.AccumulatorMetrics: lambda parts, _: ll.AccumulatorMetrics(parts.loaders_acc(), accuracy),
     ll.BatchTransform: lambda parts, _: ll.BatchTransform(dict),
     ll.BestModelWeights: lambda parts, folder: ll.BestModelWeights(
-        parts.model, folder / "weights_best", ll.LearningRate(parts.opt), "lr", mode="max"
+        parts.model, folder / "weights_best", ll.LearningRateMonitor(parts.opt), "lr", mode="max"
     ),
-    ll.Checkpoints: lambda parts, folder: ll.Checkpoints(parts.counter, folder / "kept"),
+    ll.Checkpointer: lambda parts, folder: ll.Checkpointer(parts.counter, folder / "kept"),
     ll.Counter: lambda parts, _: parts.counter,
     ll.ConfusionMatrix: lambda parts, folder: ll.ConfusionMatrix(
         folder / "confusion.csv", parts.loaders_acc(), acc_key="val"
@@ -68,55 +70,59 @@ MADE: dict[type, Callable[[Tiny, Path], Any]] = {
         folder / "predicts.csv", parts.loaders_acc(), acc_key="val"
     ),
     ll.CsvMetrics: lambda parts, folder: ll.CsvMetrics(
-        folder / "metrics.csv", parts.counter, ll.LearningRate(parts.opt)
+        folder / "metrics.csv", parts.counter, ll.LearningRateMonitor(parts.opt)
     ),
     ll.DetectAnomaly: lambda parts, _: ll.DetectAnomaly(),
     ll.DeterministicAlgorithms: lambda parts, _: ll.DeterministicAlgorithms(),
     ll.EarlyStopping: lambda parts, _: ll.EarlyStopping(
-        ll.LearningRate(parts.opt), "lr", patience=99
+        ll.LearningRateMonitor(parts.opt), "lr", patience=99
     ),
-    ll.ExponentialAverage: lambda parts, _: ll.ExponentialAverage(parts.descent),
+    ll.ExponentialMovingAverage: lambda parts, _: ll.ExponentialMovingAverage(parts.descent),
     ll.Freeze: lambda parts, _: ll.Freeze(parts.descent, parts.counter, ["layers.0.*"]),
     ll.GradientClipping: lambda parts, _: a_clipping(parts),
     ll.GradientDescent: lambda parts, _: parts.descent,
-    ll.History: lambda parts, _: ll.History(parts.counter, ll.LearningRate(parts.opt)),
+    ll.History: lambda parts, _: ll.History(parts.counter, ll.LearningRateMonitor(parts.opt)),
     ll.JsonLines: lambda parts, folder: ll.JsonLines(
-        folder / "metrics.jsonl", parts.counter, ll.LearningRate(parts.opt)
+        folder / "metrics.jsonl", parts.counter, ll.LearningRateMonitor(parts.opt)
     ),
     ll.LastEpoch: lambda parts, _: parts.last,
     ll.LastSample: lambda parts, _: ll.LastSample(parts.counter, num_samples=999),
     ll.LastStep: lambda parts, _: ll.LastStep(parts.counter, num_steps=999),
-    ll.LearningRate: lambda parts, _: ll.LearningRate(parts.opt),
+    ll.LearningRateMonitor: lambda parts, _: ll.LearningRateMonitor(parts.opt),
     ll.LoadersAcc: lambda parts, _: parts.loaders_acc(),
     ll.LoopsAcc: lambda parts, _: parts.loops_acc(),
-    ll.LrOnPlateau: lambda parts, _: ll.LrOnPlateau(
-        torch.optim.lr_scheduler.ReduceLROnPlateau(parts.opt), ll.LearningRate(parts.opt), "lr"
+    ll.ReduceLROnPlateauPlugin: lambda parts, _: ll.ReduceLROnPlateauPlugin(
+        torch.optim.lr_scheduler.ReduceLROnPlateau(parts.opt),
+        ll.LearningRateMonitor(parts.opt),
+        "lr",
     ),
-    ll.LrScheduler: lambda parts, _: a_schedule(parts),
+    ll.LRScheduler: lambda parts, _: a_schedule(parts),
     ll.MlflowLogger: an_mlflow_logger,
     ll.Profile: lambda parts, folder: ll.Profile([parts.epoch], folder),
-    ll.Mistakes: lambda parts, folder: ll.Mistakes(
+    ll.WorstErrors: lambda parts, folder: ll.WorstErrors(
         folder / "mistakes.png", with_images(parts).loaders_acc(), acc_key="val"
     ),
     ll.ModelSummary: lambda parts, folder: ll.ModelSummary(
         parts.model, parts.feed, parts.loops["train"], folder / "model.txt"
     ),
-    ll.Overfitting: lambda parts, _: ll.Overfitting(ll.LearningRate(parts.opt), "lr", below=99),
-    ll.Progress: lambda parts, _: ll.Progress(parts.counter, ll.LearningRate(parts.opt)),
+    ll.OverfitCheck: lambda parts, _: ll.OverfitCheck(
+        ll.LearningRateMonitor(parts.opt), "lr", below=99
+    ),
+    ll.Progress: lambda parts, _: ll.Progress(parts.counter, ll.LearningRateMonitor(parts.opt)),
     ll.Predictions: lambda parts, folder: ll.Predictions(
         folder / "classes.parquet", parts.loaders_acc(), acc_key="val", kind="classes"
     ),
     ll.SaveModelWeights: lambda parts, folder: ll.SaveModelWeights(parts.model, folder / "weights"),
     ll.SimpleEpoch: lambda parts, _: parts.epoch,
     ll.TensorBoard: lambda parts, folder: ll.TensorBoard(
-        parts.counter, ll.LearningRate(parts.opt), folder / "logs"
+        parts.counter, ll.LearningRateMonitor(parts.opt), folder / "logs"
     ),
     ll.TimeLimit: lambda parts, _: ll.TimeLimit(seconds=999),
     ll.TrainLoss: lambda parts, _: ll.TrainLoss(),
     ll.TrainMetrics: lambda parts, _: ll.TrainMetrics(accuracy),
-    ll.Turn: lambda parts, _: a_turn(parts),
+    ll.AlternatingDescent: lambda parts, _: a_turn(parts),
     ll.WeightedLosses: lambda parts, _: some_losses(parts),
-    ll.TrialEvaluation: lambda parts, _: ll.TrialEvaluation(
+    ll.EvaluationSanityCheck: lambda parts, _: ll.EvaluationSanityCheck(
         parts.loops, parts.model, parts.feed, collected, accuracy
     ),
 }

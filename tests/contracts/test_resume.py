@@ -32,7 +32,7 @@ from tests.tiny import Noisy, accuracy, tiny, weights
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
+def single_threaded() -> None:
     torch.set_num_threads(1)
 
 
@@ -159,7 +159,7 @@ class Run:
         sources = [
             ll.TrainLoss(),
             ll.TrainMetrics(accuracy),
-            ll.LearningRate(parts.opt),
+            ll.LearningRateMonitor(parts.opt),
             each,
             ll.AccumulatorMetrics(loaders, accuracy, prefix="final/"),
         ]
@@ -170,7 +170,7 @@ class Run:
             [
                 Burns(fuse),
                 *(parts.counter, parts.epoch, parts.descent, parts.last),
-                ll.LrScheduler(rate, parts.counter, per="step"),
+                ll.LRScheduler(rate, parts.counter, per="step"),
                 *(loops, loaders, *sources, history, own),
                 ll.EarlyStopping(each, "train/accuracy", patience=2, mode="max"),
                 ll.CsvMetrics(self.folder / "metrics.csv", parts.counter, sources, every_steps=2),

@@ -32,7 +32,7 @@ NOT_COMPARED = ("kept", "mlflow.db", "profile.txt", "trace.json.gz")
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
+def single_threaded() -> None:
     torch.set_num_threads(1)
 
 
@@ -55,13 +55,13 @@ def trained_on(stream: Callable[[Tiny], Any]) -> Make:
 
 
 def sampled_by(sampler: Any) -> Make:
-    batching = ll.Batching(batch_size=4, sampler=sampler)
-    return trained_on(lambda _: ll.Loop(Balanced(), "train", 0, batching))
+    batching = ll.LoaderConfig(batch_size=4, sampler=sampler)
+    return trained_on(lambda _: ll.BatchStream(Balanced(), "train", 0, batching))
 
 
-def mixed(parts: Tiny) -> ll.MixedLoop:
-    more = ll.Loop(ll.ColumnDataset(columns(10)), "more", 0, ll.Batching(batch_size=4))
-    return ll.MixedLoop({**parts.loops, "more": more}, {"train": 2, "more": 1})
+def mixed(parts: Tiny) -> ll.MixedStream:
+    more = ll.BatchStream(ll.ColumnDataset(columns(10)), "more", 0, ll.LoaderConfig(batch_size=4))
+    return ll.MixedStream({**parts.loops, "more": more}, {"train": 2, "more": 1})
 
 
 def with_a_scaler(parts: Tiny, folder: Path) -> Sequence[object]:
@@ -77,7 +77,9 @@ def two_turns(parts: Tiny, _: Path) -> Sequence[object]:
     """Of a descent each, in place of the one of the tiny run."""
     second = copy.deepcopy(parts.model)
     made = [
-        ll.Turn(ll.GradientDescent(opt, model, ll.Feed(model, "cpu"), mean_loss), *place)
+        ll.AlternatingDescent(
+            ll.GradientDescent(opt, model, ll.Feed(model, "cpu"), mean_loss), *place
+        )
         for opt, model, place in (
             (parts.opt, parts.model, ("loss/first", 2, 1)),
             (torch.optim.SGD(second.parameters(), 0.1, 0.9), second, ("loss/second",)),
@@ -98,13 +100,13 @@ def losses_in_parts(parts: Tiny, folder: Path) -> Sequence[object]:
 def learnt_by_heart(parts: Tiny, _: Path) -> Sequence[object]:
     """In the second epoch."""
     falling = torch.optim.lr_scheduler.StepLR(parts.opt, step_size=1)
-    rate = ll.LearningRate(parts.opt)
-    schedule = ll.LrScheduler(falling, parts.counter, per="epoch")
-    return [schedule, rate, ll.Overfitting(rate, "lr", below=0.005)]
+    rate = ll.LearningRateMonitor(parts.opt)
+    schedule = ll.LRScheduler(falling, parts.counter, per="epoch")
+    return [schedule, rate, ll.OverfitCheck(rate, "lr", below=0.005)]
 
 
 def every_two_steps(parts: Tiny, folder: Path) -> Sequence[object]:
-    sources = [ll.TrainLoss(), ll.LearningRate(parts.opt)]
+    sources = [ll.TrainLoss(), ll.LearningRateMonitor(parts.opt)]
     given = {"counter": parts.counter, "every_steps": 2}
     return [
         *sources,
@@ -119,7 +121,7 @@ def pictures(parts: Tiny, folder: Path) -> Sequence[object]:
     """After every epoch, in TensorBoard too."""
     loaders = with_images(parts).loaders_acc(at="epoch_end")
     looks = [
-        ll.Mistakes(folder / "mistakes.png", loaders, "val"),
+        ll.WorstErrors(folder / "mistakes.png", loaders, "val"),
         ll.ConfusionMatrix(folder / "confusion.csv", loaders, "val"),
     ]
     board = ll.TensorBoard(parts.counter, ll.TrainLoss(), folder / "logs", images=looks)
@@ -144,32 +146,34 @@ def by_itself(kind: type) -> Make:
 
 def warmed_up(kind: Callable[..., Any]) -> Make:
     def make(parts: Tiny, _: Path) -> Sequence[object]:
-        schedule = kind(parts.opt, steps=12, warm_up=4)
-        return [ll.LrScheduler(schedule, parts.counter, per="step")]
+        schedule = kind(parts.opt, steps=12, warmup=4)
+        return [ll.LRScheduler(schedule, parts.counter, per="step")]
 
     return make
 
 
 SCHEDULES = (
-    ll.WarmUpConstant,
-    ll.WarmUpCosine,
-    ll.WarmUpLinear,
-    ll.WarmUpPolynomial,
-    ll.WarmUpStep,
+    ll.WarmupConstant,
+    ll.WarmupCosine,
+    ll.WarmupLinear,
+    ll.WarmupPolynomial,
+    ll.WarmupStep,
 )
 STREAMS = {
-    ll.Loop: trained_on(lambda _: ll.Loop(Noisy(10), "train", 0, ll.Batching(batch_size=4))),
-    ll.MixedLoop: trained_on(mixed),
-    ll.SameBatches: trained_on(lambda parts: ll.SameBatches(parts.loops["train"], 2)),
+    ll.BatchStream: trained_on(
+        lambda _: ll.BatchStream(Noisy(10), "train", 0, ll.LoaderConfig(batch_size=4))
+    ),
+    ll.MixedStream: trained_on(mixed),
+    ll.RepeatedBatches: trained_on(lambda parts: ll.RepeatedBatches(parts.loops["train"], 2)),
 }
 CASES: dict[str, Make] = {
     **{kind.__name__: by_itself(kind) for kind in MADE},
     **{f"{kind.__name__} to train on": make for kind, make in STREAMS.items()},
     **{kind.__name__: warmed_up(kind) for kind in SCHEDULES},
-    "BalancedSampling": sampled_by(ll.BalancedSampling()),
-    "WeightedSampling": sampled_by(ll.WeightedSampling()),
-    "BucketSampling": sampled_by(ll.BucketSampling(batch_size=4, key="length")),
-    "Overfitting": learnt_by_heart,
+    "ClassBalancedSampler": sampled_by(ll.ClassBalancedSampler()),
+    "WeightedSampler": sampled_by(ll.WeightedSampler()),
+    "BucketSampler": sampled_by(ll.BucketSampler(batch_size=4, key="length")),
+    "OverfitCheck": learnt_by_heart,
     "a scaler": with_a_scaler,
     "two turns": two_turns,
     "weighted losses in parts": losses_in_parts,

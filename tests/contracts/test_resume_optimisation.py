@@ -19,7 +19,7 @@ from tests.tiny import Noisy, accuracy, mean_loss, tiny, weights
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
+def single_threaded() -> None:
     torch.set_num_threads(1)
 
 
@@ -69,7 +69,7 @@ class Run(Attempts):
             clip=clipping if bricks.clip else None,
             micro_batch_size=bricks.micro_batch_size,
         )
-        average = ll.ExponentialAverage(parts.descent, decay=0.9)
+        average = ll.ExponentialMovingAverage(parts.descent, decay=0.9)
         loops = parts.loops_acc(feed=average if bricks.average else parts.feed)
         sources = [ll.AccumulatorMetrics(loops, accuracy), *[clipping] * bricks.clip]
         history = ll.History(parts.counter, sources)
@@ -77,7 +77,7 @@ class Run(Attempts):
         freeze = ll.Freeze(parts.descent, parts.counter, ["layers.0.*", "layers.1.*"], epochs=1)
         others = [
             Burns(fuse),
-            *(loops, *sources, history, ll.LrScheduler(rate, parts.counter, per="step")),
+            *(loops, *sources, history, ll.LRScheduler(rate, parts.counter, per="step")),
             *[average] * bricks.average,
             *[freeze] * bricks.freeze,
             Saves(self.save_every, self.save),

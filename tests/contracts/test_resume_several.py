@@ -18,7 +18,7 @@ from tests.tiny import Net, Noisy, columns, mean_loss, tiny, weights
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
+def single_threaded() -> None:
     torch.set_num_threads(1)
 
 
@@ -40,15 +40,19 @@ class Run(Attempts):
     def made(self, fuse: Fuse) -> tuple[ll.TrainingHost, Callable[[], Outcome]]:
         parts = tiny(num_epochs=3)
         second = Net()
-        balanced = ll.Batching(batch_size=8, sampler=ll.BalancedSampling())
+        balanced = ll.LoaderConfig(batch_size=8, sampler=ll.ClassBalancedSampler())
         loops = {
-            "noisy": ll.Loop(Balanced(), "noisy", 0, balanced),
-            "plain": ll.Loop(ll.ColumnDataset(columns(8)), "plain", 0, ll.Batching(batch_size=4)),
+            "noisy": ll.BatchStream(Balanced(), "noisy", 0, balanced),
+            "plain": ll.BatchStream(
+                ll.ColumnDataset(columns(8)), "plain", 0, ll.LoaderConfig(batch_size=4)
+            ),
         }
-        epoch = ll.SimpleEpoch(ll.MixedLoop(loops, {"noisy": 2, "plain": 1}), epoch_size=40)
+        epoch = ll.SimpleEpoch(ll.MixedStream(loops, {"noisy": 2, "plain": 1}), epoch_size=40)
         losses = ll.WeightedLosses({"name": mean_loss, "size": size_of_logits}, {"size": 0.1})
         turns = [
-            ll.Turn(ll.GradientDescent(opt, model, ll.Feed(model, "cpu"), loss), *place)
+            ll.AlternatingDescent(
+                ll.GradientDescent(opt, model, ll.Feed(model, "cpu"), loss), *place
+            )
             for model, opt, loss, place in (
                 (parts.model, parts.opt, losses, ("loss/first", 2, 1)),
                 (second, torch.optim.Adam(second.parameters()), mean_loss, ("loss/second",)),
@@ -59,7 +63,7 @@ class Run(Attempts):
         history = ll.History(parts.counter, [*turns, losses])
         plugins = [
             *(Burns(fuse), parts.counter, epoch, parts.last, ll.BatchTransform(mixup), losses),
-            *(*turns, ll.LrScheduler(halving, turns[0], per="step"), history),
+            *(*turns, ll.LRScheduler(halving, turns[0], per="step"), history),
             *(Saves(self.save_every, self.save), Burns(fuse)),
         ]
         return ll.TrainingHost(plugins), lambda: (

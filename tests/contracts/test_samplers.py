@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import legoloop as ll
 
 MADE: dict[type, Callable[[], Any]] = {
-    ll.BalancedSampling: ll.BalancedSampling,
-    ll.BucketSampling: lambda: ll.BucketSampling(batch_size=4, batches=2),
-    ll.WeightedSampling: ll.WeightedSampling,
+    ll.ClassBalancedSampler: ll.ClassBalancedSampler,
+    ll.BucketSampler: lambda: ll.BucketSampler(batch_size=4, batches=2),
+    ll.WeightedSampler: ll.WeightedSampler,
 }
 every_sampler = pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
 seeds = st.integers(0, 2**60)
@@ -65,7 +65,9 @@ def test_another_seed_name_or_pass_is_another_order(kind: type) -> None:
     data = a_dataset([(row % 3 + 1, row % 2, row % 7) for row in range(50)])
 
     def two_passes(seed: int, name: str) -> list[list[int]]:
-        loop = ll.Loop(data, name, seed, ll.Batching(batch_size=50, sampler=MADE[kind]()))
+        loop = ll.BatchStream(
+            data, name, seed, ll.LoaderConfig(batch_size=50, sampler=MADE[kind]())
+        )
         return [next(loop)["idx"].tolist() for _ in range(2)]
 
     passes = [*two_passes(0, "train"), *two_passes(1, "train"), *two_passes(0, "more")]
@@ -74,9 +76,9 @@ def test_another_seed_name_or_pass_is_another_order(kind: type) -> None:
 
 
 EXPECTED: dict[type, torch.Tensor] = {
-    ll.BalancedSampling: torch.tensor([1 / 2, 1 / 4, 1 / 4]),
-    ll.BucketSampling: torch.tensor([1 / 3, 1 / 3, 1 / 3]),
-    ll.WeightedSampling: torch.tensor([1 / 10, 3 / 10, 6 / 10]),
+    ll.ClassBalancedSampler: torch.tensor([1 / 2, 1 / 4, 1 / 4]),
+    ll.BucketSampler: torch.tensor([1 / 3, 1 / 3, 1 / 3]),
+    ll.WeightedSampler: torch.tensor([1 / 10, 3 / 10, 6 / 10]),
 }
 
 

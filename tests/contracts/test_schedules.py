@@ -15,14 +15,14 @@ from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
 from legoloop.training.schedules.lr_schedules import rates
 
 MADE: dict[type, dict[str, Any]] = {
-    ll.WarmUpConstant: {},
-    ll.WarmUpCosine: {"end": 0.1},
-    ll.WarmUpLinear: {"end": 0.1},
-    ll.WarmUpPolynomial: {"end": 0.1, "power": 3.0},
-    ll.WarmUpStep: {"at": [0.3, 0.6], "gamma": 0.5},
+    ll.WarmupConstant: {},
+    ll.WarmupCosine: {"end": 0.1},
+    ll.WarmupLinear: {"end": 0.1},
+    ll.WarmupPolynomial: {"end": 0.1, "power": 3.0},
+    ll.WarmupStep: {"at": [0.3, 0.6], "gamma": 0.5},
 }
 every_schedule = pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
-any_steps = {"steps": st.integers(1, 60), "warm_up": st.integers(0, 40)}
+any_steps = {"steps": st.integers(1, 60), "warmup": st.integers(0, 40)}
 
 
 def an_optimizer(*lrs: float) -> torch.optim.Optimizer:
@@ -30,8 +30,8 @@ def an_optimizer(*lrs: float) -> torch.optim.Optimizer:
     return torch.optim.SGD(groups, lr=1.0)
 
 
-def made(kind: type, opt: torch.optim.Optimizer, steps: int, warm_up: int | float) -> Any:
-    return kind(opt, steps=steps, warm_up=min(warm_up, steps), **MADE[kind])
+def made(kind: type, opt: torch.optim.Optimizer, steps: int, warmup: int | float) -> Any:
+    return kind(opt, steps=steps, warmup=min(warmup, steps), **MADE[kind])
 
 
 def test_none_is_missing_here() -> None:
@@ -43,28 +43,28 @@ def test_none_is_missing_here() -> None:
 
 @every_schedule
 @given(**any_steps)
-def test_rises_evenly_to_the_rate_and_never_again(kind: type, steps: int, warm_up: int) -> None:
-    warm_up = min(warm_up, steps)
-    seen = rates(made(kind, an_optimizer(0.3), steps, warm_up), steps)
-    for step, rate in enumerate(seen[: warm_up + 1]):
-        assert rate == pytest.approx(0.3 * (step + 1) / (warm_up + 1))
-    after = seen[warm_up:]
+def test_rises_evenly_to_the_rate_and_never_again(kind: type, steps: int, warmup: int) -> None:
+    warmup = min(warmup, steps)
+    seen = rates(made(kind, an_optimizer(0.3), steps, warmup), steps)
+    for step, rate in enumerate(seen[: warmup + 1]):
+        assert rate == pytest.approx(0.3 * (step + 1) / (warmup + 1))
+    after = seen[warmup:]
     assert after == sorted(after, reverse=True)
     assert all(rate > 0 for rate in seen)
 
 
 @every_schedule
 @given(**any_steps)
-def test_stays_where_it_ends(kind: type, steps: int, warm_up: int) -> None:
-    seen = rates(made(kind, an_optimizer(0.3), steps, min(warm_up, steps - 1)), steps + 5)
+def test_stays_where_it_ends(kind: type, steps: int, warmup: int) -> None:
+    seen = rates(made(kind, an_optimizer(0.3), steps, min(warmup, steps - 1)), steps + 5)
     assert len(set(seen[steps:])) == 1
 
 
 @every_schedule
 @given(**any_steps)
-def test_each_group_keeps_its_proportion(kind: type, steps: int, warm_up: int) -> None:
-    both = rates(made(kind, an_optimizer(0.3, 0.01), steps, warm_up), steps)
-    second = rates(made(kind, an_optimizer(0.01), steps, warm_up), steps)
+def test_each_group_keeps_its_proportion(kind: type, steps: int, warmup: int) -> None:
+    both = rates(made(kind, an_optimizer(0.3, 0.01), steps, warmup), steps)
+    second = rates(made(kind, an_optimizer(0.01), steps, warmup), steps)
     assert both == pytest.approx([30 * rate for rate in second])
 
 
@@ -103,11 +103,11 @@ def test_ends_with_the_last_of_the_total_steps(
     kind: type, samples: int, batch_size: int, epoch_size: int | None
 ) -> None:
     data = ll.ColumnDataset({"x": torch.zeros(samples)})
-    loop = ll.Loop(data, "train", 0, ll.Batching(batch_size=batch_size))
+    loop = ll.BatchStream(data, "train", 0, ll.LoaderConfig(batch_size=batch_size))
     epoch, counter = ll.SimpleEpoch(loop, epoch_size), ll.Counter()
     steps = ll.total_steps(epoch, num_epochs=3)
     schedule = made(kind, an_optimizer(0.3), steps, 0.25)
-    moves = ll.LrScheduler(schedule, counter, per="step")
+    moves = ll.LRScheduler(schedule, counter, per="step")
     schedule.optimizer.step()
 
     ll.TrainingHost([counter, epoch, moves, ll.LastEpoch(counter, 3)]).run()

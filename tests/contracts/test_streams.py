@@ -21,21 +21,26 @@ class Labelled(Noisy):
     labels = (0, 1) * (SAMPLES // 2)
 
 
-def a_loop(name: str = "train", **batching: Any) -> ll.Loop:
-    return ll.Loop(Labelled(SAMPLES), name, 0, ll.Batching(batch_size=BATCH_SIZE, **batching))
+def a_loop(name: str = "train", **batching: Any) -> ll.BatchStream:
+    return ll.BatchStream(
+        Labelled(SAMPLES), name, 0, ll.LoaderConfig(batch_size=BATCH_SIZE, **batching)
+    )
 
 
-def a_mixed_loop() -> ll.MixedLoop:
+def a_mixed_loop() -> ll.MixedStream:
     loops = {name: a_loop(name) for name in ("train", "more", "rest")}
-    return ll.MixedLoop(loops, weights={"train": 3, "more": 1, "rest": 0.5})
+    return ll.MixedStream(loops, weights={"train": 3, "more": 1, "rest": 0.5})
 
 
 MADE: dict[str, tuple[type, Callable[[], Any]]] = {
-    "Loop": (ll.Loop, a_loop),
-    "Loop that does not shuffle": (ll.Loop, lambda: a_loop(shuffle=False)),
-    "Loop with a sampler": (ll.Loop, lambda: a_loop(sampler=ll.BalancedSampling("labels"))),
-    "MixedLoop": (ll.MixedLoop, a_mixed_loop),
-    "SameBatches": (ll.SameBatches, lambda: ll.SameBatches(a_loop(), num_batches=3)),
+    "BatchStream": (ll.BatchStream, a_loop),
+    "Loop that does not shuffle": (ll.BatchStream, lambda: a_loop(shuffle=False)),
+    "Loop with a sampler": (
+        ll.BatchStream,
+        lambda: a_loop(sampler=ll.ClassBalancedSampler("labels")),
+    ),
+    "MixedStream": (ll.MixedStream, a_mixed_loop),
+    "RepeatedBatches": (ll.RepeatedBatches, lambda: ll.RepeatedBatches(a_loop(), num_batches=3)),
 }
 every_stream = pytest.mark.parametrize("kind", MADE)
 positions = st.integers(0, 12)
@@ -77,7 +82,7 @@ def test_tells_how_many_batches_make_so_many_samples_and_reads_none(
     stream = made(kind)
     taken(stream, position)
     state = stream.state_dict()
-    told = stream.batches_for(samples, position)
+    told = stream.num_batches_for(samples, position)
     assert stream.state_dict() == state
 
     sizes = (len(next(stream)["idx"]) for _ in range(told))

@@ -5,18 +5,18 @@ import os
 import pytest
 
 from legoloop.core.atomic_files import (
-    begin_to_store,
-    remove_drafts,
+    atomic_directory,
+    atomic_write,
     remove_folder,
+    remove_temporaries,
     set_aside,
-    whole_file,
-    whole_folder,
+    start_writeback,
 )
 
 
 def test_a_file_is_there_only_when_its_block_has_ended(tmp_path):
     final = tmp_path / "new" / "notes"
-    with whole_file(final) as draft:
+    with atomic_write(final) as draft:
         draft.write_text("all")
         assert not final.exists()
         assert draft.parent == final.parent
@@ -26,7 +26,7 @@ def test_a_file_is_there_only_when_its_block_has_ended(tmp_path):
 
 def test_an_error_leaves_the_older_file_and_no_draft(tmp_path):
     (tmp_path / "notes").write_text("old")
-    with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "notes") as draft:
+    with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "notes") as draft:
         draft.write_text("half") / 0
     assert (tmp_path / "notes").read_text() == "old"
     assert os.listdir(tmp_path) == ["notes"]
@@ -34,14 +34,14 @@ def test_an_error_leaves_the_older_file_and_no_draft(tmp_path):
 
 def test_a_newer_file_takes_the_place_of_the_older(tmp_path):
     for text in ("old", "new"):
-        with whole_file(tmp_path / "notes") as draft:
+        with atomic_write(tmp_path / "notes") as draft:
             draft.write_text(text)
     assert (tmp_path / "notes").read_text() == "new"
 
 
 def test_a_folder_is_there_only_when_its_block_has_ended(tmp_path):
     final = tmp_path / "new" / "100"
-    with whole_folder(final) as draft:
+    with atomic_directory(final) as draft:
         (draft / "inner").mkdir()
         (draft / "inner" / "state").write_text("all")
         assert not final.exists()
@@ -52,7 +52,7 @@ def test_a_folder_is_there_only_when_its_block_has_ended(tmp_path):
 def test_an_error_leaves_the_older_folder_and_no_draft(tmp_path):
     (tmp_path / "100").mkdir()
     (tmp_path / "100" / "old").touch()
-    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "100") as draft:
+    with pytest.raises(ZeroDivisionError), atomic_directory(tmp_path / "100") as draft:
         (draft / "new").write_text("half") / 0
     assert os.listdir(tmp_path) == ["100"]
     assert os.listdir(tmp_path / "100") == ["old"]
@@ -60,21 +60,21 @@ def test_an_error_leaves_the_older_folder_and_no_draft(tmp_path):
 
 def test_a_newer_folder_takes_the_place_of_the_older(tmp_path):
     for name in ("old", "new"):
-        with whole_folder(tmp_path / "100") as draft:
+        with atomic_directory(tmp_path / "100") as draft:
             (draft / name).touch()
     assert os.listdir(tmp_path / "100") == ["new"]
 
 
 def test_the_draft_of_a_killed_process_is_in_nobodys_way(tmp_path):
-    leaving = whole_folder(tmp_path / "100")
+    leaving = atomic_directory(tmp_path / "100")
     (leaving.__enter__() / "half").touch()
-    with whole_folder(tmp_path / "100") as draft:
+    with atomic_directory(tmp_path / "100") as draft:
         (draft / "whole").touch()
     assert os.listdir(tmp_path / "100") == ["whole"]
 
 
 def test_what_is_replaced_is_there_until_the_newer_one_is(tmp_path, monkeypatch):
-    with whole_folder(tmp_path / "100") as draft:
+    with atomic_directory(tmp_path / "100") as draft:
         (draft / "old").touch()
     seen = []
 
@@ -84,7 +84,7 @@ def test_what_is_replaced_is_there_until_the_newer_one_is(tmp_path, monkeypatch)
 
     replace = os.replace
     monkeypatch.setattr(os, "replace", looking)
-    with whole_folder(tmp_path / "100") as draft:
+    with atomic_directory(tmp_path / "100") as draft:
         (draft / "new").touch()
 
     name = f".100.{os.getpid()}.draft"
@@ -106,7 +106,7 @@ def test_what_cannot_be_replaced_is_put_back(tmp_path, monkeypatch):
         return replace(source, target)
 
     monkeypatch.setattr(os, "replace", refuses_drafts)
-    with pytest.raises(OSError, match="Input/output"), whole_folder(tmp_path / "100"):
+    with pytest.raises(OSError, match="Input/output"), atomic_directory(tmp_path / "100"):
         pass
     assert os.listdir(tmp_path) == ["100"]
     assert os.listdir(tmp_path / "100") == ["old"]
@@ -117,7 +117,7 @@ def test_a_folder_set_aside_by_a_killed_process_goes_with_the_next_one(tmp_path)
     (tmp_path / ".7.0.aside").mkdir()
     assert set_aside(tmp_path) == [tmp_path / ".100.0.aside", tmp_path / ".7.0.aside"]
     (tmp_path / "100").mkdir()
-    with whole_folder(tmp_path / "100"):
+    with atomic_directory(tmp_path / "100"):
         pass
     assert sorted(os.listdir(tmp_path)) == [".7.0.aside", "100"]
 
@@ -126,7 +126,7 @@ def test_a_folder_set_aside_by_a_killed_process_goes_with_the_next_one(tmp_path)
 def test_only_what_was_set_aside_under_the_very_name_goes(tmp_path, name, other):
     for each in (name, other):
         (tmp_path / f".{each}.0.aside").mkdir()
-    with whole_folder(tmp_path / name):
+    with atomic_directory(tmp_path / name):
         pass
     assert sorted(os.listdir(tmp_path)) == sorted([f".{other}.0.aside", name])
 
@@ -135,7 +135,7 @@ def test_what_the_disk_begins_with_stays_what_was_written(tmp_path):
     content = bytes(range(256)) * 64
     with (tmp_path / "state").open("wb", buffering=0) as file:
         for start in range(0, len(content), 5000):
-            begin_to_store(file, start, file.write(content[start : start + 5000]))
+            start_writeback(file, start, file.write(content[start : start + 5000]))
     assert (tmp_path / "state").read_bytes() == content
 
 
@@ -143,7 +143,7 @@ def test_what_cannot_be_begun_is_no_error():
     read, write = os.pipe()
     os.close(read)
     with open(write, "wb", buffering=0) as pipe:
-        begin_to_store(pipe, 0, 1)
+        start_writeback(pipe, 0, 1)
 
 
 def test_a_folder_is_never_half_removed_under_its_own_name(tmp_path, monkeypatch):
@@ -169,7 +169,7 @@ def test_only_drafts_are_removed_and_no_link_is_followed(tmp_path):
     (kept / "1").mkdir()
     (kept / "draft").touch()
 
-    remove_drafts(kept)
+    remove_temporaries(kept)
 
     assert sorted(os.listdir(kept)) == ["1", "draft"]
     assert os.listdir(tmp_path / "elsewhere") == ["precious"]
@@ -178,7 +178,7 @@ def test_only_drafts_are_removed_and_no_link_is_followed(tmp_path):
 def test_a_link_in_place_of_the_draft_is_not_written_through(tmp_path):
     (tmp_path / "precious").write_text("mine")
     (tmp_path / f".notes.{os.getpid()}.draft").symlink_to(tmp_path / "precious")
-    with whole_file(tmp_path / "notes") as draft:
+    with atomic_write(tmp_path / "notes") as draft:
         draft.write_text("new")
     assert (tmp_path / "precious").read_text() == "mine"
     assert (tmp_path / "notes").read_text() == "new"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from legoloop.core.buffer_snapshot import KeptBuffers
+from legoloop.core.buffer_snapshot import BufferSnapshot
 
 
 class Replacing(nn.Module):
@@ -25,7 +25,7 @@ def all_of(model: nn.Module) -> list[torch.Tensor]:
 
 def test_what_forward_passes_changed_can_be_undone_again_and_again() -> None:
     model = nn.Sequential(nn.BatchNorm1d(2), Replacing(), nn.BatchNorm1d(2, dtype=torch.float32))
-    kept = KeptBuffers.of(model)
+    kept = BufferSnapshot.of(model)
     for _ in range(3):
         model(torch.randn(1, 2).expand(3, 2) + torch.randn(3, 2))
         for buffers in kept:
@@ -34,15 +34,15 @@ def test_what_forward_passes_changed_can_be_undone_again_and_again() -> None:
         for _ in range(2):
             model(torch.full((3, 2), torch.nan))
             for buffers in kept:
-                buffers.put_back()
+                buffers.restore()
             assert all(map(torch.equal, all_of(model), before))
     assert model[1].seen.shape == (10, 2)
 
 
 def test_a_model_without_buffers_has_nothing_to_keep() -> None:
-    assert KeptBuffers.of(nn.Linear(2, 2)) == []
+    assert BufferSnapshot.of(nn.Linear(2, 2)) == []
 
 
 def test_buffers_of_one_type_are_kept_together() -> None:
     model = nn.Sequential(*(nn.BatchNorm1d(2) for _ in range(3)))
-    assert sorted(len(kept.places) for kept in KeptBuffers.of(model)) == [3, 6]
+    assert sorted(len(kept.places) for kept in BufferSnapshot.of(model)) == [3, 6]

@@ -84,7 +84,7 @@ def test_buffers_that_a_model_changes_while_it_evaluates_are_back() -> None:
 
 
 def test_so_are_those_that_it_puts_another_tensor_in_place_of() -> None:
-    class Counts(nn.Module):
+    class TrainingProgress(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("calls", torch.zeros(()))
@@ -96,7 +96,7 @@ def test_so_are_those_that_it_puts_another_tensor_in_place_of() -> None:
             self.seen = torch.cat([self.seen, torch.ones(1)])
             self.cache = torch.ones(2)
 
-    model = Counts()
+    model = TrainingProgress()
     kept = dict(model.named_buffers())
     with looking(model):
         model()

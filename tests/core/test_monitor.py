@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import legoloop as ll
-from legoloop.core.monitor import betters, more_is_better, scalar
+from legoloop.core.monitor import is_improvement, is_maximized, scalar
 from tests.told import Told
 
 
@@ -25,9 +25,9 @@ def test_names_the_scalar_that_was_meant() -> None:
 
 def test_says_so_where_nobody_knows_which_way_is_better() -> None:
     with pytest.raises(ll.ArgumentError, match="nobody knows if more of 'lr' is better"):
-        more_is_better("lr", None)
+        is_maximized("lr", None)
     with pytest.raises(ll.ArgumentError, match="mode is 'most'; there are min, max"):
-        more_is_better("loss", "most")
+        is_maximized("loss", "most")
 
 
 numbers = st.floats(-5, 5)
@@ -37,12 +37,12 @@ numbers = st.floats(-5, 5)
 def test_never_both_ways_and_never_by_less_than_the_change(
     value: float, best: float, min_delta: float
 ) -> None:
-    higher = betters(value, best, more=True, min_delta=min_delta)
-    lower = betters(value, best, more=False, min_delta=min_delta)
+    higher = is_improvement(value, best, more=True, min_delta=min_delta)
+    lower = is_improvement(value, best, more=False, min_delta=min_delta)
     assert (higher, lower) == (value - best > min_delta, best - value > min_delta)
 
 
 def test_not_a_number_is_never_better() -> None:
-    assert not betters(nan, None, more=True)
-    assert not betters(nan, 1.0, more=False)
-    assert betters(1.0, None, more=True)
+    assert not is_improvement(nan, None, more=True)
+    assert not is_improvement(nan, 1.0, more=False)
+    assert is_improvement(1.0, None, more=True)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from legoloop.core.suggestions import suggestion
+from legoloop.core.suggestions import did_you_mean
 
 
 @pytest.mark.parametrize(
@@ -14,4 +14,4 @@ from legoloop.core.suggestions import suggestion
     ],
 )
 def test_the_clause(wrong, right, clause):
-    assert suggestion(wrong, right) == clause
+    assert did_you_mean(wrong, right) == clause

@@ -148,12 +148,12 @@ def test_mistakes_in_the_settings_are_refused(config, message):
 
 @pytest.mark.parametrize("device", [None, "cpu", torch.device("cpu")])
 def test_a_device_that_is_no_gpu_changes_nothing(device):
-    given = ll.Data(datasets=datasets(), device=device, config={"on_device": True})
+    given = ll.Data(datasets=datasets(), device=device, config={"preload": True})
     assert noise(given) == noise(ll.Data(datasets=datasets()))
     assert given.placed() == given.datasets()
 
 
 def test_data_cannot_be_kept_just_anywhere():
-    data = ll.Data(datasets=datasets(), config={"on_device": "gpu"})
-    with pytest.raises(ArgumentError, match="on_device is 'gpu'; give auto, true or false"):
+    data = ll.Data(datasets=datasets(), config={"preload": "gpu"})
+    with pytest.raises(ArgumentError, match="preload is 'gpu'; give auto, true or false"):
         data.loaders()

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from legoloop.core.errors import ArgumentError
-from legoloop.data.loader_config import Batching
 from legoloop.data.datasets import ColumnDataset
-from legoloop.data.loaders import Loader
-from legoloop.data.streams import Loop
 from legoloop.data.device_placement import fitting, placed
+from legoloop.data.loader_config import LoaderConfig
+from legoloop.data.loaders import Loader
+from legoloop.data.streams import BatchStream
 from legoloop.zoo.augment import RandomTranspose
 from tests.data.samples import Records, columns, noisy_columns
 
@@ -17,18 +17,18 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is n
 
 
 def chosen(datasets, room=10**6, **batching):
-    return fitting(datasets, dict.fromkeys(datasets, Batching(**batching)), room)
+    return fitting(datasets, dict.fromkeys(datasets, LoaderConfig(**batching)), room)
 
 
 def images():
     return {"image": torch.rand(20, 1, 4, 4), "target": torch.arange(20)}
 
 
-@pytest.mark.parametrize("on_device", ["auto", True, False])
+@pytest.mark.parametrize("preload", ["auto", True, False])
 @pytest.mark.parametrize("device", [None, torch.device("cpu")])
-def test_without_a_gpu_every_data_set_stays_itself(on_device, device):
+def test_without_a_gpu_every_data_set_stays_itself(preload, device):
     given = {"train": columns(), "val": Records()}
-    found = placed(given, dict.fromkeys(given, Batching()), device, on_device)
+    found = placed(given, dict.fromkeys(given, LoaderConfig()), device, preload)
     assert all(found[name] is given[name] for name in given)
 
 
@@ -60,23 +60,23 @@ def test_columns_on_a_device_are_a_data_set_of_its_own():
     assert (moved.num_outputs, moved.transform, len(moved)) == (10, data.transform, 20)
 
 
-@pytest.mark.parametrize("on_device", ["yes", None, 1])
-def test_no_other_choice_is_taken(on_device):
+@pytest.mark.parametrize("preload", ["yes", None, 1])
+def test_no_other_choice_is_taken(preload):
     with pytest.raises(ArgumentError) as refused:
-        placed({}, {}, None, on_device)
-    assert str(refused.value) == f"on_device is {on_device!r}; give auto, true or false"
+        placed({}, {}, None, preload)
+    assert str(refused.value) == f"preload is {preload!r}; give auto, true or false"
 
 
 @pytest.mark.parametrize(
     ("data", "num_workers", "message"),
     [
-        (Records(), 0, "on_device is true, but data set 'train', a Records, has no columns to mov"),
-        (columns(), 2, "on_device is true, but loaders.train.num_workers is 2; workers have no "),
+        (Records(), 0, "preload is true, but data set 'train', a Records, has no columns to mov"),
+        (columns(), 2, "preload is true, but loaders.train.num_workers is 2; workers have no "),
     ],
 )
 def test_true_refuses_what_cannot_be_moved(data, num_workers, message):
     with pytest.raises(ArgumentError) as refused:
-        placed({"train": data}, {"train": Batching(num_workers=num_workers)}, GPU, True)
+        placed({"train": data}, {"train": LoaderConfig(num_workers=num_workers)}, GPU, True)
     assert str(refused.value).startswith(message)
 
 
@@ -84,10 +84,10 @@ def test_true_refuses_what_cannot_be_moved(data, num_workers, message):
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_batches_from_the_device_are_those_through_the_host(shuffle):
     data = ColumnDataset(images(), RandomTranspose())
-    batching = Batching(6, shuffle=shuffle)
+    batching = LoaderConfig(6, shuffle=shuffle)
     there = placed({"train": data}, {"train": batching}, GPU)["train"]
     assert there.device.type == "cuda"
-    for made in (Loop, Loader):
+    for made in (BatchStream, Loader):
         ways = [made(data, "train", 0, batching), made(there, "train", 0, batching, GPU)]
         for _, host, device in zip(range(9), *map(iter, ways), strict=False):
             assert {value.device.type for value in device.values()} == {"cuda"}
@@ -98,7 +98,7 @@ def test_batches_from_the_device_are_those_through_the_host(shuffle):
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_nothing_of_a_batch_waits_for_the_device():
     data = ColumnDataset(images(), RandomTranspose()).to(GPU)
-    loop = Loop(data, "train", 0, Batching(6), GPU)
+    loop = BatchStream(data, "train", 0, LoaderConfig(6), GPU)
     next(loop)
     torch.cuda.set_sync_debug_mode("error")
     try:

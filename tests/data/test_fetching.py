@@ -14,10 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from legoloop.core.errors import DataError
 from legoloop.core.rng import derived_seed
-from legoloop.data.loader_config import Batching
 from legoloop.data.datasets import ColumnDataset
+from legoloop.data.loader_config import LoaderConfig
 from legoloop.data.loaders import Loader
-from legoloop.data.streams import Loop
+from legoloop.data.streams import BatchStream
 from legoloop.zoo.augment import RandomTranspose
 from tests.data.samples import Records, plain
 
@@ -43,7 +43,7 @@ def no_list(tensor):
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_a_batch_of_columns_is_one_selection_a_column_and_nothing_else(monkeypatch, shuffle):
     data = ColumnDataset({"x": torch.rand(50, 2), "y": torch.arange(50)})
-    loop = Loop(data, "train", 0, Batching(5, shuffle=shuffle))
+    loop = BatchStream(data, "train", 0, LoaderConfig(5, shuffle=shuffle))
     next(loop)
     monkeypatch.setattr(torch.Tensor, "tolist", no_list)
     with Operations() as done:
@@ -57,7 +57,7 @@ def test_a_finite_batch_of_columns_makes_its_indices_and_selects(monkeypatch):
     data = ColumnDataset({"x": torch.rand(50, 2), "y": torch.arange(50)})
     monkeypatch.setattr(torch.Tensor, "tolist", no_list)
     with Operations() as done:
-        for _ in Loader(data, "val", 0, Batching(5)):
+        for _ in Loader(data, "val", 0, LoaderConfig(5)):
             pass
     assert done.counts == {"index_select": 30, "arange": 10}
 
@@ -66,7 +66,9 @@ def test_a_transform_that_takes_a_generator_is_lent_no_global_one(monkeypatch):
     def lent(*given):
         raise AssertionError("the state of a global generator was taken")
 
-    loop = Loop(ColumnDataset({"image": IMAGES}, RandomTranspose()), "train", 0, Batching(4))
+    loop = BatchStream(
+        ColumnDataset({"image": IMAGES}, RandomTranspose()), "train", 0, LoaderConfig(4)
+    )
     monkeypatch.setattr(random, "getstate", lent)
     monkeypatch.setattr(np.random, "get_state", lent)
     before = torch.get_rng_state()
@@ -103,7 +105,9 @@ def test_batches_are_those_made_by_hand(seed, batch_size, p, with_generator):
     transform = RandomTranspose(p)
     if not with_generator:
         transform = WithoutGenerator(transform)
-    loop = Loop(ColumnDataset({"image": IMAGES}, transform), "train", seed, Batching(batch_size))
+    loop = BatchStream(
+        ColumnDataset({"image": IMAGES}, transform), "train", seed, LoaderConfig(batch_size)
+    )
     for number in range(2):
         for wanted in as_by_hand(seed, number, batch_size, p):
             batch = next(loop)
@@ -137,10 +141,10 @@ class OwnColumns(ColumnDataset):
 @pytest.mark.parametrize("num_workers", [0, 1])
 @pytest.mark.parametrize("data", [ListsOnly(6), IntOnly(6), OwnColumns({"x": torch.arange(6)})])
 def test_data_sets_of_users_are_given_plain_numbers(data, num_workers):
-    loop = Loop(data, "train", 0, Batching(4, num_workers))
+    loop = BatchStream(data, "train", 0, LoaderConfig(4, num_workers))
     next(loop), next(loop)
     loop.close()
-    assert len(list(Loader(data, "val", 0, Batching(4, num_workers)))) == 2
+    assert len(list(Loader(data, "val", 0, LoaderConfig(4, num_workers)))) == 2
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
@@ -150,7 +154,7 @@ def test_a_transform_that_gives_no_batch_is_refused(num_workers):
 
     data = ColumnDataset({"x": torch.rand(3)}, forgets_to_return)
     with pytest.raises(DataError, match=r"ColumnDataset.__getitems__ gave a NoneType; it gives a"):
-        list(Loader(data, "val", 0, Batching(2, num_workers)))
+        list(Loader(data, "val", 0, LoaderConfig(2, num_workers)))
 
 
 def with_noise(batch, generator):
@@ -161,7 +165,7 @@ def test_a_generator_draws_the_same_in_workers():
     data = ColumnDataset({"x": torch.arange(10)}, with_noise)
 
     def a_pass(num_workers):
-        return plain(Loader(data, "val", 0, Batching(4, num_workers)))
+        return plain(Loader(data, "val", 0, LoaderConfig(4, num_workers)))
 
     assert a_pass(0) == a_pass(2)
 
@@ -193,17 +197,17 @@ class BrokenWhole(Broken):
 @pytest.mark.parametrize("num_workers", [0, 1])
 @pytest.mark.parametrize("kind", [Broken, BrokenWhole])
 def test_a_data_set_that_raises_stop_iteration_does_not_end_a_pass(kind, num_workers):
-    loader = Loader(kind(StopIteration()), "val", 0, Batching(4, num_workers=num_workers))
+    loader = Loader(kind(StopIteration()), "val", 0, LoaderConfig(4, num_workers=num_workers))
     with pytest.raises(DataError, match=r"data set 'val', a Broken.*, raised StopIteration"):
         list(loader)
 
 
 def test_the_sample_that_raised_is_told():
     with pytest.raises(KeyError) as raised:
-        list(Loader(Broken(KeyError("x")), "val", 0, Batching(4)))
+        list(Loader(Broken(KeyError("x")), "val", 0, LoaderConfig(4)))
     assert raised.value.__notes__ == ["at sample 7 of data set 'val'"]
 
 
 def test_the_sample_that_raised_in_a_worker_is_told():
     with pytest.raises(ValueError, match="at sample 7 of data set 'val'"):
-        list(Loader(Broken(ValueError("x")), "val", 0, Batching(4, num_workers=1)))
+        list(Loader(Broken(ValueError("x")), "val", 0, LoaderConfig(4, num_workers=1)))

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from legoloop.core.errors import ArgumentError, DataError
-from legoloop.data.loader_config import Batching
+from legoloop.data.loader_config import LoaderConfig
 from legoloop.data.loaders import Loader
-from legoloop.data.streams import Loop
+from legoloop.data.streams import BatchStream
 from tests.data.samples import EVERY_KIND, NoisyRecords, Records, noisy_columns, plain
 
 
 def taken(kind, count=7, batch_size=4, **batching):
-    loop = Loop(EVERY_KIND[kind](), "train", 3, Batching(batch_size, **batching))
+    loop = BatchStream(EVERY_KIND[kind](), "train", 3, LoaderConfig(batch_size, **batching))
     batches = plain(next(loop) for _ in range(count))
     loop.close()
     return batches
@@ -43,7 +43,7 @@ def taken(kind, count=7, batch_size=4, **batching):
 )
 def test_values_out_of_range_are_refused(settings, message):
     with pytest.raises(ArgumentError) as refused:
-        Batching(**settings)
+        LoaderConfig(**settings)
     assert str(refused.value) == message
 
 
@@ -58,7 +58,7 @@ def test_any_number_of_workers_gives_the_same_batches(kind):
 @pytest.mark.parametrize("kind", EVERY_KIND)
 def test_any_number_of_workers_gives_the_same_finite_pass(kind):
     def a_pass(num_workers):
-        return plain(Loader(EVERY_KIND[kind](), "val", 3, Batching(4, num_workers)))
+        return plain(Loader(EVERY_KIND[kind](), "val", 3, LoaderConfig(4, num_workers)))
 
     assert a_pass(0) == a_pass(1) == a_pass(2)
 
@@ -86,12 +86,12 @@ def test_the_generators_of_the_process_are_left_as_they_were(kind, num_workers):
     untouched = [draw() for _ in range(4)]
     random.seed(0), np.random.seed(0), torch.manual_seed(0)
     found = [draw()]
-    loop = Loop(EVERY_KIND[kind](), "train", 0, Batching(4, num_workers))
+    loop = BatchStream(EVERY_KIND[kind](), "train", 0, LoaderConfig(4, num_workers))
     next(loop)
     found.append(draw())
     next(loop)
     found.append(draw())
-    list(Loader(EVERY_KIND[kind](), "val", 0, Batching(4, num_workers)))
+    list(Loader(EVERY_KIND[kind](), "val", 0, LoaderConfig(4, num_workers)))
     list(loop.first(5))
     loop.close()
     found.append(draw())
@@ -104,7 +104,7 @@ def children():
 
 def test_workers_are_gone_after_close_and_come_back_when_needed():
     before = children()
-    loop = Loop(Records(), "train", 0, Batching(4, num_workers=2))
+    loop = BatchStream(Records(), "train", 0, LoaderConfig(4, num_workers=2))
     first = plain([next(loop)])
     assert len(multiprocessing.active_children()) == 2
     loop.close()
@@ -118,7 +118,7 @@ def test_workers_are_gone_after_close_and_come_back_when_needed():
 
 def test_workers_are_gone_after_a_finite_pass_even_a_broken_off_one():
     before = children()
-    loader = Loader(Records(), "val", 0, Batching(2, num_workers=2))
+    loader = Loader(Records(), "val", 0, LoaderConfig(2, num_workers=2))
     list(loader)
     assert children() == before
     begun = iter(loader)
@@ -142,7 +142,7 @@ def fetched_until_it_breaks(error, num_workers):
     """The indices fetched, the error and its traceback as text; no frame outlives the call."""
     found = []
     try:
-        for batch in Loader(Breaks(error), "val", 0, Batching(2, num_workers)):
+        for batch in Loader(Breaks(error), "val", 0, LoaderConfig(2, num_workers)):
             found.append(batch["idx"].tolist())
     except Exception as raised:
         told = traceback.format_exc()
@@ -169,7 +169,7 @@ def test_any_other_error_is_raised_and_tells_where_it_came_from(num_workers):
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_an_error_while_fetching_skips_no_batch(num_workers):
     broken = Breaks(DataError("not now"))
-    loop = Loop(broken, "train", 0, Batching(2, num_workers, shuffle=False))
+    loop = BatchStream(broken, "train", 0, LoaderConfig(2, num_workers, shuffle=False))
     next(loop), next(loop)
     with pytest.raises(DataError):
         next(loop)
@@ -206,14 +206,14 @@ class ServedAtOnce(Served):
 )
 def test_what_is_neither_record_nor_batch_is_refused(data, message):
     with pytest.raises(DataError) as refused:
-        list(Loader(data, "val", 0, Batching(2)))
+        list(Loader(data, "val", 0, LoaderConfig(2)))
     assert str(refused.value).startswith(message)
 
 
 def test_a_list_goes_to_collation_and_a_dict_is_the_batch():
     batch = {"idx": ["a", "b"]}
-    assert next(iter(Loader(ServedAtOnce(batch), "val", 0, Batching(2)))) is batch
-    listed = next(iter(Loader(ServedAtOnce([{"idx": "a", "x": 1}] * 2), "val", 0, Batching(2))))
+    assert next(iter(Loader(ServedAtOnce(batch), "val", 0, LoaderConfig(2)))) is batch
+    listed = next(iter(Loader(ServedAtOnce([{"idx": "a", "x": 1}] * 2), "val", 0, LoaderConfig(2))))
     assert listed["idx"] == ["a", "a"]
     assert listed["x"].tolist() == [1, 1]
 
@@ -224,7 +224,7 @@ def test_an_idx_may_be_a_string(num_workers):
         def __getitem__(self, item):
             return {"idx": f"sample {item}"}
 
-    batches = list(Loader(Named(3), "val", 0, Batching(2, num_workers)))
+    batches = list(Loader(Named(3), "val", 0, LoaderConfig(2, num_workers)))
     assert batches == [{"idx": ["sample 0", "sample 1"]}, {"idx": ["sample 2"]}]
 
 
@@ -233,14 +233,14 @@ def own_collate(records):
 
 
 def test_a_collation_of_ones_own():
-    batches = Loader(Records(3), "val", 0, Batching(2, collate=own_collate))
+    batches = Loader(Records(3), "val", 0, LoaderConfig(2, collate=own_collate))
     assert plain(batches) == [{"count": [2]}, {"count": [1]}]
 
 
-@pytest.mark.parametrize("make", [Loader, Loop])
+@pytest.mark.parametrize("make", [Loader, BatchStream])
 def test_an_empty_data_set_is_refused(make):
     with pytest.raises(DataError) as refused:
-        make(Records(0), "val", 0, Batching())
+        make(Records(0), "val", 0, LoaderConfig())
     assert str(refused.value) == "data set 'val' is empty: Records has 0 samples"
 
 
@@ -256,13 +256,13 @@ def test_one_thread_computes_what_a_data_set_computes():
             return {"threads": torch.get_num_threads()}
 
     torch.set_num_threads(2)
-    assert plain(Loader(Tells(2), "val", 0, Batching(2))) == [{"threads": [1, 1]}]
+    assert plain(Loader(Tells(2), "val", 0, LoaderConfig(2))) == [{"threads": [1, 1]}]
     assert torch.get_num_threads() == 2
 
 
 def test_whole_batches_draw_at_their_first_position():
-    short = next(Loop(noisy_columns(), "train", 0, Batching(3)))
-    long = next(Loop(noisy_columns(), "train", 0, Batching(5)))
+    short = next(BatchStream(noisy_columns(), "train", 0, LoaderConfig(3)))
+    long = next(BatchStream(noisy_columns(), "train", 0, LoaderConfig(5)))
     assert short["noise"].tolist() == long["noise"][:3].tolist()
 
 
@@ -272,8 +272,8 @@ def sizes(batches):
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
 def test_what_is_evaluated_comes_in_batches_of_its_own_size(kind):
-    batching = Batching(2, eval_batch_size=4)
-    loop = Loop(EVERY_KIND[kind](), "train", 3, batching)
+    batching = LoaderConfig(2, eval_batch_size=4)
+    loop = BatchStream(EVERY_KIND[kind](), "train", 3, batching)
     assert sizes(Loader(EVERY_KIND[kind](), "val", 3, batching)) == [4, 4, 2]
     assert sizes(loop.first()) == [4, 4, 2]
     assert sizes(loop.first(7)) == [4, 3]
@@ -283,8 +283,8 @@ def test_what_is_evaluated_comes_in_batches_of_its_own_size(kind):
 
 def test_the_size_of_evaluated_batches_changes_no_sample_that_draws_for_itself():
     def looked_at(batching):
-        loop = Loop(NoisyRecords(), "train", 3, batching)
+        loop = BatchStream(NoisyRecords(), "train", 3, batching)
         batches = [*loop.first(7), *Loader(NoisyRecords(), "val", 3, batching)]
         return [torch.cat([batch[key] for batch in batches]).tolist() for key in ("idx", "noise")]
 
-    assert looked_at(Batching(2, eval_batch_size=5)) == looked_at(Batching(2))
+    assert looked_at(LoaderConfig(2, eval_batch_size=5)) == looked_at(LoaderConfig(2))

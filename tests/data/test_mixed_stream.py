@@ -13,23 +13,23 @@ import legoloop as ll
 SIZES = {"large": 10, "small": 3, "other": 5}
 
 
-def mixed(weights: dict[str, float] | None = None, seed: int = 0) -> ll.MixedLoop:
+def mixed(weights: dict[str, float] | None = None, seed: int = 0) -> ll.MixedStream:
     """Batches of at most 4, whose ``x`` tells the data set that they are from."""
     loops = {
-        name: ll.Loop(
+        name: ll.BatchStream(
             ll.ColumnDataset({"x": torch.full((samples,), number)}),
-            *(name, 0, ll.Batching(batch_size=4)),
+            *(name, 0, ll.LoaderConfig(batch_size=4)),
         )
         for number, (name, samples) in enumerate(SIZES.items())
     }
-    return ll.MixedLoop(loops, weights or {"large": 3, "small": 1}, seed)
+    return ll.MixedStream(loops, weights or {"large": 3, "small": 1}, seed)
 
 
 def plain(batches: Any) -> list[Any]:
     return [(batch["x"][0].item(), batch["idx"].tolist()) for batch in batches]
 
 
-def some(loop: ll.MixedLoop, count: int) -> list[Any]:
+def some(loop: ll.MixedStream, count: int) -> list[Any]:
     return plain(next(loop) for _ in range(count))
 
 
@@ -70,7 +70,7 @@ def test_tells_how_many_batches_it_takes(
     samples: int, position: int, weights: dict[str, float]
 ) -> None:
     loop = mixed(weights)
-    told = loop.batches_for(samples, position)
+    told = loop.num_batches_for(samples, position)
     some(loop, position)
     taken = handed_over = 0
     while handed_over < samples:
@@ -95,4 +95,4 @@ def test_refuses_what_cannot_be_drawn() -> None:
     with pytest.raises(ll.ArgumentError, match=r"weights.small is 0; give a number above 0"):
         mixed({"small": 0})
     with pytest.raises(ll.ArgumentError, match="weights is empty"):
-        ll.MixedLoop({}, {})
+        ll.MixedStream({}, {})

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legoloop.data.positional_rng import BorrowedRng, shuffled
+from legoloop.data.positional_rng import PositionalRng, shuffled
 
 
 def drawn():
@@ -16,7 +16,7 @@ def drawn():
 
 
 def borrowed(seed, name, position):
-    rng = BorrowedRng(seed, name)
+    rng = PositionalRng(seed, name)
     with rng.borrowed():
         rng.at(position)
         return drawn()
@@ -44,7 +44,7 @@ def test_draws_are_a_function_of_seed_name_and_position():
 
 
 def test_a_position_forgets_the_half_used_draws_of_the_one_before():
-    rng = BorrowedRng(0, "train")
+    rng = PositionalRng(0, "train")
     with rng.borrowed():
         rng.at(1)
         first = drawn()
@@ -59,7 +59,7 @@ def test_the_generators_of_the_process_are_left_as_they_were(begun, fails):
     uninterrupted = [drawn() for _ in range(begun + 2)]
     random.seed(0), np.random.seed(0), torch.manual_seed(0)
     assert [drawn() for _ in range(begun)] == uninterrupted[:begun]
-    rng = BorrowedRng(0, "train")
+    rng = PositionalRng(0, "train")
     for _ in range(2):
         try:
             with rng.borrowed():
@@ -74,13 +74,13 @@ def test_the_generators_of_the_process_are_left_as_they_were(begun, fails):
 
 def test_one_thread_computes_inside_and_as_many_as_before_afterwards():
     torch.set_num_threads(2)
-    with BorrowedRng(0, "train").borrowed():
+    with PositionalRng(0, "train").borrowed():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 2
 
 
 def test_it_travels_to_a_process_that_is_spawned():
-    mine = BorrowedRng(3, "train")
+    mine = PositionalRng(3, "train")
     made, arguments = mine.__reduce__()
     again = made(*arguments)
     drawn = [torch.rand(2, generator=rng.generator(7)) for rng in (mine, again)]

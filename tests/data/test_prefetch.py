@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from legoloop.core.errors import DataError
-from legoloop.data.loader_config import Batching
+from legoloop.data.loader_config import LoaderConfig
 from legoloop.data.loaders import Loader
-from legoloop.data.streams import Loop
+from legoloop.data.streams import BatchStream
 from tests.data.samples import EVERY_KIND, NoisyRecords, Records, plain
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
@@ -17,7 +17,9 @@ GPU = torch.device("cuda")
 
 
 def a_loop(kind="noisy records", num_workers=0, device=GPU, **batching):
-    return Loop(EVERY_KIND[kind](), "train", 3, Batching(4, num_workers, **batching), device)
+    return BatchStream(
+        EVERY_KIND[kind](), "train", 3, LoaderConfig(4, num_workers, **batching), device
+    )
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
@@ -34,8 +36,8 @@ def test_batches_are_on_the_gpu_and_those_of_the_host(kind, pin_memory, num_work
 
 
 def test_a_pass_ends_and_begins_anew():
-    loader = Loader(Records(), "val", 0, Batching(4), GPU)
-    alone = plain(Loader(Records(), "val", 0, Batching(4)))
+    loader = Loader(Records(), "val", 0, LoaderConfig(4), GPU)
+    alone = plain(Loader(Records(), "val", 0, LoaderConfig(4)))
     assert plain(loader) == plain(loader) == alone
 
 
@@ -57,7 +59,7 @@ class Breaks(Records):
 
 
 def test_a_mistake_is_raised_at_the_batch_that_has_it():
-    loop = Loop(Breaks(), "train", 0, Batching(2, shuffle=False), GPU)
+    loop = BatchStream(Breaks(), "train", 0, LoaderConfig(2, shuffle=False), GPU)
     assert [next(loop)["idx"].tolist() for _ in range(2)] == [[0, 1], [2, 3]]
     with pytest.raises(DataError, match="image 5 is damaged"):
         next(loop)
@@ -69,7 +71,7 @@ def test_what_a_step_still_computes_with_is_not_overwritten_by_the_next_copy():
         def __getitems__(self, items):
             return {"idx": items, "x": torch.full((2**20,), float(items[0]))}
 
-    loop = Loop(Large(64), "train", 0, Batching(1, shuffle=False), GPU)
+    loop = BatchStream(Large(64), "train", 0, LoaderConfig(1, shuffle=False), GPU)
     weights = torch.rand(2048, 2048, device=GPU)
     sums = []
     for _ in range(64):

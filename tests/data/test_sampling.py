@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 import legoloop as ll
 
 SAMPLERS = {
-    "weighted": ll.WeightedSampling("weight"),
-    "balanced": ll.BalancedSampling("target"),
-    "bucket": ll.BucketSampling(batch_size=4, key="length", batches=3),
+    "weighted": ll.WeightedSampler("weight"),
+    "balanced": ll.ClassBalancedSampler("target"),
+    "bucket": ll.BucketSampler(batch_size=4, key="length", batches=3),
 }
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
 
@@ -26,12 +26,12 @@ def a_dataset(samples: int = 50) -> ll.ColumnDataset:
     )
 
 
-def a_loop(sampler: Any, name: str = "train", seed: int = 0, **batching: Any) -> ll.Loop:
-    settings = ll.Batching(batch_size=4, sampler=sampler, **batching)
-    return ll.Loop(a_dataset(), name, seed, settings)
+def a_loop(sampler: Any, name: str = "train", seed: int = 0, **batching: Any) -> ll.BatchStream:
+    settings = ll.LoaderConfig(batch_size=4, sampler=sampler, **batching)
+    return ll.BatchStream(a_dataset(), name, seed, settings)
 
 
-def drawn(loop: ll.Loop, batches: int) -> list[list[int]]:
+def drawn(loop: ll.BatchStream, batches: int) -> list[list[int]]:
     return [next(loop)["idx"].tolist() for _ in range(batches)]
 
 
@@ -55,18 +55,18 @@ def test_a_position_is_gone_to_without_what_came_before(sampler: Any, position: 
 @every_sampler
 def test_a_pass_has_as_many_samples_as_ever(sampler: Any) -> None:
     assert [len(batch) for batch in drawn(a_loop(sampler), 14)] == [*[4] * 12, 2, 4]
-    assert a_loop(sampler).batches_for(51) == 14
+    assert a_loop(sampler).num_batches_for(51) == 14
 
 
 def test_the_same_for_workers() -> None:
-    by_workers = a_loop(ll.BalancedSampling(), num_workers=1)
-    assert drawn(by_workers, 3) == drawn(a_loop(ll.BalancedSampling()), 3)
+    by_workers = a_loop(ll.ClassBalancedSampler(), num_workers=1)
+    assert drawn(by_workers, 3) == drawn(a_loop(ll.ClassBalancedSampler()), 3)
     by_workers.close()
 
 
 def test_weights_say_how_often() -> None:
     data = ll.ColumnDataset({"weight": torch.tensor([0.0, 1.0, 3.0] * 1000)})
-    order = ll.WeightedSampling()(data, torch.Generator().manual_seed(0))
+    order = ll.WeightedSampler()(data, torch.Generator().manual_seed(0))
     often = Counter((order % 3).tolist())
     assert often[0] == 0
     assert often[2] / len(order) == pytest.approx(3 / 4, abs=0.03)
@@ -74,7 +74,9 @@ def test_weights_say_how_often() -> None:
 
 def test_classes_come_alike() -> None:
     data = ll.ColumnDataset({"target": torch.tensor([7] * 900 + [-1] * 90 + [3] * 10)})
-    classes = data.columns["target"][ll.BalancedSampling()(data, torch.Generator().manual_seed(0))]
+    classes = data.columns["target"][
+        ll.ClassBalancedSampler()(data, torch.Generator().manual_seed(0))
+    ]
     for label in (7, -1, 3):
         assert (classes == label).float().mean().item() == pytest.approx(1 / 3, abs=0.05)
 
@@ -86,14 +88,14 @@ def test_classes_come_alike() -> None:
 )
 def test_buckets_hold_every_sample_once(lengths: list[int], batch_size: int, pool: int) -> None:
     data = ll.ColumnDataset({"length": torch.tensor(lengths)})
-    order = ll.BucketSampling(batch_size, batches=pool)(data, torch.Generator().manual_seed(0))
+    order = ll.BucketSampler(batch_size, batches=pool)(data, torch.Generator().manual_seed(0))
     assert sorted(order.tolist()) == list(range(len(lengths)))
 
 
 def test_one_pool_pads_as_little_as_sorting_does() -> None:
     length = torch.randperm(64, generator=torch.Generator().manual_seed(0))
     data = ll.ColumnDataset({"length": length})
-    order = ll.BucketSampling(batch_size=8)(data, torch.Generator().manual_seed(0))
+    order = ll.BucketSampler(batch_size=8)(data, torch.Generator().manual_seed(0))
     batches = [sorted(batch.tolist()) for batch in length[order].split(8)]
     assert sorted(batches) == [list(range(first, first + 8)) for first in range(0, 64, 8)]
     assert any(one > other for one, other in pairwise(batches))
@@ -103,15 +105,15 @@ def test_one_pool_pads_as_little_as_sorting_does() -> None:
 def test_refuses_what_are_no_weights(weights: list[float]) -> None:
     data = ll.ColumnDataset({"weight": torch.tensor(weights)})
     with pytest.raises(ll.DataError, match="'weight' are no weights"):
-        ll.WeightedSampling()(data, torch.Generator())
+        ll.WeightedSampler()(data, torch.Generator())
 
 
 def test_refuses_a_data_set_without_the_values() -> None:
     with pytest.raises(ll.DataError, match="no column and no attribute 'kind'"):
-        ll.BalancedSampling("kind")(a_dataset(), torch.Generator())
+        ll.ClassBalancedSampler("kind")(a_dataset(), torch.Generator())
     data = ll.ColumnDataset({"target": torch.zeros(3, 2)})
     with pytest.raises(ll.DataError, match=r"shape \(3, 2\); give one value for each of the 3"):
-        ll.BalancedSampling()(data, torch.Generator())
+        ll.ClassBalancedSampler()(data, torch.Generator())
 
 
 def test_refuses_a_sampler_that_gives_too_few() -> None:

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from legoloop.data import streams as loops
-from legoloop.data.loader_config import Batching
-from legoloop.data.streams import Loop
+from legoloop.data.loader_config import LoaderConfig
+from legoloop.data.streams import BatchStream
 from tests.data.samples import EVERY_KIND, NoisyRecords, Records, columns, flat, plain
 
 
 def a_loop(data=None, name="train", seed=0, **batching):
-    return Loop(data or Records(), name, seed, Batching(**{"batch_size": 4, **batching}))
+    return BatchStream(data or Records(), name, seed, LoaderConfig(**{"batch_size": 4, **batching}))
 
 
 def indices(loop, count):
@@ -99,14 +99,14 @@ def test_going_to_a_position_drops_what_workers_prefetched():
 
 @pytest.mark.parametrize("position", [0, 10, 10_000_001])
 def test_going_on_draws_one_order_and_fetches_one_batch_wherever_it_is(position):
-    class Counts(Records):
+    class TrainingProgress(Records):
         fetched = 0
 
         def __getitem__(self, item):
             self.fetched += 1
             return super().__getitem__(item)
 
-    data = Counts()
+    data = TrainingProgress()
     loop = a_loop(data)
     loop.load_state_dict({"position": position})
     with mock.patch.object(loops, "shuffled", wraps=loops.shuffled) as drawn:

@@ -10,9 +10,9 @@ import legoloop as ll
 from tests.tiny import Tiny, accuracy, collected, tiny
 
 
-def a_trial(parts: Tiny, **given: Any) -> ll.TrialEvaluation:
+def a_trial(parts: Tiny, **given: Any) -> ll.EvaluationSanityCheck:
     made = {"factory": collected, "metrics": accuracy, "needs": ["idx", "logits"], **given}
-    return ll.TrialEvaluation(parts.loops, parts.model, parts.feed, **made)
+    return ll.EvaluationSanityCheck(parts.loops, parts.model, parts.feed, **made)
 
 
 def before_the_first_step(**given: Any) -> Tiny:

@@ -223,7 +223,7 @@ MUTANTS: Mapping[str, tuple[str, Callable[[Any], Any], Check]] = {
         _of(directories.started_twice),
     ),
     "position of the loop lost": (
-        "legoloop.data.streams:Loop.load_state_dict",
+        "legoloop.data.streams:BatchStream.load_state_dict",
         _nothing,
         _killed_in_training,
     ),
@@ -238,7 +238,7 @@ MUTANTS: Mapping[str, tuple[str, Callable[[Any], Any], Check]] = {
         _killed_in_training,
     ),
     "schedule lost": (
-        "legoloop.training.schedules.lr_plugins:LrScheduler.load_state_dict",
+        "legoloop.training.schedules.lr_plugins:LRScheduler.load_state_dict",
         _nothing,
         _killed_in_training,
     ),
@@ -253,11 +253,15 @@ MUTANTS: Mapping[str, tuple[str, Callable[[Any], Any], Check]] = {
         _interrupted,
     ),
     "no guard": (
-        "legoloop.training.step.nonfinite_guard:FiniteGuard.lets_step",
+        "legoloop.training.step.nonfinite_guard:NonFiniteGuard.lets_step",
         _always,
         _of(not_numbers.not_a_number),
     ),
-    "draws not by position": ("legoloop.data.positional_rng:BorrowedRng.at", _nothing, _with_a_worker),
+    "draws not by position": (
+        "legoloop.data.positional_rng:PositionalRng.at",
+        _nothing,
+        _with_a_worker,
+    ),
     "flags left as they are": (
         "legoloop.evaluation.evaluator:looking",
         _leaves_flags,

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from torch import nn
 
-from legoloop.loop.references import held_by
+from legoloop.loop.references import referenced_objects
 
 
 class Thing:
@@ -38,7 +38,7 @@ class Holder:
 )
 def test_held_through(wrap):
     thing = Thing()
-    assert any(found is thing for found in held_by(Holder(wrap[1](thing))))
+    assert any(found is thing for found in referenced_objects(Holder(wrap[1](thing))))
 
 
 def test_slots_are_read_and_unset_ones_are_not_missed():
@@ -50,7 +50,7 @@ def test_slots_are_read_and_unset_ones_are_not_missed():
 
     slotted = Slotted()
     slotted.first, slotted.second = Thing(), Thing()
-    assert set(held_by(slotted)) == {slotted.first, slotted.second}
+    assert set(referenced_objects(slotted)) == {slotted.first, slotted.second}
 
 
 @dataclass(slots=True)
@@ -60,17 +60,17 @@ class Slim:
 
 def test_dataclasses_with_slots_are_read():
     thing = Thing()
-    assert list(held_by(Slim(thing))) == [thing]
+    assert list(referenced_objects(Slim(thing))) == [thing]
 
 
 def test_what_a_held_object_holds_is_its_own():
     thing = Thing()
-    assert not any(found is thing for found in held_by(Holder(Holder(thing))))
+    assert not any(found is thing for found in referenced_objects(Holder(Holder(thing))))
 
 
 def test_the_submodules_of_a_module_are_held():
     module = nn.Sequential(nn.ReLU())
-    assert any(found is module[0] for found in held_by(module))
+    assert any(found is module[0] for found in referenced_objects(module))
 
 
 def test_containers_that_hold_themselves_and_the_plugin_do_no_harm():
@@ -78,7 +78,7 @@ def test_containers_that_hold_themselves_and_the_plugin_do_no_harm():
     endless.append(endless)
     holder = Holder(endless)
     endless.append(holder)
-    assert list(held_by(holder)) == []
+    assert list(referenced_objects(holder)) == []
 
 
 def test_objects_with_odd_equality_are_told_apart_by_identity():
@@ -89,4 +89,4 @@ def test_objects_with_odd_equality_are_told_apart_by_identity():
             raise AssertionError
 
     one, two = Equal(), Equal()
-    assert [id(found) for found in held_by(Holder([one, two]))] == [id(one), id(two)]
+    assert [id(found) for found in referenced_objects(Holder([one, two]))] == [id(one), id(two)]

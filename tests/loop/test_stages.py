@@ -8,7 +8,7 @@ from torch import nn
 
 from legoloop.core.errors import PluginError
 from legoloop.loop.plugin import TrainingPlugin
-from legoloop.loop.stages import Stage, heard_stages, misspelt_stage
+from legoloop.loop.stages import Stage, collect_hooks, misspelt_stage
 from tests.core.loops_of_few import Trace
 
 
@@ -29,7 +29,7 @@ def test_batch_stages_take_the_step_and_the_others_nothing():
 
 def test_all_nine_are_heard_as_bound_methods():
     trace = Trace()
-    heard = heard_stages("trace", trace)
+    heard = collect_hooks("trace", trace)
     assert list(heard) == list(Stage)
     heard[Stage.EPOCH]()
     assert trace.heard == [Stage.EPOCH]
@@ -40,7 +40,7 @@ def test_the_empty_methods_of_the_base_class_are_not_heard():
         def batch_end(self, step):
             pass
 
-    assert list(heard_stages("mine", Mine())) == [Stage.BATCH_END]
+    assert list(collect_hooks("mine", Mine())) == [Stage.BATCH_END]
 
 
 def test_inherited_and_decorated_stages_are_heard():
@@ -57,7 +57,7 @@ def test_inherited_and_decorated_stages_are_heard():
         def epoch_start():
             pass
 
-    assert set(heard_stages("mine", Mine())) == {"epoch_start", "epoch_end", "train_end"}
+    assert set(collect_hooks("mine", Mine())) == {"epoch_start", "epoch_end", "train_end"}
 
 
 class Module(nn.Module):
@@ -72,7 +72,7 @@ class Frozen(Module):
 
 @pytest.mark.parametrize("module", [Module(), Frozen()])
 def test_the_train_of_a_module_is_no_stage(module):
-    assert list(heard_stages("module", module)) == [Stage.EPOCH_END]
+    assert list(collect_hooks("module", module)) == [Stage.EPOCH_END]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_the_train_of_a_module_is_no_stage(module):
 def test_a_misspelt_stage_is_refused_with_the_stage_meant(method, meant):
     plugin = a_plugin(**{method: lambda self: None})
     with pytest.raises(PluginError) as refused:
-        heard_stages("loud", plugin)
+        collect_hooks("loud", plugin)
     assert str(refused.value) == (
         f"plugin 'loud': Mine.{method} is not a stage; did you mean {meant}?"
     )
@@ -168,14 +168,14 @@ def test_a_misspelt_stage_is_refused_with_the_stage_meant(method, meant):
 def test_a_name_of_its_own_is_no_misspelling(method):
     if not method.startswith("_"):
         assert misspelt_stage(method) is None
-    assert heard_stages("quiet", a_plugin(**{method: lambda self, step=None: None})).keys() <= {
+    assert collect_hooks("quiet", a_plugin(**{method: lambda self, step=None: None})).keys() <= {
         method
     }
 
 
 def test_a_misspelt_attribute_that_is_no_method_is_left_alone():
     plugin = a_plugin(epoch_ends=3, batch_nd=property(lambda self: 1 / 0))
-    assert heard_stages("quiet", plugin) == {}
+    assert collect_hooks("quiet", plugin) == {}
 
 
 @pytest.mark.parametrize(
@@ -190,13 +190,13 @@ def test_a_misspelt_attribute_that_is_no_method_is_left_alone():
 )
 def test_a_wrong_arity_is_refused_with_the_right_one(stage, method, wanted):
     with pytest.raises(PluginError, match=r"^plugin 'odd': Mine\.") as refused:
-        heard_stages("odd", a_plugin(**{stage: method}))
+        collect_hooks("odd", a_plugin(**{stage: method}))
     assert str(refused.value).endswith(f"define it as {wanted}")
 
 
 @pytest.mark.parametrize("method", [lambda *given: None, lambda self, step, more=1: None])
 def test_more_parameters_than_needed_are_fine_if_they_can_be_left_out(method):
-    assert list(heard_stages("easy", a_plugin(batch=method))) == [Stage.BATCH]
+    assert list(collect_hooks("easy", a_plugin(batch=method))) == [Stage.BATCH]
 
 
 @pytest.mark.parametrize("stage", list(Stage))
@@ -204,7 +204,7 @@ def test_an_instance_attribute_that_shadows_a_stage_is_refused(stage):
     trace = Trace()
     setattr(trace, stage, 3)
     with pytest.raises(PluginError) as refused:
-        heard_stages("trace", trace)
+        collect_hooks("trace", trace)
     assert str(refused.value) == (
         f"plugin 'trace': the attribute '{stage}' of this Trace shadows the stage of that name; "
         "rename it"
@@ -213,10 +213,10 @@ def test_an_instance_attribute_that_shadows_a_stage_is_refused(stage):
 
 def test_a_stage_that_is_no_method_is_refused():
     with pytest.raises(PluginError, match=r"Mine\.epoch is a int, but that name is a stage"):
-        heard_stages("mine", a_plugin(epoch=3))
+        collect_hooks("mine", a_plugin(epoch=3))
 
 
 def test_a_class_in_place_of_an_instance_is_refused():
     with pytest.raises(PluginError) as refused:
-        heard_stages("trace", Trace)
+        collect_hooks("trace", Trace)
     assert str(refused.value) == "plugin 'trace' is the class Trace, not an instance of it"

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import DataError
-from legoloop.core.atomic_files import whole_file
 from legoloop.output.tables import Piece, write_csv, write_parquet
 
 Write = Callable[[Path, Iterable[Piece]], None]
@@ -100,7 +100,7 @@ def test_a_disk_that_takes_no_more_is_told_and_leaves_nothing(tmp_path: Path, wr
     try:
         with (
             pytest.raises(DataError, match=r"table cannot be written \(.*File too large"),
-            whole_file(tmp_path / "table") as draft,
+            atomic_write(tmp_path / "table") as draft,
         ):
             write(draft, pieces)
     finally:

@@ -185,7 +185,7 @@ def test_a_resumed_run_has_the_best_of_its_own_past(elsewhere: bool, tmp_path: P
 def test_the_best_of_an_average_are_its_own(tmp_path: Path) -> None:
     def averaged(num_epochs: int, *values: float) -> bytes:
         parts, told = tiny(num_epochs=num_epochs), Told(*values)
-        average = ll.ExponentialAverage(parts.descent, decay=0.5)
+        average = ll.ExponentialMovingAverage(parts.descent, decay=0.5)
         best = ll.BestModelWeights(
             parts.model, tmp_path / "best", told, "val/accuracy", restore=True, average=average
         )

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import legoloop as ll
 from legoloop.state import checkpointer as keeping
+from legoloop.state.checkpointer import Kept, select_to_keep
 from legoloop.state.checkpoints import (
     STATE,
     checkpoints_in,
@@ -24,7 +25,6 @@ from legoloop.state.checkpoints import (
     read_newest,
     write_checkpoint,
 )
-from legoloop.state.checkpointer import Kept, those_to_keep
 from tests.core.loops_of_few import Drive, Epochs
 from tests.tiny import Noisy, Tiny, accuracy, tiny, weights
 
@@ -43,11 +43,11 @@ def a_run(folder: Path, **given: Any) -> tuple[Tiny, ll.TrainingHost]:
     return parts, parts.host(
         acc,
         *sources,
-        ll.LrScheduler(scheduler, parts.counter, per="step"),
+        ll.LRScheduler(scheduler, parts.counter, per="step"),
         ll.EarlyStopping(loss, "loss", patience=100),
         ll.History(parts.counter, sources),
         ll.CsvMetrics(folder / "metrics.csv", parts.counter, sources),
-        ll.Checkpoints(parts.counter, folder / "checkpoints", sources=sources, **given),
+        ll.Checkpointer(parts.counter, folder / "checkpoints", sources=sources, **given),
     )
 
 
@@ -113,7 +113,7 @@ def test_resuming_in_another_process_ends_with_the_same_bits(whole: tuple[Path, 
 
 def test_saving_changes_nothing(tmp_path: Path) -> None:
     parts = tiny()
-    saving = ll.Checkpoints(parts.counter, tmp_path, every_steps=1, every_seconds=0.01)
+    saving = ll.Checkpointer(parts.counter, tmp_path, every_steps=1, every_seconds=0.01)
     assert parts.trained(saving) == tiny().trained()
 
 
@@ -137,7 +137,7 @@ def test_saves_when_it_is_time_and_at_both_ends(
     tmp_path: Path, given: dict[str, Any], steps: list[int]
 ) -> None:
     parts = tiny(num_epochs=3)
-    parts.trained(ll.Checkpoints(parts.counter, tmp_path, keep_last=None, **given))
+    parts.trained(ll.Checkpointer(parts.counter, tmp_path, keep_last=None, **given))
     assert steps_in(tmp_path) == steps
 
 
@@ -147,7 +147,7 @@ def test_counts_the_seconds_from_the_last_save(
     now = iter(range(0, 1000))  # each look at the clock takes a second
     monkeypatch.setattr(keeping, "monotonic", lambda: next(now))
     parts = tiny(num_epochs=2)
-    checkpoints = ll.Checkpoints(parts.counter, tmp_path, None, every_seconds=4, keep_last=None)
+    checkpoints = ll.Checkpointer(parts.counter, tmp_path, None, every_seconds=4, keep_last=None)
     parts.trained(checkpoints)
     assert steps_in(tmp_path) == [0, 4, 8, 12]
 
@@ -161,13 +161,13 @@ def test_an_early_stop_is_an_end_too(tmp_path: Path) -> None:
             return ll.ShouldStop("enough") if self.counter.steps == 8 else None
 
     parts = tiny(num_epochs=3)
-    parts.trained(StopsAt(parts.counter), ll.Checkpoints(parts.counter, tmp_path, None))
+    parts.trained(StopsAt(parts.counter), ll.Checkpointer(parts.counter, tmp_path, None))
     assert steps_in(tmp_path) == [0, 8]
 
 
 def test_holds_what_every_plugin_heard_of_the_stage(tmp_path: Path) -> None:
     parts = tiny(num_epochs=1)
-    checkpoints = ll.Checkpoints(parts.counter, tmp_path)
+    checkpoints = ll.Checkpointer(parts.counter, tmp_path)
     loss = ll.TrainLoss()
     history = ll.History(parts.counter, loss)
 
@@ -177,10 +177,10 @@ def test_holds_what_every_plugin_heard_of_the_stage(tmp_path: Path) -> None:
     assert state["plugins"]["History"]["rows"] == history.rows != {}
 
 
-def few(folder: Path, **given: Any) -> tuple[ll.Counter, ll.Checkpoints, ll.TrainingHost]:
+def few(folder: Path, **given: Any) -> tuple[ll.Counter, ll.Checkpointer, ll.TrainingHost]:
     """Three epochs of two steps each, with nothing to train."""
     counter = ll.Counter()
-    checkpoints = ll.Checkpoints(counter, folder, **given)
+    checkpoints = ll.Checkpointer(counter, folder, **given)
     return counter, checkpoints, ll.TrainingHost([Drive(), Epochs(3), counter, checkpoints])
 
 
@@ -232,7 +232,7 @@ kepts = st.lists(scores, max_size=12).flatmap(
 
 @given(kepts, st.integers(1, 5), st.integers(0, 5), st.booleans())
 def test_the_last_and_the_best_stay(kept: Sequence[Kept], last: int, best: int, more: bool) -> None:
-    stay = those_to_keep(kept, last, best, more)
+    stay = select_to_keep(kept, last, best, more)
     gone = [each for each in kept if each not in stay]
     scored = [each for each in kept if each.score is not None]
 
@@ -255,7 +255,7 @@ def test_the_last_and_the_best_stay(kept: Sequence[Kept], last: int, best: int, 
 
 @given(kepts, st.integers(0, 5), st.booleans())
 def test_all_stay_if_told_so(kept: Sequence[Kept], best: int, more: bool) -> None:
-    assert set(those_to_keep(kept, None, best, more)) == set(kept)
+    assert set(select_to_keep(kept, None, best, more)) == set(kept)
 
 
 class Told:
@@ -276,7 +276,7 @@ class Told:
 def kept_of(folder: Path, source: Told, epochs: int, **given: Any) -> list[int]:
     """The steps that stay, where an epoch is a step."""
     counter = ll.Counter()
-    checkpoints = ll.Checkpoints(counter, folder, metric=source.tag, sources=source, **given)
+    checkpoints = ll.Checkpointer(counter, folder, metric=source.tag, sources=source, **given)
     host = ll.TrainingHost([checkpoints, source, counter, Drive(1), Epochs(epochs)])
     host.run()
     return steps_in(folder)
@@ -300,7 +300,7 @@ def test_the_best_of_an_earlier_process_stays_the_best(tmp_path: Path) -> None:
     assert kept_of(tmp_path, Told(0.1, 0.9, 0.2), 3, keep_last=1, keep_best=1) == [2, 3]
 
     counter, source = ll.Counter(), Told(0.8, 0.7)
-    checkpoints = ll.Checkpoints(
+    checkpoints = ll.Checkpointer(
         counter, tmp_path, keep_last=1, keep_best=1, metric=source.tag, sources=source
     )
     plugins = {"checkpoints": checkpoints, "source": source, "Counter": counter}
@@ -403,14 +403,14 @@ def test_one_that_cannot_be_removed_ends_no_run(
 )
 def test_refuses_values_out_of_range(given: dict[str, Any], told: str) -> None:
     with pytest.raises(ll.ArgumentError) as refused:
-        ll.Checkpoints(ll.Counter(), "checkpoints", **given)
+        ll.Checkpointer(ll.Counter(), "checkpoints", **given)
     assert str(refused.value).startswith(told)
 
 
 def test_refuses_a_metric_that_nobody_reports(tmp_path: Path) -> None:
     parts = tiny()
     loss = ll.TrainLoss(tag="train/loss")
-    checkpoints = ll.Checkpoints(
+    checkpoints = ll.Checkpointer(
         parts.counter, tmp_path, metric="train/los", mode="min", sources=loss
     )
     with pytest.raises(ll.ArgumentError, match=r"no source .* did you mean train/loss\?"):
@@ -437,7 +437,7 @@ def test_a_removal_that_the_disk_refuses_once_is_made_up_for(
         rmdir(path, **given)
 
     monkeypatch.setattr(os, "rmdir", refusing_once)
-    checkpoints = ll.Checkpoints(ll.Counter(), tmp_path, keep_last=1)
+    checkpoints = ll.Checkpointer(ll.Counter(), tmp_path, keep_last=1)
     for steps in (1, 2):
         checkpoints.counter.steps = steps
         checkpoints.epoch_end().save({"stop_reason": None})

@@ -1,4 +1,4 @@
-"""Checkpoints: what is written comes back, or is known not to be what was written."""
+"""Checkpointer: what is written comes back, or is known not to be what was written."""
 
 from __future__ import annotations
 
@@ -489,7 +489,7 @@ KILLED = '''
 import os, shutil, signal, sys
 from pathlib import Path
 from legoloop.training.counter import Counter
-from legoloop.state.checkpointer import Checkpoints
+from legoloop.state.checkpointer import Checkpointer
 from tests.state.test_checkpoints import a_state, before_the_kill
 
 CALLS = ("fsync", "replace", "rename", "mkdir", "unlink", "rmdir", "remove")
@@ -513,7 +513,7 @@ for number in range(60):
         left = [number]
         for call in CALLS:
             setattr(os, call, killed_before(getattr(os, call), left))
-        Checkpoints(counter, folder, keep_last=1)._save({**a_state(step), "is new": True})
+        Checkpointer(counter, folder, keep_last=1)._save({**a_state(step), "is new": True})
         os._exit(0)
     _, status = os.waitpid(child, 0)
     if status == 0:
@@ -542,7 +542,7 @@ def test_a_kill_before_any_call_leaves_a_whole_one(tmp_path: Path, case: str) ->
         found.append(read_newest(folder))
         counter = ll.Counter()
         counter.steps = 21
-        ll.Checkpoints(counter, folder, keep_last=1)._save(a_state(21))
+        ll.Checkpointer(counter, folder, keep_last=1)._save(a_state(21))
         assert os.listdir(folder) == ["21"]
 
     assert all(case == "the first" if each is None else whole(each[1]) for each in found)

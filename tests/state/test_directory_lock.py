@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from legoloop.core.errors import ConfigError
-from legoloop.state.directory_lock import Claim, is_claimed
+from legoloop.state.directory_lock import DirectoryLock, is_locked
 from tests.app.command import environment
 
 HOLDS = """
 import os, sys, time
 from pathlib import Path
-from legoloop.state.directory_lock import Claim
-claim = Claim(Path(sys.argv[1]), "run")
+from legoloop.state.directory_lock import DirectoryLock
+claim = DirectoryLock(Path(sys.argv[1]), "run")
 if "forks" in sys.argv:
     if os.fork() == 0:
         time.sleep(60)
@@ -28,12 +28,12 @@ time.sleep(60)
 
 
 def test_of_many_that_try_one_wins(tmp_path: Path) -> None:
-    won: list[Claim] = []
+    won: list[DirectoryLock] = []
     lost: list[str] = []
 
     def claimed(_: int) -> None:
         try:
-            won.append(Claim(tmp_path / "run", "run"))
+            won.append(DirectoryLock(tmp_path / "run", "run"))
         except ConfigError as error:
             lost.append(str(error))
 
@@ -45,15 +45,15 @@ def test_of_many_that_try_one_wins(tmp_path: Path) -> None:
 
 
 def test_a_run_in_a_sweep_has_its_own_claim(tmp_path: Path) -> None:
-    sweep, run = Claim(tmp_path, "sweep"), Claim(tmp_path, "run")
+    sweep, run = DirectoryLock(tmp_path, "sweep"), DirectoryLock(tmp_path, "run")
     sweep.release()
-    assert is_claimed(tmp_path, "run")
+    assert is_locked(tmp_path, "run")
     run.release()
 
 
 def test_what_was_released_can_be_had_again(tmp_path: Path) -> None:
-    Claim(tmp_path, "run").release()
-    Claim(tmp_path, "run").release()
+    DirectoryLock(tmp_path, "run").release()
+    DirectoryLock(tmp_path, "run").release()
 
 
 @pytest.mark.parametrize("forks", [False, True])
@@ -68,15 +68,15 @@ def test_the_claim_of_a_killed_process_is_gone(tmp_path: Path, forks: bool) -> N
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"has it\n"
-        assert is_claimed(tmp_path, "run")
+        assert is_locked(tmp_path, "run")
         with pytest.raises(ConfigError, match="is in use"):
-            Claim(tmp_path, "run")
+            DirectoryLock(tmp_path, "run")
         holder.kill()
         holder.wait()
         give_up = time.monotonic() + 20  # the child lets go in its first moment
-        while is_claimed(tmp_path, "run") and time.monotonic() < give_up:
+        while is_locked(tmp_path, "run") and time.monotonic() < give_up:
             time.sleep(0.01)
-        assert not is_claimed(tmp_path, "run"), "a child that lives on holds nothing"
+        assert not is_locked(tmp_path, "run"), "a child that lives on holds nothing"
     finally:
         with suppress(ProcessLookupError):
             os.killpg(holder.pid, 9)
@@ -86,4 +86,4 @@ def test_the_claim_of_a_killed_process_is_gone(tmp_path: Path, forks: bool) -> N
 def test_what_is_no_directory_cannot_be_made_one(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"file/run cannot be made \(Not a directory\)"):
-        Claim(tmp_path / "file" / "run", "run")
+        DirectoryLock(tmp_path / "file" / "run", "run")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from legoloop.core.errors import ConfigError
-from legoloop.state.run_record import RunRecord, mark_dead, read_record
+from legoloop.state.run_record import RunRecord, mark_failed_if_abandoned, read_record
 
 
 def git(*words: str) -> bytes:
@@ -103,18 +103,18 @@ def test_a_run_under_way_is_not_touched(tmp_path: Path) -> None:
     record = RunRecord.claim(tmp_path, seed=0, overrides=[])
     with pytest.raises(ConfigError, match="is in use by a run"):
         RunRecord.claim(tmp_path, seed=0, overrides=[], resume="auto")
-    mark_dead(tmp_path, "gone")
+    mark_failed_if_abandoned(tmp_path, "gone")
     assert read_record(tmp_path)["status"] == "RUNNING"
     record.release()
-    mark_dead(tmp_path, "gone")
+    mark_failed_if_abandoned(tmp_path, "gone")
     assert read_record(tmp_path)["cause"] == "gone"
     assert read_record(tmp_path)["attempts"][0]["status"] == "FAILED"
 
 
 def test_one_that_died_before_its_record_gets_one(tmp_path: Path) -> None:
-    mark_dead(tmp_path / "0", "gone")
+    mark_failed_if_abandoned(tmp_path / "0", "gone")
     assert not (tmp_path / "0").exists()
-    mark_dead(tmp_path / "0", "gone", overrides=["seed=1"])
+    mark_failed_if_abandoned(tmp_path / "0", "gone", overrides=["seed=1"])
     facts = read_record(tmp_path / "0")
     assert (facts["status"], facts["cause"], facts["overrides"]) == ("FAILED", "gone", ["seed=1"])
 

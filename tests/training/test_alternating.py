@@ -24,7 +24,7 @@ def run(parts: Tiny, *plugins: object) -> None:
 
 def test_a_turn_of_every_batch_is_the_descent_itself_bit_for_bit() -> None:
     parts = tiny()
-    run(parts, ll.Turn(parts.descent, tag="loss/only"))
+    run(parts, ll.AlternatingDescent(parts.descent, tag="loss/only"))
     assert weights(parts.model) == tiny().trained()
 
 
@@ -33,8 +33,8 @@ def test_steps_are_made_at_its_turn_across_epochs_and_counted_apart(every: int, 
     parts, batches = tiny(num_epochs=3), count()
     made: list[int] = []
     parts.opt.register_step_post_hook(lambda *given: made.append(next(batches)))
-    turn = ll.Turn(parts.descent, "loss/first", every, at)
-    other = ll.Turn(a_second(parts), "loss/second")
+    turn = ll.AlternatingDescent(parts.descent, "loss/first", every, at)
+    other = ll.AlternatingDescent(a_second(parts), "loss/second")
     run(parts, turn, other)
     steps = parts.counter.steps
     assert steps == other.steps == 18
@@ -46,8 +46,8 @@ def test_steps_are_made_at_its_turn_across_epochs_and_counted_apart(every: int, 
 def test_losses_are_reported_apart() -> None:
     parts = tiny(num_epochs=1)
     first, second = (
-        ll.Turn(parts.descent, "loss/first"),
-        ll.Turn(a_second(parts), "loss/second", every=2),
+        ll.AlternatingDescent(parts.descent, "loss/first"),
+        ll.AlternatingDescent(a_second(parts), "loss/second", every=2),
     )
     history = ll.History(parts.counter, [first, second])
     run(parts, first, second, history)
@@ -61,8 +61,10 @@ def test_a_turn_that_the_guard_skips_is_none_for_the_other() -> None:
         return outputs["logits"].sum() * torch.nan
 
     parts = tiny()
-    skipped = ll.Turn(a_second(parts, nan, guard=ll.FiniteGuard("skip")), "loss/skipped")
-    made = ll.Turn(parts.descent, "loss/made")
+    skipped = ll.AlternatingDescent(
+        a_second(parts, nan, guard=ll.NonFiniteGuard("skip")), "loss/skipped"
+    )
+    made = ll.AlternatingDescent(parts.descent, "loss/made")
     run(parts, skipped, made)
     assert weights(parts.model) != weights(tiny().model)
     assert (skipped.samples, made.samples) == (0, 44)
@@ -71,17 +73,17 @@ def test_a_turn_that_the_guard_skips_is_none_for_the_other() -> None:
 
 def test_it_is_the_counter_of_its_own_schedule() -> None:
     parts = tiny(num_epochs=2)
-    turn = ll.Turn(parts.descent, "loss/first", every=3)
+    turn = ll.AlternatingDescent(parts.descent, "loss/first", every=3)
     halving = torch.optim.lr_scheduler.ExponentialLR(parts.opt, gamma=0.5)
-    run(parts, turn, ll.LrScheduler(halving, turn, per="step"))
+    run(parts, turn, ll.LRScheduler(halving, turn, per="step"))
     assert turn.steps == 4
     assert parts.opt.param_groups[0]["lr"] == pytest.approx(0.01 * 0.5**4)
 
 
 def test_it_stands_in_for_its_descent() -> None:
     parts = tiny()
-    turn = ll.Turn(parts.descent, "loss/first")
-    average = ll.ExponentialAverage(turn)
+    turn = ll.AlternatingDescent(parts.descent, "loss/first")
+    average = ll.ExponentialMovingAverage(turn)
     freeze = ll.Freeze(turn, parts.counter, ["layers.0.*"])
     before = parts.model.layers[0].weight.clone()
     run(parts, average, freeze, turn)
@@ -92,15 +94,15 @@ def test_it_stands_in_for_its_descent() -> None:
 def test_refuses_a_place_that_never_comes() -> None:
     parts = tiny()
     with pytest.raises(ll.ArgumentError, match="at is 2; give a place below 2"):
-        ll.Turn(parts.descent, "loss", every=2, at=2)
+        ll.AlternatingDescent(parts.descent, "loss", every=2, at=2)
     with pytest.raises(ll.ArgumentError, match="every is 0"):
-        ll.Turn(parts.descent, "loss", every=0)
+        ll.AlternatingDescent(parts.descent, "loss", every=0)
 
 
 def test_an_average_is_over_the_steps_of_its_turn() -> None:
     parts = tiny()
-    turn = ll.Turn(parts.descent, "loss/first", every=3)
-    average = ll.ExponentialAverage(turn, decay=0.5)
+    turn = ll.AlternatingDescent(parts.descent, "loss/first", every=3)
+    average = ll.ExponentialMovingAverage(turn, decay=0.5)
     stepped: list[torch.Tensor] = []
     for number, batch in zip(range(6), parts.loops["train"], strict=False):
         step = ll.Step()

@@ -41,7 +41,7 @@ class Torch:
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.9])
 def test_equals_torch_bit_for_bit_in_what_is_averaged(decay: float) -> None:
     parts = tiny()
-    ema, torchs = ll.ExponentialAverage(parts.descent, decay), Torch(parts, decay)
+    ema, torchs = ll.ExponentialMovingAverage(parts.descent, decay), Torch(parts, decay)
 
     parts.trained(ema, torchs)
 
@@ -53,7 +53,7 @@ def test_equals_torch_bit_for_bit_in_what_is_averaged(decay: float) -> None:
 
 def test_equals_the_closed_form() -> None:
     parts = tiny()
-    ema, watches = ll.ExponentialAverage(parts.descent, decay=0.8), Watches(parts)
+    ema, watches = ll.ExponentialMovingAverage(parts.descent, decay=0.8), Watches(parts)
 
     parts.trained(ema, watches)
 
@@ -67,7 +67,7 @@ def test_equals_the_closed_form() -> None:
 
 def test_does_not_touch_the_training_until_its_end_and_then_takes_its_place() -> None:
     alone, averaged = tiny(dataset=Noisy()), tiny(dataset=Noisy())
-    ema = ll.ExponentialAverage(averaged.descent, decay=0.9)
+    ema = ll.ExponentialMovingAverage(averaged.descent, decay=0.9)
     of_alone, of_averaged = Watches(alone), Watches(averaged)
 
     bare = alone.trained(of_alone)
@@ -80,7 +80,7 @@ def test_does_not_touch_the_training_until_its_end_and_then_takes_its_place() ->
 
 def test_an_evaluation_that_is_fed_by_it_evaluates_the_average() -> None:
     parts = tiny(num_epochs=1)
-    ema = ll.ExponentialAverage(parts.descent, decay=0.9)
+    ema = ll.ExponentialMovingAverage(parts.descent, decay=0.9)
     of_average = parts.loops_acc(feed=ema)
     of_weights = parts.loops_acc()
     seen: list[torch.Tensor] = []
@@ -110,7 +110,7 @@ def test_an_evaluation_that_is_fed_by_it_evaluates_the_average() -> None:
 
 def test_it_hears_a_step_after_the_descent_wherever_it_stands_in_the_list() -> None:
     parts = tiny()
-    ema = ll.ExponentialAverage(parts.descent, decay=0.0)
+    ema = ll.ExponentialMovingAverage(parts.descent, decay=0.0)
     loops = parts.loops_acc(feed=ema)
     metrics = ll.AccumulatorMetrics(loops, accuracy)
     host = ll.TrainingHost(
@@ -122,7 +122,7 @@ def test_it_hears_a_step_after_the_descent_wherever_it_stands_in_the_list() -> N
 
 def test_a_step_that_the_guard_skips_is_none() -> None:
     parts = tiny()
-    ema, step = ll.ExponentialAverage(parts.descent, decay=0.5), ll.Step()
+    ema, step = ll.ExponentialMovingAverage(parts.descent, decay=0.5), ll.Step()
     step.size = 4
     ema.batch(step)
     with torch.no_grad():
@@ -137,7 +137,7 @@ def test_masks_counts_and_what_is_not_saved() -> None:
     parts.model.register_buffer("mask", torch.full((3,), -torch.inf))
     parts.model.register_buffer("cache", torch.zeros(1), persistent=False)
     parts.descent = ll.GradientDescent(parts.opt, parts.model, parts.feed, mean_loss)
-    ema = ll.ExponentialAverage(parts.descent)
+    ema = ll.ExponentialMovingAverage(parts.descent)
 
     class Grows:
         def batch(self, step: ll.Step) -> None:
@@ -153,7 +153,7 @@ def test_masks_counts_and_what_is_not_saved() -> None:
 
 def test_a_run_without_steps_ends_with_the_weights_it_began_with() -> None:
     parts = tiny(num_epochs=0)
-    ema = ll.ExponentialAverage(parts.descent)
+    ema = ll.ExponentialMovingAverage(parts.descent)
     with torch.no_grad():
         next(parts.model.parameters()).add_(1)
     before = weights(parts.model)
@@ -163,20 +163,20 @@ def test_a_run_without_steps_ends_with_the_weights_it_began_with() -> None:
 @pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
 def test_refuses_a_decay_out_of_range(decay: float) -> None:
     with pytest.raises(ll.ArgumentError, match=r"decay is .*; give a number from 0 to below 1"):
-        ll.ExponentialAverage(tiny().descent, decay)
+        ll.ExponentialMovingAverage(tiny().descent, decay)
 
 
 def test_refuses_a_feed_that_does_not_hold_the_model() -> None:
     parts = tiny()
     parts.descent.feed = lambda batch: (batch, parts.model(batch))
     with pytest.raises(ll.ArgumentError, match="descent has a feed that does not hold its model"):
-        ll.ExponentialAverage(parts.descent)
+        ll.ExponentialMovingAverage(parts.descent)
 
 
 def test_a_sparse_buffer_is_that_of_the_model() -> None:
     parts = tiny()
     parts.model.register_buffer("adjacency", torch.eye(3).to_sparse())
-    average = ll.ExponentialAverage(parts.descent)
+    average = ll.ExponentialMovingAverage(parts.descent)
     parts.model.adjacency = 2 * torch.eye(3).to_sparse()
     parts.host(average).run()
     assert torch.equal(average.model.adjacency.to_dense(), 2 * torch.eye(3))

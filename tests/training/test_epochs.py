@@ -13,9 +13,9 @@ import legoloop as ll
 from tests.tiny import tiny
 
 
-def a_loop(samples: int, batch_size: int) -> ll.Loop:
+def a_loop(samples: int, batch_size: int) -> ll.BatchStream:
     dataset = ll.ColumnDataset({"x": torch.arange(samples)})
-    return ll.Loop(dataset, "train", 0, ll.Batching(batch_size=batch_size))
+    return ll.BatchStream(dataset, "train", 0, ll.LoaderConfig(batch_size=batch_size))
 
 
 def sizes(epoch: ll.SimpleEpoch) -> list[int]:

@@ -14,14 +14,16 @@ import legoloop as ll
 from tests.tiny import Noisy, tiny
 
 
-def a_loop(samples: int, batch_size: int) -> ll.Loop:
+def a_loop(samples: int, batch_size: int) -> ll.BatchStream:
     data = ll.ColumnDataset({"x": torch.arange(samples)})
-    return ll.Loop(data, name="train", seed=0, batching=ll.Batching(batch_size=batch_size))
+    return ll.BatchStream(
+        data, name="train", seed=0, batching=ll.LoaderConfig(batch_size=batch_size)
+    )
 
 
 def test_they_are_the_first_of_the_loop_which_stays_where_it_is() -> None:
     loop = a_loop(10, batch_size=4)
-    batches = ll.SameBatches(loop, num_batches=2)
+    batches = ll.RepeatedBatches(loop, num_batches=2)
     seen = [batch["x"].tolist() for batch in islice(batches, 5)]
     assert loop.position == 0
     first, second = (next(loop)["x"].tolist() for _ in range(2))
@@ -29,8 +31,8 @@ def test_they_are_the_first_of_the_loop_which_stays_where_it_is() -> None:
 
 
 def test_they_are_augmented_once() -> None:
-    loop = ll.Loop(Noisy(), name="train", seed=0, batching=ll.Batching(batch_size=4))
-    one, same = islice(ll.SameBatches(loop, num_batches=1), 2)
+    loop = ll.BatchStream(Noisy(), name="train", seed=0, batching=ll.LoaderConfig(batch_size=4))
+    one, same = islice(ll.RepeatedBatches(loop, num_batches=1), 2)
     assert torch.equal(one["x"], same["x"])
 
 
@@ -39,8 +41,8 @@ def test_they_stay_as_they_are_whatever_is_written_into_them() -> None:
         def __getitem__(self, item: int) -> dict[str, Any]:
             return {**super().__getitem__(item), "words": [str(item)]}
 
-    loop = ll.Loop(Listed(), name="train", seed=0, batching=ll.Batching(batch_size=4))
-    batches = ll.SameBatches(loop, num_batches=1)
+    loop = ll.BatchStream(Listed(), name="train", seed=0, batching=ll.LoaderConfig(batch_size=4))
+    batches = ll.RepeatedBatches(loop, num_batches=1)
     batch = next(batches)
     x, words = batch["x"].clone(), [list(word) for word in batch["words"]]
     batch["x"].mul_(2)
@@ -60,8 +62,8 @@ def test_they_stay_as_they_are_whatever_is_written_into_them() -> None:
 def test_how_many_make_so_many_samples_is_told_without_reading(
     samples: int, batch_size: int, num_batches: int, wanted: int, position: int
 ) -> None:
-    batches = ll.SameBatches(a_loop(samples, batch_size), num_batches)
-    told = batches.batches_for(wanted, position)
+    batches = ll.RepeatedBatches(a_loop(samples, batch_size), num_batches)
+    told = batches.num_batches_for(wanted, position)
     batches.load_state_dict({"position": position})
     seen = counted = 0
     while seen < wanted:
@@ -71,19 +73,19 @@ def test_how_many_make_so_many_samples_is_told_without_reading(
 
 
 def test_a_resumed_stream_goes_on_where_it_was() -> None:
-    batches = ll.SameBatches(a_loop(10, batch_size=4), num_batches=3)
+    batches = ll.RepeatedBatches(a_loop(10, batch_size=4), num_batches=3)
     next(batches)
-    resumed = ll.SameBatches(a_loop(10, batch_size=4), num_batches=3)
+    resumed = ll.RepeatedBatches(a_loop(10, batch_size=4), num_batches=3)
     resumed.load_state_dict(batches.state_dict())
     assert torch.equal(next(batches)["x"], next(resumed)["x"])
 
 
 def overfitted(**given: Any) -> tuple[ll.TrainingHost, ll.Counter]:
     parts, loss = tiny(num_epochs=40), ll.TrainLoss()
-    parts.epoch.train_iterator = ll.SameBatches(parts.loops["train"], num_batches=1)
+    parts.epoch.train_iterator = ll.RepeatedBatches(parts.loops["train"], num_batches=1)
     parts.epoch.epoch_size = 80
     parts.opt.param_groups[0]["lr"] = 0.05
-    return parts.host(loss, ll.Overfitting(loss, **given)), parts.counter
+    return parts.host(loss, ll.OverfitCheck(loss, **given)), parts.counter
 
 
 def test_the_run_ends_when_the_loss_is_near_zero() -> None:
@@ -105,7 +107,7 @@ def test_a_loss_that_is_no_number_is_not_near_zero() -> None:
         def scalars(self) -> dict[str, float]:
             return {"loss": float("nan")}
 
-    overfitting = ll.Overfitting(NoNumber())
+    overfitting = ll.OverfitCheck(NoNumber())
     assert overfitting.epoch_end() is None
     with pytest.raises(ll.DataError, match="loss is nan at the end"):
         overfitting.train()
@@ -113,11 +115,11 @@ def test_a_loss_that_is_no_number_is_not_near_zero() -> None:
 
 def test_a_run_without_an_epoch_has_learnt_nothing() -> None:
     with pytest.raises(ll.DataError, match="loss was never seen"):
-        ll.Overfitting(ll.TrainLoss()).train()
+        ll.OverfitCheck(ll.TrainLoss()).train()
 
 
 def test_limits_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ll.ArgumentError, match="below is 0"):
-        ll.Overfitting(ll.TrainLoss(), below=0)
+        ll.OverfitCheck(ll.TrainLoss(), below=0)
     with pytest.raises(ll.ArgumentError, match="num_batches is 0"):
-        ll.SameBatches(a_loop(10, batch_size=4), num_batches=0)
+        ll.RepeatedBatches(a_loop(10, batch_size=4), num_batches=0)

@@ -95,7 +95,7 @@ def test_names_the_scalar_that_was_meant() -> None:
 
 def test_looks_through_several_sources() -> None:
     opt = torch.optim.SGD([torch.zeros(1)], lr=0.5)
-    stopping = ll.EarlyStopping([Told(1, 2, 3), ll.LearningRate(opt)], "lr", patience=1)
+    stopping = ll.EarlyStopping([Told(1, 2, 3), ll.LearningRateMonitor(opt)], "lr", patience=1)
     assert stopping.epoch_end() is None
     assert stopping.epoch_end() == ll.ShouldStop("lr has not fallen below 0.5 for 1 epochs")
 

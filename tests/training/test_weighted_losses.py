@@ -67,7 +67,7 @@ def test_a_step_that_the_guard_skips_is_not_in_the_mean() -> None:
     losses = ll.WeightedLosses({"only": loss})
     parts = tiny(num_epochs=1, batch_size=11, epoch_size=44)
     parts.descent = ll.GradientDescent(
-        parts.opt, parts.model, parts.feed, losses, guard=ll.FiniteGuard("skip")
+        parts.opt, parts.model, parts.feed, losses, guard=ll.NonFiniteGuard("skip")
     )
     parts.trained(losses)
     assert losses.scalars() == {"loss/only": 3.0}

@@ -70,7 +70,9 @@ def test_the_loss_of_a_mixture_is_the_mixture_of_the_losses() -> None:
 def test_as_a_transform_of_a_data_set_it_is_a_function_of_the_position() -> None:
     columns = {key: value for key, value in a_batch(12).items() if key != "idx"}
     loops = [
-        ll.Loop(ll.ColumnDataset(columns, mixup()), "train", 0, ll.Batching(batch_size=4))
+        ll.BatchStream(
+            ll.ColumnDataset(columns, mixup()), "train", 0, ll.LoaderConfig(batch_size=4)
+        )
         for _ in range(2)
     ]
     loops[0].load_state_dict({"position": 4})

@@ -1,1 +1,1 @@
-"""The configuration as a value: settings, bound components, checks. No Hydra, no dependency_injector."""
+"""The configuration as a value: settings, bound components, checks."""

@@ -68,4 +68,4 @@ def datasets(tree: Tree) -> Mapping[str, Any]:
 
 def tells(tree: Tree) -> list[str]:
     """What the train data set tells the model, by name."""
-    return list((tree.get("data") or {}).get("tells") or ())
+    return list((tree.get("data") or {}).get("model_kwargs") or ())

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from legoloop.app.config.targets import parameters, resolve
 from legoloop.app.config.annotations import type_mismatch
+from legoloop.app.config.targets import parameters, resolve
 from legoloop.core.errors import ArgumentError, ConfigError
-from legoloop.core.suggestions import suggestion
+from legoloop.core.suggestions import did_you_mean
 
 TARGET, ARGS, PARTIAL, INJECT = "_target_", "_args_", "_partial_", "_inject_"
 SPECIAL = (TARGET, ARGS, PARTIAL, INJECT)
@@ -161,7 +161,7 @@ def _refuse_unknown(
     for key in given:
         if key not in accepted:
             raise NodeError(
-                f"{path}.{key}", f"{name} takes no '{key}'; {suggestion(key, accepted)}"
+                f"{path}.{key}", f"{name} takes no '{key}'; {did_you_mean(key, accepted)}"
             )
 
 
@@ -209,11 +209,11 @@ def _missing_part(
         return NodeError(
             f"{path}.{needed}",
             f"{target} needs '{needed}', which has no value here and no provider of that name; "
-            f"set {path}.{needed}=…, or inject one of the providers: {suggestion(needed, scope)}",
+            f"set {path}.{needed}=…, or inject one of the providers: {did_you_mean(needed, scope)}",
         )
     return NodeError(
         f"{path}.{INJECT}.{needed}",
-        f"there is no provider '{provider}'; {suggestion(provider, scope)}",
+        f"there is no provider '{provider}'; {did_you_mean(provider, scope)}",
     )
 
 

@@ -7,15 +7,15 @@ from typing import Any
 
 from legoloop.app.config.nodes import NodeError, is_node
 from legoloop.core.errors import ArgumentError
-from legoloop.data.container import batchings
+from legoloop.data.container import loader_configs
 
 BRICKS = ("model", "loss", "optimizer", "scheduler", "metrics", "accumulators", "feed")
 HEARD = ("plugins", "loggers")
-COLLECTIONS = ("parts", *HEARD)
+COLLECTIONS = ("components", *HEARD)
 """Bricks by names of their own: parts that others are given, and those that hear the stages."""
-ABOUT_STARTING = ("run_dir", "show", "from", "resume", "on_change", "sweep")
+LAUNCH_KEYS = ("run_dir", "show", "rerun", "resume", "on_config_change", "sweep")
 """Keys that say how a run is begun, not what it does."""
-ABOUT_LOOKING = ("profile",)
+OBSERVATION_KEYS = ("profile",)
 """Keys that say what else is told of a run; it gives the same with any value of them."""
 
 Check = Callable[[Any], str | None]
@@ -77,9 +77,9 @@ TOP: dict[str, Check] = {
     "profile": _switch(),
     "show": _one_of("plan", "config", "schedule", None),
     "run_dir": _text(),
-    "from": _text(none=True),
+    "rerun": _text(none=True),
     "resume": _text(),
-    "on_change": _one_of("refuse", "accept"),
+    "on_config_change": _one_of("refuse", "accept"),
     "sweep": _mapping,
     "data": _mapping,
     **dict.fromkeys((*BRICKS, *COLLECTIONS), _mapping),
@@ -88,10 +88,10 @@ SWEEP: dict[str, Check] = {"on_failure": _one_of("continue", "stop")}
 DATA: dict[str, Check] = {
     "root": _text(none=True),
     "seed": _whole(0, 2**32 - 1),
-    "on_device": _switch("auto"),
-    "predict": _text(none=True),
-    "output": _text(none=True),
-    "tells": _texts,
+    "preload": _switch("auto"),
+    "predict_dataset": _text(none=True),
+    "output_key": _text(none=True),
+    "model_kwargs": _texts,
     "loaders": _mapping,
     "datasets": _mapping,
 }
@@ -112,7 +112,9 @@ def check_values(tree: Mapping[str, Any], known: Mapping[str, Check], path: str 
 def check_loaders(data: Mapping[str, Any]) -> None:
     """Raises NodeError for settings of loaders that do not exist or are out of range."""
     try:
-        batchings(data.get("datasets") or {}, {**data, "loaders": _as_built(data.get("loaders"))})
+        loader_configs(
+            data.get("datasets") or {}, {**data, "loaders": _as_built(data.get("loaders"))}
+        )
     except ArgumentError as error:
         key, message = str(error).split(" ", 1)
         raise NodeError(f"data.{key}", message) from error
@@ -121,7 +123,7 @@ def check_loaders(data: Mapping[str, Any]) -> None:
 def _as_built(loaders: Any) -> Any:
     """The settings with a stand-in for each function that a node will give."""
     if is_node(loaders):
-        return batchings
+        return loader_configs
     if isinstance(loaders, Mapping):
         return {key: _as_built(value) for key, value in loaders.items()}
     return loaders

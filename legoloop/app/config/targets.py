@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from legoloop.core.errors import ConfigError, MissingExtraError
-from legoloop.core.suggestions import suggestion
+from legoloop.core.suggestions import did_you_mean
 
 HARMFUL_MODULES = (
     *("_io", "_pickle", "cloudpickle", "code", "ctypes", "dill", "importlib", "io", "marshal"),
@@ -49,7 +49,7 @@ def resolve(target: str) -> Callable[..., Any]:
     for name in rest:
         if not hasattr(found, name):
             shown = getattr(found, "__name__", str(found))
-            raise ConfigError(f"{shown} has no '{name}'; {suggestion(name, _public(found))}")
+            raise ConfigError(f"{shown} has no '{name}'; {did_you_mean(name, _public(found))}")
         found = getattr(found, name)
     if not callable(found):
         raise ConfigError(f"{target} cannot be called; it is of type {type(found).__name__}")

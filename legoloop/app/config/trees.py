@@ -37,22 +37,22 @@ def at(tree: Tree, path: str) -> Any:
     return part
 
 
-def is_within(key: str, above: str) -> bool:
+def is_under(key: str, above: str) -> bool:
     """Whether a dotted key is another one, or lies in it.
 
-    >>> is_within("optimizer.lr", "optimizer"), is_within("optimizer_two", "optimizer")
+    >>> is_under("optimizer.lr", "optimizer"), is_under("optimizer_two", "optimizer")
     (True, False)
     """
     return f"{key}.".startswith(f"{above}.")
 
 
-def is_in_line(key: str, other: str) -> bool:
+def overlaps(key: str, other: str) -> bool:
     """Whether one of two dotted keys is the other, or lies in it.
 
-    >>> is_in_line("optimizer", "optimizer.lr"), is_in_line("optimizer.lr", "optimizer.betas")
+    >>> overlaps("optimizer", "optimizer.lr"), overlaps("optimizer.lr", "optimizer.betas")
     (True, False)
     """
-    return is_within(key, other) or is_within(other, key)
+    return is_under(key, other) or is_under(other, key)
 
 
 class CurrentTree:

@@ -21,8 +21,8 @@ from legoloop.app.config.layout import (
 )
 from legoloop.app.config.nodes import INJECT, Call, NodeError, is_node, nodes, plan
 from legoloop.app.config.schema import DATA, SWEEP, TOP, check_loaders, check_values
-from legoloop.app.config.trees import Tree, at, is_within, plain
-from legoloop.core.suggestions import suggestion
+from legoloop.app.config.trees import Tree, at, is_under, plain
+from legoloop.core.suggestions import did_you_mean
 
 
 def check(raw: DictConfig, set_keys: Sequence[str] = ()) -> None:
@@ -96,7 +96,7 @@ def _refuse_unused(tree: Tree, needs: Mapping[str, set[str]], set_keys: Sequence
             used.add(name)
             waiting.extend(needs.get(name, ()))
     for name, path in brick_paths(tree):
-        is_set = any(is_within(key, path) for key in set_keys)
+        is_set = any(is_under(key, path) for key in set_keys)
         if name not in used and is_set:
             raise NodeError(path, "is chosen, but no plugin and no logger uses it")
 
@@ -105,7 +105,9 @@ def _refuse_unknown(tree: Tree, interpolated: set[str]) -> None:
     for known, path in ((TOP, ""), (DATA, "data."), (SWEEP, "sweep.")):
         for key in (at(tree, path.removesuffix(".")) or {}) if path else tree:
             if key not in known and f"{path}{key}" not in interpolated:
-                raise NodeError(f"{path}{key}", f"nothing takes this key; {suggestion(key, known)}")
+                raise NodeError(
+                    f"{path}{key}", f"nothing takes this key; {did_you_mean(key, known)}"
+                )
 
 
 def _interpolated(raw: DictConfig) -> set[str]:
@@ -121,13 +123,14 @@ def _refuse_missing(tree: Tree) -> None:
             raise NodeError(name, f"is empty; choose an option with {name}=…")
     if TRAIN not in datasets(tree):
         raise NodeError(
-            "data.datasets", f"there is no data set '{TRAIN}'; {suggestion(TRAIN, datasets(tree))}"
+            "data.datasets",
+            f"there is no data set '{TRAIN}'; {did_you_mean(TRAIN, datasets(tree))}",
         )
-    predict = tree["data"].get("predict")
+    predict = tree["data"].get("predict_dataset")
     if predict is not None and predict not in datasets(tree):
         raise NodeError(
-            "data.predict",
-            f"there is no data set '{predict}'; {suggestion(predict, datasets(tree))}",
+            "data.predict_dataset",
+            f"there is no data set '{predict}'; {did_you_mean(predict, datasets(tree))}",
         )
 
 

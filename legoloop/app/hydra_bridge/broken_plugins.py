@@ -18,14 +18,14 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 PLUGINS = "hydra_plugins"
 
 
-def leave_out_broken_plugins() -> None:
+def skip_broken_plugins() -> None:
     """Keep Hydra from stumbling over a plugin that is installed and broken; to be called first.
 
     Hydra imports all modules in ``hydra_plugins`` when it starts, and stops at what one of them
     raises. Here that costs a line on stderr. Where no plugin is broken, this is what Hydra would
     do a moment later, and not done again.
 
-    >>> leave_out_broken_plugins()
+    >>> skip_broken_plugins()
     """
     try:
         with warnings.catch_warnings():

@@ -10,7 +10,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import DictConfig
 
 
-class ComposedOnce(ConfigLoaderImpl):
+class CachingConfigLoader(ConfigLoaderImpl):
     """A loader that hands out what was composed for some overrides already, once.
 
     Packed until then, which takes a seventh of the room; and not sent along to other processes.

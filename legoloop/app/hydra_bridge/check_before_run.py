@@ -20,12 +20,12 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from legoloop.app.hydra_bridge.job_config import begin_job, run_directory, written
-from legoloop.app.wiring.make_app import checked_app
-from legoloop.app.hydra_bridge.messages import place, told
 from legoloop.app.config.nodes import NodeError
+from legoloop.app.hydra_bridge.job_config import resolve_job_config, run_directory, written
 from legoloop.app.hydra_bridge.key_origin import set_keys
-from legoloop.app.run.lifecycle import Prepared, carry_out, claim, fail, prepare
+from legoloop.app.hydra_bridge.messages import place, told
+from legoloop.app.run.lifecycle import Prepared, claim, execute, fail, prepare
+from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.errors import ConfigError, UserError
 from legoloop.state.run_record import RunRecord
 
@@ -40,7 +40,7 @@ class CheckBeforeRun(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Prepare the run and claim its directory."""
         with _told(config):
-            tree = begin_job(config, run_directory(config))
+            tree = resolve_job_config(config, run_directory(config))
             if tree.get("show") is not None:
                 _show(tree, config)
             prepared = prepare(tree)
@@ -50,7 +50,7 @@ class CheckBeforeRun(Callback):
 def _show(tree: DictConfig, config: DictConfig) -> None:
     from legoloop.app.show.plan import listing
 
-    checked_app(tree, list(set_keys(config.hydra)))
+    validated_app(tree, list(set_keys(config.hydra)))
     if tree.show == "plan" and tree.get("app") is not None:
         raise NodeError("show", "lists bricks of the tree; for your app print(host.plan.table())")
     print(listing(tree, lambda key: place(key, config).strip()))
@@ -90,7 +90,7 @@ def run_job(tree: DictConfig) -> bool:
     """
     hydra = HydraConfig.get()
     if hydra.runtime.output_dir in _waiting:
-        return carry_out(*_waiting.pop(hydra.runtime.output_dir))
+        return execute(*_waiting.pop(hydra.runtime.output_dir))
     try:
         prepared = prepare(tree)
     except (ConfigError, OmegaConfBaseException) as error:
@@ -103,4 +103,4 @@ def run_job(tree: DictConfig) -> bool:
     except ConfigError as error:  # the directory is another's: nothing is recorded there
         print(f"error: {told(error)}", file=sys.stderr)
         return False
-    return carry_out(prepared, record)
+    return execute(prepared, record)

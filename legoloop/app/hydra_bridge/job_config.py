@@ -17,7 +17,7 @@ from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME
 from legoloop.core.errors import ConfigError
 
 
-def begin_job(config: DictConfig, directory: str | Path) -> DictConfig:
+def resolve_job_config(config: DictConfig, directory: str | Path) -> DictConfig:
     """Give a composed configuration its run directory; the app's own part of it.
 
     Hydra does so itself, a moment later and after making the directory; interpolations need it now.
@@ -57,7 +57,7 @@ def written(hydra: HydraConf | DictConfig) -> list[str]:
     return _as_they_are(hydra.overrides.task)
 
 
-def all_written(hydra: HydraConf | DictConfig) -> list[str]:
+def all_overrides(hydra: HydraConf | DictConfig) -> list[str]:
     """The overrides of a job, those of Hydra's own settings first."""
     return [*_as_they_are(hydra.overrides.hydra), *written(hydra)]
 

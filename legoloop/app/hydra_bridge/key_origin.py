@@ -13,10 +13,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, config_home
-from legoloop.app.hydra_bridge.job_config import all_written, repository, written
 from legoloop.app.config.schema import TOP
-from legoloop.app.config.trees import is_in_line, leaves
+from legoloop.app.config.trees import leaves, overlaps
+from legoloop.app.hydra_bridge.job_config import all_overrides, repository, written
+from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
 
 COMMAND_LINE = "command line"
 SHIPPED = ("hydra", "main", "schema")
@@ -39,7 +39,7 @@ def origin(key: str, config_name: str, overrides: Sequence[str]) -> str | None:
 
 def set_keys(hydra: HydraConf | DictConfig) -> Iterator[str]:
     """What the user set for a job: keys and groups on the command line, keys in their own files."""
-    overrides = all_written(hydra)
+    overrides = all_overrides(hydra)
     found = repository(overrides)
     for override in OverridesParser.create().parse_overrides(written(hydra)):
         if override.key_or_group in TOP or not found.get_group_options(override.key_or_group):
@@ -47,7 +47,7 @@ def set_keys(hydra: HydraConf | DictConfig) -> Iterator[str]:
     if all(source.provider in SHIPPED for source in found.get_sources()):
         return
     for file, tree in _files_by_precedence(CONFIG_NAME, overrides, found):
-        if config_home() not in file.parents:
+        if shipped_config_dir() not in file.parents:
             yield from leaves(tree)
 
 
@@ -56,7 +56,7 @@ def _covers(override: str, key: str, found: IConfigRepository) -> bool:
     parsed = OverridesParser.create().parse_override(override)
     if found.get_group_options(parsed.key_or_group):
         return False
-    return is_in_line(key, parsed.key_or_group)
+    return overlaps(key, parsed.key_or_group)
 
 
 def _files_by_precedence(
@@ -87,7 +87,7 @@ def _file(root: str, config_path: str) -> Path:
 
 def _shown(file: Path) -> str:
     """A short name for a file of ours, a full one for the user's."""
-    home = config_home()
+    home = shipped_config_dir()
     return str(Path("conf") / file.relative_to(home) if home in file.parents else file)
 
 

@@ -10,11 +10,11 @@ from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, config_home
-from legoloop.app.hydra_bridge.job_config import all_written
 from legoloop.app.config.nodes import NodeError
+from legoloop.app.hydra_bridge.job_config import all_overrides
 from legoloop.app.hydra_bridge.key_origin import origin
-from legoloop.core.suggestions import suggestion
+from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
+from legoloop.core.suggestions import did_you_mean
 
 
 def told(error: BaseException, config: DictConfig | None = None) -> str:
@@ -49,7 +49,7 @@ def place(key: str, config: DictConfig | None) -> str:
         return ""
     name = config.hydra.job.config_name or CONFIG_NAME
     while key:
-        found = origin(key, name, all_written(config.hydra))
+        found = origin(key, name, all_overrides(config.hydra))
         if found is not None:
             return f" ({found})"
         key = key.rpartition(".")[0]
@@ -76,10 +76,10 @@ def _broken(tree: DictConfig | ListConfig | None, path: str = "") -> str | None:
 
 def _no_such_option(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
-    options = error.options or [file.stem for file in (config_home() / group).glob("*.yaml")]
+    options = error.options or [file.stem for file in (shipped_config_dir() / group).glob("*.yaml")]
     if not group or not options:
         return _first_line(error)
-    return f"{group}={option}: there is no such option; {suggestion(option, options)}"
+    return f"{group}={option}: there is no such option; {did_you_mean(option, options)}"
 
 
 def _no_such_key(error: HydraException, cause: BaseException) -> str:
@@ -90,7 +90,7 @@ def _no_such_key(error: HydraException, cause: BaseException) -> str:
     names = [str(name) for name in parent if name != "hydra"]
     return (
         f"{key} (command line): there is no such key or group; to add it, write +{key}=…; "
-        f"{suggestion(key.rpartition('.')[2], names)}"
+        f"{did_you_mean(key.rpartition('.')[2], names)}"
     )
 
 

@@ -9,13 +9,13 @@ from hydra.errors import InstantiationException
 from hydra.plugins.plugin import Plugin
 from omegaconf import DictConfig
 
-from legoloop.app.hydra_bridge.broken_plugins import leave_out_broken_plugins
+from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
+from legoloop.app.hydra_bridge.shared_store import share_config_store
+from legoloop.app.sweep.grid_sweeper import GridSweeper
 from legoloop.app.sweep.launchers.joblib_launcher import JoblibLauncher
 from legoloop.app.sweep.launchers.process_launcher import ProcessLauncher
 from legoloop.app.sweep.launchers.ray_launcher import RayLauncher
 from legoloop.app.sweep.launchers.submitit_launcher import LocalLauncher, SlurmLauncher
-from legoloop.app.hydra_bridge.shared_store import share_config_store
-from legoloop.app.sweep.grid_sweeper import GridSweeper
 from legoloop.core.errors import ArgumentError, ConfigError, MissingExtraError
 
 PLUGINS: tuple[type[Plugin], ...] = (
@@ -30,7 +30,7 @@ PLUGINS: tuple[type[Plugin], ...] = (
 
 def register_plugins() -> None:
     """Make them known to Hydra, as ``hydra_plugins.legoloop.Name``; again does nothing."""
-    leave_out_broken_plugins()
+    skip_broken_plugins()
     share_config_store()
     known = Plugins.instance().class_name_to_class
     for plugin in PLUGINS:

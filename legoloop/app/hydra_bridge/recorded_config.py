@@ -15,11 +15,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from legoloop.app.hydra_bridge.broken_plugins import leave_out_broken_plugins
-from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, config_home
+from legoloop.app.config.schema import BRICKS, COLLECTIONS
+from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
 from legoloop.app.hydra_bridge.job_config import repository, search_path
 from legoloop.app.hydra_bridge.messages import told
-from legoloop.app.config.schema import BRICKS, COLLECTIONS
+from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
 from legoloop.core.errors import ConfigError
 
 NEEDED = ("seed", "device", "run_dir")
@@ -52,7 +52,7 @@ def recorded_tree(run: Path) -> DictConfig:
     return tree
 
 
-def laid_over(
+def apply_overrides(
     tree: DictConfig, overrides: Sequence[str], config_dir: Path | None = None
 ) -> list[str]:
     """Lay overrides over a recorded tree, as Hydra does over a composed one; the keys they set.
@@ -66,8 +66,8 @@ def laid_over(
         if not config_dir.is_dir():
             raise ConfigError(f"--config-dir: {config_dir} is no folder")
         search = [search_path(config_dir)]
-    leave_out_broken_plugins()
-    with hydra.initialize_config_dir(str(config_home()), version_base="1.3"):
+    skip_broken_plugins()
+    with hydra.initialize_config_dir(str(shipped_config_dir()), version_base="1.3"):
         try:
             parsed = OverridesParser.create().parse_overrides(list(overrides))
             known = repository(search)

@@ -9,7 +9,7 @@ import legoloop
 CONFIG_NAME = "config"
 
 
-def config_home() -> Path:
+def shipped_config_dir() -> Path:
     """The folder with ``config.yaml``: in the package, or beside it in a checkout.
 
     Never looked up by module name: from the root of a checkout, the checkout's ``legoloop``

@@ -8,7 +8,7 @@ from typing import Any
 from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.config.schema import ABOUT_STARTING
+from legoloop.app.config.schema import LAUNCH_KEYS
 from legoloop.core.errors import ConfigError
 from legoloop.results.compare import CONFIGURATION, Row, made_otherwise
 from legoloop.results.reading import Run, read_runs
@@ -19,7 +19,7 @@ def differences(tree: DictConfig) -> list[str]:
 
     Values that refer to another that differs are not told. Both runs have their records.
     """
-    run = str(tree["from"])
+    run = str(tree["rerun"])
     before, now = (read_recorded(Path(place)) for place in (to_absolute_path(run), tree.run_dir))
     rows = made_otherwise(before, now)
     told = [_told(row) for row in rows if row[0] != CONFIGURATION or _is_its_own(tree, row[1])]
@@ -32,7 +32,7 @@ def _is_its_own(tree: DictConfig, key: str) -> bool:
     node = OmegaConf.select(tree, above) if above else tree
     is_there = isinstance(node, DictConfig) and name in node
     is_reference = is_there and OmegaConf.is_interpolation(node, name)
-    return key.partition(".")[0] not in ABOUT_STARTING and not is_reference
+    return key.partition(".")[0] not in LAUNCH_KEYS and not is_reference
 
 
 def _told(row: Row) -> str:

@@ -18,7 +18,7 @@ RESULTS = ("metrics.csv", "weights", "predicts.csv")
 """What two equal runs have in common, by what is told best first."""
 
 
-class RunsAgain:
+class RerunAndCompare:
     """When a run has written its results, runs it again from its record, and compares them.
 
     ``name`` is that of this plugin in the configuration. The second run is a process of its own,
@@ -48,7 +48,7 @@ class RunsAgain:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "legoloop.run"),
-                f"from={quoted(str(self.run_dir.absolute()))}",
+                f"rerun={quoted(str(self.run_dir.absolute()))}",
                 f"hydra.run.dir={quoted(str(again.absolute()))}",
                 f"~plugins.{self.name}",
             ],

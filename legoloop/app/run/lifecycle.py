@@ -14,24 +14,24 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.run.data_digests import data_digests
 from legoloop.app.hydra_bridge.job_config import written
-from legoloop.app.wiring.make_app import checked_app
 from legoloop.app.hydra_bridge.key_origin import set_keys
+from legoloop.app.run.data_digests import data_digests
 from legoloop.app.run.resume import (
-    clear_drafts,
-    how_to_begin,
+    archive_attempt,
+    load_checkpoint_into,
     newest_of,
-    put_aside,
+    parse_resume,
     refuse_changed,
+    remove_temporaries_of,
     run_of,
-    take_up,
 )
 from legoloop.app.run.signals import give_way, interruptions
-from legoloop.core.metric_direction import is_best
+from legoloop.app.wiring.make_app import validated_app
+from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError, DataError, UserError
+from legoloop.core.metric_direction import is_best
 from legoloop.loop.host import TrainingHost
-from legoloop.core.atomic_files import whole_file
 from legoloop.state.run_record import RunRecord
 
 log = logging.getLogger("legoloop")
@@ -63,7 +63,7 @@ def prepare(tree: DictConfig) -> Prepared:
     the code of a brick, is kept for the run to fail with.
     """
     hydra = HydraConfig.get()
-    app, tree = checked_app(tree, list(set_keys(hydra)))
+    app, tree = validated_app(tree, list(set_keys(hydra)))
     prepared = Prepared(tree, written(hydra), app)
     try:
         prepared.host = app.host()
@@ -81,7 +81,7 @@ def claim(prepared: Prepared) -> RunRecord:
     and if what is gone on with has completed, or was made otherwise.
     """
     tree = prepared.tree
-    resume, checkpoint = how_to_begin(tree.get("resume", "auto"))
+    resume, checkpoint = parse_resume(tree.get("resume", "auto"))
     if checkpoint is not None:
         _refuse_changed(prepared, run_of(checkpoint))
     seed = int(tree.seed)
@@ -103,7 +103,7 @@ def fail(directory: Path, seed: int | None, overrides: Sequence[str], cause: str
     record.finish("FAILED", cause=cause)
 
 
-def carry_out(prepared: Prepared, record: RunRecord) -> bool:
+def execute(prepared: Prepared, record: RunRecord) -> bool:
     """Run, and write down how it ended; True if it completed.
 
     A user's mistake is told in one message, its traceback goes to the run's log alone; anything
@@ -189,15 +189,15 @@ def _host(prepared: Prepared) -> TrainingHost:
 
 
 def _begin(prepared: Prepared, record: RunRecord) -> None:
-    clear_drafts(prepared.directory)
+    remove_temporaries_of(prepared.directory)
     if record.before is not None:
         record.begin()
     checkpoint = _checkpoint(prepared, record)
     if record.before is not None and checkpoint is None:
-        put_aside(prepared.directory)
+        archive_attempt(prepared.directory)
     if checkpoint is not None and prepared.host is not None:
         record.resumed_from(checkpoint)
-        take_up(prepared.host, checkpoint, strict=not _accepts_changes(prepared))
+        load_checkpoint_into(prepared.host, checkpoint, strict=not _accepts_changes(prepared))
         print(f"resumed from: {shown(checkpoint)}", flush=True)
     _write_config(prepared)
     if prepared.host is not None:
@@ -209,7 +209,7 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
 
 def _checkpoint(prepared: Prepared, record: RunRecord) -> Path | None:
     """Where to go on from; None for a run that begins."""
-    _, named = how_to_begin(prepared.tree.get("resume", "auto"))
+    _, named = parse_resume(prepared.tree.get("resume", "auto"))
     if named is not None or record.before is None or prepared.host is None:
         return named
     return newest_of(prepared.host)
@@ -221,16 +221,16 @@ def _refuse_changed(prepared: Prepared, directory: Path) -> None:
 
 
 def _accepts_changes(prepared: Prepared) -> bool:
-    return bool(prepared.tree.get("on_change", "refuse") == "accept")
+    return bool(prepared.tree.get("on_config_change", "refuse") == "accept")
 
 
 def _write_config(prepared: Prepared) -> None:
-    with whole_file(prepared.directory / "config.yaml") as draft:
+    with atomic_write(prepared.directory / "config.yaml") as draft:
         OmegaConf.save(prepared.tree, draft, resolve=True)
 
 
 def _tell_differences(prepared: Prepared) -> None:
-    if prepared.tree.get("from") is not None:
+    if prepared.tree.get("rerun") is not None:
         from legoloop.app.run.config_differences import differences
 
         for line in differences(prepared.tree):
@@ -239,7 +239,7 @@ def _tell_differences(prepared: Prepared) -> None:
 
 
 def _write_plan(prepared: Prepared, host: TrainingHost) -> None:
-    with whole_file(prepared.directory / "plan.txt") as draft:
+    with atomic_write(prepared.directory / "plan.txt") as draft:
         draft.write_text(host.plan.table() + "\n")
 
 

@@ -1,6 +1,6 @@
 """A run again: the record of a run as the configuration that Hydra composes from.
 
-``from=RUN`` changes the primary configuration and nothing else. Overrides, sweeps, Hydra's flags
+``rerun=RUN`` changes the primary configuration and nothing else. Overrides, sweeps, Hydra's flags
 and settings, the checks and the messages then are what they are for any run.
 """
 
@@ -20,17 +20,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, config_home
-from legoloop.app.run.config_differences import read_recorded
-from legoloop.app.hydra_bridge.job_config import repository, search_path
 from legoloop.app.config.layout import brick_paths
 from legoloop.app.config.nodes import NodeError, is_node
-from legoloop.app.hydra_bridge.recorded_config import recorded_tree
-from legoloop.app.config.schema import ABOUT_STARTING, BRICKS, COLLECTIONS
+from legoloop.app.config.schema import BRICKS, COLLECTIONS, LAUNCH_KEYS
 from legoloop.app.config.trees import Tree, at
+from legoloop.app.hydra_bridge.job_config import repository, search_path
+from legoloop.app.hydra_bridge.recorded_config import recorded_tree
+from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
+from legoloop.app.run.config_differences import read_recorded
 from legoloop.core.errors import ConfigError
 
-FROM = "from"
+RERUN = "rerun"
 RECORDED = "_recorded_run"
 """The name under which Hydra finds the record."""
 
@@ -40,11 +40,11 @@ GROUPS = ("data", *BRICKS, *COLLECTIONS)
 def primary_config(arguments: Sequence[str]) -> str:
     """The name of the configuration that Hydra composes from: the one that ships, or a record.
 
-    Raises ConfigError if ``from`` names no run, or its record is damaged.
+    Raises ConfigError if ``rerun`` names no run, or its record is damaged.
     """
     given = get_args_parser().parse_args(list(arguments))
     if given.config_name is not None:
-        raise NodeError(FROM, "stands in the place of a --config-name; leave that out")
+        raise NodeError(RERUN, "stands in the place of a --config-name; leave that out")
     run = recorded_run(given.overrides)
     if run is None:
         return CONFIG_NAME
@@ -53,19 +53,21 @@ def primary_config(arguments: Sequence[str]) -> str:
 
 
 def recorded_run(overrides: Sequence[str]) -> Path | None:
-    """The run directory that the overrides name with ``from``.
+    """The run directory that the overrides name with ``rerun``.
 
     Raises ConfigError for several of them.
 
-    >>> recorded_run(["seed=1", "from='outputs/a run'"])
+    >>> recorded_run(["seed=1", "rerun='outputs/a run'"])
     PosixPath('outputs/a run')
     """
     named = None
     for override in OverridesParser.create().parse_overrides(list(overrides)):
-        if override.key_or_group == FROM and not override.is_delete():
+        if override.key_or_group == RERUN and not override.is_delete():
             value = override.value()
             if not (value is None or (isinstance(value, str) and value)):
-                raise NodeError(FROM, f"is {override.get_value_string()!r}; give one run directory")
+                raise NodeError(
+                    RERUN, f"is {override.get_value_string()!r}; give one run directory"
+                )
             named = value
     return None if named is None else Path(named)
 
@@ -75,14 +77,16 @@ def _as_primary(run: Path) -> dict[str, Any]:
 
     How the run was begun is no part of what is begun again, and its files stay its own.
     """
-    ships: Any = OmegaConf.to_container(OmegaConf.load(config_home() / f"{CONFIG_NAME}.yaml"))
+    ships: Any = OmegaConf.to_container(
+        OmegaConf.load(shipped_config_dir() / f"{CONFIG_NAME}.yaml")
+    )
     recorded: Any = OmegaConf.to_container(recorded_tree(run))
     read_recorded(run)
-    mine = {key: value for key, value in recorded.items() if key not in ABOUT_STARTING}
+    mine = {key: value for key, value in recorded.items() if key not in LAUNCH_KEYS}
     return {
         "defaults": [_open(entry) for entry in ships["defaults"]],
         "hydra": ships["hydra"],
-        **{key: ships[key] for key in ABOUT_STARTING},
+        **{key: ships[key] for key in LAUNCH_KEYS},
         **_moved(mine, recorded["run_dir"]),
     }
 
@@ -111,7 +115,7 @@ def _store(run: Path, overrides: Sequence[str], config_dir: str | None) -> None:
     store = partial(ConfigStore.instance().store, RECORDED, provider=str(run / "config.yaml"))
     store(primary)
     search = [] if config_dir is None else [search_path(Path(config_dir))]
-    with hydra.initialize_config_dir(str(config_home()), version_base="1.3"):
+    with hydra.initialize_config_dir(str(shipped_config_dir()), version_base="1.3"):
         taken = list(_taken_places([*overrides, *search]))
     for path in taken:
         *above, name = path.split(".")
@@ -143,7 +147,7 @@ def _chosen_groups(overrides: list[str], found: IConfigRepository) -> set[str]:
             chosen.add(override.key_or_group)
             if override.is_sweep_override():
                 raise ConfigError(
-                    f"{override.input_line}: a sweep with {FROM} goes over keys, not over options; "
+                    f"{override.input_line}: a sweep with {RERUN} goes over keys, not options; "
                     "choose one option"
                 )
     loader = GlobalHydra.instance().config_loader()

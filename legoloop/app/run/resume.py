@@ -11,13 +11,13 @@ from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.config.nodes import NodeError
-from legoloop.app.config.schema import ABOUT_LOOKING, ABOUT_STARTING
+from legoloop.app.config.schema import LAUNCH_KEYS, OBSERVATION_KEYS
 from legoloop.app.config.trees import plain
+from legoloop.core.atomic_files import remove_temporaries
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.loop.host import TrainingHost
-from legoloop.core.atomic_files import remove_drafts
+from legoloop.state.checkpointer import Checkpointer
 from legoloop.state.checkpoints import is_checkpoint, newest_checkpoint, read_checkpoint
-from legoloop.state.checkpointer import Checkpoints
 from legoloop.state.run_record import DIFF, RECORD, Resume, git_state, read_record
 
 WORDS: tuple[Resume, ...] = ("auto", "never", "must")
@@ -28,12 +28,12 @@ MOST = 6
 _ABSENT = "nothing"
 
 
-def how_to_begin(resume: str) -> tuple[Resume, Path | None]:
+def parse_resume(resume: str) -> tuple[Resume, Path | None]:
     """What ``resume`` says: whether to go on with what the run directory holds, or from where.
 
     Raises NodeError for a path that is neither a checkpoint nor a run that has one.
 
-    >>> how_to_begin("must")
+    >>> parse_resume("must")
     ('must', None)
     """
     if resume in WORDS:
@@ -64,20 +64,20 @@ def refuse_changed(tree: DictConfig, directory: Path) -> None:
         raise ConfigError(
             f"hydra.run.dir: {directory} holds a run that was made otherwise: "
             f"{'; '.join([*changes[:MOST], *more])}. "
-            "Choose another directory, or go on all the same with on_change=accept"
+            "Choose another directory, or go on all the same with on_config_change=accept"
         )
 
 
-def what_it_does(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def behavioural_keys(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """A configuration by dotted key, without what says how the run is begun.
 
-    >>> what_it_does({"seed": 0, "resume": "must", "sweep.on_failure": "stop"})
+    >>> behavioural_keys({"seed": 0, "resume": "must", "sweep.on_failure": "stop"})
     {'seed': 0}
     """
-    return {key: v for key, v in config.items() if key.split(".")[0] not in ABOUT_STARTING}
+    return {key: v for key, v in config.items() if key.split(".")[0] not in LAUNCH_KEYS}
 
 
-def take_up(host: TrainingHost, checkpoint: Path, strict: bool) -> None:
+def load_checkpoint_into(host: TrainingHost, checkpoint: Path, strict: bool) -> None:
     """Give a host the state of a checkpoint; unless ``strict``, as far as it has a place for it."""
     try:
         host.load_state_dict(read_checkpoint(checkpoint), strict)
@@ -90,17 +90,17 @@ def take_up(host: TrainingHost, checkpoint: Path, strict: bool) -> None:
 
 def newest_of(host: TrainingHost) -> Path | None:
     """The newest whole checkpoint of what the host's plugins keep."""
-    folders = [p.folder for p in host.plan.plugins.values() if isinstance(p, Checkpoints)]
+    folders = [p.folder for p in host.plan.plugins.values() if isinstance(p, Checkpointer)]
     return next(filter(None, map(newest_checkpoint, folders)), None)
 
 
-def clear_drafts(directory: Path) -> None:
+def remove_temporaries_of(directory: Path) -> None:
     """Remove what an attempt that was killed had begun to write."""
     for folder in (directory, directory / CHECKPOINTS):
-        remove_drafts(folder)
+        remove_temporaries(folder)
 
 
-def put_aside(directory: Path) -> None:
+def archive_attempt(directory: Path) -> None:
     """Move what an attempt left that nothing can go on from; the run begins anew beside it."""
     kept = {RECORD, ".hydra", "attempts", "run.log"}
     left = [path for path in directory.iterdir() if path.name not in kept and not _is_lock(path)]
@@ -124,7 +124,7 @@ def _changed_keys(tree: DictConfig, directory: Path) -> Iterator[str]:
     if recorded is None:
         return
     alike = _looked_at_alike(tree, recorded)
-    before, now = what_it_does(recorded), what_it_does(told_config(plain(alike)))
+    before, now = behavioural_keys(recorded), behavioural_keys(told_config(plain(alike)))
     for key in dict.fromkeys([*before, *now]):
         was, is_now = before.get(key, _ABSENT), now.get(key, _ABSENT)
         if repr(was) != repr(is_now):
@@ -134,7 +134,7 @@ def _changed_keys(tree: DictConfig, directory: Path) -> Iterator[str]:
 def _looked_at_alike(tree: DictConfig, recorded: Mapping[str, Any]) -> DictConfig:
     """The tree with what the record has under keys about looking, and all that follows from it."""
     alike = tree.copy()
-    for key in ABOUT_LOOKING:
+    for key in OBSERVATION_KEYS:
         if key in alike and key in recorded:
             OmegaConf.update(alike, key, recorded[key])
     return alike

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.config.validate import bricks
 from legoloop.app.config.layout import brick_paths, gathered, heard, scope_names
 from legoloop.app.config.nodes import TARGET, Call, nodes, plan
-from legoloop.app.show.schedule import schedule
 from legoloop.app.config.trees import Tree, plain
+from legoloop.app.config.validate import bricks
+from legoloop.app.show.schedule import schedule
 from legoloop.loop.order import Edge, in_order
 from legoloop.loop.plan import declared_edges, drives, stage_table
-from legoloop.loop.stages import stages_of
+from legoloop.loop.stages import hooks_of
 
 Place = Callable[[str], str]
 
@@ -69,7 +69,7 @@ def _table(tree: Tree, planned: list[Call]) -> str:
     edges = [*_held(tree, plugins), *declared_edges(classes, classes)]
     names = in_order([name for name in plugins if name in classes], edges)
     driver = next((name for name in names if drives(classes[name])), "")
-    return stage_table({name: stages_of(classes[name]) for name in names}, driver)
+    return stage_table({name: hooks_of(classes[name]) for name in names}, driver)
 
 
 def _held(tree: Tree, plugins: dict[str, Call]) -> Iterator[Edge]:

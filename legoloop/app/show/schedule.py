@@ -10,14 +10,14 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from legoloop.app.wiring.container import make_app
 from legoloop.app.config.nodes import TARGET, NodeError
 from legoloop.app.config.targets import resolve
 from legoloop.app.config.trees import Tree, plain
+from legoloop.app.wiring.container import make_app
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.loop.plan import drives
-from legoloop.training.schedules.lr_plugins import LrScheduler
 from legoloop.training.schedules.lr_plot import drawn, planned_rates
+from legoloop.training.schedules.lr_plugins import LRScheduler
 from legoloop.training.schedules.lr_schedules import total_steps
 
 
@@ -30,7 +30,7 @@ def schedule(raw: DictConfig) -> str:
     if tree.get("app") is not None:
         raise NodeError("show", "plots the schedule of the tree, which your app may not follow")
     classes = _classes(tree)
-    moving = [name for name, cls in classes.items() if issubclass(cls, LrScheduler)]
+    moving = [name for name, cls in classes.items() if issubclass(cls, LRScheduler)]
     if not moving:
         raise NodeError(
             "show", "there is no curve: the rate stays as it is, or follows what is measured"
@@ -73,7 +73,7 @@ def _cut(lengths: Sequence[int], steps: int) -> Iterator[int]:
         steps -= length
 
 
-def _curve(name: str, plugin: LrScheduler, lengths: Sequence[int]) -> str:
+def _curve(name: str, plugin: LRScheduler, lengths: Sequence[int]) -> str:
     rates = planned_rates(plugin, lengths)
     return (
         f"{name}: {type(plugin.scheduler).__name__}, moved once per {plugin.per}; "

@@ -6,7 +6,7 @@ import os
 import sys
 
 
-def find_modules_here() -> None:
+def modules_on_path() -> None:
     """What ``python -m`` does by itself, and a console script does not."""
     if not {"", os.getcwd()} & set(sys.path):
         sys.path.insert(0, os.getcwd())

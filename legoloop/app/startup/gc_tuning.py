@@ -17,7 +17,7 @@ RARELY = (1_000_000, *USUALLY[1:])
 FILES = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 
 
-def look_rarely() -> None:
+def defer_gc() -> None:
     """For a whole process: look for garbage rarely until a run begins, and not at the exit.
 
     Threads are waited for, handlers of ``atexit`` are called and open files are flushed as ever;
@@ -28,7 +28,7 @@ def look_rarely() -> None:
     atexit.register(_leave_it)
 
 
-def look_as_usual(is_only_run: bool) -> None:
+def restore_gc(is_only_run: bool) -> None:
     """A run begins; if it is the only one of the process, what is there now stays until its end."""
     if gc.get_threshold() == RARELY:
         gc.set_threshold(*USUALLY)

@@ -43,17 +43,17 @@ class GridSweeper(Sweeper):
         """
         from hydra.core.plugins import Plugins
 
-        from legoloop.app.sweep.process_state import call_as_found
-        from legoloop.app.hydra_bridge.caching_loader import ComposedOnce
+        from legoloop.app.hydra_bridge.caching_loader import CachingConfigLoader
         from legoloop.app.hydra_bridge.plugins import check_launcher
+        from legoloop.app.sweep.process_state import run_isolated
 
         self._check()
         check_launcher(config)
         self.config: DictConfig = config
-        self.loader = ComposedOnce(hydra_context.config_loader)
+        self.loader = CachingConfigLoader(hydra_context.config_loader)
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(self.loader, hydra_context.callbacks),
-            task_function=partial(call_as_found, task_function),
+            task_function=partial(run_isolated, task_function),
             config=config,
         )
 
@@ -96,7 +96,7 @@ class GridSweeper(Sweeper):
     def _batches(self, sweep: Sweep) -> Iterator[list[Job]]:
         from legoloop.app.sweep.launchers.process_launcher import ProcessLauncher
 
-        jobs = sweep.to_do()
+        jobs = sweep.pending()
         # Others would begin all that they are given, whatever became of the first.
         one_by_one = sweep.stops_at_failure and not isinstance(self.launcher, ProcessLauncher)
         size = 1 if one_by_one else self.max_batch_size or max(1, len(jobs))

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def as_found() -> Iterator[None]:
+def preserve_process_state() -> Iterator[None]:
     """Whatever is drawn or set inside, generators, torch's threads and default type come back.
 
     So do the working directory and the filters of warnings.
 
     >>> import torch
     >>> before = torch.get_num_threads()
-    >>> with as_found():
+    >>> with preserve_process_state():
     ...     torch.set_num_threads(before + 1)
     >>> torch.get_num_threads() == before
     True
@@ -40,7 +40,7 @@ def as_found() -> Iterator[None]:
             os.chdir(here)
 
 
-def call_as_found(task: TaskFunction, tree: DictConfig) -> object:
+def run_isolated(task: TaskFunction, tree: DictConfig) -> object:
     """What the task returns for the tree."""
-    with as_found():
+    with preserve_process_state():
         return task(tree)

@@ -17,26 +17,26 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from legoloop.app.sweep.process_state import as_found
-from legoloop.app.hydra_bridge.caching_loader import ComposedOnce
-from legoloop.app.hydra_bridge.job_config import begin_job
 from legoloop.app.config.layout import datasets
-from legoloop.app.wiring.make_app import checked_app
-from legoloop.app.hydra_bridge.messages import told
 from legoloop.app.config.nodes import NodeError
-from legoloop.app.hydra_bridge.key_origin import set_keys
-from legoloop.app.run.resume import how_to_begin, what_it_does
-from legoloop.app.run.lifecycle import shown
-from legoloop.app.config.schema import ABOUT_STARTING
+from legoloop.app.config.schema import LAUNCH_KEYS
 from legoloop.app.config.trees import plain
+from legoloop.app.hydra_bridge.caching_loader import CachingConfigLoader
+from legoloop.app.hydra_bridge.job_config import resolve_job_config
+from legoloop.app.hydra_bridge.key_origin import set_keys
+from legoloop.app.hydra_bridge.messages import told
+from legoloop.app.run.lifecycle import shown
+from legoloop.app.run.resume import behavioural_keys, parse_resume
+from legoloop.app.sweep.process_state import preserve_process_state
+from legoloop.app.wiring.make_app import validated_app
+from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError, UserError
-from legoloop.core.atomic_files import whole_file
 from legoloop.results.choosing import tags, usual_metrics
 from legoloop.results.formats import terminal, to_csv, with_causes
 from legoloop.results.reading import read_runs, told_config
 from legoloop.results.table import table_of_runs
-from legoloop.state.run_record import mark_dead, read_record
-from legoloop.state.sweep_record import claim_sweep
+from legoloop.state.run_record import mark_failed_if_abandoned, read_record
+from legoloop.state.sweep_record import lock_sweep
 
 Overrides = Sequence[str]
 
@@ -56,7 +56,7 @@ class Job:
         return [
             text
             for text in self.overrides
-            if re.split(r"[.=]", text.lstrip("+~"))[0] not in ABOUT_STARTING
+            if re.split(r"[.=]", text.lstrip("+~"))[0] not in LAUNCH_KEYS
         ]
 
     @property
@@ -84,23 +84,23 @@ class Sweep:
         Raises ConfigError if the folder is another's.
         """
         sweep = cls(config, jobs)
-        resume, _ = how_to_begin(config.resume)
-        claim = claim_sweep(
+        resume, _ = parse_resume(config.resume)
+        claim = lock_sweep(
             sweep.directory,
             [job.what for job in jobs],
             [job.configuration for job in jobs],
             resume,
-            accept=config.on_change == "accept",
+            accept=config.on_config_change == "accept",
         )
         try:
-            with whole_file(sweep.directory / "multirun.yaml") as draft:
+            with atomic_write(sweep.directory / "multirun.yaml") as draft:
                 OmegaConf.save(config, draft)
             yield sweep
         finally:
-            sum_up(sweep.directory)
+            summarize(sweep.directory)
             claim.release()
 
-    def to_do(self) -> list[Job]:
+    def pending(self) -> list[Job]:
         """The jobs that have not completed."""
         left = [job for job in self.jobs if not job.has_completed]
         if len(left) < len(self.jobs):
@@ -116,7 +116,7 @@ class Sweep:
             cause = str(error) if isinstance(error, UserError) else repr(error)
             print(f"error: the launcher: {cause}", file=sys.stderr)
         for job in jobs:
-            mark_dead(job.directory, "its process died before it could say why")
+            mark_failed_if_abandoned(job.directory, "its process died before it could say why")
 
 
 class Numbers(int):
@@ -139,7 +139,7 @@ class Numbers(int):
 
 
 def checked_jobs(
-    config: DictConfig, combinations: Sequence[Overrides], loader: ComposedOnce
+    config: DictConfig, combinations: Sequence[Overrides], loader: CachingConfigLoader
 ) -> list[Job]:
     """Compose, check and build each job; data sets that several of them share are read once.
 
@@ -157,14 +157,14 @@ def checked_jobs(
         composed = None
         try:
             composed = _composed(config, number, overrides, loader)
-            with as_found():
+            with preserve_process_state():
                 tree = _checked(composed, read)
         except (ConfigError, HydraException, OmegaConfBaseException) as error:
             raise ConfigError(
                 f"job {number} ({' '.join(overrides)}): {told(error, composed)}"
             ) from None
         directory = Path(os.path.abspath(tree["run_dir"]))
-        job = Job(number, overrides, directory, what_it_does(told_config(tree)))
+        job = Job(number, overrides, directory, behavioural_keys(told_config(tree)))
         if folder not in directory.parents:
             raise ConfigError(
                 f"hydra.sweep.subdir: job {number} would write to {directory}; "
@@ -178,7 +178,7 @@ def checked_jobs(
     return list(jobs.values())
 
 
-def sum_up(directory: Path) -> None:
+def summarize(directory: Path) -> None:
     """Write ``results.csv`` into the sweep's folder, failures included, and show the table.
 
     Nothing if no job has begun.
@@ -187,7 +187,7 @@ def sum_up(directory: Path) -> None:
         runs = read_runs(directory).runs
     except ConfigError:
         return
-    with whole_file(directory / "results.csv") as draft:
+    with atomic_write(directory / "results.csv") as draft:
         draft.write_text(to_csv(table_of_runs(runs, tags(runs))))
     print(f"\nsweep directory: {shown(directory)}", flush=True)
     print(with_causes(terminal(table_of_runs(runs, usual_metrics(runs))), runs), flush=True)
@@ -199,7 +199,7 @@ def _of_a_job(overrides: Overrides) -> Overrides:
 
 
 def _composed(
-    config: DictConfig, number: int, overrides: Overrides, loader: ComposedOnce
+    config: DictConfig, number: int, overrides: Overrides, loader: CachingConfigLoader
 ) -> DictConfig:
     try:
         job = loader.load_sweep_config(config, list(overrides))
@@ -215,10 +215,10 @@ def _composed(
 
 def _checked(job: DictConfig, read: dict[str, Any]) -> dict[str, Any]:
     """The tree of a job that is right."""
-    tree = begin_job(job, Path(job.hydra.sweep.dir) / job.hydra.sweep.subdir)
-    app, tree = checked_app(tree, list(set_keys(job.hydra)))
+    tree = resolve_job_config(job, Path(job.hydra.sweep.dir) / job.hydra.sweep.subdir)
+    app, tree = validated_app(tree, list(set_keys(job.hydra)))
     values = plain(tree)
-    how_to_begin(values["resume"])
+    parse_resume(values["resume"])
     if tree.get("app") is not None:
         return values
     try:

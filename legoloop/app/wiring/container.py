@@ -9,7 +9,6 @@ from typing import Any
 from dependency_injector import containers, providers
 from omegaconf import DictConfig
 
-from legoloop.app.config.validate import check
 from legoloop.app.config.layout import (
     FROM_THE_APP,
     FROM_THE_DATA,
@@ -24,10 +23,11 @@ from legoloop.app.config.layout import (
 from legoloop.app.config.nodes import NodeError, build, built
 from legoloop.app.config.schema import BRICKS
 from legoloop.app.config.trees import CurrentTree
+from legoloop.app.config.validate import check
 from legoloop.core.errors import ConfigError, DataError
-from legoloop.loop.host import TrainingHost
 from legoloop.core.rng import seed
 from legoloop.data.container import Data
+from legoloop.loop.host import TrainingHost
 
 
 class App(containers.DeclarativeContainer):
@@ -163,7 +163,7 @@ def _parameters(model: Any, feed: Any) -> list[Any]:
 def _told(dataset: Any, name: str) -> Any:
     if not hasattr(dataset, name):
         raise NodeError(
-            "data.tells",
+            "data.model_kwargs",
             f"the train data set, a {type(dataset).__name__}, has no attribute '{name}'; give it "
             f"one, or set the parameter that needs it",
         )

@@ -13,7 +13,7 @@ from legoloop.app.wiring.user_container import own_app
 from legoloop.core.rng import seed
 
 
-def checked_app(tree: DictConfig, set_keys: Sequence[str]) -> tuple[Any, DictConfig]:
+def validated_app(tree: DictConfig, set_keys: Sequence[str]) -> tuple[Any, DictConfig]:
     """The app of a tree, ours or the container that its ``app`` names, and the tree that feeds it.
 
     ``set_keys`` are the keys that the user set. Nothing is built yet, and all generators are

@@ -9,13 +9,13 @@ from dependency_injector import containers, providers
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.config.nodes import NodeError
-from legoloop.app.config.schema import ABOUT_STARTING, TOP, check_values
+from legoloop.app.config.schema import LAUNCH_KEYS, TOP, check_values
 from legoloop.app.config.targets import resolve
-from legoloop.app.config.trees import is_in_line, is_within, leaves, plain
+from legoloop.app.config.trees import is_under, leaves, overlaps, plain
 from legoloop.core.errors import ConfigError
-from legoloop.core.suggestions import suggestion
+from legoloop.core.suggestions import did_you_mean
 
-GIVEN = ("app", *ABOUT_STARTING)
+GIVEN = ("app", *LAUNCH_KEYS)
 """The keys whose values never come from the container."""
 
 
@@ -32,11 +32,11 @@ def own_app(raw: DictConfig, set_keys: Sequence[str]) -> tuple[Any, DictConfig]:
     declared = OmegaConf.create(app.config() or {}, flags={"allow_objects": True})
     read = {*GIVEN, "seed", *_options(app), *leaves(declared)}
     for key in set_keys:
-        if not any(is_in_line(key, option) for option in read) or _is_lost_choice(raw, key, read):
+        if not any(overlaps(key, option) for option in read) or _is_lost_choice(raw, key, read):
             raise NodeError(
-                key, f"{raw.app} does not read this key; {suggestion(key, sorted(read))}"
+                key, f"{raw.app} does not read this key; {did_you_mean(key, sorted(read))}"
             )
-    is_again = raw.get("from") is not None  # then what the run was fed stands
+    is_again = raw.get("rerun") is not None  # then what the run was fed stands
     tree = _with_values_of(declared, raw, list(raw) if is_again else (*GIVEN, *set_keys))
     check_values(plain(tree), TOP)
     app.config.from_dict(plain(tree))
@@ -81,4 +81,4 @@ def _options(app: Any) -> Iterator[str]:
 def _is_lost_choice(raw: DictConfig, key: str, read: Collection[str]) -> bool:
     """A chosen option is a mapping; one of which only a value or two are read has no effect."""
     is_mapping = isinstance(OmegaConf.select(raw, key), DictConfig)
-    return is_mapping and not any(is_within(key, option) for option in read)
+    return is_mapping and not any(is_under(key, option) for option in read)

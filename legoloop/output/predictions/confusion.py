@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from legoloop.core.on_evaluation import AtEvaluation
 from legoloop.core.arguments import collected, evaluated
-from legoloop.core.protocols import Arrays, Evaluation
+from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import DataError
-from legoloop.core.atomic_files import whole_file
-from legoloop.output.predictions.classes import is_single, predicted_classes
+from legoloop.core.on_evaluation import EvaluationHook
+from legoloop.core.protocols import Arrays, Evaluation
 from legoloop.output.images import Picture
+from legoloop.output.predictions.classes import is_single, predicted_classes
 
 Matrix = np.ndarray[Any, Any]
 """(classes, classes) int64: a row a class that samples are of, a column one they are taken for."""
@@ -24,7 +24,7 @@ READABLE = 25
 """With more classes than these the picture has colours alone."""
 
 
-class ConfusionMatrix(AtEvaluation[Evaluation]):
+class ConfusionMatrix(EvaluationHook[Evaluation]):
     """Counts which class is taken for which, in a CSV file; it has a picture for TensorBoard.
 
     ``acc_plugin`` evaluates the data set named ``acc_key``, and says by ``at`` when: then the file
@@ -88,7 +88,7 @@ class ConfusionMatrix(AtEvaluation[Evaluation]):
             collected(accumulated, name, whose=self.path.name)
         self._matrix = confusion_matrix(accumulated, self.key, self.target)
         names = self._names(len(self._matrix))
-        with whole_file(self.path) as draft, draft.open("w", newline="") as file:
+        with atomic_write(self.path) as draft, draft.open("w", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow([self.target, *names])
             table.writerows(

@@ -10,9 +10,9 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from legoloop.core.arguments import collected, evaluated, one_of
-from legoloop.core.protocols import Evaluation, StreamsEvaluation
+from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ArgumentError, DataError
-from legoloop.core.atomic_files import whole_file
+from legoloop.core.protocols import Evaluation, StreamingEvaluation
 from legoloop.output.predictions.classes import predicted_classes
 from legoloop.output.tables import Piece, write_csv, write_parquet
 
@@ -83,7 +83,7 @@ class Predictions:
         """Evaluate, unless somebody did or it is streamed, and write."""
         rows = gathered(self._streamed()) if self.streamed else split(self._accumulated())
         write = self._writer()
-        with whole_file(self.path) as draft:
+        with atomic_write(self.path) as draft:
             write(draft, self._pieces(rows))
 
     def _writer(self) -> Callable[[Path, Iterable[Piece]], None]:
@@ -95,7 +95,7 @@ class Predictions:
         return self._rows(self.acc_plugin.accumulated(self.acc_key))
 
     def _streamed(self) -> Iterator[Rows]:
-        evaluation = cast("StreamsEvaluation", self.acc_plugin)
+        evaluation = cast("StreamingEvaluation", self.acc_plugin)
         keys = (self.index, self.key)
         with closing(evaluation.streamed(self.acc_key, keys)) as batches:  # type: ignore[type-var]
             width = None

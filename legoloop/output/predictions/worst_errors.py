@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from legoloop.core.on_evaluation import AtEvaluation
 from legoloop.core.arguments import at_least, evaluated
-from legoloop.core.protocols import Arrays, StreamsEvaluation
+from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import DataError
-from legoloop.core.atomic_files import whole_file
-from legoloop.output.predictions.classes import is_single, predicted_classes
+from legoloop.core.on_evaluation import EvaluationHook
+from legoloop.core.protocols import Arrays, StreamingEvaluation
 from legoloop.output.images import Picture, png
+from legoloop.output.predictions.classes import is_single, predicted_classes
 
 TILE, CAPTION = 72, 14
 """In pixels: a picture is at least so high and wide, what stands below it so high."""
 
 
-class Mistakes(AtEvaluation[StreamsEvaluation]):
+class WorstErrors(EvaluationHook[StreamingEvaluation]):
     """Shows the samples that the model is most wrong about: a picture, and a CSV file beside it.
 
     ``acc_plugin`` evaluates the data set named ``acc_key``, and says by ``at`` when. A pass of its
@@ -46,7 +46,7 @@ class Mistakes(AtEvaluation[StreamsEvaluation]):
     ...                   "target": np.array([0, 0]), "idx": np.array([7, 3])}
     ...         yield {key: values[key] for key in keys}
     >>> path = Path(tempfile.mkdtemp()) / "mistakes.png"
-    >>> Mistakes(path, Evaluated(), "val").epoch_end()
+    >>> WorstErrors(path, Evaluated(), "val").epoch_end()
     >>> print(path.with_suffix(".csv").read_text().strip())
     idx,target,predicted
     3,0,1
@@ -55,7 +55,7 @@ class Mistakes(AtEvaluation[StreamsEvaluation]):
     def __init__(
         self,
         path: str | Path,
-        acc_plugin: StreamsEvaluation,
+        acc_plugin: StreamingEvaluation,
         acc_key: str,
         number: int = 16,
         image: str = "image",
@@ -89,7 +89,7 @@ class Mistakes(AtEvaluation[StreamsEvaluation]):
         with closing(self.acc_plugin.streamed(self.acc_key, keys)) as batches:  # type: ignore[type-var]
             every = chain.from_iterable(self._of(batch) for batch in batches)
             worst = nlargest(self.number, every, key=lambda mistake: mistake.margin)
-        with whole_file(self.path.with_suffix(".csv")) as draft, draft.open("w") as file:
+        with atomic_write(self.path.with_suffix(".csv")) as draft, draft.open("w") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow([self.index, self.target, "predicted"])
             table.writerows([each.index, each.target, each.predicted] for each in worst)
@@ -97,7 +97,7 @@ class Mistakes(AtEvaluation[StreamsEvaluation]):
         if self._picture is None:
             self.path.unlink(missing_ok=True)
         else:
-            with whole_file(self.path) as draft:
+            with atomic_write(self.path) as draft:
                 draft.write_bytes(png(self._picture))
 
     def _of(self, batch: Arrays) -> Iterator[Mistake]:

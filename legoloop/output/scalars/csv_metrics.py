@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 
-from legoloop.core.protocols import Counts, Scalars, Source
+from legoloop.core.protocols import Scalars, Source, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.output.scalars.scalar_file import ScalarFile
 
@@ -35,7 +35,7 @@ class CsvMetrics(ScalarFile):
     def __init__(
         self,
         path: str | Path,
-        counter: Counts,
+        counter: TrainingProgress,
         sources: Source | Iterable[Source],
         every_steps: int | None = None,
     ) -> None:

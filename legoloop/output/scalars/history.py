@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from legoloop.core.protocols import Counts, Scalars, Source
+from legoloop.core.protocols import Scalars, Source, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.output.scalars.scalar_writer import ScalarWriter
 
@@ -27,7 +27,7 @@ class History(ScalarWriter):
 
     def __init__(
         self,
-        counter: Counts,
+        counter: TrainingProgress,
         sources: Source | Iterable[Source],
         every_steps: int | None = None,
     ) -> None:

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from legoloop.core.protocols import Counts, Scalars, Source
 from legoloop.core.errors import DataError, MissingExtraError
+from legoloop.core.protocols import Scalars, Source, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.output.scalars.scalar_writer import ScalarWriter
 
@@ -54,7 +54,7 @@ class MlflowLogger(ScalarWriter):
 
     def __init__(
         self,
-        counter: Counts,
+        counter: TrainingProgress,
         sources: Source | Iterable[Source],
         tracking_uri: str | None = None,
         experiment: str = "legoloop",

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 
-from legoloop.core.protocols import Counts, Scalars, Source
-from legoloop.loop.plugin import State
+from legoloop.core.protocols import Scalars, Source, TrainingProgress
 from legoloop.core.rng import preserved_rng
+from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 from legoloop.output.scalars.scalar_writer import ScalarWriter
 
@@ -48,7 +48,7 @@ class Progress(ScalarWriter):
 
     def __init__(
         self,
-        counter: Counts,
+        counter: TrainingProgress,
         sources: Source | Iterable[Source],
         num_epochs: int | None = None,
         epoch_size: int | None = None,

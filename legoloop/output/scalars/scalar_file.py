@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from time import monotonic
 
-from legoloop.core.protocols import Counts, Scalars, Source
+from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import DataError
-from legoloop.core.atomic_files import whole_file
+from legoloop.core.protocols import Scalars, Source, TrainingProgress
 from legoloop.output.scalars.scalar_writer import ScalarWriter
 
 PLACE = ("step", "epoch")
@@ -42,7 +42,7 @@ class ScalarFile(ScalarWriter):
     def __init__(
         self,
         path: str | Path,
-        counter: Counts,
+        counter: TrainingProgress,
         sources: Source | Iterable[Source],
         every_steps: int | None = None,
     ) -> None:
@@ -70,7 +70,7 @@ class ScalarFile(ScalarWriter):
         """Write it now."""
         began = monotonic()
         # Not appended to: a line that a kill or a full disk cuts short would be in the file.
-        with whole_file(self.path) as draft, draft.open("w", newline="") as file:
+        with atomic_write(self.path) as draft, draft.open("w", newline="") as file:
             file.writelines(self.lines())
         self._is_behind = False
         now = monotonic()

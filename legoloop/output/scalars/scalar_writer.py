@@ -7,12 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from legoloop.core.arguments import at_least
-from legoloop.core.protocols import Counts, Scalars, Source
 from legoloop.core.errors import ArgumentError, DataError
-from legoloop.loop.plugin import State
-from legoloop.core.rng import preserved_rng
-from legoloop.loop.step import Step
 from legoloop.core.monitor import listed
+from legoloop.core.protocols import Scalars, Source, TrainingProgress
+from legoloop.core.rng import preserved_rng
+from legoloop.loop.plugin import State
+from legoloop.loop.step import Step
 
 log = logging.getLogger("legoloop")
 
@@ -43,7 +43,7 @@ class ScalarWriter(ABC):
 
     def __init__(
         self,
-        counter: Counts,
+        counter: TrainingProgress,
         sources: Source | Iterable[Source],
         every_steps: int | None = None,
     ) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
-from legoloop.core.protocols import Counts, Scalars, Source
+from legoloop.core.atomic_files import why
 from legoloop.core.errors import DataError
+from legoloop.core.protocols import Scalars, Source, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
-from legoloop.core.atomic_files import why
-from legoloop.output.scalars.event_file import EventFile
 from legoloop.output.images import ImageSource, png
+from legoloop.output.scalars.event_file import EventFile
 from legoloop.output.scalars.scalar_writer import ScalarWriter
 
 SUFFIX = ".legoloop"
@@ -45,7 +45,7 @@ class TensorBoard(ScalarWriter):
 
     def __init__(
         self,
-        counter: Counts,
+        counter: TrainingProgress,
         acc_metrics: Source | Iterable[Source],
         logs_dir: str | Path,
         hparams: Mapping[str, str | float | None] | None = None,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain, repeat
 
-from legoloop.training.schedules.lr_plugins import LrScheduler
+from legoloop.training.schedules.lr_plugins import LRScheduler
 from legoloop.training.schedules.lr_schedules import rates
 
 
-def planned_rates(plugin: LrScheduler, lengths: Sequence[int]) -> list[float]:
+def planned_rates(plugin: LRScheduler, lengths: Sequence[int]) -> list[float]:
     """The rate of the first parameter group at each step of epochs of these lengths.
 
     Moves the scheduler on, so that nothing can be trained with it afterwards.
@@ -18,7 +18,7 @@ def planned_rates(plugin: LrScheduler, lengths: Sequence[int]) -> list[float]:
     >>> from legoloop.training.counter import Counter
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     >>> halving = torch.optim.lr_scheduler.ExponentialLR(opt, gamma=0.5)
-    >>> planned_rates(LrScheduler(halving, Counter(), per="epoch"), lengths=[2, 1])
+    >>> planned_rates(LRScheduler(halving, Counter(), per="epoch"), lengths=[2, 1])
     [1.0, 1.0, 0.5]
     """
     if plugin.per == "step":

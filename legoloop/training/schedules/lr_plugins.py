@@ -7,15 +7,15 @@ from typing import Literal
 
 import torch
 
-from legoloop.core.protocols import Counts, Scalars, Source
-from legoloop.core.metric_direction import higher_is_better
 from legoloop.core.errors import ArgumentError
+from legoloop.core.metric_direction import higher_is_better
+from legoloop.core.monitor import listed, scalar
+from legoloop.core.protocols import Scalars, Source, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
-from legoloop.core.monitor import listed, scalar
 
 
-class LrScheduler:
+class LRScheduler:
     """Moves a torch scheduler on once per step or per epoch.
 
     The scheduler moves before every step (or epoch) but the first, so that each is made at the
@@ -26,7 +26,7 @@ class LrScheduler:
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     >>> halving = torch.optim.lr_scheduler.ExponentialLR(opt, gamma=0.5)
     >>> counter = Counter()
-    >>> plugin = LrScheduler(halving, counter, per="epoch")
+    >>> plugin = LRScheduler(halving, counter, per="epoch")
     >>> plugin.epoch_start()
     >>> opt.step(); counter.epoch_end(); plugin.epoch_start()
     >>> opt.param_groups[0]["lr"]
@@ -36,13 +36,15 @@ class LrScheduler:
     def __init__(
         self,
         scheduler: torch.optim.lr_scheduler.LRScheduler,
-        counter: Counts,
+        counter: TrainingProgress,
         per: Literal["step", "epoch"] = "epoch",
     ) -> None:
         if per not in ("step", "epoch"):
             raise ArgumentError(f"per is {per!r}; give 'step' or 'epoch'")
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            raise ArgumentError("ReduceLROnPlateau wants a metric to move; give it to LrOnPlateau")
+            raise ArgumentError(
+                "ReduceLROnPlateau needs a metric; give it to ReduceLROnPlateauPlugin"
+            )
         self.scheduler = scheduler
         self.counter = counter
         self.per = per
@@ -76,7 +78,7 @@ class LrScheduler:
         self.scheduler.optimizer._opt_called = True  # type: ignore[attr-defined]
 
 
-class LrOnPlateau:
+class ReduceLROnPlateauPlugin:
     """Moves torch's ReduceLROnPlateau on once per epoch, by a scalar of the sources.
 
     The scalar is read after an epoch, and the rate changes with the next one. Raises ArgumentError
@@ -87,7 +89,7 @@ class LrOnPlateau:
     ...     def scalars(self): return {"val/loss": 1.0}
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     >>> halving = torch.optim.lr_scheduler.ReduceLROnPlateau(opt, factor=0.5, patience=0)
-    >>> plugin = LrOnPlateau(halving, Stuck(), metric="val/loss")
+    >>> plugin = ReduceLROnPlateauPlugin(halving, Stuck(), metric="val/loss")
     >>> for _ in range(2): plugin.epoch_start(); plugin.epoch_end()
     >>> plugin.epoch_start()
     >>> opt.param_groups[0]["lr"]
@@ -103,7 +105,7 @@ class LrOnPlateau:
         if not isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             raise ArgumentError(
                 f"scheduler is a {type(scheduler).__name__}, which wants no metric; give it to "
-                "LrScheduler, or give a ReduceLROnPlateau"
+                "LRScheduler, or give a ReduceLROnPlateau"
             )
         known = higher_is_better(metric)
         if known is not None and known != (scheduler.mode == "max"):
@@ -136,11 +138,11 @@ class LrOnPlateau:
         self._last = state["last"]
 
 
-class LearningRate:
+class LearningRateMonitor:
     """A source: the rate of each parameter group, ``lr``, or ``lr/0``, ``lr/1`` and so on.
 
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
-    >>> LearningRate(opt).scalars()
+    >>> LearningRateMonitor(opt).scalars()
     {'lr': 0.5}
     """
 

@@ -42,11 +42,11 @@ def total_steps(
     epoch that cannot tell.
 
     >>> from legoloop.data.datasets import ColumnDataset
-    >>> from legoloop.data.loader_config import Batching
-    >>> from legoloop.data.streams import Loop
+    >>> from legoloop.data.loader_config import LoaderConfig
+    >>> from legoloop.data.streams import BatchStream
     >>> from legoloop.training.epochs import SimpleEpoch
     >>> data = ColumnDataset({"x": torch.zeros(10)})
-    >>> epoch = SimpleEpoch(Loop(data, "train", 0, Batching(batch_size=4)))
+    >>> epoch = SimpleEpoch(BatchStream(data, "train", 0, LoaderConfig(batch_size=4)))
     >>> total_steps(epoch, num_epochs=5), total_steps(epoch, num_epochs=5, num_steps=12)
     (15, 12)
     """
@@ -67,7 +67,7 @@ def total_steps(
 class WarmUp(LRScheduler):
     """Rises in even steps to the rates of the optimizer, then goes on as ``after`` says.
 
-    ``steps`` is the number of steps of the training, ``warm_up`` how many of them rise: a whole
+    ``steps`` is the number of steps of the training, ``warmup`` how many of them rise: a whole
     number, or a share of all. With w of them, step number k, from 0, is made at (k + 1) / (w + 1)
     of the rate, and step w at all of it. Each parameter group keeps its proportion.
 
@@ -75,11 +75,11 @@ class WarmUp(LRScheduler):
     """
 
     def __init__(
-        self, optimizer: torch.optim.Optimizer, steps: int, warm_up: int | float = 0.05
+        self, optimizer: torch.optim.Optimizer, steps: int, warmup: int | float = 0.05
     ) -> None:
         at_least(0, steps=steps)
         self.steps = steps
-        self.warm_up = _number_of(warm_up, steps)
+        self.warmup = _number_of(warmup, steps)
         super().__init__(optimizer)
 
     @abstractmethod
@@ -92,16 +92,16 @@ class WarmUp(LRScheduler):
         return [rate * share for rate in self.base_lrs]
 
     def _share(self, step: int) -> float:
-        if step < self.warm_up:
-            return (step + 1) / (self.warm_up + 1)
-        return self.after(min((step - self.warm_up) / max(self.steps - self.warm_up, 1), 1.0))
+        if step < self.warmup:
+            return (step + 1) / (self.warmup + 1)
+        return self.after(min((step - self.warmup) / max(self.steps - self.warmup, 1), 1.0))
 
 
-class WarmUpConstant(WarmUp):
+class WarmupConstant(WarmUp):
     """Warms up, and stays.
 
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    >>> rates(WarmUpConstant(opt, steps=5, warm_up=3), 5)
+    >>> rates(WarmupConstant(opt, steps=5, warmup=3), 5)
     [0.25, 0.5, 0.75, 1.0, 1.0]
     """
 
@@ -117,12 +117,12 @@ class _Falling(WarmUp):
         self,
         optimizer: torch.optim.Optimizer,
         steps: int,
-        warm_up: int | float = 0.05,
+        warmup: int | float = 0.05,
         end: float = 0.0,
     ) -> None:
         chance(end=end)
         self.end = end
-        super().__init__(optimizer, steps, warm_up)
+        super().__init__(optimizer, steps, warmup)
 
     @abstractmethod
     def curve(self, done: float) -> float:
@@ -133,11 +133,11 @@ class _Falling(WarmUp):
         return self.end + (1 - self.end) * self.curve(done)
 
 
-class WarmUpLinear(_Falling):
+class WarmupLinear(_Falling):
     """Warms up, and falls in even steps to ``end`` times the rate after the last one.
 
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    >>> rates(WarmUpLinear(opt, steps=5, warm_up=1), 5)
+    >>> rates(WarmupLinear(opt, steps=5, warmup=1), 5)
     [0.5, 1.0, 0.75, 0.5, 0.25]
     """
 
@@ -146,11 +146,11 @@ class WarmUpLinear(_Falling):
         return 1 - done
 
 
-class WarmUpCosine(_Falling):
+class WarmupCosine(_Falling):
     """Warms up, and falls along a half cosine to ``end`` times the rate after the last step.
 
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    >>> [round(rate, 3) for rate in rates(WarmUpCosine(opt, steps=5, warm_up=1), 5)]
+    >>> [round(rate, 3) for rate in rates(WarmupCosine(opt, steps=5, warmup=1), 5)]
     [0.5, 1.0, 0.854, 0.5, 0.146]
     """
 
@@ -159,11 +159,11 @@ class WarmUpCosine(_Falling):
         return (1 + cos(pi * done)) / 2
 
 
-class WarmUpPolynomial(_Falling):
+class WarmupPolynomial(_Falling):
     """Warms up, and falls as a power of what is left to ``end`` times the rate.
 
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    >>> rates(WarmUpPolynomial(opt, steps=5, warm_up=1, power=2.0), 5)
+    >>> rates(WarmupPolynomial(opt, steps=5, warmup=1, power=2.0), 5)
     [0.5, 1.0, 0.5625, 0.25, 0.0625]
     """
 
@@ -171,25 +171,25 @@ class WarmUpPolynomial(_Falling):
         self,
         optimizer: torch.optim.Optimizer,
         steps: int,
-        warm_up: int | float = 0.05,
+        warmup: int | float = 0.05,
         end: float = 0.0,
         power: float = 2.0,
     ) -> None:
         if not power > 0:
             raise ArgumentError(f"power is {power!r}; give a number above 0")
         self.power = power
-        super().__init__(optimizer, steps, warm_up, end)
+        super().__init__(optimizer, steps, warmup, end)
 
     def curve(self, done: float) -> float:
         """A power of what is left."""
         return float((1 - done) ** self.power)
 
 
-class WarmUpStep(WarmUp):
+class WarmupStep(WarmUp):
     """Warms up, and is multiplied by ``gamma`` at each of the shares ``at`` of what comes after.
 
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    >>> rates(WarmUpStep(opt, steps=5, warm_up=1, at=[0.5, 0.75], gamma=0.5), 5)
+    >>> rates(WarmupStep(opt, steps=5, warmup=1, at=[0.5, 0.75], gamma=0.5), 5)
     [0.5, 1.0, 1.0, 0.5, 0.25]
     """
 
@@ -197,7 +197,7 @@ class WarmUpStep(WarmUp):
         self,
         optimizer: torch.optim.Optimizer,
         steps: int,
-        warm_up: int | float = 0.05,
+        warmup: int | float = 0.05,
         at: Sequence[float] = (0.5, 0.75),
         gamma: float = 0.1,
     ) -> None:
@@ -205,7 +205,7 @@ class WarmUpStep(WarmUp):
             chance(**{f"at[{number}]": share})
         self.at = list(at)
         self.gamma = gamma
-        super().__init__(optimizer, steps, warm_up)
+        super().__init__(optimizer, steps, warmup)
 
     def after(self, done: float) -> float:
         """Once for each share that is reached."""
@@ -230,13 +230,13 @@ def rates(scheduler: LRScheduler, steps: int) -> list[float]:
     return seen
 
 
-def _number_of(warm_up: int | float, steps: int) -> int:
-    if isinstance(warm_up, float) and 0 <= warm_up < 1:
-        return round(warm_up * steps)
-    if isinstance(warm_up, float | bool) or warm_up < 0:
+def _number_of(warmup: int | float, steps: int) -> int:
+    if isinstance(warmup, float) and 0 <= warmup < 1:
+        return round(warmup * steps)
+    if isinstance(warmup, float | bool) or warmup < 0:
         raise ArgumentError(
-            f"warm_up is {warm_up!r}; give a whole number of steps, or a share from 0 to below 1"
+            f"warmup is {warmup!r}; give a whole number of steps, or a share from 0 to below 1"
         )
-    if warm_up > steps:
-        log.warning("warm_up is %d, but the training has %d steps in all", warm_up, steps)
-    return warm_up
+    if warmup > steps:
+        log.warning("warmup is %d, but the training has %d steps in all", warmup, steps)
+    return warmup

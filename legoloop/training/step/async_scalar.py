@@ -10,10 +10,10 @@ import torch
 IN_MEMORY = {torch.float32: c_float, torch.float64: c_double}
 
 
-class HostNumber:
+class AsyncScalar:
     """Sends a scalar to the host while the device goes on; reading waits for that one copy alone.
 
-    >>> number = HostNumber()
+    >>> number = AsyncScalar()
     >>> number.send(torch.tensor(0.5))
     >>> number.read()
     0.5

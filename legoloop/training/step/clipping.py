@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
-from legoloop.core.protocols import Scalars
 from legoloop.core.errors import ArgumentError
+from legoloop.core.protocols import Scalars
 from legoloop.loop.plugin import State
 from legoloop.training.running_mean import RunningMean
 

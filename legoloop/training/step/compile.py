@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from legoloop.core.protocols import Batch, FeedsModel, Loss, Outputs
 from legoloop.core.errors import ArgumentError
+from legoloop.core.protocols import Batch, FeedProtocol, Loss, Outputs
 from legoloop.training.step.feed import Feed
 
 Mode = Literal["default", "reduce-overhead", "max-autotune"]
@@ -22,7 +22,7 @@ Fed = tuple[Batch, Outputs, torch.Tensor]
 FedLoss = Callable[[Batch], Fed]
 
 
-def compiled(feed: FeedsModel, loss: Loss, mode: Literal[True] | str) -> FedLoss:
+def compiled(feed: FeedProtocol, loss: Loss, mode: Literal[True] | str) -> FedLoss:
     """A function that feeds a batch and takes the loss, compiled by torch; it begins slowly.
 
     It gives the batch on the device, the outputs, and what the loss gave. ``mode`` is one of

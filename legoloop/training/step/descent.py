@@ -8,18 +8,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.arguments import at_least
-from legoloop.core.protocols import Batch, FeedsModel, Loss, Outputs, SizesBatch
+from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.errors import ArgumentError, DataError
-from legoloop.core.lazy_modules import refuse_lazy
+from legoloop.core.lazy_modules import reject_lazy_modules
+from legoloop.core.protocols import Batch, BatchSizer, FeedProtocol, Loss, Outputs
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 from legoloop.training.step.compile import RECORDING, compiled
-from legoloop.training.step.nonfinite_guard import FiniteGuard
-from legoloop.training.step.torch_shortcuts import backpropagate, forget_gradients
 from legoloop.training.step.micro_batches import detached, joined, shares, split
-from legoloop.training.step.optimizer_step import take_step
+from legoloop.training.step.nonfinite_guard import NonFiniteGuard
+from legoloop.training.step.optimizer_step import fast_step
+from legoloop.training.step.torch_shortcuts import fast_backward, fast_zero_grad
 
 
 class GradientDescent:
@@ -29,8 +29,8 @@ class GradientDescent:
     mean is taken. The step is filled with the batch on its device, the outputs and the detached
     loss.
 
-    ``guard`` stands before the optimizer's step; None: a FiniteGuard that stops at a loss that is
-    nan or infinite. A step that it skips weighs nothing: ``size`` and ``loss`` are 0.
+    ``guard`` stands before the optimizer's step; None: a NonFiniteGuard that stops at a loss
+    that is nan or infinite. A step that it skips weighs nothing: ``size`` and ``loss`` are 0.
 
     ``clip`` is called with the optimizer's parameters once the guard lets the step be made, such as
     a GradientClipping.
@@ -68,12 +68,12 @@ class GradientDescent:
         self,
         opt: torch.optim.Optimizer,
         model: nn.Module,
-        feed: FeedsModel,
+        feed: FeedProtocol,
         loss: Loss,
-        guard: FiniteGuard | None = None,
+        guard: NonFiniteGuard | None = None,
         clip: Callable[[list[torch.Tensor]], object] | None = None,
         micro_batch_size: int | None = None,
-        batch_desc: SizesBatch | None = None,
+        batch_desc: BatchSizer | None = None,
         compile: bool | str = False,
         scaler: torch.amp.GradScaler | None = None,
     ) -> None:
@@ -89,12 +89,12 @@ class GradientDescent:
                 "opt is an LBFGS, whose step takes the loss several times; here a step takes it "
                 "once: give an optimizer of another kind"
             )
-        refuse_lazy(model)
+        reject_lazy_modules(model)
         self.opt = opt
         self.model = model
         self.feed = feed
         self.loss = loss
-        self.guard = guard or FiniteGuard()
+        self.guard = guard or NonFiniteGuard()
         self.clip = clip
         self.micro_batch_size = micro_batch_size
         self.batch_desc = batch_desc or DefaultBatchDesc()
@@ -123,8 +123,8 @@ class GradientDescent:
         step.batch, step.outputs, losses = self._fed(step.batch)
         step.loss = loss = losses.mean() if losses.ndim else losses
         self.guard.see_loss(loss)
-        forget_gradients(self.opt)
-        backpropagate(self._scaled(loss))
+        fast_zero_grad(self.opt)
+        fast_backward(self._scaled(loss))
         return losses
 
     def _backward_in_parts(self, step: Step) -> torch.Tensor:
@@ -134,7 +134,7 @@ class GradientDescent:
         samples = DefaultBatchDesc()
         of_samples, of_scalar = shares(parts, samples), shares(parts, self.batch_desc)
         made = []
-        forget_gradients(self.opt)
+        fast_zero_grad(self.opt)
         step.loss = 0.0
         for number, part in enumerate(parts):
             batch, outputs, losses = self._fed(part)
@@ -143,7 +143,7 @@ class GradientDescent:
                 loss = share * (losses.mean() if losses.ndim else losses)
                 step.loss = step.loss + loss.detach()
                 self.guard.see_loss(step.loss)
-                backpropagate(self._scaled(loss))
+                fast_backward(self._scaled(loss))
             made.append(detached({"batch": batch, "outputs": outputs, "losses": losses}))
         whole = joined(made, [samples(part) for part in parts])
         step.batch, step.outputs = whole["batch"], whole["outputs"]
@@ -174,7 +174,7 @@ class GradientDescent:
         if self.clip is not None:
             self.clip([p for group in self.opt.param_groups for p in group["params"]])
         if self.scaler is None:
-            take_step(self.opt)
+            fast_step(self.opt)
         else:
             self.scaler.step(self.opt)
             self.scaler.update()

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from legoloop.core.arguments import one_of
-from legoloop.core.protocols import Batch, Outputs
 from legoloop.core.errors import ArgumentError
+from legoloop.core.protocols import Batch, Outputs
 from legoloop.training.step.precision import PRECISIONS, Precision, number_type
 
 

@@ -10,18 +10,18 @@ import torch
 from torch import nn
 
 from legoloop.core.arguments import one_of
-from legoloop.core.protocols import Counts, FeedsModel, Loss
+from legoloop.core.buffer_snapshot import BufferSnapshot
 from legoloop.core.errors import DataError
-from legoloop.core.buffer_snapshot import KeptBuffers
+from legoloop.core.protocols import FeedProtocol, Loss, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
+from legoloop.training.step.async_scalar import AsyncScalar
 from legoloop.training.step.nonfinite_report import Fault, are_finite, listed, named_tensors
-from legoloop.training.step.async_scalar import HostNumber
 
 log = logging.getLogger("legoloop")
 
 
-class FiniteGuard:
+class NonFiniteGuard:
     """Stands before the optimizer's step and acts on a loss that is nan or infinite.
 
     ``action`` says how: ``stop`` raises DataError, ``skip`` leaves the step out, ``warn`` takes it
@@ -35,7 +35,7 @@ class FiniteGuard:
     Raises ArgumentError for another action.
 
     >>> model = nn.Linear(1, 1)
-    >>> guard, step = FiniteGuard("skip"), Step()
+    >>> guard, step = NonFiniteGuard("skip"), Step()
     >>> guard.watch(
     ...     model,
     ...     feed=lambda batch: (batch, {"y": model(batch["x"])}),
@@ -51,19 +51,19 @@ class FiniteGuard:
         self,
         action: Literal["stop", "skip", "warn"] = "stop",
         gradients: bool = False,
-        counter: Counts | None = None,
+        counter: TrainingProgress | None = None,
     ) -> None:
         one_of(("stop", "skip", "warn"), action=action)
         self.action = action
         self.gradients = gradients
         self.counter = counter
         self.met = 0
-        self._loss = HostNumber()
+        self._loss = AsyncScalar()
 
-    def watch(self, model: nn.Module, feed: FeedsModel, loss: Loss) -> None:
+    def watch(self, model: nn.Module, feed: FeedProtocol, loss: Loss) -> None:
         """What to guard; once, before the first step."""
         self.model, self.feed, self.loss = model, feed, loss
-        self.buffers = KeptBuffers.of(model) if self.action != "warn" else []
+        self.buffers = BufferSnapshot.of(model) if self.action != "warn" else []
         self._unbounded = {
             f"model.{name}" for name, value in model.named_buffers() if not are_finite(value)
         }
@@ -107,7 +107,7 @@ class FiniteGuard:
     def _act(self, step: Step, losses: torch.Tensor) -> bool:
         self.met += 1
         for buffers in self.buffers:
-            buffers.put_back()
+            buffers.restore()
         fault = Fault(self.model, self.feed, self.loss, step, losses)
         hopeless = self.action == "skip" and bool(fault.wrong_weights())
         if self.action == "stop" or hopeless:

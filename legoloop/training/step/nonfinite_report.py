@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from legoloop.core.batch_size import DefaultBatchDesc
-from legoloop.core.protocols import FeedsModel, Loss
-from legoloop.core.buffer_snapshot import KeptBuffers
+from legoloop.core.buffer_snapshot import BufferSnapshot
+from legoloop.core.protocols import FeedProtocol, Loss
 from legoloop.core.rng import preserved_rng
 from legoloop.loop.step import Step
 
@@ -28,7 +28,7 @@ class Fault:
     """
 
     model: nn.Module
-    feed: FeedsModel
+    feed: FeedProtocol
     loss: Loss
     step: Step
     losses: torch.Tensor
@@ -95,7 +95,7 @@ class Fault:
             if not found and not are_finite(output):
                 found.append((f"{name or 'the model'} ({type(module).__name__})", output))
 
-        buffers = KeptBuffers.of(self.model)
+        buffers = BufferSnapshot.of(self.model)
         for kept in buffers:
             kept.keep()
         hooks = [
@@ -109,7 +109,7 @@ class Fault:
             for hook in hooks:
                 hook.remove()
             for kept in buffers:
-                kept.put_back()
+                kept.restore()
         return found[0] if found else ("", None)
 
 

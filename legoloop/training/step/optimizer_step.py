@@ -8,7 +8,7 @@ from torch.autograd import profiler
 from torch.optim import Optimizer, optimizer
 
 
-def take_step(opt: Optimizer) -> None:
+def fast_step(opt: Optimizer) -> None:
     """What ``opt.step()`` does, at a third less for a small model unless somebody listens.
 
     Around each step torch opens a record for its profiler, whether one runs or not, which takes
@@ -18,7 +18,7 @@ def take_step(opt: Optimizer) -> None:
     >>> import torch
     >>> weight = torch.ones(1, requires_grad=True)
     >>> weight.grad = torch.ones(1)
-    >>> take_step(torch.optim.SGD([weight], lr=0.25))
+    >>> fast_step(torch.optim.SGD([weight], lr=0.25))
     >>> weight.detach()
     tensor([0.7500])
     """

@@ -35,10 +35,10 @@ def has_bf16(device: torch.device) -> bool:
     return False
 
 
-def loss_scaler(device: torch.device) -> torch.amp.GradScaler:
+def grad_scaler(device: torch.device) -> torch.amp.GradScaler:
     """What keeps small gradients of fp16 from becoming 0: it scales the loss, and them back.
 
-    >>> loss_scaler(torch.device("cpu")).get_scale()
+    >>> grad_scaler(torch.device("cpu")).get_scale()
     65536.0
     """
     return torch.amp.GradScaler(device.type)

@@ -14,8 +14,8 @@ from hydra.core.singleton import Singleton
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, config_home
 from legoloop.app.hydra_bridge.compose_once import _by_hydra, _mode
+from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
 
 COMMANDS = [
     (False, []),
@@ -42,7 +42,7 @@ def as_if_no_hydra_had_been() -> Iterator[None]:
 def carried_out(get_mode: Any, is_multirun: bool, overrides: list[str]) -> tuple[str, str]:
     """What Hydra's own main does with its arguments: a run or a multirun, and of what."""
     GlobalHydra.instance().clear()
-    hydra = Hydra.create_main_hydra2("run", create_config_search_path(str(config_home())))
+    hydra = Hydra.create_main_hydra2("run", create_config_search_path(str(shipped_config_dir())))
     told: list[tuple[str, str]] = []
 
     def does(run_mode: RunMode) -> Any:

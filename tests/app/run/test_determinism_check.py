@@ -147,7 +147,7 @@ def test_determinism_is_looked_at_anew_by_a_resumed_run(here: Path) -> None:
 def test_the_trial_finds_a_broken_metric_before_the_first_step(here: Path) -> None:
     ended = debugged(
         here,
-        "plugins=[default,trial_evaluation]",
+        "plugins=[default,sanity_check]",
         "metrics._target_=legoloop.evaluation.metrics.multiclass",
     )
     assert ended.status == 1

@@ -90,11 +90,11 @@ def small(a_small_run: Path, command: Command) -> Path:
 
 def test_the_same_bits_in_a_fresh_process_and_again_from_that(run: Path, command: Command) -> None:
     before = contents(run)
-    ended = in_a_process(command.here, "from=then", "hydra.run.dir=once")
+    ended = in_a_process(command.here, "rerun=then", "hydra.run.dir=once")
     assert differing(ended) == ["nothing differs from then"]
     assert ended.out.splitlines()[0] == "run directory: once"
     once, twice = command.here / "once", command.here / "twice"
-    assert differing(command("from=once", "hydra.run.dir=twice")) == ["nothing differs from once"]
+    assert differing(command("rerun=once", "hydra.run.dir=twice")) == ["nothing differs from once"]
     assert digests(run) == digests(once) == digests(twice)
     assert {"weights", "predicts.csv"} <= digests(run).keys()
     assert contents(run) == before
@@ -102,19 +102,19 @@ def test_the_same_bits_in_a_fresh_process_and_again_from_that(run: Path, command
 
 
 def test_the_record_tells_where_the_run_is_from(small: Path, command: Command) -> None:
-    assert command("from=then", "seed=3", "hydra.run.dir=now").status == 0
+    assert command("rerun=then", "seed=3", "hydra.run.dir=now").status == 0
     now = command.here / "now"
-    assert read_record(now)["overrides"] == ["from=then", "seed=3"]
-    assert OmegaConf.load(now / ".hydra" / "overrides.yaml") == ["from=then", "seed=3"]
+    assert read_record(now)["overrides"] == ["rerun=then", "seed=3"]
+    assert OmegaConf.load(now / ".hydra" / "overrides.yaml") == ["rerun=then", "seed=3"]
     tree = OmegaConf.load(now / "config.yaml")
-    assert (tree["from"], tree.seed, tree.data.seed) == ("then", 3, 3)
+    assert (tree["rerun"], tree.seed, tree.data.seed) == ("then", 3, 3)
 
 
 def test_every_override_is_told_once_and_what_refers_to_it_is_not(
     run: Path, command: Command
 ) -> None:
     changed = ("optimizer.lr=0.01", "seed=4", "+optimizer.eps=1e-6", "~model.dropout")
-    assert differing(command("from=then", *changed)) == [
+    assert differing(command("rerun=then", *changed)) == [
         "differs: seed: 0 → 4",
         "differs: model.dropout: 0.5 → nothing",
         "differs: optimizer.lr: 0.001 → 0.01",
@@ -125,7 +125,7 @@ def test_every_override_is_told_once_and_what_refers_to_it_is_not(
 
 
 def test_the_same_value_is_no_difference(run: Path, command: Command) -> None:
-    ended = command("from=then", "optimizer.lr=1e-3", "++seed=0")
+    ended = command("rerun=then", "optimizer.lr=1e-3", "++seed=0")
     assert differing(ended) == ["nothing differs from then"]
     assert digests(command.directory()) == digests(run)
 
@@ -140,14 +140,14 @@ def test_augmented_data_and_a_byte_of_them_that_changed(command: Command) -> Non
     write_digits(root)
     mnist = ("data=mnist", *DIGITS, "epoch_size=40", "data.loaders.default.batch_size=8")
     assert command(*mnist, "hydra.run.dir=then").status == 0
-    ended = command("from=then", "hydra.run.dir=now")
+    ended = command("rerun=then", "hydra.run.dir=now")
     assert differing(ended) == ["nothing differs from then"]
     assert digests(command.here / "now") == digests(command.here / "then")
     file = root / "train-images-idx3-ubyte"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    (line,) = differing(command("from=then"))
+    (line,) = differing(command("rerun=then"))
     before, now = (
         read_record(directory)["data"]["train"]
         for directory in (command.here / "then", command.directory())
@@ -162,7 +162,7 @@ def test_code_versions_and_hardware_that_differ_are_told(small: Path, command: C
     record["git"] = {"commit": "1a2b3c4", "dirty": True}
     (small / "run.json").write_text(json.dumps(record))
     (small / "git.diff").write_text("-1\n+2\n")
-    assert differing(command("from=then")) == [
+    assert differing(command("rerun=then")) == [
         "differs: code commit: 1a2b3c4 → nothing",
         "differs: code dirty: True → nothing",
         "differs: code git.diff: 2 lines → 0 lines",
@@ -175,13 +175,13 @@ def test_data_of_which_the_record_tells_nothing_are_not_told(small: Path, comman
     record = read_record(small)
     del record["data"]
     (small / "run.json").write_text(json.dumps(record))
-    assert differing(command("from=then")) == ["nothing differs from then"]
+    assert differing(command("rerun=then")) == ["nothing differs from then"]
 
 
 def test_paths_in_the_run_directory_are_in_the_new_one(small: Path, command: Command) -> None:
     shutil.rmtree(small / ".hydra")  # nothing tells by now that they referred to run_dir
     before = contents(small)
-    assert command("from=then", "hydra.run.dir=now").status == 0
+    assert command("rerun=then", "hydra.run.dir=now").status == 0
     assert contents(small) == before
     text = (command.here / "now" / "config.yaml").read_text()
     recorded = str(OmegaConf.load(small / "config.yaml").run_dir)
@@ -190,7 +190,7 @@ def test_paths_in_the_run_directory_are_in_the_new_one(small: Path, command: Com
 
 
 def test_an_option_takes_the_place_of_what_its_group_gave(run: Path, command: Command) -> None:
-    ended = command("from=then", "optimizer=sgd", "optimizer.lr=0.5", "show=config")
+    ended = command("rerun=then", "optimizer=sgd", "optimizer.lr=0.5", "show=config")
     tree = OmegaConf.create(ended.out)
     assert tree.optimizer == {
         "_target_": "torch.optim.SGD",
@@ -204,7 +204,7 @@ def test_an_option_takes_the_place_of_what_its_group_gave(run: Path, command: Co
 
 
 def shown(command: Command, *overrides: str) -> Any:
-    ended = command("from=then", "show=config", *overrides)
+    ended = command("rerun=then", "show=config", *overrides)
     assert (ended.status, ended.err) == (0, "")
     return OmegaConf.create(ended.out)
 
@@ -240,7 +240,7 @@ def test_an_option_of_ones_own(run: Path, command: Command) -> None:
 
 
 def test_the_plan_names_the_record(run: Path, command: Command) -> None:
-    ended = command("from=then", "optimizer=sgd", "model.hidden=8", "show=plan")
+    ended = command("rerun=then", "optimizer=sgd", "model.hidden=8", "show=plan")
     assert ended.status == 0
     lines = {line.split()[0]: line.split()[-1] for line in ended.out.splitlines() if "(" in line}
     assert lines["model"] == "(then/config.yaml)"
@@ -248,46 +248,49 @@ def test_the_plan_names_the_record(run: Path, command: Command) -> None:
 
 
 def test_a_sweep_from_a_run(small: Path, command: Command) -> None:
-    ended = command("-m", "from=then", "seed=0,1", "model=logistic", "hydra.sweep.dir=sweep")
+    ended = command("-m", "rerun=then", "seed=0,1", "model=logistic", "hydra.sweep.dir=sweep")
     assert ended.status == 0
     assert differing(ended) == ["nothing differs from then", "differs: seed: 0 → 1"]
     jobs = [command.here / "sweep" / job for job in "01"]
     assert digests(jobs[0]) == digests(small) != digests(jobs[1])
-    assert read_record(jobs[1])["overrides"] == ["from=then", "seed=1", "model=logistic"]
+    assert read_record(jobs[1])["overrides"] == ["rerun=then", "seed=1", "model=logistic"]
 
 
 REFUSALS = {
-    "no folder": (["from=nothing"], "nothing: no run directory, it has no config.yaml; "),
-    "no run": (["from=."], ".: no run directory, it has no config.yaml; "),
-    "nothing named": (["from="], "from: is ''; give one run directory"),
-    "a number": (["from=3"], "from: is '3'; give one run directory"),
-    "two": (["from=then,then"], "from: is 'then,then'; give one run directory"),
-    "a sweep over runs": (["-m", "from=then,then"], "from: is 'then,then'; give one run "),
+    "no folder": (["rerun=nothing"], "nothing: no run directory, it has no config.yaml; "),
+    "no run": (["rerun=."], ".: no run directory, it has no config.yaml; "),
+    "nothing named": (["rerun="], "rerun: is ''; give one run directory"),
+    "a number": (["from=3"], "rerun: is '3'; give one run directory"),
+    "two": (["rerun=then,then"], "rerun: is 'then,then'; give one run directory"),
+    "a sweep over runs": (["-m", "rerun=then,then"], "rerun: is 'then,then'; give one run "),
     "a sweep over options": (
-        ["-m", "from=then", "optimizer=adam,sgd"],
+        ["-m", "rerun=then", "optimizer=adam,sgd"],
         "optimizer=adam,sgd: a sweep with from goes over keys, not over options; choose one ",
     ),
-    "values without -m": (["from=then", "seed=1,2"], "Ambiguous value for argument 'seed=1,2'"),
-    "another primary": (["from=then", "--config-name=mine"], "from: stands in the place of a "),
-    "an option": (["from=then", "optimizer=sgdd"], "optimizer=sgdd: there is no such option; did "),
+    "values without -m": (["rerun=then", "seed=1,2"], "Ambiguous value for argument 'seed=1,2'"),
+    "another primary": (["rerun=then", "--config-name=mine"], "rerun: stands in the place of a "),
+    "an option": (
+        ["rerun=then", "optimizer=sgdd"],
+        "optimizer=sgdd: there is no such option; did ",
+    ),
     "a misspelt key": (
-        ["from=then", "model.hiden=3"],
+        ["rerun=then", "model.hiden=3"],
         "model.hiden (command line): there is no such key or group; to add it, write +model.hiden=",
     ),
     "a key that nobody takes": (
-        ["from=then", "+model.depth=3"],
+        ["rerun=then", "+model.depth=3"],
         "model.depth (command line): legoloop.zoo.models.Logistic takes no 'depth'; ",
     ),
     "a value": (
-        ["from=then", "data.loaders.default.batch_size=0"],
+        ["rerun=then", "data.loaders.default.batch_size=0"],
         "data.loaders.default.batch_size (command line): is 0; give a whole number of at least 1",
     ),
     "what no longer fits": (
-        ["from=then", "~optimizer"],
+        ["rerun=then", "~optimizer"],
         "plugins.descent._inject_.opt (then/config.yaml): ",
     ),
-    "no override": (["from='then"], "from='then: not an override that Hydra can read; "),
-    "the run itself": (["from=then", "hydra.run.dir=then"], "hydra.run.dir: "),
+    "no override": (["rerun='then"], "rerun='then: not an override that Hydra can read; "),
+    "the run itself": (["rerun=then", "hydra.run.dir=then"], "hydra.run.dir: "),
 }
 
 
@@ -314,7 +317,7 @@ DAMAGE = {
 def test_a_damaged_record(file: str, damage: bytes, small: Path, command: Command) -> None:
     (small / file).write_bytes(damage)
     before = contents(command.here)
-    ended = command("from=then")
+    ended = command("rerun=then")
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.startswith("error: then")
     assert Path(file).name in ended.err
@@ -332,10 +335,10 @@ def test_an_app_of_ones_own_is_fed_what_it_was_fed(command: Command) -> None:
     )
     assert declared in text
     mine.write_text(text)
-    ended = in_a_process(command.here, "from=then", "hydra.run.dir=now")
+    ended = in_a_process(command.here, "rerun=then", "hydra.run.dir=now")
     assert differing(ended) == ["differs: more: nothing → 9"]
     tree = OmegaConf.load(command.here / "now" / "config.yaml")
     assert (tree.num_epochs, tree.seed, tree.more) == (0, 5, 9)
-    ended = command("from=then", "eval_samples=3")
+    ended = command("rerun=then", "eval_samples=3")
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.startswith("error: eval_samples (command line): mine.App does not read this ")

@@ -108,7 +108,7 @@ def test_another_configuration_is_shown_and_refused(command: Command) -> None:
     assert ended.err == (
         f"error: hydra.run.dir: {run} holds a run that was made otherwise: num_epochs was 5, is 6; "
         "optimizer.lr was 0.001, is 0.1; plugins.last.num_epochs was 5, is 6. "
-        "Choose another directory, or go on all the same with on_change=accept\n"
+        "Choose another directory, or go on all the same with on_config_change=accept\n"
     )
     assert files(command.here) == before
 
@@ -125,7 +125,7 @@ def test_looking_where_the_time_goes_is_no_change(command: Command, first: str, 
 
 def test_told_to_it_goes_on_with_another_configuration(command: Command) -> None:
     run = failed(command)
-    ended = command(*RUN, "hydra.run.dir=run", "num_epochs=6", "on_change=accept")
+    ended = command(*RUN, "hydra.run.dir=run", "num_epochs=6", "on_config_change=accept")
     assert ended.status == 0
     assert "completed: 6 epochs are done" in ended.out
     assert len((run / "metrics.csv").read_text().splitlines()) == 1 + 6
@@ -133,7 +133,7 @@ def test_told_to_it_goes_on_with_another_configuration(command: Command) -> None
 
 def test_other_plugins_start_afresh_when_told_to(command: Command) -> None:
     run = failed(command)
-    ended = command(*RUN, "hydra.run.dir=run", "~plugins.history", "on_change=accept")
+    ended = command(*RUN, "hydra.run.dir=run", "~plugins.history", "on_config_change=accept")
     assert ended.status == 0
     assert "those on one side alone start afresh, or are dropped" in ended.err
     assert record(run)["status"] == "COMPLETED"
@@ -168,7 +168,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(command: Command) -> N
     assert ended.status == 2
     assert "optimizer.lr was 0.001, is 0.1" in ended.err
     assert not (command.here / "branch").exists()
-    assert command(*RUN, *changed, "on_change=accept").status == 0
+    assert command(*RUN, *changed, "on_config_change=accept").status == 0
 
 
 def test_what_nothing_can_go_on_from_is_put_aside(command: Command) -> None:
@@ -201,7 +201,7 @@ def test_other_code_is_refused(command: Command, monkeypatch: pytest.MonkeyPatch
     ended = command(*RUN, "hydra.run.dir=run")
     assert ended.status == 2
     assert "the code was commit " in ended.err
-    assert command(*RUN, "hydra.run.dir=run", "on_change=accept").status == 0
+    assert command(*RUN, "hydra.run.dir=run", "on_config_change=accept").status == 0
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(command: Command) -> None:

@@ -34,7 +34,7 @@ WRONG = {
         ["model._target_=legoloop.zoo.models.Logistic,legoloop.zoo.models.Logistc"],
         "did you mean Logistic?",
     ),
-    "a data set that does not exist": (["data.predict=val,vla"], "did you mean val?"),
+    "a data set that does not exist": (["data.predict_dataset=val,vla"], "did you mean val?"),
     "a key that only one group has": (
         ["model=mlp,logistic", "++model.dropout=0.1"],
         "model.dropout (command line): legoloop.zoo.models.Logistic takes no 'dropout'",
@@ -67,13 +67,13 @@ MESSAGES = {
         "hydra/launcher=proceses: there is no such option; did you mean processes?",
     ),
     "no slots": (
-        ["seed=0,1", "hydra/launcher=processes", "hydra.launcher.slots=0"],
-        "hydra.launcher.slots: is 0; give a whole number of at least 1",
+        ["seed=0,1", "hydra/launcher=processes", "hydra.launcher.n_jobs=0"],
+        "hydra.launcher.n_jobs: is 0; give a whole number of at least 1",
     ),
     "a setting that the launcher does not have": (
-        ["seed=0,1", "hydra.launcher.slots=2"],
-        "hydra.launcher.slots (command line): there is no such key or group; to add it, write "
-        "+hydra.launcher.slots=…; there are _target_",
+        ["seed=0,1", "hydra.launcher.n_jobs=2"],
+        "hydra.launcher.n_jobs (command line): there is no such key or group; to add it, write "
+        "+hydra.launcher.n_jobs=…; there are _target_",
     ),
     "batches of no job": (
         ["seed=0,1", "hydra.sweeper.max_batch_size=0"],
@@ -90,8 +90,8 @@ MESSAGES = {
         "+sweep.on_failuer=…; did you mean on_failure?",
     ),
     "what to do on a change": (
-        ["seed=0,1", "on_change=perhaps"],
-        "job 0 ({SMALL} seed=0 on_change=perhaps): on_change (command line): "
+        ["seed=0,1", "on_config_change=perhaps"],
+        "job 0 ({SMALL} seed=0 on_config_change=perhaps): on_config_change (command line): "
         "is 'perhaps'; give one of refuse, accept",
     ),
     "a sweep that must be there": (

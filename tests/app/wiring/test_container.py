@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import legoloop as ll
-from legoloop.app.wiring.container import device
 from legoloop.app.config.layout import scope_names
+from legoloop.app.wiring.container import device
 from legoloop.core.errors import ConfigError, DataError
 
 XOR = ("data=xor", "model=logistic", "loggers=[]", "hydra.run.dir=run")

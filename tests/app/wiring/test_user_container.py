@@ -67,7 +67,8 @@ def test_keys_that_are_read_may_be_set(override: str) -> None:
 def test_a_key_that_is_not_read_is_refused() -> None:
     assert refused("app=apps.Reads", "eval_samples=3") == (
         "eval_samples (command line): apps.Reads does not read this key; there are app, data, "
-        "epoch_size, from, num_epochs, on_change, optimizer.lr, resume, run_dir, seed, show, sweep"
+        "epoch_size, num_epochs, on_config_change, optimizer.lr, rerun, resume, run_dir, seed, "
+        "show, sweep"
     )
     assert refused("app=apps.Reads", "+num_epoch=3") == (
         "num_epoch (command line): apps.Reads does not read this key; did you mean num_epochs?"
@@ -121,14 +122,14 @@ def test_values_of_the_container_stand() -> None:
     app = ll.compose(["app=apps.OwnValues"])
     assert app.last().num_epochs == 3
     assert app.defs.rate() == {"lr": 0.25}
-    assert rng.chosen_seed() == 5
+    assert rng.last_seed() == 5
     assert app.config.data.seed() == 5, "what refers to a value follows it"
 
 
 def test_the_command_line_wins_over_values_of_the_container() -> None:
     app = ll.compose(["app=apps.OwnValues", "num_epochs=8", "seed=0"])
     assert app.last().num_epochs == 8
-    assert rng.chosen_seed() == 0
+    assert rng.last_seed() == 0
     assert app.defs.rate() == {"lr": 0.25}
 
 

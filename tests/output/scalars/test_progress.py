@@ -76,7 +76,7 @@ def on_a_terminal(*arguments: str) -> tuple[int, str]:
 
 def test_prints_a_plain_line_for_every_report(capsys: pytest.CaptureFixture[str]) -> None:
     parts = tiny(num_epochs=2)
-    rate = ll.LearningRate(parts.opt)
+    rate = ll.LearningRateMonitor(parts.opt)
 
     parts.host(ll.Progress(parts.counter, rate, num_epochs=2), rate).run()
 
@@ -89,7 +89,7 @@ def test_prints_a_plain_line_for_every_report(capsys: pytest.CaptureFixture[str]
 
 def test_does_not_need_to_know_the_number_of_epochs(capsys: pytest.CaptureFixture[str]) -> None:
     parts = tiny(num_epochs=1)
-    rate = ll.LearningRate(parts.opt)
+    rate = ll.LearningRateMonitor(parts.opt)
     parts.host(ll.Progress(parts.counter, rate), rate).run()
     assert capsys.readouterr().out.startswith("epoch 1  step 6")
 
@@ -147,7 +147,7 @@ def test_a_resumed_run_goes_on_with_clock_and_bar() -> None:
 
 def test_a_resumed_run_prints_no_line_again(capsys: pytest.CaptureFixture[str]) -> None:
     parts = tiny(num_epochs=1)
-    rate = ll.LearningRate(parts.opt)
+    rate = ll.LearningRateMonitor(parts.opt)
     first, second = ll.Progress(parts.counter, rate), ll.Progress(parts.counter, rate)
     first.epoch_end()
     capsys.readouterr()

@@ -27,7 +27,7 @@ def test_has_each_step_and_tag_once_with_the_numbers_of_the_history(tmp_path: Pa
     loops, loaders = parts.loops_acc(), parts.loaders_acc()
     sources = [
         ll.TrainLoss(),
-        ll.LearningRate(parts.opt),
+        ll.LearningRateMonitor(parts.opt),
         ll.AccumulatorMetrics(loops, accuracy),
         ll.AccumulatorMetrics(loaders, accuracy, prefix="final/"),
     ]
@@ -46,7 +46,7 @@ def test_has_each_step_and_tag_once_with_the_numbers_of_the_history(tmp_path: Pa
 
 
 def test_scalars_are_on_disk_before_it_is_closed(tmp_path: Path) -> None:
-    rate = ll.LearningRate(tiny().opt)
+    rate = ll.LearningRateMonitor(tiny().opt)
     board = ll.TensorBoard(ll.Counter(), acc_metrics=rate, logs_dir=tmp_path)
 
     board.epoch_end()

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 import legoloop as ll
 from legoloop.training.schedules.lr_plot import drawn, planned_rates
 from tests.tiny import tiny
-from tests.training.test_schedule import MADE, Rates
+from tests.training.schedules.test_lr_plugins import MADE, Rates
 
 
 @pytest.mark.parametrize("per", ["step", "epoch"])
 @pytest.mark.parametrize("name", MADE)
 def test_the_planned_rates_are_those_of_the_run(name: str, per: str) -> None:
-    def a_schedule() -> tuple[ll.LrScheduler, Rates, ll.TrainingHost]:
+    def a_schedule() -> tuple[ll.LRScheduler, Rates, ll.TrainingHost]:
         parts = tiny(num_epochs=3, epoch_size=10)
-        schedule = ll.LrScheduler(MADE[name](parts.opt), parts.counter, per)  # type: ignore[arg-type]
+        schedule = ll.LRScheduler(MADE[name](parts.opt), parts.counter, per)  # type: ignore[arg-type]
         rates = Rates(parts.opt)
         return schedule, rates, parts.host(schedule, rates)
 

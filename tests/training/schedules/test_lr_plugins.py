@@ -61,7 +61,7 @@ def test_gives_the_rates_and_weights_of_a_hand_written_loop(
     name: str, per: Literal["step", "epoch"]
 ) -> None:
     parts = tiny(num_epochs=EPOCHS)
-    schedule = ll.LrScheduler(MADE[name](parts.opt), parts.counter, per)
+    schedule = ll.LRScheduler(MADE[name](parts.opt), parts.counter, per)
     rates = Rates(parts.opt)
 
     trained = parts.trained(schedule, rates)
@@ -76,7 +76,7 @@ def test_gives_the_rates_and_weights_of_a_hand_written_loop(
 def test_goes_on_from_its_state_without_a_warning(per: Literal["step", "epoch"]) -> None:
     def a_run(num_epochs: int) -> tuple[ll.TrainingHost, Rates]:
         parts = tiny(num_epochs=num_epochs)
-        schedule = ll.LrScheduler(MADE["CosineAnnealingLR"](parts.opt), parts.counter, per)
+        schedule = ll.LRScheduler(MADE["CosineAnnealingLR"](parts.opt), parts.counter, per)
         rates = Rates(parts.opt)
         return parts.host(schedule, rates), rates
 
@@ -94,26 +94,29 @@ def test_goes_on_from_its_state_without_a_warning(per: Literal["step", "epoch"])
 def test_refuses_another_unit() -> None:
     parts = tiny()
     with pytest.raises(ll.ArgumentError, match="per is 'batch'; give 'step' or 'epoch'"):
-        ll.LrScheduler(MADE["StepLR"](parts.opt), parts.counter, per="batch")  # type: ignore[arg-type]
+        ll.LRScheduler(MADE["StepLR"](parts.opt), parts.counter, per="batch")  # type: ignore[arg-type]
 
 
 def test_refuses_a_scheduler_that_wants_a_metric() -> None:
     parts = tiny()
     with pytest.raises(ll.ArgumentError, match="ReduceLROnPlateau wants a metric"):
-        ll.LrScheduler(lr_scheduler.ReduceLROnPlateau(parts.opt), parts.counter)
+        ll.LRScheduler(lr_scheduler.ReduceLROnPlateau(parts.opt), parts.counter)
 
 
 def test_reports_one_rate_or_one_a_group() -> None:
     groups = [{"params": [torch.zeros(1)], "lr": rate} for rate in (0.1, 0.2)]
 
-    assert ll.LearningRate(torch.optim.SGD(groups[:1], lr=1.0)).scalars() == {"lr": 0.1}
-    assert ll.LearningRate(torch.optim.SGD(groups, lr=1.0)).scalars() == {"lr/0": 0.1, "lr/1": 0.2}
+    assert ll.LearningRateMonitor(torch.optim.SGD(groups[:1], lr=1.0)).scalars() == {"lr": 0.1}
+    assert ll.LearningRateMonitor(torch.optim.SGD(groups, lr=1.0)).scalars() == {
+        "lr/0": 0.1,
+        "lr/1": 0.2,
+    }
 
 
 def test_reports_the_rate_the_epoch_was_trained_at() -> None:
     parts = tiny(num_epochs=2)
-    schedule = ll.LrScheduler(lr_scheduler.StepLR(parts.opt, 1, gamma=0.5), parts.counter)
-    history = ll.History(parts.counter, ll.LearningRate(parts.opt))
+    schedule = ll.LRScheduler(lr_scheduler.StepLR(parts.opt, 1, gamma=0.5), parts.counter)
+    history = ll.History(parts.counter, ll.LearningRateMonitor(parts.opt))
 
     parts.trained(schedule, history)
 
@@ -150,7 +153,7 @@ STUCK = (3.0, 2.0, 2.0, 2.0, 2.5, float("nan"), 1.0)
 def test_a_plateau_gives_the_rates_of_a_hand_written_loop() -> None:
     parts, told = tiny(num_epochs=len(STUCK)), Told(*STUCK)
     rates = Rates(parts.opt)
-    parts.trained(told, ll.LrOnPlateau(a_plateau(parts.opt), told, "val/loss"), rates)
+    parts.trained(told, ll.ReduceLROnPlateauPlugin(a_plateau(parts.opt), told, "val/loss"), rates)
 
     opt = tiny().opt
     scheduler, expected = a_plateau(opt), []
@@ -165,7 +168,7 @@ def test_a_plateau_gives_the_rates_of_a_hand_written_loop() -> None:
 @pytest.mark.parametrize("save_at", [6, 18, 21, 24])
 def test_a_plateau_goes_on_from_its_state(save_at: int, tmp_path: Path) -> None:
     class Cuts:
-        after = ("LrOnPlateau",)
+        after = ("ReduceLROnPlateauPlugin",)
         steps = 0
         saved: dict[str, Any] | None = None
 
@@ -183,7 +186,7 @@ def test_a_plateau_goes_on_from_its_state(save_at: int, tmp_path: Path) -> None:
     def a_run(*others: object) -> tuple[bytes, list[float]]:
         parts, told = tiny(num_epochs=len(STUCK)), Told(*STUCK)
         rates = Rates(parts.opt)
-        plateau = ll.LrOnPlateau(a_plateau(parts.opt), told, "val/loss")
+        plateau = ll.ReduceLROnPlateauPlugin(a_plateau(parts.opt), told, "val/loss")
         host = parts.host(told, plateau, rates, *others)
         if cuts.saved is not None:
             write_checkpoint(tmp_path / "checkpoint", cuts.saved)
@@ -204,11 +207,11 @@ def test_a_plateau_goes_on_from_its_state(save_at: int, tmp_path: Path) -> None:
 def test_a_plateau_refuses_another_scheduler_and_the_wrong_way() -> None:
     opt = tiny().opt
     with pytest.raises(ll.ArgumentError, match="scheduler is a StepLR, which wants no metric"):
-        ll.LrOnPlateau(MADE["StepLR"](opt), Told(), "val/loss")  # type: ignore[arg-type]
+        ll.ReduceLROnPlateauPlugin(MADE["StepLR"](opt), Told(), "val/loss")  # type: ignore[arg-type]
     with pytest.raises(
         ll.ArgumentError, match=r"metric is 'val/accuracy', but .* give it mode max"
     ):
-        ll.LrOnPlateau(a_plateau(opt), Told(), "val/accuracy")
-    plateau = ll.LrOnPlateau(a_plateau(opt), Told(1.0), "val/los")
+        ll.ReduceLROnPlateauPlugin(a_plateau(opt), Told(), "val/accuracy")
+    plateau = ll.ReduceLROnPlateauPlugin(a_plateau(opt), Told(1.0), "val/los")
     with pytest.raises(ll.ArgumentError, match=r"plateau watches 'val/los'.*did you mean val/loss"):
         plateau.epoch_end()

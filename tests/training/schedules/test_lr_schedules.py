@@ -26,61 +26,61 @@ def an_optimizer(*lrs: float) -> Optimizer:
 
 
 AFTER: dict[str, tuple[Callable[..., WarmUp], Callable[[Optimizer, int], Any]]] = {
-    "constant": (ll.WarmUpConstant, lambda opt, left: torchs.ConstantLR(opt, factor=1.0)),
+    "constant": (ll.WarmupConstant, lambda opt, left: torchs.ConstantLR(opt, factor=1.0)),
     "linear": (
-        lambda *given: ll.WarmUpLinear(*given, end=0.2),
+        lambda *given: ll.WarmupLinear(*given, end=0.2),
         lambda opt, left: torchs.LinearLR(opt, 1.0, end_factor=0.2, total_iters=left),
     ),
     "cosine": (
-        lambda *given: ll.WarmUpCosine(*given, end=0.1),
+        lambda *given: ll.WarmupCosine(*given, end=0.1),
         lambda opt, left: torchs.CosineAnnealingLR(opt, T_max=left, eta_min=0.03),
     ),
     "polynomial": (
-        lambda *given: ll.WarmUpPolynomial(*given, power=3.0),
+        lambda *given: ll.WarmupPolynomial(*given, power=3.0),
         lambda opt, left: torchs.PolynomialLR(opt, total_iters=left, power=3.0),
     ),
     "step": (
-        lambda *given: ll.WarmUpStep(*given, at=[0.5, 0.75], gamma=0.1),
+        lambda *given: ll.WarmupStep(*given, at=[0.5, 0.75], gamma=0.1),
         lambda opt, left: torchs.MultiStepLR(opt, [left // 2, left * 3 // 4], gamma=0.1),
     ),
 }
 
 
-@pytest.mark.parametrize("warm_up", [0, 1, 5])
+@pytest.mark.parametrize("warmup", [0, 1, 5])
 @pytest.mark.parametrize("name", AFTER)
-def test_is_torchs_own_warmed_up_by_torch(name: str, warm_up: int) -> None:
+def test_is_torchs_own_warmed_up_by_torch(name: str, warmup: int) -> None:
     ours, theirs = AFTER[name]
     left = 16
-    seen = rates(ours(an_optimizer(), left + warm_up, warm_up), left + warm_up)
+    seen = rates(ours(an_optimizer(), left + warmup, warmup), left + warmup)
 
     opt = an_optimizer()
-    rising = torchs.LinearLR(opt, 1 / (warm_up + 1), total_iters=max(warm_up, 1))
-    rise = rates(rising, warm_up)
+    rising = torchs.LinearLR(opt, 1 / (warmup + 1), total_iters=max(warmup, 1))
+    rise = rates(rising, warmup)
     fall = rates(theirs(an_optimizer(), left), left)
 
     assert seen == pytest.approx([*rise, *fall], rel=1e-12)
 
 
-@given(steps=st.integers(1, 60), warm_up=st.integers(0, 80), end=st.floats(0, 1))
-def test_the_closed_form_of_a_cosine(steps: int, warm_up: int, end: float) -> None:
-    seen = rates(ll.WarmUpCosine(an_optimizer(0.3), steps, warm_up, end), steps)
+@given(steps=st.integers(1, 60), warmup=st.integers(0, 80), end=st.floats(0, 1))
+def test_the_closed_form_of_a_cosine(steps: int, warmup: int, end: float) -> None:
+    seen = rates(ll.WarmupCosine(an_optimizer(0.3), steps, warmup, end), steps)
     for step, rate in enumerate(seen):
-        if step < warm_up:
-            assert rate == pytest.approx(0.3 * (step + 1) / (warm_up + 1))
+        if step < warmup:
+            assert rate == pytest.approx(0.3 * (step + 1) / (warmup + 1))
         else:
-            half = (1 + cos(pi * (step - warm_up) / (steps - warm_up))) / 2
+            half = (1 + cos(pi * (step - warmup) / (steps - warmup))) / 2
             assert rate == pytest.approx(0.3 * (end + (1 - end) * half))
 
 
 @pytest.mark.parametrize(("share", "number"), [(0.0, 0), (0.1, 4), (0.25, 10), (0.99, 40)])
 def test_a_share_of_all_steps_is_so_many(share: float, number: int) -> None:
-    by_share = rates(ll.WarmUpLinear(an_optimizer(), 40, share), 40)
-    assert by_share == rates(ll.WarmUpLinear(an_optimizer(), 40, number), 40)
+    by_share = rates(ll.WarmupLinear(an_optimizer(), 40, share), 40)
+    assert by_share == rates(ll.WarmupLinear(an_optimizer(), 40, number), 40)
 
 
 def test_each_group_keeps_its_proportion() -> None:
     opt = an_optimizer(0.1, 0.01)
-    schedule = ll.WarmUpCosine(opt, 20, 4)
+    schedule = ll.WarmupCosine(opt, 20, 4)
     for _ in range(20):
         large, small = (group["lr"] for group in opt.param_groups)
         assert large == pytest.approx(10 * small)
@@ -89,24 +89,24 @@ def test_each_group_keeps_its_proportion() -> None:
 
 
 def test_stays_at_its_end_when_the_training_goes_on() -> None:
-    assert rates(ll.WarmUpCosine(an_optimizer(1.0), 4, 0, end=0.5), 7)[4:] == [0.5] * 3
+    assert rates(ll.WarmupCosine(an_optimizer(1.0), 4, 0, end=0.5), 7)[4:] == [0.5] * 3
 
 
 def test_a_warm_up_longer_than_the_training_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
-    assert rates(ll.WarmUpConstant(an_optimizer(1.0), 2, 3), 2) == [0.25, 0.5]
-    assert "warm_up is 3, but the training has 2 steps in all" in caplog.text
+    assert rates(ll.WarmupConstant(an_optimizer(1.0), 2, 3), 2) == [0.25, 0.5]
+    assert "warmup is 3, but the training has 2 steps in all" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("made", "given", "message"),
     [
-        (ll.WarmUpConstant, {"warm_up": 1.5}, "warm_up is 1.5; give a whole number of steps, or"),
-        (ll.WarmUpConstant, {"warm_up": -1}, "warm_up is -1; give"),
-        (ll.WarmUpConstant, {"warm_up": True}, "warm_up is True; give"),
-        (ll.WarmUpConstant, {"steps": -1}, "steps is -1; give a whole number of at least 0"),
-        (ll.WarmUpCosine, {"end": 2.0}, "end is 2.0; give a number from 0 to 1"),
-        (ll.WarmUpPolynomial, {"power": 0.0}, "power is 0.0; give a number above 0"),
-        (ll.WarmUpStep, {"at": [0.5, 30]}, r"at\[1\] is 30; give a number from 0 to 1"),
+        (ll.WarmupConstant, {"warmup": 1.5}, "warmup is 1.5; give a whole number of steps, or"),
+        (ll.WarmupConstant, {"warmup": -1}, "warmup is -1; give"),
+        (ll.WarmupConstant, {"warmup": True}, "warmup is True; give"),
+        (ll.WarmupConstant, {"steps": -1}, "steps is -1; give a whole number of at least 0"),
+        (ll.WarmupCosine, {"end": 2.0}, "end is 2.0; give a number from 0 to 1"),
+        (ll.WarmupPolynomial, {"power": 0.0}, "power is 0.0; give a number above 0"),
+        (ll.WarmupStep, {"at": [0.5, 30]}, r"at\[1\] is 30; give a number from 0 to 1"),
     ],
 )
 def test_refuses_values_out_of_range(
@@ -121,7 +121,7 @@ def test_refuses_values_out_of_range(
 
 def an_epoch(samples: int, batch_size: int, epoch_size: int | None) -> ll.SimpleEpoch:
     dataset = ll.ColumnDataset({"x": torch.arange(samples)})
-    loop = ll.Loop(dataset, "train", 0, ll.Batching(batch_size=batch_size))
+    loop = ll.BatchStream(dataset, "train", 0, ll.LoaderConfig(batch_size=batch_size))
     return ll.SimpleEpoch(loop, epoch_size)
 
 
@@ -174,7 +174,7 @@ def test_an_epoch_that_cannot_tell_says_so() -> None:
         ll.total_steps(unknown, 1)
     with pytest.raises(ll.ArgumentError, match=r"the epoch, a OwnDriver, has no lengths"):
         ll.total_steps(OwnDriver(), 1)  # type: ignore[arg-type]
-    loop = ll.Loop(ll.ColumnDataset({"x": torch.arange(4)}), "train", 0, ll.Batching())
+    loop = ll.BatchStream(ll.ColumnDataset({"x": torch.arange(4)}), "train", 0, ll.LoaderConfig())
     by_token = ll.SimpleEpoch(loop, epoch_size=70, batch_desc=lambda batch: 7)
     with pytest.raises(ll.ArgumentError, match="a function sizes them; give the number of steps"):
         ll.total_steps(by_token, 1)
@@ -217,7 +217,7 @@ def test_goes_on_in_mid_epoch_bit_by_bit(name: str, save_at: int, tmp_path: Any)
     def a_run(save_at: int | None = None) -> tuple[Any, ll.TrainingHost, Rates]:
         parts = tiny(num_epochs=2)
         steps = ll.total_steps(parts.epoch, 2)
-        schedule = ll.LrScheduler(RESUMED[name](parts.opt, steps), parts.counter, per="step")
+        schedule = ll.LRScheduler(RESUMED[name](parts.opt, steps), parts.counter, per="step")
         noted = Rates(parts.opt, save_at)
         return parts, parts.host(schedule, noted), noted
 

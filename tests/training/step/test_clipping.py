@@ -78,7 +78,7 @@ def test_a_step_that_the_guard_skips_is_not_measured() -> None:
     clipping = ll.GradientClipping(max_norm=1.0)
     parts.descent = ll.GradientDescent(
         *(parts.opt, parts.model, parts.feed, lambda batch, outputs: outputs["logits"].mean()),
-        guard=ll.FiniteGuard("skip"),
+        guard=ll.NonFiniteGuard("skip"),
         clip=clipping,
     )
     parts.host(clipping).run()

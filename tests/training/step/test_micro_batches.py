@@ -34,7 +34,9 @@ def trained(
 ) -> list[torch.Tensor]:
     """The weights after two epochs."""
     model, counter = smooth_model(), ll.Counter()
-    loop = ll.Loop(ll.ColumnDataset(data), "train", 0, ll.Batching(batch_size=batch_size))
+    loop = ll.BatchStream(
+        ll.ColumnDataset(data), "train", 0, ll.LoaderConfig(batch_size=batch_size)
+    )
     descent = ll.GradientDescent(
         opt(model.parameters(), lr=0.1),
         model,
@@ -91,7 +93,7 @@ def test_a_mean_over_tokens_counts_those(samples: int, micro: int) -> None:
     whole = trained(data, token_mean, 64)
     given = {"micro_batch_size": micro}
     assert_close(trained(data, token_mean, 64, **given, batch_desc=tokens), whole)
-    by_samples = {"guard": ll.FiniteGuard("warn"), **given}
+    by_samples = {"guard": ll.NonFiniteGuard("warn"), **given}
     with pytest.raises(AssertionError):
         assert_close(trained(data, token_mean, 64, **by_samples), whole)
 
@@ -126,13 +128,13 @@ def test_a_step_is_a_step_of_the_optimizer() -> None:
     stepped: list[Any] = []
     parts.opt.register_step_post_hook(lambda *given: stepped.append(given))
     halving = torch.optim.lr_scheduler.ExponentialLR(parts.opt, gamma=0.5)
-    parts.trained(ll.LrScheduler(halving, parts.counter, per="step"))
+    parts.trained(ll.LRScheduler(halving, parts.counter, per="step"))
 
     assert len(stepped) == parts.counter.steps == 6
     assert parts.opt.param_groups[0]["lr"] == pytest.approx(0.01 * 0.5**5)
 
 
-class Asked(ll.FiniteGuard):
+class Asked(ll.NonFiniteGuard):
     """Notes what the optimizer has done when it is asked."""
 
     def __init__(self, **given: Any) -> None:

@@ -27,7 +27,7 @@ def spoilt(value: float, *samples: int) -> ll.ColumnDataset:
 
 def guarded(parts: Tiny, *, loss: Any = mean_loss, feed: Any = None, **settings: Any) -> Tiny:
     """The app with a guard of these settings, which counts."""
-    guard = ll.FiniteGuard(counter=parts.counter, **settings)
+    guard = ll.NonFiniteGuard(counter=parts.counter, **settings)
     parts.descent = ll.GradientDescent(parts.opt, parts.model, feed or parts.feed, loss, guard)
     return parts
 
@@ -382,7 +382,7 @@ def test_a_run_that_is_finite_is_the_same_with_every_guard(settings: Any, losses
 @given(st.floats(allow_nan=True, allow_infinity=True, width=32))
 def test_lets_a_step_be_taken_for_finite_losses_alone(value: float) -> None:
     model = nn.Linear(1, 1)
-    guard, step = ll.FiniteGuard("skip"), ll.Step()
+    guard, step = ll.NonFiniteGuard("skip"), ll.Step()
     guard.watch(model, lambda batch: (batch, {"y": model(batch["x"])}), lambda b, o: o["y"].mean())
     step.batch, step.outputs, step.size = {"x": torch.ones(1, 1)}, {}, 1
     step.loss = torch.tensor(value)
@@ -393,7 +393,7 @@ def test_lets_a_step_be_taken_for_finite_losses_alone(value: float) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_reads_losses_of_every_precision(dtype: torch.dtype) -> None:
-    guard, step = ll.FiniteGuard(), ll.Step()
+    guard, step = ll.NonFiniteGuard(), ll.Step()
     model = nn.Linear(1, 1)
     guard.watch(model, lambda batch: (batch, {}), lambda b, o: torch.zeros(()))
     guard.see_loss(torch.tensor(torch.finfo(dtype).max, dtype=dtype))
@@ -402,7 +402,7 @@ def test_reads_losses_of_every_precision(dtype: torch.dtype) -> None:
 
 def test_another_action_is_refused() -> None:
     with pytest.raises(ArgumentError, match="action is 'halt'; there are stop, skip, warn"):
-        ll.FiniteGuard("halt")  # type: ignore[arg-type]
+        ll.NonFiniteGuard("halt")  # type: ignore[arg-type]
 
 
 READS = ("item", "cpu", "numpy", "tolist", "__float__", "__bool__", "__int__", "is_nonzero")

@@ -16,7 +16,7 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from legoloop.training.step.optimizer_step import take_step
+from legoloop.training.step.optimizer_step import fast_step
 
 OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "sgd": lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True),
@@ -51,7 +51,7 @@ def opt(model: nn.Module) -> torch.optim.Optimizer:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_weights_are_those_of_the_step_itself(name: str, model: nn.Module) -> None:
     twin = copy.deepcopy(model)
-    ours = trained(OPTIMIZERS[name](model.parameters()), model, take_step)
+    ours = trained(OPTIMIZERS[name](model.parameters()), model, fast_step)
     theirs = trained(
         OPTIMIZERS[name](twin.parameters()),
         twin,
@@ -63,11 +63,11 @@ def test_the_weights_are_those_of_the_step_itself(name: str, model: nn.Module) -
 @pytest.mark.parametrize("register", ["register_step_pre_hook", "register_step_post_hook"])
 def test_a_hook_hears_each(opt: torch.optim.Optimizer, register: str) -> None:
     heard = []
-    take_step(opt)
+    fast_step(opt)
     handle = getattr(opt, register)(lambda *given: heard.append(given[0]))
-    take_step(opt), take_step(opt)
+    fast_step(opt), fast_step(opt)
     handle.remove()
-    take_step(opt)
+    fast_step(opt)
     assert heard == [opt, opt]
 
 
@@ -77,15 +77,15 @@ def test_a_hook_hears_each(opt: torch.optim.Optimizer, register: str) -> None:
 def test_so_does_one_of_all_optimizers(opt: torch.optim.Optimizer, register: Any) -> None:
     heard = []
     handle = register(lambda *given: heard.append(given[0]))
-    take_step(opt)
+    fast_step(opt)
     handle.remove()
-    take_step(opt)
+    fast_step(opt)
     assert heard == [opt]
 
 
 def test_a_profiler_sees_it(opt: torch.optim.Optimizer) -> None:
     with torch.autograd.profiler.profile() as seen:
-        take_step(opt)
+        fast_step(opt)
     assert "Optimizer.step#Adam.step" in {event.name for event in seen.function_events}
 
 
@@ -93,7 +93,7 @@ def test_nobody_is_told_while_nobody_listens(
     opt: torch.optim.Optimizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(torch.autograd.profiler, "record_function")
-    take_step(opt)
+    fast_step(opt)
     with pytest.raises(AttributeError):
         opt.step()
 
@@ -101,7 +101,7 @@ def test_nobody_is_told_while_nobody_listens(
 def test_a_step_that_was_put_in_its_place_is_taken(opt: Any) -> None:
     taken = []
     opt.step = lambda: taken.append("mine")
-    take_step(opt)
+    fast_step(opt)
     assert taken == ["mine"]
 
 
@@ -121,7 +121,7 @@ def test_one_put_around_that_of_the_class_is_taken(
 ) -> None:
     taken: list[object] = []
     monkeypatch.setattr(torch.optim.Adam, "step", counted(torch.optim.Adam.step, taken))
-    take_step(opt), take_step(opt)
+    fast_step(opt), fast_step(opt)
     assert len(taken) == 2
 
 
@@ -130,7 +130,7 @@ def test_one_put_in_place_before_a_schedule_is_taken_each_time(opt: Any) -> None
     opt.step = MethodType(counted(type(opt).step, taken), opt)
     torch.optim.lr_scheduler.StepLR(opt, step_size=1)
     for _ in range(3):
-        take_step(opt)
+        fast_step(opt)
     assert len(taken) == 3
 
 
@@ -139,7 +139,7 @@ def test_so_is_one_put_around_that_of_a_schedule(opt: Any) -> None:
     torch.optim.lr_scheduler.StepLR(opt, step_size=1)
     opt.step = counted(opt.step, taken)
     for _ in range(3):
-        take_step(opt)
+        fast_step(opt)
     assert len(taken) == 3
 
 
@@ -149,7 +149,7 @@ def test_what_only_stands_in_for_an_optimizer_takes_its_step(opt: Any) -> None:
             return getattr(opt, name)
 
     stand_in: Any = StandIn()
-    take_step(stand_in)
+    fast_step(stand_in)
     assert opt.state[opt.param_groups[0]["params"][0]]["step"] == 1
 
 
@@ -161,14 +161,14 @@ def test_a_class_of_ones_own_takes_its_own(model: nn.Module) -> None:
 
     model(torch.ones(1, 3)).sum().backward()
     before = model.bias.detach().clone()  # type: ignore[union-attr, operator]
-    take_step(Twice(model.parameters(), lr=0.25))
+    fast_step(Twice(model.parameters(), lr=0.25))
     assert torch.equal(model.bias, before - 0.5)  # type: ignore[arg-type]
 
 
 def test_a_schedule_knows_that_a_step_was_made(opt: torch.optim.Optimizer) -> None:
     schedule = torch.optim.lr_scheduler.StepLR(opt, step_size=1)
     for _ in range(3):  # a warning, which is an error here, if it is not told
-        take_step(opt)
+        fast_step(opt)
         schedule.step()
     assert schedule.get_last_lr() == pytest.approx([1e-4])
 
@@ -177,9 +177,9 @@ def test_with_a_schedule_the_first_step_is_told_and_no_other(
     opt: torch.optim.Optimizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.optim.lr_scheduler.StepLR(opt, step_size=1)
-    take_step(opt)
+    fast_step(opt)
     monkeypatch.delattr(torch.autograd.profiler, "record_function")
-    take_step(opt)
+    fast_step(opt)
 
 
 @pytest.mark.parametrize("gone", ["_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"])
@@ -188,4 +188,4 @@ def test_where_torch_cannot_be_asked_it_makes_the_step(
 ) -> None:
     delattr(opt, gone)
     with pytest.raises(AttributeError, match=gone):  # torch itself wants to know
-        take_step(opt)
+        fast_step(opt)

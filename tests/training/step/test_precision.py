@@ -72,21 +72,21 @@ def trained(
 
 def test_sixteen_bits_learn_about_as_well() -> None:
     _, plain = trained("fp32")
-    for precision, scaler in (("bf16", None), ("fp16", ll.loss_scaler(CPU))):
+    for precision, scaler in (("bf16", None), ("fp16", ll.grad_scaler(CPU))):
         _, losses = trained(precision, scaler)
         assert losses[-1] < losses[0] / 1.5
         assert losses[-1] == pytest.approx(plain[-1], rel=0.05)
 
 
 def test_a_scaler_changes_nothing_where_nothing_vanishes() -> None:
-    scaled, _ = trained("fp32", ll.loss_scaler(CPU))
+    scaled, _ = trained("fp32", ll.grad_scaler(CPU))
     plain, _ = trained("fp32")
     for one, other in zip(scaled.model.parameters(), plain.model.parameters(), strict=True):
         torch.testing.assert_close(one, other)
 
 
 def test_gradients_are_clipped_after_they_are_scaled_back() -> None:
-    descent, _ = trained("fp32", ll.loss_scaler(CPU), steps=1)
+    descent, _ = trained("fp32", ll.grad_scaler(CPU), steps=1)
     descent.clip = clipping = ll.GradientClipping()
     step = ll.Step()
     step.batch, step.size = columns(), 22
@@ -108,7 +108,7 @@ def test_a_step_with_gradients_that_overflow_is_left_out_and_the_scale_falls() -
 
 def test_the_scale_is_part_of_the_state() -> None:
     descent, _ = trained("fp32", torch.amp.GradScaler("cpu", init_scale=64.0), steps=1)
-    other, _ = trained("fp32", ll.loss_scaler(CPU), steps=0)
+    other, _ = trained("fp32", ll.grad_scaler(CPU), steps=0)
     other.load_state_dict(descent.state_dict())
     assert other.scaler.get_scale() == 64.0
 
@@ -121,8 +121,8 @@ def test_a_scaler_and_a_guard_of_gradients_do_not_go_together() -> None:
             model,
             ll.Feed(model, "cpu"),
             lambda batch, outputs: outputs["logits"].mean(),
-            guard=ll.FiniteGuard(gradients=True),
-            scaler=ll.loss_scaler(CPU),
+            guard=ll.NonFiniteGuard(gradients=True),
+            scaler=ll.grad_scaler(CPU),
         )
 
 

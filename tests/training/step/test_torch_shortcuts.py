@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from legoloop.training.step.torch_shortcuts import backpropagate, forget_gradients
+from legoloop.training.step.torch_shortcuts import fast_backward, fast_zero_grad
 
 
 class Marked(torch.Tensor):
@@ -17,33 +17,33 @@ class Marked(torch.Tensor):
 def test_gradients_are_those_of_backward(dtype: torch.dtype) -> None:
     ours, theirs = (torch.ones(3, dtype=dtype, requires_grad=True) for _ in range(2))
     for _ in range(2):  # they add up
-        backpropagate((ours * 3).square().mean())
+        fast_backward((ours * 3).square().mean())
         (theirs * 3).square().mean().backward()
     assert torch.equal(ours.grad, theirs.grad)  # type: ignore[arg-type]
 
 
 def test_a_loss_that_is_a_weight_itself_does_not_change_the_next() -> None:
     weight = torch.tensor(2.0, requires_grad=True)
-    backpropagate(weight)
-    backpropagate(weight)
+    fast_backward(weight)
+    fast_backward(weight)
     other = torch.tensor(2.0, requires_grad=True)
-    backpropagate(other)
+    fast_backward(other)
     assert (weight.grad, other.grad) == (2.0, 1.0)
 
 
 def test_a_tensor_of_another_kind_has_its_own_backward() -> None:
     weight = torch.ones(2, requires_grad=True)
-    backpropagate(weight.sum().as_subclass(Marked))
+    fast_backward(weight.sum().as_subclass(Marked))
     assert torch.equal(weight.grad, torch.ones(2))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("in_place", [torch.Tensor.zero_, lambda gradient: gradient.data.zero_()])
 def test_a_gradient_changed_in_place_does_not_change_the_next(in_place: Any) -> None:
     weight = torch.ones(1, requires_grad=True)
-    backpropagate(weight.squeeze())  # its gradient shares the memory of that of the loss
+    fast_backward(weight.squeeze())  # its gradient shares the memory of that of the loss
     in_place(weight.grad)
     other = torch.ones(2, requires_grad=True)
-    backpropagate(other.sum())
+    fast_backward(other.sum())
     assert torch.equal(other.grad, torch.ones(2))  # type: ignore[arg-type]
 
 
@@ -53,14 +53,14 @@ def test_nor_does_a_hook_that_changes_that_of_the_loss() -> None:
         loss = weight.sum()
         loss.register_hook(lambda gradient: gradient.mul_(2.0))  # type: ignore[no-untyped-call]
         weight.grad = None
-        backpropagate(loss)
+        fast_backward(loss)
     assert torch.equal(weight.grad, torch.full((1,), 2.0))  # type: ignore[arg-type]
 
 
 def test_a_loss_that_is_complex_is_refused_as_ever() -> None:
     weight = torch.ones((), dtype=torch.complex64, requires_grad=True)
     with pytest.raises(RuntimeError, match="real scalar outputs"):
-        backpropagate(weight * 2)
+        fast_backward(weight * 2)
 
 
 class Own(torch.optim.SGD):
@@ -94,5 +94,5 @@ class StandIn:
 def test_an_own_way_to_forget_gradients_is_taken(made: Any) -> None:
     weight = torch.ones(1, requires_grad=True)
     weight.grad = torch.ones(1)
-    forget_gradients(made([weight]))
+    fast_zero_grad(made([weight]))
     assert torch.equal(weight.grad, torch.zeros(1))

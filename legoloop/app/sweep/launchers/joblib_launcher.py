@@ -30,7 +30,7 @@ class JoblibLauncher(JobsLauncher):
         usual = {"batch_size": 1, "pre_dispatch": "n_jobs"}
         self._settings = {**usual, **settings, "n_jobs": n_jobs, "backend": "loky"}
 
-    def carry_out(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
+    def execute(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
         """How each of the jobs ended, in their order.
 
         Raises UserError if one of the processes died.

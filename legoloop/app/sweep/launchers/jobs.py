@@ -24,8 +24,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from legoloop.app.hydra_bridge.broken_plugins import leave_out_broken_plugins
-from legoloop.state.run_record import mark_dead
+from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
+from legoloop.state.run_record import mark_failed_if_abandoned
 
 log = logging.getLogger("legoloop")
 
@@ -53,7 +53,7 @@ class SentJob:
 
     def __call__(self) -> JobReturn:
         """Carry it out: ``.hydra/``, logging, environment and callbacks are as with Hydra's own."""
-        leave_out_broken_plugins()
+        skip_broken_plugins()
         setup_globals()
         Singleton.set_state(self.singletons)
         return run_job(
@@ -66,7 +66,7 @@ class SentJob:
 
     def died(self, cause: str) -> JobReturn:
         """Record and tell that its process died before it could say how the job ended."""
-        mark_dead(self.directory, cause, self.overrides)
+        mark_failed_if_abandoned(self.directory, cause, self.overrides)
         print(f"[{self.number}] error: {cause}", file=sys.stderr, flush=True)
         failed = JobReturn(overrides=self.overrides, status=JobStatus.FAILED)
         failed._return_value = JobDied(cause)
@@ -93,7 +93,7 @@ class JobsLauncher(Launcher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
-        return self.carry_out(
+        return self.execute(
             self._job(initial_job_idx + place, overrides)
             for place, overrides in enumerate(job_overrides)
         )
@@ -104,7 +104,7 @@ class JobsLauncher(Launcher):
         return bool(OmegaConf.select(self.config, "sweep.on_failure") == "stop")
 
     @abstractmethod
-    def carry_out(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
+    def execute(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
         """How each of the jobs ended, in their order; each is composed when it is asked for."""
 
     def _job(self, number: int, overrides: Overrides) -> SentJob:

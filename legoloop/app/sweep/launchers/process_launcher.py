@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from hydra.core.utils import JobReturn
 
+from legoloop.app.run.signals import interruptions
 from legoloop.app.sweep.launchers.job_process import JobProcess
 from legoloop.app.sweep.launchers.jobs import JobsLauncher, SentJob, has_failed
-from legoloop.app.run.signals import interruptions
 from legoloop.core.errors import ArgumentError
 from legoloop.core.interruption import Interrupted
 
@@ -23,33 +23,33 @@ LOOK_EVERY = 0.05  # seconds
 
 
 class ProcessLauncher(JobsLauncher):
-    """Carries out as many jobs at once as there are ``slots``.
+    """Carries out as many jobs at once as ``n_jobs`` says.
 
-    The slots share the ``gpus``: ids, or texts of several with commas; a job sees those of its
-    slot alone. Without ``slots`` there is one for each of the ``gpus``, or one. A job computes in
-    ``threads`` threads; without, in as many as the environment says, else in its share of the
+    They share the ``gpus``: ids, or texts of several with commas; a job sees those of its
+    slot alone. Without ``n_jobs`` there is one for each of the ``gpus``, or one. A job computes in
+    ``threads_per_job`` threads; without, in as many as the environment says, else in its share of the
     cores.
 
-    Raises ArgumentError for slots or threads that are no whole number of at least 1.
+    Raises ArgumentError for n_jobs or threads_per_job that are no whole number of at least 1.
     """
 
     def __init__(
         self,
-        slots: int | None = None,
+        n_jobs: int | None = None,
         gpus: Sequence[int | str] | None = None,
-        threads: int | None = None,
+        threads_per_job: int | None = None,
     ) -> None:
-        for name, value in (("slots", slots), ("threads", threads)):
+        for name, value in (("n_jobs", n_jobs), ("threads_per_job", threads_per_job)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ArgumentError(f"{name} is {value!r}; give a whole number of at least 1")
         self._gpus = [str(gpu) for gpu in gpus or ()]
-        self._slots = slots or len(self._gpus) or 1
-        self._threads = threads
+        self._slots = n_jobs or len(self._gpus) or 1
+        self._threads = threads_per_job
 
     def environment(self, slot: int) -> Mapping[str, str]:
         """What is set for the jobs in a slot.
 
-        >>> ProcessLauncher(gpus=[2, "5,6"], threads=4).environment(1)["CUDA_VISIBLE_DEVICES"]
+        >>> ProcessLauncher(gpus=[2, "5,6"], threads_per_job=4).environment(1)["CUDA_VISIBLE_DEVICES"]
         '5,6'
         """
         # Of the slots, not of the jobs that are left: the number of threads changes the bits.
@@ -59,7 +59,7 @@ class ProcessLauncher(JobsLauncher):
         gpus = {GPUS: self._gpus[slot % len(self._gpus)]} if self._gpus else {}
         return {**threads, **gpus}
 
-    def carry_out(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
+    def execute(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
         """How each of the jobs that began ended, in their order.
 
         What asks the sweep to end is passed on to the jobs, and raised when they have ended; a

@@ -28,7 +28,7 @@ class RayLauncher(JobsLauncher):
         self._init: Any = OmegaConf.to_container(init)
         self._remote: Any = OmegaConf.to_container(remote)
 
-    def carry_out(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
+    def execute(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
         """How each of the jobs ended, in their order."""
         import ray
         from ray.exceptions import RayError

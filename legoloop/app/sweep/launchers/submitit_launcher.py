@@ -52,7 +52,7 @@ class SubmititLauncher(JobsLauncher):
             if value is not None
         }
 
-    def carry_out(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
+    def execute(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
         """How each of the jobs ended, in their order."""
         # Read at the import: submitit's own choice, SIGUSR2, is none that a run saves on.
         os.environ.setdefault(PREEMPT_SIGNAL, "USR1")

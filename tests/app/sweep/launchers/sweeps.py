@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 
-from legoloop.app.hydra_bridge.shipped_config import config_home
 from legoloop.app.hydra_bridge.job_config import search_path
+from legoloop.app.hydra_bridge.shipped_config import shipped_config_dir
 from tests.app.command import Ended, environment
 
 APP = Path(__file__).parent / "tiny_app.py"
@@ -22,7 +22,7 @@ APP = Path(__file__).parent / "tiny_app.py"
 def begun(here: Path, *overrides: str, **changes: str) -> subprocess.Popen[str]:
     """A sweep of the tiny app."""
     return subprocess.Popen(
-        [sys.executable, str(APP), "-m", search_path(config_home()), *overrides],
+        [sys.executable, str(APP), "-m", search_path(shipped_config_dir()), *overrides],
         cwd=here,
         env=environment(**changes),
         stdout=subprocess.PIPE,

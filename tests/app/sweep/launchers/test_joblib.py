@@ -7,7 +7,7 @@ import pytest
 
 from legoloop.state.run_record import read_record
 from tests.app.command import SMALL, in_a_process
-from tests.app.launchers.sweeps import begun, ended, facts
+from tests.app.sweep.launchers.sweeps import begun, ended, facts
 
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 

@@ -11,7 +11,7 @@ from legoloop.app.sweep.launchers.process_launcher import ProcessLauncher
 from legoloop.core.errors import ArgumentError
 from legoloop.state.run_record import read_record
 from tests.app.command import BRICKS, SMALL, environment, in_a_process
-from tests.app.launchers.sweeps import begun, ended, facts, is_gone, wait_until
+from tests.app.sweep.launchers.sweeps import begun, ended, facts, is_gone, wait_until
 
 PROCESSES = "hydra/launcher=processes"
 
@@ -28,12 +28,12 @@ def cores(monkeypatch: pytest.MonkeyPatch) -> None:
     ("given", "slot", "threads", "gpu"),
     [
         ({}, 0, "8", None),
-        ({"slots": 3}, 2, "2", None),
-        ({"slots": 9}, 8, "1", None),
-        ({"slots": 3, "threads": 4}, 1, "4", None),
+        ({"n_jobs": 3}, 2, "2", None),
+        ({"n_jobs": 9}, 8, "1", None),
+        ({"n_jobs": 3, "threads_per_job": 4}, 1, "4", None),
         ({"gpus": [5, 7]}, 1, "4", "7"),
         ({"gpus": ["0,1", "2,3"]}, 0, "4", "0,1"),
-        ({"gpus": [0, 1], "slots": 4}, 2, "2", "0"),
+        ({"gpus": [0, 1], "n_jobs": 4}, 2, "2", "0"),
         ({"gpus": []}, 0, "8", None),
     ],
 )
@@ -47,13 +47,15 @@ def test_slots_share_cores_and_gpus(
 
 def test_threads_that_the_environment_sets_stand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    environment = ProcessLauncher(slots=2).environment(0)
+    environment = ProcessLauncher(n_jobs=2).environment(0)
     assert "OMP_NUM_THREADS" not in environment
     assert environment["MKL_NUM_THREADS"] == "4"
-    assert ProcessLauncher(slots=2, threads=5).environment(0)["OMP_NUM_THREADS"] == "5"
+    assert ProcessLauncher(n_jobs=2, threads_per_job=5).environment(0)["OMP_NUM_THREADS"] == "5"
 
 
-@pytest.mark.parametrize("given", [{"slots": 0}, {"slots": "two"}, {"threads": -1}], ids=str)
+@pytest.mark.parametrize(
+    "given", [{"n_jobs": 0}, {"n_jobs": "two"}, {"threads_per_job": -1}], ids=str
+)
 def test_what_cannot_be_is_refused(given: dict[str, int]) -> None:
     with pytest.raises(ArgumentError, match=r"give a whole number of at least 1$"):
         ProcessLauncher(**given)
@@ -73,7 +75,7 @@ def test_each_job_sees_the_gpu_of_its_slot_and_its_lines_are_told_apart(tmp_path
 
 
 def test_a_job_that_dies_is_one_failed_job(tmp_path: Path) -> None:
-    how = ended(begun(tmp_path, PROCESSES, "hydra.launcher.slots=2", "do=exit,kill,fine"))
+    how = ended(begun(tmp_path, PROCESSES, "hydra.launcher.n_jobs=2", "do=exit,kill,fine"))
     assert how.status != 0
     causes = ["ended with exit status 9 without a word", "killed by SIGKILL (out of memory?)"]
     for job, cause in enumerate(causes):
@@ -98,7 +100,7 @@ def test_what_a_job_leaves_behind_ends_with_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_to_the_sweep_reaches_its_jobs_once(name: str, tmp_path: Path) -> None:
-    sweep = begun(tmp_path, PROCESSES, "hydra.launcher.slots=2", "do=wait", "+n=0,1,2")
+    sweep = begun(tmp_path, PROCESSES, "hydra.launcher.n_jobs=2", "do=wait", "+n=0,1,2")
     pids = at_work(tmp_path)
     sweep.send_signal(signal.Signals[name])
     assert ended(sweep).status != 0
@@ -109,7 +111,7 @@ def test_a_signal_to_the_sweep_reaches_its_jobs_once(name: str, tmp_path: Path) 
 
 
 def test_a_second_ctrl_c_ends_jobs_that_did_not_listen(tmp_path: Path) -> None:
-    sweep = begun(tmp_path, PROCESSES, "hydra.launcher.slots=2", "do=refuse to end", "+n=0,1")
+    sweep = begun(tmp_path, PROCESSES, "hydra.launcher.n_jobs=2", "do=refuse to end", "+n=0,1")
     pids = at_work(tmp_path)
     sweep.send_signal(signal.SIGINT)
     wait_until(lambda: all((tmp_path / "sweep" / job / "heard").exists() for job in "01"))
@@ -119,7 +121,7 @@ def test_a_second_ctrl_c_ends_jobs_that_did_not_listen(tmp_path: Path) -> None:
 
 
 def test_jobs_do_not_outlive_a_sweep_that_was_killed(tmp_path: Path) -> None:
-    sweep = begun(tmp_path, PROCESSES, "hydra.launcher.slots=2", "do=wait", "+n=0,1")
+    sweep = begun(tmp_path, PROCESSES, "hydra.launcher.n_jobs=2", "do=wait", "+n=0,1")
     pids = at_work(tmp_path)
     sweep.kill()
     sweep.communicate()
@@ -141,7 +143,7 @@ def test_runs_that_end_badly(tmp_path: Path) -> None:
     how = in_a_process(
         tmp_path,
         *("-m", *SMALL, "loggers=[]", "hydra.sweep.dir=sweep", PROCESSES),
-        *("hydra.launcher.slots=2", ends, "plugins.bad.how=fine,_exit,kill"),
+        *("hydra.launcher.n_jobs=2", ends, "plugins.bad.how=fine,_exit,kill"),
         OMP_NUM_THREADS="1",
         PYTHONPATH=f"{environment()['PYTHONPATH']}:{tmp_path}",
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from legoloop.state.run_record import read_record
-from tests.app.launchers.sweeps import begun, ended, facts
+from tests.app.sweep.launchers.sweeps import begun, ended, facts
 
 RAY = ("hydra/launcher=ray", "hydra.launcher.init.num_cpus=2")
 

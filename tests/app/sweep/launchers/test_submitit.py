@@ -10,8 +10,8 @@ import pytest
 
 from legoloop.state.run_record import read_record
 from tests.app.command import SMALL, in_a_process
-from tests.app.launchers import slurm
-from tests.app.launchers.sweeps import begun, ended, facts
+from tests.app.sweep.launchers import slurm
+from tests.app.sweep.launchers.sweeps import begun, ended, facts
 
 LOCAL = "hydra/launcher=slurm_local"
 SLURM = "hydra/launcher=slurm"
