@@ -1,4 +1,4 @@
-"""The same app as the command's, for a notebook or a script."""
+"""``compose()``: build the app in a notebook or a script, as the command would."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from dependency_injector import providers
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.singleton import Singleton
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from legoloop.app.config.trees import plain
+from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
-from legoloop.app.hydra_bridge.job_config import (
-    resolve_job_config,
-    run_directory,
-    search_path,
-    written,
+from legoloop.app.hydra_bridge.job_config import blueprint_of_job, run_directory, search_path
+from legoloop.app.hydra_bridge.messages import format_error
+from legoloop.app.hydra_bridge.shipped_config import (
+    CONFIG_NAME,
+    register_settings,
+    shipped_config_dir,
 )
-from legoloop.app.hydra_bridge.key_origin import set_keys
-from legoloop.app.hydra_bridge.messages import told
-from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
-from legoloop.app.run.lifecycle import Prepared, claim, logged, recorded
+from legoloop.app.run.lifecycle import Prepared, lock_directory, logged, recording
 from legoloop.app.run.resume import parse_resume
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.errors import ConfigError
+from legoloop.core.run_directory import LOG
 from legoloop.state.run_record import refuse
 
 
@@ -50,6 +49,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
     0.5
     """
     skip_broken_plugins()
+    register_settings()
     hydras = Singleton.get_state()
     GlobalHydra.instance().clear()
     try:
@@ -59,28 +59,29 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
 
 
 def _composed(overrides: list[str]) -> Any:
-    config = None
+    config: DictConfig | None = None
     with hydra.initialize_config_dir(str(shipped_config_dir()), version_base="1.3"):
         try:
             config = hydra.compose(CONFIG_NAME, overrides, return_hydra_config=True)
-            tree = resolve_job_config(config, run_directory(config))
-            refuse(Path(tree.run_dir), parse_resume(tree.resume)[0])
-            app, tree = validated_app(tree, list(set_keys(config.hydra)))
+            blueprint = blueprint_of_job(config, run_directory(config))
+            settings = blueprint.settings
+            refuse(Path(settings.run_dir), parse_resume(settings.resume)[0])
+            app, fed = validated_app(blueprint)
         except (HydraException, OmegaConfBaseException, ConfigError) as error:
-            raise ConfigError(told(error, config)) from None
+            raise ConfigError(format_error(error, config)) from None
     if isinstance(app.host, providers.BaseSingleton):
-        within = partial(_as_a_command, tree, written(config.hydra), app)
-        app.host.add_attributes(within=providers.Object(within))
+        context = partial(_as_a_command, fed, blueprint, app)
+        app.host.add_attributes(within=providers.Object(context))
     return app
 
 
 @contextmanager
-def _as_a_command(tree: DictConfig, overrides: list[str], app: Any) -> Iterator[None]:
-    """What happens inside is the app's run: claimed, recorded and logged."""
-    now = OmegaConf.create(app.tree() if "tree" in app.providers else plain(tree))
-    prepared = Prepared(now, overrides, app, app.host())
-    record = claim(prepared)
-    with logged(prepared.directory / "run.log"), recorded(prepared, record):
+def _as_a_command(fed: Blueprint, composed: Blueprint, app: Any) -> Iterator[None]:
+    """What happens inside is the app's run: locked, recorded and logged."""
+    now = app.blueprint() if "blueprint" in app.providers else fed
+    prepared = Prepared(now, composed, app, app.host())
+    record = lock_directory(prepared)
+    with logged(prepared.directory / LOG), recording(prepared, record):
         yield
 
 

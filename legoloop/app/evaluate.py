@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -18,20 +18,26 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from legoloop.app.config.nodes import NodeError
-from legoloop.app.config.trees import overlaps, plain
-from legoloop.app.hydra_bridge.messages import told
+from legoloop.app.config.blueprint import Blueprint
+from legoloop.app.config.paths import overlaps
+from legoloop.app.hydra_bridge.job_config import blueprint_of_tree, to_plain
+from legoloop.app.hydra_bridge.key_origin import COMMAND_LINE
+from legoloop.app.hydra_bridge.messages import as_config_error
 from legoloop.app.hydra_bridge.recorded_config import apply_overrides, recorded_tree
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.atomic_files import atomic_directory
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.protocols import Scalars
+from legoloop.core.run_directory import CONFIG, EVALUATION_METRICS, EVALUATIONS, WEIGHTS
 from legoloop.core.suggestions import did_you_mean
-from legoloop.output.weights import read_weights
+from legoloop.core.text import shorten
+from legoloop.evaluation.acc_metrics import AccumulatorMetrics
+from legoloop.evaluation.evaluator import LoadersAcc
+from legoloop.output.predictions.csv_predictions import Predictions
+from legoloop.output.weights import SaveModelWeights, read_weights
 from legoloop.state.run_record import read_record
 
-WEIGHTS = "weights"
-NEEDED = ("model", "loaders_acc", "loaders_metrics")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,65 +65,71 @@ def evaluate(
     fit the model, and an output that exists; DataError for data or weights that cannot be read.
     """
     tree = recorded_tree(run)
-    weights = _weights_of(run, tree)
-    directory = output or run / "evaluations" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
-    tree.run_dir = str(directory.absolute())
+    recorded_dir = Path(tree.run_dir)
+    directory = output or run / EVALUATIONS / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
     given = apply_overrides(tree, overrides, config_dir)
     if "run_dir" in given:
         raise ConfigError("run_dir: where an evaluation writes is said with --output")
     if directory.exists():
         raise ConfigError(f"--output: {directory} exists already; choose another")
     try:
-        parts = _parts(tree, given)
-    except NodeError as error:
+        weights = _weights_file(run, tree, recorded_dir)
+        tree.run_dir = str(directory.absolute())
+        evaluation = _evaluation(
+            blueprint_of_tree(tree, origins=dict.fromkeys(given, COMMAND_LINE))
+        )
+    except (ConfigError, OmegaConfBaseException) as problem:
+        error = as_config_error(problem)
+        if error.key is None:
+            raise error from problem
         is_set = any(overlaps(error.key, key) for key in given)
-        place = "command line" if is_set else run / "config.yaml"
-        raise ConfigError(f"{error.key} ({place}): {error.message}") from error
-    except OmegaConfBaseException as error:
-        raise ConfigError(told(error)) from error
-    load_weights(parts.model, weights)
-    scalars = parts.measured(on)
+        raise error.located(where=COMMAND_LINE if is_set else str(run / CONFIG)) from problem
+    load_weights(evaluation.model, weights)
+    scalars = evaluation.measured(on)
     with TemporaryDirectory() as temporary:  # so that a failure leaves nothing behind
         folder = Path(temporary)
-        (folder / "metrics.json").write_text(json.dumps(scalars, indent=2) + "\n")
-        OmegaConf.save(OmegaConf.create(plain(tree)), folder / "config.yaml")
-        parts.predict(on, folder)
+        (folder / EVALUATION_METRICS).write_text(json.dumps(scalars, indent=2) + "\n")
+        OmegaConf.save(OmegaConf.create(to_plain(tree)), folder / CONFIG)
+        evaluation.predict(on, folder)
         _put(folder, directory)
     return Evaluated(directory, scalars)
 
 
 @dataclass
-class _Parts:
-    """What an evaluation asks an app for."""
+class _Evaluation:
+    """What an evaluation needs of an app."""
 
     model: Any
-    loaders_acc: Any
-    loaders_metrics: Any
-    predicts: Any = None
+    metrics: list[AccumulatorMetrics]
+    predictions: list[Predictions]
 
     def measured(self, on: Sequence[str] | None) -> Scalars:
-        """The scalars of these data sets, taken as at the end of a run."""
-        acc = self.loaders_acc
+        """The scalars of these data sets, computed as at the end of a run."""
+        known = [name for metrics in self.metrics for name in metrics.acc_plugin.names]
         for name in on or ():
-            if name not in acc.names:
-                right = did_you_mean(name, acc.names)
-                raise ConfigError(f"--on: no data set '{name}' is evaluated; {right}")
-        if on is not None:
-            acc.names = tuple(dict.fromkeys(on))
-        getattr(self.loaders_metrics, acc.at)()
-        return dict(self.loaders_metrics.scalars())
+            if name not in known:
+                raise ConfigError(
+                    f"--on: no data set '{name}' is evaluated; {did_you_mean(name, known)}"
+                )
+        found: Scalars = {}
+        for metrics in self.metrics:
+            acc: Any = metrics.acc_plugin
+            if on is not None:
+                acc.names = tuple(name for name in dict.fromkeys(on) if name in acc.names)
+            metrics.measure()
+            found.update(metrics.scalars())
+        return found
 
     def predict(self, on: Sequence[str] | None, folder: Path) -> None:
-        """One file for each data set, written as the run writes its own."""
-        if self.predicts is None:
-            return
-        own = self.predicts.acc_key
-        for name in on or (own,):
-            writer = copy.copy(self.predicts)
-            writer.acc_key = name
-            stem = "predicts" if name == own else f"predicts_{name}"
-            writer.path = folder / f"{stem}{self.predicts.path.suffix}"
-            writer.train_end()
+        """One file for each writer and data set, written as the run writes its own."""
+        for predictions in self.predictions:
+            own = predictions.acc_key
+            for name in on or (own,):
+                writer = copy.copy(predictions)
+                writer.acc_key = name
+                stem = predictions.path.stem if name == own else f"{predictions.path.stem}_{name}"
+                writer.path = folder / f"{stem}{predictions.path.suffix}"
+                writer.train_end()
 
 
 def load_weights(model: nn.Module, file: Path) -> None:
@@ -146,10 +158,9 @@ def load_weights(model: nn.Module, file: Path) -> None:
     try:
         model.load_state_dict(saved)
     except RuntimeError as error:
-        told = list(_differences(saved, model.state_dict())) or [str(error).splitlines()[0]]
-        more = f"; and {len(told) - 3} more" if len(told) > 3 else ""
+        differ = list(_differences(saved, model.state_dict())) or [str(error).splitlines()[0]]
         raise ConfigError(
-            f"{file}: these are not the weights of this model: {'; '.join(told[:3])}{more}"
+            f"{file}: these are not the weights of this model: {shorten(differ, 3, '; ')}"
         ) from error
 
 
@@ -168,11 +179,11 @@ def _shape(value: Any) -> tuple[int, ...] | None:
     return tuple(value.shape) if isinstance(value, torch.Tensor) and not is_lazy(value) else None
 
 
-def _weights_of(run: Path, tree: DictConfig) -> Path:
-    """Where the run put them by its record, told from where it is by now."""
-    recorded = Path(OmegaConf.select(tree, "plugins.model_weights.path") or run / WEIGHTS)
-    within = recorded.is_relative_to(tree.run_dir)
-    file = run / recorded.relative_to(tree.run_dir) if within else recorded
+def _weights_file(run: Path, tree: DictConfig, recorded_dir: Path) -> Path:
+    """Where the run saved them by its record, found from where the run is by now."""
+    recorded = _recorded_weights(tree) or recorded_dir / WEIGHTS
+    within = recorded.is_relative_to(recorded_dir)
+    file = run / recorded.relative_to(recorded_dir) if within else recorded
     if file.is_file():
         return file
     try:
@@ -182,19 +193,50 @@ def _weights_of(run: Path, tree: DictConfig) -> Path:
     raise ConfigError(f"{run}: holds no weights{status}; they are written when a run completes")
 
 
-def _parts(tree: DictConfig, given: Sequence[str]) -> _Parts:
-    app, _ = validated_app(tree, given)
-    is_own = tree.get("app") is not None
-    if is_own:  # what the run was fed stands, whatever the container says by now
-        app.config.from_dict(plain(tree))
-    for name in NEEDED:
-        if name not in app.providers:
-            key = "app" if is_own else "plugins"
-            raise NodeError(
-                key, f"there is no '{name}'; an evaluation asks for {', '.join(NEEDED)}"
-            )
-    found = (name for name in (*NEEDED, "predicts") if name in app.providers)
-    return _Parts(**{name: app.providers[name]() for name in found})
+def _recorded_weights(tree: DictConfig) -> Path | None:
+    """The path that the configuration gives to a SaveModelWeights."""
+    blueprint = blueprint_of_tree(tree)
+    for name in blueprint.components:
+        kind, values = blueprint.plugin_class(name), blueprint.components[name].values
+        if kind is not None and issubclass(kind, SaveModelWeights) and "path" in values:
+            return Path(values["path"])
+    return None
+
+
+def _evaluation(blueprint: Blueprint) -> _Evaluation:
+    app, _ = validated_app(blueprint)
+    if blueprint.settings.app is not None:  # what the run was fed stands, not the container's own
+        app.config.from_dict(blueprint.tree)
+    metrics = [
+        each for each in _built(app, blueprint, AccumulatorMetrics) if _is_final(each.acc_plugin)
+    ]
+    if "model" not in app.providers or not metrics:
+        raise ConfigError(
+            "there is no model, or no AccumulatorMetrics of a LoadersAcc; an evaluation needs both",
+            key="app" if blueprint.settings.app is not None else "plugins",
+        )
+    evaluated = [each.acc_plugin for each in metrics]
+    predictions = [
+        each for each in _built(app, blueprint, Predictions) if each.acc_plugin in evaluated
+    ]
+    return _Evaluation(app.model(), metrics, predictions)
+
+
+def _is_final(evaluation: Any) -> bool:
+    """Whether an evaluation is that of a run's end: every sample once, or taken there."""
+    return isinstance(evaluation, LoadersAcc) or evaluation.at == "train_end"
+
+
+def _built(app: Any, blueprint: Blueprint, kind: type[T]) -> Iterator[T]:
+    """The plugins of a class, by whatever name they have."""
+    for name, provider in app.providers.items():
+        made = (
+            blueprint.plugin_class(name)
+            if name in blueprint.components
+            else getattr(provider, "provides", None)
+        )
+        if isinstance(made, type) and issubclass(made, kind):
+            yield provider()
 
 
 def _put(folder: Path, directory: Path) -> None:

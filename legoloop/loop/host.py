@@ -15,6 +15,7 @@ from legoloop.core.rng import (
     seed_generators,
     set_rng_state,
 )
+from legoloop.loop.order import Edge
 from legoloop.loop.plan import Plan
 from legoloop.loop.plugin import EpochDriver, ShouldSave, ShouldStop, State
 from legoloop.loop.stages import Stage
@@ -49,9 +50,12 @@ class TrainingHost:
     """
 
     def __init__(
-        self, plugins: Iterable[object] | Mapping[str, object], seed: int | None = None
+        self,
+        plugins: Iterable[object] | Mapping[str, object],
+        seed: int | None = None,
+        edges: Iterable[Edge] | None = None,
     ) -> None:
-        self.plan = Plan.of(plugins)
+        self.plan = Plan.of(plugins, edges)
         self.stop_reason: str | None = None
         self.within: Callable[[], AbstractContextManager[object]] = nullcontext
         self._seed = last_seed() if seed is None else seed

@@ -22,7 +22,11 @@ class Plan:
     driver: str
 
     @classmethod
-    def of(cls, plugins: Iterable[object] | Mapping[str, object]) -> Plan:
+    def of(
+        cls,
+        plugins: Iterable[object] | Mapping[str, object],
+        edges: Iterable[Edge] | None = None,
+    ) -> Plan:
         """Name, check and order the plugins.
 
         A plugin that holds another hears each stage after it; ``after`` and ``before`` cover the
@@ -34,7 +38,7 @@ class Plan:
         named = _named(plugins)
         heard = {name: collect_hooks(name, plugin) for name, plugin in named.items()}
         _reject_without_hooks(named, heard)
-        names = in_order(list(named), _edges(named))
+        names = in_order(list(named), _edges(named) if edges is None else edges)
         ordered = {name: named[name] for name in names}
         return cls(ordered, {name: heard[name] for name in names}, _the_driver(ordered))
 

@@ -1,142 +1,165 @@
-"""Everything that can be wrong with a configuration, found before anything is created."""
+"""What can be wrong with a tree as a whole: keys, names, circles, unused components."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from legoloop.app.config.layout import (
-    FROM_THE_DATA,
+from legoloop.app.config.binding import INJECT, BoundCall
+from legoloop.app.config.components import (
+    APP_PROVIDERS,
+    DATA_PROVIDERS,
     TRAIN,
-    brick_paths,
-    datasets,
-    gathered,
-    heard,
-    scope_names,
-    tells,
+    dataset_nodes,
+    model_kwargs,
 )
-from legoloop.app.config.nodes import INJECT, Call, NodeError, is_node, nodes, plan
-from legoloop.app.config.schema import DATA, SWEEP, TOP, check_loaders, check_values
-from legoloop.app.config.trees import Tree, at, is_under, plain
+from legoloop.app.config.paths import Tree, is_under
+from legoloop.app.config.references import referenced_keys, references
+from legoloop.app.config.settings import (
+    COMPONENTS,
+    TOP_LEVEL,
+    DataSettings,
+    SweepSettings,
+    setting_names,
+)
+from legoloop.core.errors import ArgumentError, ConfigError
 from legoloop.core.suggestions import did_you_mean
+from legoloop.data.container import loader_configs
+
+Needs = Mapping[str, set[str]]
+"""The names that each name needs to be built first."""
 
 
-def check(raw: DictConfig, set_keys: Sequence[str] = ()) -> None:
-    """Compare the tree with what its bricks take; ``set_keys`` are those that the user set.
+def check_keys(tree: Tree, unresolved: Tree) -> None:
+    """Raises ConfigError for a key that nothing reads and no value refers to."""
+    known = {
+        "": TOP_LEVEL,
+        "data.": setting_names(DataSettings),
+        "sweep.": setting_names(SweepSettings),
+    }
+    referenced: set[str] | None = None
+    for prefix, names in known.items():
+        node = tree.get(prefix.removesuffix(".")) or {} if prefix else tree
+        for key in node:
+            if key not in names:
+                if referenced is None:
+                    referenced = _referenced(unresolved)
+                if f"{prefix}{key}" not in referenced:
+                    raise ConfigError(
+                        f"nothing takes this key; {did_you_mean(str(key), names)}",
+                        key=f"{prefix}{key}",
+                    )
 
-    Raises NodeError for the first thing that is wrong: a key that nobody takes, a value of the
-    wrong type or out of range, a target that does not exist, a required part that nobody has,
-    bricks that need each other, a brick that was chosen and is not used.
+
+def _referenced(unresolved: Tree) -> set[str]:
+    """The keys that some value refers to, and all that lie above them."""
+    keys = {key for _, text in references(unresolved) for key in referenced_keys(text)}
+    return {key.rsplit(".", cut)[0] for key in keys for cut in range(key.count(".") + 1)}
+
+
+def check_required(tree: Tree) -> None:
+    """Raises ConfigError without data, plugins, a train data set, or the predicted one."""
+    for name in ("data", "plugins"):
+        if not tree.get(name):
+            raise ConfigError(f"is empty; choose an option with {name}=…", key=name)
+    datasets = dataset_nodes(tree)
+    predicted = tree["data"].get("predict_dataset")
+    for key, name in (("data.datasets", TRAIN), ("data.predict_dataset", predicted)):
+        if name is not None and name not in datasets:
+            raise ConfigError(
+                f"there is no data set '{name}'; {did_you_mean(name, datasets)}", key=key
+            )
+
+
+def check_loaders(data: Mapping[str, Any], loaders: Any) -> None:
+    """Raises ConfigError for settings of loaders that do not exist or are out of range.
+
+    Args:
+        data: the tree under ``data``.
+        loaders: ``data.loaders`` with bound calls in the place of nodes.
     """
-    tree = plain(raw)
-    check_values(tree, TOP)
-    check_values(tree.get("data") or {}, DATA, "data.")
-    check_values(tree.get("sweep") or {}, SWEEP, "sweep.")
-    _refuse_unknown(tree, _interpolated(raw))
-    _refuse_missing(tree)
-    check_loaders(tree["data"])
-    scope = scope_names(tree)
-    _refuse_twice(brick_paths(tree))
-    calls: dict[str, list[Call]] = {}
-    for path, brick in bricks(tree):
-        if not is_node(brick):
-            raise NodeError(path, f"is {brick!r}; a brick is a mapping with a _target_")
-        calls[path] = [plan(inner, node, scope) for inner, node in nodes(path, brick)]
-    needs = _needs(tree, calls)
-    _refuse_circles(tree, needs)
-    _refuse_unused(tree, needs, set_keys)
+    try:
+        loader_configs(data.get("datasets") or {}, {**data, "loaders": _with_stand_ins(loaders)})
+    except ArgumentError as error:
+        raise error.located(key=f"data.{error.argument}") from None
 
 
-def bricks(tree: Tree) -> Iterator[tuple[str, Any]]:
-    """The path and node of every brick: the data sets first, plugins and loggers last."""
-    for name, node in datasets(tree).items():
-        yield f"data.datasets.{name}", node
-    yield from nodes("data.loaders", (tree.get("data") or {}).get("loaders"))
-    for _, path in brick_paths(tree):
-        yield path, at(tree, path)
+def _with_stand_ins(loaders: Any) -> Any:
+    """The settings with a function in the place of each that a bound call will give."""
+    if isinstance(loaders, BoundCall):
+        return loader_configs
+    if isinstance(loaders, Mapping):
+        return {key: _with_stand_ins(value) for key, value in loaders.items()}
+    return loaders
 
 
-def _needs(tree: Tree, calls: Mapping[str, Sequence[Call]]) -> dict[str, set[str]]:
-    """Which names each name needs to be built first."""
-    names = {path: name for name, path in brick_paths(tree)}
+def check_names(paths: Iterable[tuple[str, str]], tree: Tree) -> None:
+    """Raises ConfigError for a name that two components have, or that the container needs."""
+    owned = {"data", *DATA_PROVIDERS, *APP_PROVIDERS, *model_kwargs(tree)}
+    seen: dict[str, str] = {}
+    for name, path in paths:
+        if name in seen:
+            raise ConfigError(
+                f"the name is taken by {seen[name]} already; choose another", key=path
+            )
+        if name in owned or (path != name and name in COMPONENTS):
+            raise ConfigError(f"the name '{name}' is taken; choose another", key=path)
+        seen[name] = path
+
+
+def needs_of(
+    tree: Tree,
+    calls: Mapping[str, Sequence[BoundCall]],
+    names: Mapping[str, str],
+    lists: Mapping[str, Sequence[str]],
+) -> dict[str, set[str]]:
+    """Which names each name needs to be built first.
+
+    Args:
+        tree: the resolved tree.
+        calls: the calls bound at each path, nested ones included.
+        names: the name of the component at each path; other paths belong to the data.
+        lists: the members of the lists of plugins.
+    """
+    of_the_data = (*DATA_PROVIDERS, *model_kwargs(tree))
     needs: dict[str, set[str]] = {
         "params": {"model", "feed"},
-        **{name: set(plugins) for name, plugins in gathered(tree).items()},
-        **{name: {"datasets"} for name in (*FROM_THE_DATA, *tells(tree)) if name != "datasets"},
+        **{name: set(members) for name, members in lists.items()},
+        **{name: {"datasets"} for name in of_the_data if name != "datasets"},
     }
-    for path, made in calls.items():
-        parts = {part for call in made for part in call.parts.values()}
-        needs.setdefault(names.get(path, "datasets"), set()).update(parts)
+    for path, bound in calls.items():
+        dependencies = {name for call in bound for name in call.dependencies.values()}
+        needs.setdefault(names.get(path, "datasets"), set()).update(dependencies)
     return needs
 
 
-def _refuse_circles(tree: Tree, needs: Mapping[str, set[str]]) -> None:
+def check_circles(needs: Needs, paths: Mapping[str, str]) -> None:
+    """Raises ConfigError for components that need each other."""
     try:
         TopologicalSorter(needs).prepare()
     except CycleError as error:
-        paths, circle = dict(brick_paths(tree)), error.args[1][:0:-1]
+        circle = error.args[1][:0:-1]
         start = next((place for place, name in enumerate(circle) if name in paths), 0)
         circle = [*circle[start:], *circle[: start + 1]]
-        raise NodeError(
-            paths.get(circle[0], "data.datasets"),
-            f"cannot be built: {' needs '.join(circle)}; give one of them another part with "
-            f"{INJECT}",
+        raise ConfigError(
+            f"cannot be built: {' needs '.join(circle)}; inject another component into one of "
+            f"them with {INJECT}",
+            key=paths.get(circle[0], "data.datasets"),
         ) from None
 
 
-def _refuse_unused(tree: Tree, needs: Mapping[str, set[str]], set_keys: Sequence[str]) -> None:
-    used, waiting = set(), list(heard(tree))
+def check_used(
+    needs: Needs, paths: Mapping[str, str], hooked: Iterable[str], set_keys: Iterable[str]
+) -> None:
+    """Raises ConfigError for a component that the user chose and that nothing uses."""
+    used: set[str] = set()
+    waiting = list(hooked)
     while waiting:
         name = waiting.pop()
         if name not in used:
             used.add(name)
             waiting.extend(needs.get(name, ()))
-    for name, path in brick_paths(tree):
-        is_set = any(is_under(key, path) for key in set_keys)
-        if name not in used and is_set:
-            raise NodeError(path, "is chosen, but no plugin and no logger uses it")
-
-
-def _refuse_unknown(tree: Tree, interpolated: set[str]) -> None:
-    for known, path in ((TOP, ""), (DATA, "data."), (SWEEP, "sweep.")):
-        for key in (at(tree, path.removesuffix(".")) or {}) if path else tree:
-            if key not in known and f"{path}{key}" not in interpolated:
-                raise NodeError(
-                    f"{path}{key}", f"nothing takes this key; {did_you_mean(key, known)}"
-                )
-
-
-def _interpolated(raw: DictConfig) -> set[str]:
-    """The paths that some value of the tree refers to, and everything above them."""
-    text = str(OmegaConf.to_container(raw, resolve=False))
-    paths = re.findall(r"\$\{([\w.]+)\}", text)
-    return {path.rsplit(".", cut)[0] for path in paths for cut in range(path.count(".") + 1)}
-
-
-def _refuse_missing(tree: Tree) -> None:
-    for name in ("data", "plugins"):
-        if not tree.get(name):
-            raise NodeError(name, f"is empty; choose an option with {name}=…")
-    if TRAIN not in datasets(tree):
-        raise NodeError(
-            "data.datasets",
-            f"there is no data set '{TRAIN}'; {did_you_mean(TRAIN, datasets(tree))}",
-        )
-    predict = tree["data"].get("predict_dataset")
-    if predict is not None and predict not in datasets(tree):
-        raise NodeError(
-            "data.predict_dataset",
-            f"there is no data set '{predict}'; {did_you_mean(predict, datasets(tree))}",
-        )
-
-
-def _refuse_twice(bricks: Iterator[tuple[str, str]]) -> None:
-    seen: dict[str, str] = {}
-    for name, path in bricks:
-        if name in seen:
-            raise NodeError(path, f"the name is taken by {seen[name]} already; choose another")
-        seen[name] = path
+    for name, path in paths.items():
+        if name not in used and any(is_under(key, path) for key in set_keys):
+            raise ConfigError("is chosen, but no plugin and no logger uses it", key=path)

@@ -10,10 +10,10 @@ from importlib import import_module
 from inspect import getmembers, isabstract, isclass
 from pkgutil import walk_packages
 
-from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
-from hydra._internal.utils import create_config_search_path
 from hydra.core.singleton import Singleton
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+from legoloop.app.hydra_bridge.internals import SearchPath, find_plugins
 
 PLUGINS = "hydra_plugins"
 
@@ -31,14 +31,14 @@ def skip_broken_plugins() -> None:
         with warnings.catch_warnings():
             # Hydra goes on after an ImportError, and warns in five lines.
             warnings.filterwarnings("error", r"\n\tError importing")
-            create_config_search_path(None)
+            find_plugins()
     except (Exception, SystemExit):
         for name in _modules():
             try:
                 _try(name)
             except (Exception, SystemExit) as error:
                 sys.modules[name] = None  # type: ignore[assignment]  # Hydra goes past it
-                print(f"warning: {name} is left out: {_told(error)}", file=sys.stderr)
+                print(f"warning: {name} is skipped: {_cause(error)}", file=sys.stderr)
         Singleton.set_state(Singleton.get_state())  # as if Hydra had not yet looked for plugins
 
 
@@ -58,9 +58,9 @@ def _try(name: str) -> None:
     """What Hydra does with every plugin that it finds."""
     for _, plugin in getmembers(import_module(name), isclass):
         if issubclass(plugin, SearchPathPlugin) and not isabstract(plugin):
-            plugin().manipulate_search_path(ConfigSearchPathImpl())
+            plugin().manipulate_search_path(SearchPath())
 
 
-def _told(error: BaseException) -> str:
+def _cause(error: BaseException) -> str:
     cause, *_ = str(error).splitlines() or ["no cause is given"]
     return f"{type(error).__name__}: {cause}"

@@ -1,38 +1,64 @@
-"""Composing is most of what a short job costs: what was composed to be checked is launched."""
+"""Composing the jobs of a sweep: once for each set of group choices, then values alone."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
+from legoloop.app.hydra_bridge.internals import (
+    ConfigLoader,
+    Repository,
+    apply_overrides,
+    config_repository,
+    copy_resolver_cache,
+    set_task_overrides,
+)
+from legoloop.app.hydra_bridge.key_origin import parse_overrides
 
-class CachingConfigLoader(ConfigLoaderImpl):
-    """A loader that hands out what was composed for some overrides already, once.
 
-    Packed until then, which takes a seventh of the room; and not sent along to other processes.
+class CachingConfigLoader(ConfigLoader):
+    """A loader that composes the jobs of a sweep, which differ in values, a hundred times faster.
+
+    Hydra composes a job in two steps: it merges the options of the groups that are chosen, and
+    then sets the values of the other overrides. The first step is done once for each set of
+    choices. Not sent along to other processes.
     """
 
     def __init__(self, loader: Any) -> None:
         super().__init__(loader.config_search_path)
-        self._packed: dict[tuple[str, ...], bytes] = {}
-
-    def keep(self, overrides: Sequence[str], config: DictConfig) -> None:
-        """Remember what was composed for these overrides."""
-        self._packed[tuple(overrides)] = pickle.dumps(config)
+        self._merged: dict[tuple[str, ...], bytes] = {}
+        self._repository: Repository | None = None
 
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
-        """What was kept, or else composed now."""
-        packed = self._packed.pop(tuple(sweep_overrides), None)
-        if packed is None:
-            return super().load_sweep_config(master_config, sweep_overrides)
-        kept: DictConfig = pickle.loads(packed)
-        return kept
+        """The configuration of a job, as Hydra composes it."""
+        parsed = parse_overrides(sweep_overrides)
+        choices = [each for each in parsed if self._is_choice(each, master_config)]
+        values = [each for each in parsed if each not in choices]
+        key = tuple(str(each.input_line) for each in choices)
+        if key not in self._merged:
+            merged = super().load_sweep_config(master_config, list(key))
+            self._merged[key] = pickle.dumps(merged)
+        config: DictConfig = pickle.loads(self._merged[key])
+        apply_overrides(values, config)
+        of_the_app = [each for each in parsed if not each.is_hydra_override()]
+        set_task_overrides(config, [str(each.input_line) for each in of_the_app], of_the_app)
+        copy_resolver_cache(master_config, config)
+        return config
+
+    def _is_choice(self, override: Override, master: DictConfig) -> bool:
+        """Whether Hydra takes an override into account when it merges, not afterwards."""
+        if override.is_hydra_override():
+            return True
+        if self._repository is None:
+            name, overrides = master.hydra.job.config_name, list(master.hydra.overrides.hydra)
+            self._repository = config_repository(self, name, overrides)
+        is_group: bool = self._repository.group_exists(override.key_or_group)
+        return is_group and not isinstance(override.value(), dict)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_packed": {}}
+        return {**vars(self), "_merged": {}, "_repository": None}

@@ -1,26 +1,62 @@
-"""What Hydra knows of the job at hand: its tree, its directory, what the user set."""
+"""What Hydra composed for a job: its tree, its directory, its overrides, its blueprint."""
 
 from __future__ import annotations
 
 import os
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_repository import IConfigRepository
 from hydra.conf import HydraConf
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME
+from legoloop.app.config.blueprint import Blueprint
+from legoloop.app.config.paths import Tree
 from legoloop.core.errors import ConfigError
 
 
-def resolve_job_config(config: DictConfig, directory: str | Path) -> DictConfig:
-    """Give a composed configuration its run directory; the app's own part of it.
+def blueprint_of_job(
+    config: DictConfig, directory: str | Path, like: Blueprint | None = None
+) -> Blueprint:
+    """The blueprint of a composed configuration, which gets its run directory.
 
-    Hydra does so itself, a moment later and after making the directory; interpolations need it now.
+    Args:
+        config: with Hydra's own part.
+        directory: where the run writes.
+        like: the blueprint of a job that is much the same.
+
+    Raises ConfigError for a mistake in it.
+    """
+    from legoloop.app.hydra_bridge.key_origin import user_origins
+
+    tree = resolve_job_config(config, directory)
+    return blueprint_of_tree(
+        tree,
+        origins=user_origins(config.hydra),
+        overrides=task_overrides(config.hydra),
+        like=like,
+    )
+
+
+def blueprint_of_tree(tree: DictConfig, **known: Any) -> Blueprint:
+    """The blueprint of a tree that has a run directory.
+
+    Args:
+        tree: without Hydra's own part.
+        known: what else is known of it, as ``Blueprint.of`` takes it.
+    """
+    return Blueprint.of(to_plain(tree), to_plain(tree, resolve=False), **known)
+
+
+def to_plain(tree: DictConfig, resolve: bool = True) -> Tree:
+    """The tree as dicts, lists and values."""
+    return OmegaConf.to_container(tree, resolve=resolve, throw_on_missing=resolve)  # type: ignore[return-value]
+
+
+def resolve_job_config(config: DictConfig, directory: str | Path) -> DictConfig:
+    """Give a composed configuration its run directory; the tree without Hydra's own part.
+
+    Hydra does so itself, a moment later and after making the directory; references need it now.
     """
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
         config.hydra.runtime.output_dir = str(Path(directory).absolute())
@@ -43,36 +79,21 @@ def run_directory(config: DictConfig) -> Path:
     root, _, _ = pattern.partition("${")[0].rpartition("/")
     if "${" in pattern and root and Path(os.path.abspath(root)) not in directory.parents:
         raise ConfigError(
-            f"hydra.run.dir: {pattern} leads to {directory}, which is not in {root}; "
-            "a value in it holds .. or begins with /"
+            f"{pattern} leads to {directory}, which is not in {root}; "
+            "a value in it holds .. or begins with /",
+            key="hydra.run.dir",
         )
     return directory
 
 
-def written(hydra: HydraConf | DictConfig) -> list[str]:
-    """The overrides of a job as the user wrote them, nothing in them resolved.
-
-    Those of Hydra's own settings are not among them.
-    """
-    return _as_they_are(hydra.overrides.task)
+def task_overrides(hydra: HydraConf | DictConfig) -> list[str]:
+    """The overrides of a job as the user wrote them, without those of Hydra's own settings."""
+    return _unresolved(hydra.overrides.task)
 
 
 def all_overrides(hydra: HydraConf | DictConfig) -> list[str]:
     """The overrides of a job, those of Hydra's own settings first."""
-    return [*_as_they_are(hydra.overrides.hydra), *written(hydra)]
-
-
-def repository(overrides: list[str], config_name: str = CONFIG_NAME) -> IConfigRepository:
-    """All files that the Hydra at work finds, those under ``hydra.searchpath`` too."""
-    where = tuple(text for text in overrides if "searchpath" in text)
-    return _repository(GlobalHydra.instance().config_loader(), where, config_name)
-
-
-@lru_cache(maxsize=1)
-def _repository(loader: Any, where: tuple[str, ...], config_name: str) -> IConfigRepository:
-    """Found once for all jobs of a sweep: it takes reading files."""
-    _, found = loader._parse_overrides_and_create_caching_repo(config_name, list(where))
-    return found  # type: ignore[no-any-return]
+    return [*_unresolved(hydra.overrides.hydra), *task_overrides(hydra)]
 
 
 def search_path(folder: Path) -> str:
@@ -81,17 +102,17 @@ def search_path(folder: Path) -> str:
     >>> search_path(Path("/mine/a, b"))
     "hydra.searchpath=['file:///mine/a, b']"
     """
-    return f"hydra.searchpath=[{quoted(f'file://{folder.absolute()}')}]"
+    return f"hydra.searchpath=[{quote_override(f'file://{folder.absolute()}')}]"
 
 
-def quoted(text: str) -> str:
+def quote_override(text: str) -> str:
     """A text as a value of an override, whatever is in it.
 
-    >>> quoted("it's")
+    >>> quote_override("it's")
     "'it\\\\'s'"
     """
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _as_they_are(overrides: Any) -> list[str]:
+def _unresolved(overrides: Any) -> list[str]:
     return list(OmegaConf.to_container(overrides, resolve=False))  # type: ignore[arg-type]

@@ -3,33 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_repository import IConfigRepository
 from hydra.conf import HydraConf
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.config.schema import TOP
-from legoloop.app.config.trees import leaves, overlaps
-from legoloop.app.hydra_bridge.job_config import all_overrides, repository, written
-from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
+from legoloop.app.config.paths import leaves, overlaps
+from legoloop.app.config.settings import TOP_LEVEL
+from legoloop.app.hydra_bridge.internals import Repository, config_repository
+from legoloop.app.hydra_bridge.job_config import all_overrides, task_overrides
+from legoloop.app.hydra_bridge.shipped_config import (
+    CONFIG_NAME,
+    SETTINGS_FILE,
+    shipped_config_dir,
+)
 
 COMMAND_LINE = "command line"
 SHIPPED = ("hydra", "main", "schema")
-"""Where Hydra looks for files if nobody tells it to look elsewhere."""
+"""The providers of the files that Hydra finds if it is not told to look elsewhere."""
+
+
+def where_set(key: str, config: DictConfig | None) -> str | None:
+    """Where a key was set, or the nearest key above it; None if that is not known.
+
+    Args:
+        key: the dotted path.
+        config: the composed tree, Hydra's part included.
+    """
+    if config is None or not GlobalHydra.instance().is_initialized():
+        return None
+    name = config.hydra.job.config_name or CONFIG_NAME
+    while key:
+        found = origin(key, name, all_overrides(config.hydra))
+        if found is not None:
+            return found
+        key = key.rpartition(".")[0]
+    return None
 
 
 def origin(key: str, config_name: str, overrides: Sequence[str]) -> str | None:
-    """The file whose entry for this key won, or the command line; None if nobody knows.
+    """The file whose entry for this key won, or the command line; None if that is not known.
 
     Asks the Hydra that is composing at present.
     """
-    if not GlobalHydra.instance().is_initialized():
-        return None
     found = repository(list(overrides), config_name)
     if any(_covers(override, key, found) for override in overrides):
         return COMMAND_LINE
@@ -37,30 +59,57 @@ def origin(key: str, config_name: str, overrides: Sequence[str]) -> str | None:
     return next((_shown(file) for file, tree in reversed(files) if _has(tree, key)), None)
 
 
-def set_keys(hydra: HydraConf | DictConfig) -> Iterator[str]:
-    """What the user set for a job: keys and groups on the command line, keys in their own files."""
+def user_origins(hydra: HydraConf | DictConfig) -> dict[str, str]:
+    """What the user set for a job, and where: on the command line, or in a file of their own."""
     overrides = all_overrides(hydra)
     found = repository(overrides)
-    for override in OverridesParser.create().parse_overrides(written(hydra)):
-        if override.key_or_group in TOP or not found.get_group_options(override.key_or_group):
+    origins: dict[str, str] = {}
+    if any(source.provider not in SHIPPED for source in found.get_sources()):
+        for file, tree in _files_by_precedence(CONFIG_NAME, overrides, found):
+            if shipped_config_dir() not in file.parents and file != Path(SETTINGS_FILE):
+                plain: Any = OmegaConf.to_container(tree)
+                origins.update((key, _shown(file)) for key, _ in leaves(plain))
+    on_command_line = keys_on_command_line(parse_overrides(task_overrides(hydra)), found)
+    return {**origins, **dict.fromkeys(on_command_line, COMMAND_LINE)}
+
+
+def keys_on_command_line(overrides: Sequence[Override], found: Repository) -> Iterator[str]:
+    """The keys that overrides set, and the groups that they choose for a top-level key."""
+    for override in overrides:
+        if is_value(override, found) or override.key_or_group in TOP_LEVEL:
             yield override.key_or_group
-    if all(source.provider in SHIPPED for source in found.get_sources()):
-        return
-    for file, tree in _files_by_precedence(CONFIG_NAME, overrides, found):
-        if shipped_config_dir() not in file.parents:
-            yield from leaves(tree)
 
 
-def _covers(override: str, key: str, found: IConfigRepository) -> bool:
+def is_value(override: Override, found: Repository) -> bool:
+    """Whether an override sets a value, and does not choose an option of a group."""
+    return not found.get_group_options(override.key_or_group)
+
+
+def parse_overrides(overrides: Sequence[str]) -> list[Override]:
+    """Overrides as Hydra understands them."""
+    return OverridesParser.create().parse_overrides(list(overrides))
+
+
+def repository(overrides: list[str], config_name: str = CONFIG_NAME) -> Repository:
+    """All files that the Hydra at work finds, those under ``hydra.searchpath`` too."""
+    where = tuple(text for text in overrides if "searchpath" in text)
+    return _repository(GlobalHydra.instance().config_loader(), where, config_name)
+
+
+@lru_cache(maxsize=1)
+def _repository(loader: Any, where: tuple[str, ...], config_name: str) -> Repository:
+    """Found once for all jobs of a sweep: it takes reading files."""
+    return config_repository(loader, config_name, where)
+
+
+def _covers(override: str, key: str, found: Repository) -> bool:
     """Whether an override sets the key, something above it, or something in it."""
-    parsed = OverridesParser.create().parse_override(override)
-    if found.get_group_options(parsed.key_or_group):
-        return False
-    return overlaps(key, parsed.key_or_group)
+    (parsed,) = parse_overrides([override])
+    return is_value(parsed, found) and overlaps(key, parsed.key_or_group)
 
 
 def _files_by_precedence(
-    config_name: str, overrides: Sequence[str], found: IConfigRepository
+    config_name: str, overrides: Sequence[str], found: Repository
 ) -> list[tuple[Path, DictConfig]]:
     loader = GlobalHydra.instance().config_loader()
     defaults = loader.compute_defaults_list(config_name, list(overrides), RunMode.RUN)

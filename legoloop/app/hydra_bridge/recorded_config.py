@@ -7,20 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from legoloop.app.config.schema import BRICKS, COLLECTIONS
+from legoloop.app.config.settings import COLLECTIONS, COMPONENTS
 from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
-from legoloop.app.hydra_bridge.job_config import repository, search_path
-from legoloop.app.hydra_bridge.messages import told
-from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
+from legoloop.app.hydra_bridge.internals import apply_overrides as apply_to_composed
+from legoloop.app.hydra_bridge.job_config import search_path
+from legoloop.app.hydra_bridge.key_origin import is_value, parse_overrides, repository
+from legoloop.app.hydra_bridge.messages import format_error
+from legoloop.app.hydra_bridge.shipped_config import (
+    CONFIG_NAME,
+    register_settings,
+    shipped_config_dir,
+)
 from legoloop.core.errors import ConfigError
+from legoloop.core.run_directory import CONFIG, HYDRA
 
 NEEDED = ("seed", "device", "run_dir")
 """What every record holds, besides what the checks of a configuration ask for."""
@@ -34,14 +39,14 @@ def recorded_tree(run: Path) -> DictConfig:
 
     Raises ConfigError if the folder holds no run or the record is damaged.
     """
-    file = run / "config.yaml"
+    file = run / CONFIG
     if not file.is_file():
-        raise ConfigError(f"{run}: no run directory, it has no config.yaml; give one that has")
+        raise ConfigError(f"{run}: no run directory, it has no {CONFIG}; give one that has")
     values = _read(file)
     for key in NEEDED:
         if key not in values:
             raise ConfigError(f"{file}: is not whole, there is no '{key}'")
-    composed = run / ".hydra" / "config.yaml"
+    composed = run / HYDRA / CONFIG
     tied: Any = OmegaConf.to_container(values)
     if composed.is_file():
         raw = _read(composed)
@@ -67,16 +72,17 @@ def apply_overrides(
             raise ConfigError(f"--config-dir: {config_dir} is no folder")
         search = [search_path(config_dir)]
     skip_broken_plugins()
+    register_settings()
     with hydra.initialize_config_dir(str(shipped_config_dir()), version_base="1.3"):
         try:
-            parsed = OverridesParser.create().parse_overrides(list(overrides))
+            parsed = parse_overrides(overrides)
             known = repository(search)
             choices = [override for override in parsed if _is_choice(override, known)]
             _choose(tree, choices, search)
             values = [override for override in parsed if override not in choices]
-            ConfigLoaderImpl._apply_overrides_to_config(values, tree)
+            apply_to_composed(values, tree)
         except (HydraException, OmegaConfBaseException, YAMLError) as error:
-            raise ConfigError(told(error)) from None
+            raise ConfigError(format_error(error)) from None
     return [override.key_or_group.replace("/", ".") for override in parsed]
 
 
@@ -119,7 +125,7 @@ def _is_choice(override: Override, known: Any) -> bool:
     if override.is_sweep_override():
         raise ConfigError(f"{override.input_line}: gives several values; an evaluation takes one")
     is_named = isinstance(override.value(), str | list) and not override.is_delete()
-    return is_named and bool(known.get_group_options(override.key_or_group))
+    return is_named and not is_value(override, known)
 
 
 def _choose(tree: DictConfig, choices: Sequence[Override], search: list[str]) -> None:
@@ -132,6 +138,6 @@ def _choose(tree: DictConfig, choices: Sequence[Override], search: list[str]) ->
         if node is None:
             raise ConfigError(
                 f"{choice.key_or_group}: what this group sets has no node of its own to replace; "
-                f"override keys, or choose among {', '.join(('data', *BRICKS, *COLLECTIONS))}"
+                f"override keys, or choose among {', '.join(('data', *COMPONENTS, *COLLECTIONS))}"
             )
         OmegaConf.update(tree, key, node, merge=False, force_add=True)

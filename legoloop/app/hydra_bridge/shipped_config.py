@@ -7,6 +7,9 @@ from pathlib import Path
 import legoloop
 
 CONFIG_NAME = "config"
+SETTINGS_NAME = "legoloop_settings"
+"""The entry of the defaults list that stands for the top-level settings."""
+SETTINGS_FILE = "legoloop/app/config/settings.py"
 
 
 def shipped_config_dir() -> Path:
@@ -18,3 +21,14 @@ def shipped_config_dir() -> Path:
     package = Path(legoloop.__file__).parent
     places = (package / "conf", package.parent / "conf")
     return next(place for place in places if (place / f"{CONFIG_NAME}.yaml").is_file())
+
+
+def register_settings() -> None:
+    """Let Hydra find the defaults and the help texts of the top-level settings."""
+    from hydra.core.config_store import ConfigStore
+    from omegaconf import OmegaConf
+
+    from legoloop.app.config.settings import defaults, help_text
+
+    ConfigStore.instance().store(SETTINGS_NAME, defaults(), provider=SETTINGS_FILE)
+    OmegaConf.register_new_resolver(SETTINGS_NAME, help_text, replace=True)

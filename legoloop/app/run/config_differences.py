@@ -1,4 +1,4 @@
-"""What a run is made of that the run that it repeats was not."""
+"""How a run differs from the run that it repeats."""
 
 from __future__ import annotations
 
@@ -6,42 +6,44 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import to_absolute_path
-from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.config.schema import LAUNCH_KEYS
+from legoloop.app.config.blueprint import Blueprint
+from legoloop.app.config.paths import find_path
+from legoloop.app.config.settings import LAUNCH_KEYS
 from legoloop.core.errors import ConfigError
 from legoloop.results.compare import CONFIGURATION, Row, made_otherwise
 from legoloop.results.reading import Run, read_runs
 
 
-def differences(tree: DictConfig) -> list[str]:
-    """What the run of this tree is made of that the run that it is ``from`` was not: lines.
+def differences(blueprint: Blueprint) -> list[str]:
+    """How a run differs from the run that it repeats (``rerun``): a line each.
 
-    Values that refer to another that differs are not told. Both runs have their records.
+    Values that refer to another that differs are left out. Both runs have their records.
     """
-    run = str(tree["rerun"])
-    before, now = (read_recorded(Path(place)) for place in (to_absolute_path(run), tree.run_dir))
+    run = str(blueprint.settings.rerun)
+    places = (to_absolute_path(run), blueprint.settings.run_dir)
+    before, now = (read_recorded(Path(place)) for place in places)
     rows = made_otherwise(before, now)
-    told = [_told(row) for row in rows if row[0] != CONFIGURATION or _is_its_own(tree, row[1])]
-    return told or [f"nothing differs from {run}"]
+    lines = [
+        _line(row) for row in rows if row[0] != CONFIGURATION or _is_its_own(blueprint, row[1])
+    ]
+    return lines or [f"nothing differs from {run}"]
 
 
-def _is_its_own(tree: DictConfig, key: str) -> bool:
+def _is_its_own(blueprint: Blueprint, key: str) -> bool:
     """Whether the value of a key is part of the run, and no reference to another one."""
-    above, _, name = key.rpartition(".")
-    node = OmegaConf.select(tree, above) if above else tree
-    is_there = isinstance(node, DictConfig) and name in node
-    is_reference = is_there and OmegaConf.is_interpolation(node, name)
+    written = find_path(blueprint.unresolved, key)
+    is_reference = isinstance(written, str) and "${" in written
     return key.partition(".")[0] not in LAUNCH_KEYS and not is_reference
 
 
-def _told(row: Row) -> str:
+def _line(row: Row) -> str:
     about, what, before, now = row
     name = what if about == CONFIGURATION else f"{about} {what}"
-    return f"differs: {name}: {_shown(before)} → {_shown(now)}"
+    return f"differs: {name}: {_cell(before)} → {_cell(now)}"
 
 
-def _shown(value: Any) -> str:
+def _cell(value: Any) -> str:
     return "nothing" if value is None else str(value)
 
 

@@ -1,4 +1,4 @@
-"""The same run a second time, and whether it gives the same bits."""
+"""Whether the same run, made a second time, gives the same bits."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import sys
 from itertools import zip_longest
 from pathlib import Path
 
-from legoloop.app.hydra_bridge.job_config import quoted
+from legoloop.app.hydra_bridge.job_config import quote_override
 from legoloop.core.errors import DataError
+from legoloop.core.run_directory import METRICS, PREDICTIONS, WEIGHTS
 from legoloop.loop.plugin import ShouldSave, State
 
-RESULTS = ("metrics.csv", "weights", "predicts.csv")
+RESULTS = (METRICS, WEIGHTS, PREDICTIONS)
 """What two equal runs have in common, by what is told best first."""
 
 
@@ -26,7 +27,7 @@ class RerunAndCompare:
     if it does not end well, or if a result differs, naming the first difference.
     """
 
-    def __init__(self, run_dir: str | Path, name: str = "runs_again") -> None:
+    def __init__(self, run_dir: str | Path, name: str = "determinism_check") -> None:
         self.run_dir = Path(run_dir)
         self.name = name
 
@@ -42,14 +43,14 @@ class RerunAndCompare:
         self._run(again)
         if (difference := first_difference(self.run_dir, again)) is not None:
             raise DataError(f"the same run twice gives other bits: {difference}; see {again}")
-        print(f"the same bits twice; weights {_digest(again / 'weights')}", flush=True)
+        print(f"the same bits twice; weights {_digest(again / WEIGHTS)}", flush=True)
 
     def _run(self, again: Path) -> None:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "legoloop.run"),
-                f"rerun={quoted(str(self.run_dir.absolute()))}",
-                f"hydra.run.dir={quoted(str(again.absolute()))}",
+                f"rerun={quote_override(str(self.run_dir.absolute()))}",
+                f"hydra.run.dir={quote_override(str(again.absolute()))}",
                 f"~plugins.{self.name}",
             ],
             stdout=subprocess.DEVNULL,
@@ -75,11 +76,11 @@ def first_difference(one: Path, other: Path) -> str | None:
     """
     for name in RESULTS:
         if _digest(one / name) != _digest(other / name):
-            return f"{name}: {_told(one / name, other / name)}"
+            return f"{name}: {_where(one / name, other / name)}"
     return None
 
 
-def _told(one: Path, other: Path) -> str:
+def _where(one: Path, other: Path) -> str:
     """Where two files differ: the cell of a table, or the digests."""
     if one.suffix == ".csv" and one.exists() and other.exists():
         return _first_cell(one, other)

@@ -11,27 +11,26 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.hydra_bridge.job_config import written
-from legoloop.app.hydra_bridge.key_origin import set_keys
+from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.run.data_digests import data_digests
 from legoloop.app.run.resume import (
     archive_attempt,
+    check_unchanged,
     load_checkpoint_into,
     newest_of,
     parse_resume,
-    refuse_changed,
     remove_temporaries_of,
     run_of,
 )
-from legoloop.app.run.signals import give_way, interruptions
+from legoloop.app.run.signals import interruptions, raise_at_once
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError, DataError, UserError
 from legoloop.core.metric_direction import is_best
 from legoloop.loop.host import TrainingHost
+from legoloop.output.scalars.history import History
 from legoloop.state.run_record import RunRecord
 
 log = logging.getLogger("legoloop")
@@ -41,11 +40,16 @@ log = logging.getLogger("legoloop")
 class Prepared:
     """A run that is about to begin: its app is built, nothing is on the disk yet.
 
-    ``problem`` is what went wrong with the data, if anything did: such a run is recorded as failed.
+    Args:
+        blueprint: of what feeds the app; with a container of the user's own, its values too.
+        composed: as Hydra composed it.
+        app: the container.
+        host: the training; None if it could not be built.
+        problem: what went wrong with the data, if anything did: such a run is recorded as failed.
     """
 
-    tree: DictConfig
-    overrides: Sequence[str]
+    blueprint: Blueprint
+    composed: Blueprint
     app: Any
     host: TrainingHost | None = None
     problem: Exception | None = None
@@ -53,18 +57,17 @@ class Prepared:
     @property
     def directory(self) -> Path:
         """The run directory."""
-        return Path(self.tree.run_dir)
+        return Path(self.blueprint.settings.run_dir)
 
 
-def prepare(tree: DictConfig) -> Prepared:
-    """Check the configuration of the job at hand and build the whole app; write nothing.
+def prepare(blueprint: Blueprint) -> Prepared:
+    """Build the whole app of a blueprint; write nothing.
 
     Raises ConfigError for a mistake in the configuration; what is wrong with the data, or with
-    the code of a brick, is kept for the run to fail with.
+    the code of a component, is kept for the run to fail with.
     """
-    hydra = HydraConfig.get()
-    app, tree = validated_app(tree, list(set_keys(hydra)))
-    prepared = Prepared(tree, written(hydra), app)
+    app, fed = validated_app(blueprint)
+    prepared = Prepared(fed, blueprint, app)
     try:
         prepared.host = app.host()
     except ConfigError:
@@ -74,28 +77,29 @@ def prepare(tree: DictConfig) -> Prepared:
     return prepared
 
 
-def claim(prepared: Prepared) -> RunRecord:
+def lock_directory(prepared: Prepared) -> RunRecord:
     """Make the run directory this run's own.
 
     Raises ConfigError if it is in use, cannot be made, or holds a run that is not to be resumed;
-    and if what is gone on with has completed, or was made otherwise.
+    and if what is to be resumed has completed, or was made from another configuration.
     """
-    tree = prepared.tree
-    resume, checkpoint = parse_resume(tree.get("resume", "auto"))
+    settings = prepared.blueprint.settings
+    resume, checkpoint = parse_resume(settings.resume)
     if checkpoint is not None:
-        _refuse_changed(prepared, run_of(checkpoint))
-    seed = int(tree.seed)
-    record = RunRecord.claim(prepared.directory, seed, prepared.overrides, resume)
+        _check_unchanged(prepared, run_of(checkpoint))
+    record = RunRecord.claim(
+        prepared.directory, settings.seed, prepared.blueprint.overrides, resume
+    )
     try:
         if record.before is not None:
-            _refuse_changed(prepared, prepared.directory)
+            _check_unchanged(prepared, prepared.directory)
     except ConfigError:
         record.release()
         raise
     return record
 
 
-def fail(directory: Path, seed: int | None, overrides: Sequence[str], cause: str) -> None:
+def record_failure(directory: Path, seed: int | None, overrides: Sequence[str], cause: str) -> None:
     """Record a run that could not be prepared."""
     record = RunRecord.claim(directory, seed, overrides, resume="auto")
     if record.before is not None:
@@ -110,7 +114,7 @@ def execute(prepared: Prepared, record: RunRecord) -> bool:
     else is a bug and is raised on.
     """
     try:
-        with recorded(prepared, record):
+        with recording(prepared, record):
             host = _host(prepared)
             host.run()
     except UserError as error:
@@ -121,25 +125,25 @@ def execute(prepared: Prepared, record: RunRecord) -> bool:
 
 
 @contextmanager
-def recorded(prepared: Prepared, record: RunRecord) -> Iterator[None]:
+def recording(prepared: Prepared, record: RunRecord) -> Iterator[None]:
     """What happens inside is the run: its files are written, and how it ended.
 
-    An unfinished run is taken up from its newest checkpoint. A signal interrupts it.
+    An unfinished run is resumed from its newest checkpoint. A signal interrupts it.
     """
-    print(f"run directory: {shown(prepared.directory)}", flush=True)
+    print(f"run directory: {display_path(prepared.directory)}", flush=True)
     try:
         _begin(prepared, record)
-        with interruptions(prepared.host.interrupt if prepared.host else give_way):
+        with interruptions(prepared.host.interrupt if prepared.host else raise_at_once):
             yield
     except KeyboardInterrupt as interruption:
-        with _all_the_same():
+        with _tolerate_disk_errors():
             record.finish("INTERRUPTED", **_scalars(prepared))
         log.info("the run was interrupted: %r", interruption)
         print("interrupted", file=sys.stderr)
         raise
     except BaseException as error:
         cause = str(error) if isinstance(error, UserError) else repr(error)
-        with _all_the_same():
+        with _tolerate_disk_errors():
             record.finish("FAILED", cause=cause, **_scalars(prepared))
         log.info("the run failed", exc_info=True)
         raise
@@ -149,8 +153,8 @@ def recorded(prepared: Prepared, record: RunRecord) -> Iterator[None]:
 
 
 @contextmanager
-def _all_the_same() -> Iterator[None]:
-    """Where the disk takes no record of the end, what ended the run is told none the less."""
+def _tolerate_disk_errors() -> Iterator[None]:
+    """A record that cannot be written does not hide what ended the run."""
     try:
         yield
     except DataError as error:
@@ -159,7 +163,7 @@ def _all_the_same() -> Iterator[None]:
 
 @contextmanager
 def logged(file: Path) -> Iterator[None]:
-    """What legoloop logs inside goes to a file, as Hydra's job logging has it in a command."""
+    """Log to a file what legoloop logs inside, as Hydra's job logging does in a command."""
     handler = logging.FileHandler(file)
     handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
     level = log.level
@@ -173,8 +177,8 @@ def logged(file: Path) -> Iterator[None]:
         handler.close()
 
 
-def shown(directory: Path) -> Path:
-    """Relative to here where that is shorter."""
+def display_path(directory: Path) -> Path:
+    """A path as it is shown: relative to the working directory, if it lies in that."""
     try:
         return directory.relative_to(Path.cwd())
     except ValueError:
@@ -198,42 +202,48 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
     if checkpoint is not None and prepared.host is not None:
         record.resumed_from(checkpoint)
         load_checkpoint_into(prepared.host, checkpoint, strict=not _accepts_changes(prepared))
-        print(f"resumed from: {shown(checkpoint)}", flush=True)
+        print(f"resumed from: {display_path(checkpoint)}", flush=True)
     _write_config(prepared)
+    record.tell(blueprint=prepared.composed.to_dict())
     if prepared.host is not None:
         _write_plan(prepared, prepared.host)
         record.tell(data=data_digests(prepared.app))
-    _tell_differences(prepared)
-    log.info("the run begins, with the overrides %s", list(prepared.overrides))
+    _print_differences(prepared)
+    overrides = list(prepared.blueprint.overrides)
+    log.info("the run begins, with the overrides %s", overrides)
 
 
 def _checkpoint(prepared: Prepared, record: RunRecord) -> Path | None:
     """Where to go on from; None for a run that begins."""
-    _, named = parse_resume(prepared.tree.get("resume", "auto"))
+    _, named = parse_resume(prepared.blueprint.settings.resume)
     if named is not None or record.before is None or prepared.host is None:
         return named
     return newest_of(prepared.host)
 
 
-def _refuse_changed(prepared: Prepared, directory: Path) -> None:
+def _check_unchanged(prepared: Prepared, directory: Path) -> None:
     if not _accepts_changes(prepared):
-        refuse_changed(prepared.tree, directory)
+        check_unchanged(prepared.blueprint, directory)
 
 
 def _accepts_changes(prepared: Prepared) -> bool:
-    return bool(prepared.tree.get("on_config_change", "refuse") == "accept")
+    return prepared.blueprint.settings.on_config_change == "accept"
 
 
 def _write_config(prepared: Prepared) -> None:
     with atomic_write(prepared.directory / "config.yaml") as draft:
-        OmegaConf.save(prepared.tree, draft, resolve=True)
+        OmegaConf.save(_as_config(prepared.blueprint.tree), draft)
 
 
-def _tell_differences(prepared: Prepared) -> None:
-    if prepared.tree.get("rerun") is not None:
+def _as_config(tree: Mapping[str, Any]) -> DictConfig:
+    return OmegaConf.create(dict(tree), flags={"allow_objects": True})
+
+
+def _print_differences(prepared: Prepared) -> None:
+    if prepared.blueprint.settings.rerun is not None:
         from legoloop.app.run.config_differences import differences
 
-        for line in differences(prepared.tree):
+        for line in differences(prepared.blueprint):
             print(line, flush=True)
             log.info(line)
 
@@ -244,12 +254,14 @@ def _write_plan(prepared: Prepared, host: TrainingHost) -> None:
 
 
 def _scalars(prepared: Prepared) -> Mapping[str, Any]:
-    """The last value of each scalar that the app's history kept, and the best of each metric."""
-    if prepared.host is None or not hasattr(prepared.app, "history"):
+    """The last value of each scalar that the history kept, and the best of each metric."""
+    plugins = prepared.host.plan.plugins.values() if prepared.host is not None else ()
+    history = next((plugin for plugin in plugins if isinstance(plugin, History)), None)
+    if history is None:
         return {}
     final: dict[str, float | None] = {}
     best: dict[str, dict[str, float]] = {}
-    for step, scalars in prepared.app.history().rows.items():
+    for step, scalars in history.rows.items():
         for tag, value in scalars.items():
             final[tag] = value if isfinite(value) else None
             if is_best(tag, value, best.get(tag, {}).get("value")):

@@ -12,29 +12,33 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra._internal.config_repository import IConfigRepository
-from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from legoloop.app.config.layout import brick_paths
-from legoloop.app.config.nodes import NodeError, is_node
-from legoloop.app.config.schema import BRICKS, COLLECTIONS, LAUNCH_KEYS
-from legoloop.app.config.trees import Tree, at
-from legoloop.app.hydra_bridge.job_config import repository, search_path
+from legoloop.app.config.binding import is_node
+from legoloop.app.config.components import component_paths
+from legoloop.app.config.paths import Tree, get_path
+from legoloop.app.config.settings import COLLECTIONS, COMPONENTS, LAUNCH_KEYS, defaults
+from legoloop.app.hydra_bridge.internals import Repository, parse_arguments
+from legoloop.app.hydra_bridge.job_config import search_path
+from legoloop.app.hydra_bridge.key_origin import is_value, parse_overrides, repository
 from legoloop.app.hydra_bridge.recorded_config import recorded_tree
-from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
+from legoloop.app.hydra_bridge.shipped_config import (
+    CONFIG_NAME,
+    SETTINGS_NAME,
+    shipped_config_dir,
+)
 from legoloop.app.run.config_differences import read_recorded
 from legoloop.core.errors import ConfigError
+from legoloop.core.run_directory import CONFIG
 
 RERUN = "rerun"
 RECORDED = "_recorded_run"
 """The name under which Hydra finds the record."""
 
-GROUPS = ("data", *BRICKS, *COLLECTIONS)
+GROUPS = ("data", *COMPONENTS, *COLLECTIONS)
 
 
 def primary_config(arguments: Sequence[str]) -> str:
@@ -42,9 +46,9 @@ def primary_config(arguments: Sequence[str]) -> str:
 
     Raises ConfigError if ``rerun`` names no run, or its record is damaged.
     """
-    given = get_args_parser().parse_args(list(arguments))
+    given = parse_arguments(arguments)
     if given.config_name is not None:
-        raise NodeError(RERUN, "stands in the place of a --config-name; leave that out")
+        raise ConfigError("stands in the place of a --config-name; leave that out", key=RERUN)
     run = recorded_run(given.overrides)
     if run is None:
         return CONFIG_NAME
@@ -61,12 +65,12 @@ def recorded_run(overrides: Sequence[str]) -> Path | None:
     PosixPath('outputs/a run')
     """
     named = None
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
+    for override in parse_overrides(overrides):
         if override.key_or_group == RERUN and not override.is_delete():
             value = override.value()
             if not (value is None or (isinstance(value, str) and value)):
-                raise NodeError(
-                    RERUN, f"is {override.get_value_string()!r}; give one run directory"
+                raise ConfigError(
+                    f"is {override.get_value_string()!r}; give one run directory", key=RERUN
                 )
             named = value
     return None if named is None else Path(named)
@@ -84,9 +88,9 @@ def _as_primary(run: Path) -> dict[str, Any]:
     read_recorded(run)
     mine = {key: value for key, value in recorded.items() if key not in LAUNCH_KEYS}
     return {
-        "defaults": [_open(entry) for entry in ships["defaults"]],
+        "defaults": [_open(entry) for entry in ships["defaults"] if entry != SETTINGS_NAME],
         "hydra": ships["hydra"],
-        **{key: ships[key] for key in LAUNCH_KEYS},
+        **{key: value for key, value in defaults().items() if key in LAUNCH_KEYS},
         **_moved(mine, recorded["run_dir"]),
     }
 
@@ -110,9 +114,9 @@ def _moved(value: Any, run_dir: str) -> Any:
 
 
 def _store(run: Path, overrides: Sequence[str], config_dir: str | None) -> None:
-    """Let Hydra find the record, without the bricks whose place chosen options take."""
+    """Let Hydra find the record, without the components whose place chosen options take."""
     primary = _as_primary(run)
-    store = partial(ConfigStore.instance().store, RECORDED, provider=str(run / "config.yaml"))
+    store = partial(ConfigStore.instance().store, RECORDED, provider=str(run / CONFIG))
     store(primary)
     search = [] if config_dir is None else [search_path(Path(config_dir))]
     with hydra.initialize_config_dir(str(shipped_config_dir()), version_base="1.3"):
@@ -127,7 +131,7 @@ def _store(run: Path, overrides: Sequence[str], config_dir: str | None) -> None:
 
 
 def _taken_places(overrides: list[str]) -> Iterator[str]:
-    """The paths of the bricks that the options of the chosen groups may give."""
+    """The paths of the components that the options of the chosen groups may give."""
     found = repository(overrides, RECORDED)
     for group in sorted(_chosen_groups(overrides, found).intersection(GROUPS)):
         if group not in COLLECTIONS:
@@ -136,14 +140,14 @@ def _taken_places(overrides: list[str]) -> Iterator[str]:
             option: Any = found.load_config(f"{group}/{name}")
             is_global = option.header["package"] == "_global_"
             values: Any = OmegaConf.to_container(option.config)
-            yield from _whole_bricks(values if is_global else {group: values})
+            yield from _whole_components(values if is_global else {group: values})
 
 
-def _chosen_groups(overrides: list[str], found: IConfigRepository) -> set[str]:
+def _chosen_groups(overrides: list[str], found: Repository) -> set[str]:
     """The groups that the overrides choose from, by name or through an option that does."""
     chosen = set()
-    for override in OverridesParser.create().parse_overrides(overrides):
-        if found.get_group_options(override.key_or_group):
+    for override in parse_overrides(overrides):
+        if not is_value(override, found):
             chosen.add(override.key_or_group)
             if override.is_sweep_override():
                 raise ConfigError(
@@ -155,5 +159,5 @@ def _chosen_groups(overrides: list[str], found: IConfigRepository) -> set[str]:
     return chosen | {(entry.config_path or "").rpartition("/")[0] for entry in defaults}
 
 
-def _whole_bricks(tree: Tree) -> Iterator[str]:
-    return (path for _, path in brick_paths(tree) if is_node(at(tree, path)))
+def _whole_components(tree: Tree) -> Iterator[str]:
+    return (path for _, path in component_paths(tree) if is_node(get_path(tree, path)))

@@ -1,37 +1,36 @@
-"""Going on with a run that did not complete, or from a checkpoint that is named."""
+"""Resuming a run that did not complete, or from a checkpoint that is named."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from hydra.utils import to_absolute_path
-from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.config.nodes import NodeError
-from legoloop.app.config.schema import LAUNCH_KEYS, OBSERVATION_KEYS
-from legoloop.app.config.trees import plain
+from legoloop.app.config.blueprint import Blueprint, behaviour
+from legoloop.app.config.settings import OBSERVATION_KEYS
+from legoloop.app.wiring.resolve import resolve_with
 from legoloop.core.atomic_files import remove_temporaries
 from legoloop.core.errors import ConfigError, DataError
+from legoloop.core.run_directory import ATTEMPTS, CHECKPOINTS, GIT_DIFF, HYDRA, LOG, RUN_RECORD
+from legoloop.core.text import shorten
 from legoloop.loop.host import TrainingHost
 from legoloop.state.checkpointer import Checkpointer
 from legoloop.state.checkpoints import is_checkpoint, newest_checkpoint, read_checkpoint
-from legoloop.state.run_record import DIFF, RECORD, Resume, git_state, read_record
+from legoloop.state.run_record import Resume, git_state, read_record
 
 WORDS: tuple[Resume, ...] = ("auto", "never", "must")
-CHECKPOINTS = "checkpoints"
-MOST = 6
+MAX_SHOWN = 6
 """So many changed keys are shown."""
 
 _ABSENT = "nothing"
 
 
 def parse_resume(resume: str) -> tuple[Resume, Path | None]:
-    """What ``resume`` says: whether to go on with what the run directory holds, or from where.
+    """What ``resume`` says: whether to resume what the run directory holds, or from where.
 
-    Raises NodeError for a path that is neither a checkpoint nor a run that has one.
+    Raises ConfigError for a path that is neither a checkpoint nor a run that has one.
 
     >>> parse_resume("must")
     ('must', None)
@@ -41,8 +40,8 @@ def parse_resume(resume: str) -> tuple[Resume, Path | None]:
     path = Path(to_absolute_path(resume))  # from where the command was given: chdir leads away
     found = path if is_checkpoint(path) else newest_checkpoint(path / CHECKPOINTS)
     if found is None:
-        raise NodeError(
-            "resume", f"is '{resume}'; give {', '.join(WORDS)}, a run directory or a checkpoint"
+        raise ConfigError(
+            f"is '{resume}'; give {', '.join(WORDS)}, a run directory or a checkpoint", key="resume"
         )
     return "never", found
 
@@ -56,25 +55,16 @@ def run_of(checkpoint: Path) -> Path:
     return checkpoint.parent.parent
 
 
-def refuse_changed(tree: DictConfig, directory: Path) -> None:
-    """Raises ConfigError if the run in a directory was made from another tree or other code."""
-    changes = [*_changed_keys(tree, directory), *_changed_code(directory)]
+def check_unchanged(blueprint: Blueprint, directory: Path) -> None:
+    """Raises ConfigError if the run in a directory had another configuration or other code."""
+    changes = [*_changed_keys(blueprint, directory), *_changed_code(directory)]
     if changes:
-        more = [f"and {len(changes) - MOST} more"] if len(changes) > MOST else []
         raise ConfigError(
-            f"hydra.run.dir: {directory} holds a run that was made otherwise: "
-            f"{'; '.join([*changes[:MOST], *more])}. "
-            "Choose another directory, or go on all the same with on_config_change=accept"
+            f"{directory} holds a run of another configuration: "
+            f"{shorten(changes, MAX_SHOWN, '; ')}. "
+            "Choose another directory, or resume it all the same with on_config_change=accept",
+            key="hydra.run.dir",
         )
-
-
-def behavioural_keys(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A configuration by dotted key, without what says how the run is begun.
-
-    >>> behavioural_keys({"seed": 0, "resume": "must", "sweep.on_failure": "stop"})
-    {'seed': 0}
-    """
-    return {key: v for key, v in config.items() if key.split(".")[0] not in LAUNCH_KEYS}
 
 
 def load_checkpoint_into(host: TrainingHost, checkpoint: Path, strict: bool) -> None:
@@ -95,19 +85,17 @@ def newest_of(host: TrainingHost) -> Path | None:
 
 
 def remove_temporaries_of(directory: Path) -> None:
-    """Remove what an attempt that was killed had begun to write."""
+    """Remove the temporary files of an attempt that was killed."""
     for folder in (directory, directory / CHECKPOINTS):
         remove_temporaries(folder)
 
 
 def archive_attempt(directory: Path) -> None:
-    """Move what an attempt left that nothing can go on from; the run begins anew beside it."""
-    kept = {RECORD, ".hydra", "attempts", "run.log"}
+    """Move away what an attempt without a checkpoint left; the run begins anew beside it."""
+    kept = {RUN_RECORD, HYDRA, ATTEMPTS, LOG}
     left = [path for path in directory.iterdir() if path.name not in kept and not _is_lock(path)]
     if left:
-        aside = next(
-            path for n in count(1) if not (path := directory / "attempts" / str(n)).exists()
-        )
+        aside = next(path for n in count(1) if not (path := directory / ATTEMPTS / str(n)).exists())
         aside.mkdir(parents=True)
         for path in left:
             path.rename(aside / path.name)
@@ -117,37 +105,29 @@ def _is_lock(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(".lock")
 
 
-def _changed_keys(tree: DictConfig, directory: Path) -> Iterator[str]:
+def _changed_keys(blueprint: Blueprint, directory: Path) -> Iterator[str]:
     from legoloop.results.reading import read_config, told_config
 
     recorded = read_config(directory)
     if recorded is None:
         return
-    alike = _looked_at_alike(tree, recorded)
-    before, now = behavioural_keys(recorded), behavioural_keys(told_config(plain(alike)))
+    observed = {key: recorded[key] for key in OBSERVATION_KEYS if key in recorded}
+    alike, _ = resolve_with(blueprint.unresolved, observed)
+    before, now = behaviour(recorded), behaviour(told_config(alike))
     for key in dict.fromkeys([*before, *now]):
         was, is_now = before.get(key, _ABSENT), now.get(key, _ABSENT)
         if repr(was) != repr(is_now):
             yield f"{key} was {was}, is {is_now}"
 
 
-def _looked_at_alike(tree: DictConfig, recorded: Mapping[str, Any]) -> DictConfig:
-    """The tree with what the record has under keys about looking, and all that follows from it."""
-    alike = tree.copy()
-    for key in OBSERVATION_KEYS:
-        if key in alike and key in recorded:
-            OmegaConf.update(alike, key, recorded[key])
-    return alike
-
-
 def _changed_code(directory: Path) -> Iterator[str]:
     """The commit, or what differs from it; files that git does not know are not looked at."""
-    before = read_record(directory).get("git") if (directory / RECORD).exists() else None
+    before = read_record(directory).get("git") if (directory / RUN_RECORD).exists() else None
     now, patch = git_state()
     if before is None or now is None:
         return
     if before["commit"] != now["commit"]:
         yield f"the code was commit {before['commit'][:7]}, is {now['commit'][:7]}"
-    kept = directory / DIFF
+    kept = directory / GIT_DIFF
     if (kept.read_bytes() if kept.exists() else b"") != patch:
-        yield f"what differs from the commit ({DIFF}) is not the same"
+        yield f"what differs from the commit ({GIT_DIFF}) is not the same"

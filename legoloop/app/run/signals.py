@@ -14,23 +14,23 @@ from legoloop.core.interruption import Interrupted
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
-def give_way(interruption: Interrupted) -> None:
-    """End what is going on, at once."""
+def raise_at_once(interruption: Interrupted) -> None:
+    """Raise the interruption where the signal came."""
     raise interruption
 
 
 @contextmanager
-def interruptions(hear: Callable[[Interrupted], None] = give_way) -> Iterator[None]:
-    """While inside, ``hear`` is given an interruption for SIGINT, SIGTERM and SIGUSR1.
+def interruptions(on_signal: Callable[[Interrupted], None] = raise_at_once) -> Iterator[None]:
+    """While inside, ``on_signal`` is given an interruption for SIGINT, SIGTERM and SIGUSR1.
 
-    A second Ctrl-C stops at once, whatever ``hear`` does. Python hears signals in its main thread
-    alone; in any other, nothing changes.
+    A second Ctrl-C stops at once, whatever ``on_signal`` does. Python handles signals in its main
+    thread alone; in any other, nothing changes.
 
     >>> import os
-    >>> heard = []
-    >>> with interruptions(heard.append):
+    >>> signals = []
+    >>> with interruptions(signals.append):
     ...     os.kill(os.getpid(), signal.SIGTERM)
-    >>> print(*heard)
+    >>> print(*signals)
     SIGTERM
     """
     if threading.current_thread() is not threading.main_thread():
@@ -46,7 +46,7 @@ def interruptions(hear: Callable[[Interrupted], None] = give_way) -> Iterator[No
         if number == signal.SIGINT and signal.SIGINT in asked:
             raise Interrupted(number)
         asked.append(number)
-        hear(Interrupted(number))
+        on_signal(Interrupted(number))
 
     before = {number: signal.signal(number, handler) for number in SIGNALS}
     try:

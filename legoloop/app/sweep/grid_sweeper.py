@@ -1,10 +1,8 @@
-"""The sweeper that a multirun goes through: which jobs there are, and which are still to be run."""
+"""The sweeper of a multirun: which jobs there are, and which are still to be run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from hydra.plugins.sweeper import Sweeper
@@ -17,7 +15,8 @@ if TYPE_CHECKING:
     from hydra.types import TaskFunction
     from omegaconf import DictConfig
 
-    from legoloop.app.sweep.sweep import Job, Sweep
+    from legoloop.app.sweep.job import Job
+    from legoloop.app.sweep.sweep import Sweep
 
 
 class GridSweeper(Sweeper):
@@ -44,17 +43,16 @@ class GridSweeper(Sweeper):
         from hydra.core.plugins import Plugins
 
         from legoloop.app.hydra_bridge.caching_loader import CachingConfigLoader
-        from legoloop.app.hydra_bridge.plugins import check_launcher
-        from legoloop.app.sweep.process_state import run_isolated
+        from legoloop.app.hydra_bridge.launcher_check import check_launcher
 
         self._check()
         check_launcher(config)
         self.config: DictConfig = config
         self.loader = CachingConfigLoader(hydra_context.config_loader)
+        self.task = task_function
+        self.context = HydraContext(self.loader, hydra_context.callbacks)
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=HydraContext(self.loader, hydra_context.callbacks),
-            task_function=partial(run_isolated, task_function),
-            config=config,
+            hydra_context=self.context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> None:
@@ -62,11 +60,15 @@ class GridSweeper(Sweeper):
 
         Raises ConfigError for a mistake in any job, SystemExit if not all jobs have completed.
         """
-        from legoloop.app.sweep.sweep import Sweep, checked_jobs
+        from legoloop.app.sweep.compose_jobs import compose_jobs
+        from legoloop.app.sweep.job import JobTask
+        from legoloop.app.sweep.sweep import Sweep
 
         overrides = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
-        jobs = checked_jobs(self.config, self.combinations(overrides), self.loader)
-        with Sweep.begun(self.config, jobs) as sweep:
+        jobs = compose_jobs(self.config, self.combinations(overrides), self.loader)
+        task = JobTask(self.task, {job.number: job.blueprint for job in jobs})
+        self.launcher.setup(hydra_context=self.context, task_function=task, config=self.config)
+        with Sweep.open(self.config, jobs) as sweep:
             for batch in self._batches(sweep):
                 sweep.launch(self.launcher, batch)
                 if sweep.stops_at_failure and not all(job.has_completed for job in batch):
@@ -76,11 +78,12 @@ class GridSweeper(Sweeper):
 
     def combinations(self, overrides: Sequence[str]) -> list[list[str]]:
         """The overrides of each job; raises ConfigError if there is none."""
-        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
+        from legoloop.app.hydra_bridge.internals import grid
+
         parsed = OverridesParser.create(config_loader=self.loader).parse_overrides(list(overrides))
-        found = list(chain.from_iterable(BasicSweeper.split_arguments(parsed, None)))
+        found = grid(parsed)
         if not found:
             raise ConfigError(f"{' '.join(overrides)}: makes no job; one of them has no values")
         return found
@@ -89,8 +92,9 @@ class GridSweeper(Sweeper):
         size = self.max_batch_size
         if size is not None and (not isinstance(size, int) or size < 1):
             raise ConfigError(
-                f"hydra.sweeper.max_batch_size: is {size!r}; "
-                "give a whole number of at least 1, or null"
+                f"is {size!r}",
+                key="hydra.sweeper.max_batch_size",
+                remedy="give a whole number of at least 1, or null",
             )
 
     def _batches(self, sweep: Sweep) -> Iterator[list[Job]]:

@@ -1,4 +1,4 @@
-"""The process, left as it was found: what one job of a sweep sets does not reach the next."""
+"""Isolation of jobs that share a process: what one of them sets does not reach the next."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from legoloop.core.rng import preserved_rng
-
-if TYPE_CHECKING:
-    from hydra.types import TaskFunction
-    from omegaconf import DictConfig
 
 
 @contextmanager
 def preserve_process_state() -> Iterator[None]:
-    """Whatever is drawn or set inside, generators, torch's threads and default type come back.
+    """Restore, on leaving, generators, torch's thread count and default dtype.
 
-    So do the working directory and the filters of warnings.
+    So are the working directory and the filters of warnings.
 
     >>> import torch
     >>> before = torch.get_num_threads()
@@ -38,9 +33,3 @@ def preserve_process_state() -> Iterator[None]:
             torch.set_num_threads(threads)
             torch.set_default_dtype(dtype)
             os.chdir(here)
-
-
-def run_isolated(task: TaskFunction, tree: DictConfig) -> object:
-    """What the task returns for the tree."""
-    with preserve_process_state():
-        return task(tree)

@@ -1,28 +1,24 @@
-"""From a composed configuration to an app, checked and seeded: what every door goes through."""
+"""From a blueprint to an app: what every entry point goes through."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from omegaconf import DictConfig
-
-from legoloop.app.config.validate import check
+from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.wiring.container import make_app
-from legoloop.app.wiring.user_container import own_app
+from legoloop.app.wiring.user_container import make_user_app
 from legoloop.core.rng import seed
 
 
-def validated_app(tree: DictConfig, set_keys: Sequence[str]) -> tuple[Any, DictConfig]:
-    """The app of a tree, ours or the container that its ``app`` names, and the tree that feeds it.
+def validated_app(blueprint: Blueprint) -> tuple[Any, Blueprint]:
+    """The app of a blueprint, ours or the container that its ``app`` names, and what feeds it.
 
-    ``set_keys`` are the keys that the user set. Nothing is built yet, and all generators are
-    seeded. Raises NodeError for a mistake in the configuration.
+    Nothing is built yet, and all generators are seeded. Raises ConfigError for a mistake in the
+    configuration.
     """
-    if tree.get("app") is None:
-        check(tree, set_keys)
-        app = make_app(tree)
+    if blueprint.settings.app is None:
+        app = make_app(blueprint)
     else:
-        app, tree = own_app(tree, set_keys)
-    seed(tree.seed)
-    return app, tree
+        app, blueprint = make_user_app(blueprint)
+    seed(blueprint.settings.seed)
+    return app, blueprint

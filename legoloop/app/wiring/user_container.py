@@ -8,10 +8,10 @@ from typing import Any
 from dependency_injector import containers, providers
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.config.nodes import NodeError
-from legoloop.app.config.schema import LAUNCH_KEYS, TOP, check_values
+from legoloop.app.config.blueprint import Blueprint
+from legoloop.app.config.paths import find_path, is_under, leaves, overlaps
+from legoloop.app.config.settings import LAUNCH_KEYS
 from legoloop.app.config.targets import resolve
-from legoloop.app.config.trees import is_under, leaves, overlaps, plain
 from legoloop.core.errors import ConfigError
 from legoloop.core.suggestions import did_you_mean
 
@@ -19,37 +19,43 @@ GIVEN = ("app", *LAUNCH_KEYS)
 """The keys whose values never come from the container."""
 
 
-def own_app(raw: DictConfig, set_keys: Sequence[str]) -> tuple[Any, DictConfig]:
-    """An instance of the container that ``app`` names, and the tree that its ``config`` is fed.
+def make_user_app(blueprint: Blueprint) -> tuple[Any, Blueprint]:
+    """An instance of the container that ``app`` names, and the blueprint of what it is fed.
 
     The container's own values stand, except for what the user set; what it does not declare comes
     from the tree as composed.
 
-    Raises NodeError if it is no container with a ``config`` and a ``host``, for a key that the
+    Raises ConfigError if it is no container with a ``config`` and a ``host``, for a key that the
     user set but the container neither declares nor reads, and for a known key of the wrong type.
     """
-    app = _instance(str(raw.app))
+    path = str(blueprint.settings.app)
+    app = _instance(path)
     declared = OmegaConf.create(app.config() or {}, flags={"allow_objects": True})
-    read = {*GIVEN, "seed", *_options(app), *leaves(declared)}
-    for key in set_keys:
-        if not any(overlaps(key, option) for option in read) or _is_lost_choice(raw, key, read):
-            raise NodeError(
-                key, f"{raw.app} does not read this key; {did_you_mean(key, sorted(read))}"
+    plain: Any = OmegaConf.to_container(declared, resolve=False)
+    read = {*GIVEN, "seed", *_options(app), *(key for key, _ in leaves(plain))}
+    for key in blueprint.origins:
+        is_read = any(overlaps(key, option) for option in read)
+        if not is_read or _is_lost_choice(blueprint, key, read):
+            raise ConfigError(
+                f"{path} does not read this key; {did_you_mean(key, sorted(read))}", key=key
             )
-    is_again = raw.get("rerun") is not None  # then what the run was fed stands
-    tree = _with_values_of(declared, raw, list(raw) if is_again else (*GIVEN, *set_keys))
-    check_values(plain(tree), TOP)
-    app.config.from_dict(plain(tree))
-    return app, tree
+    is_again = blueprint.settings.rerun is not None  # then what the run was fed stands
+    kept = list(blueprint.tree) if is_again else [*GIVEN, *blueprint.origins]
+    tree = _with_values_of(declared, blueprint, kept)
+    resolved: Any = OmegaConf.to_container(tree, resolve=True, throw_on_missing=True)
+    unresolved: Any = OmegaConf.to_container(tree, resolve=False)
+    fed = Blueprint.of(resolved, unresolved, blueprint.origins, blueprint.overrides)
+    app.config.from_dict(fed.tree)
+    return app, fed
 
 
-def _with_values_of(declared: DictConfig, raw: DictConfig, keys: Sequence[str]) -> DictConfig:
-    """The tree with the declared values over it, except at these keys."""
-    tree = raw.copy()
-    OmegaConf.set_struct(tree, False)
+def _with_values_of(declared: DictConfig, blueprint: Blueprint, keys: Sequence[str]) -> DictConfig:
+    """The composed tree with the declared values over it, except at these keys."""
+    composed = OmegaConf.create(blueprint.unresolved)
+    tree = composed.copy()
     tree.merge_with(declared)
     for key in keys:
-        OmegaConf.update(tree, key, OmegaConf.select(raw, key), merge=False, force_add=True)
+        OmegaConf.update(tree, key, OmegaConf.select(composed, key), merge=False, force_add=True)
     return tree
 
 
@@ -57,12 +63,12 @@ def _instance(path: str) -> Any:
     try:
         cls = resolve(path)
     except ConfigError as error:
-        raise NodeError("app", str(error)) from error
+        raise ConfigError(str(error), key="app") from error
     if not (isinstance(cls, type) and issubclass(cls, containers.DeclarativeContainer)):
-        raise NodeError("app", f"{path} is no DeclarativeContainer")
+        raise ConfigError(f"{path} is no DeclarativeContainer", key="app")
     for name, kind in {"config": providers.Configuration, "host": providers.Provider}.items():
         if not isinstance(cls.providers.get(name), kind):
-            raise NodeError("app", f"{path} has no provider '{name}' of kind {kind.__name__}")
+            raise ConfigError(f"{path} has no provider '{name}' of kind {kind.__name__}", key="app")
     return cls()
 
 
@@ -78,7 +84,7 @@ def _options(app: Any) -> Iterator[str]:
                     yield given.get_name().partition(".")[2]
 
 
-def _is_lost_choice(raw: DictConfig, key: str, read: Collection[str]) -> bool:
+def _is_lost_choice(blueprint: Blueprint, key: str, read: Collection[str]) -> bool:
     """A chosen option is a mapping; one of which only a value or two are read has no effect."""
-    is_mapping = isinstance(OmegaConf.select(raw, key), DictConfig)
+    is_mapping = isinstance(find_path(blueprint.tree, key), dict)
     return is_mapping and not any(is_under(key, option) for option in read)

@@ -54,7 +54,7 @@ def run_beside(plugins: dict[str, str], place: Path, *arguments: str) -> Ended:
 def test_a_broken_plugin_costs_a_line(text: str, cause: str, tmp_path: Path) -> None:
     plugins = {"hydra_plugins/broken.py": text, "hydra_plugins/working.py": WORKING}
     ended = run_beside(plugins, tmp_path, "--cfg", "hydra", "hydra/launcher=of_a_plugin")
-    assert ended.err == f"warning: hydra_plugins.broken is left out: {cause}\n"
+    assert ended.err == f"warning: hydra_plugins.broken is skipped: {cause}\n"
     assert ended.status == 0
     assert "working: 'yes'" in ended.out
 
@@ -70,8 +70,8 @@ def test_each_broken_one_is_named(tmp_path: Path) -> None:
     ended = run_beside(plugins, tmp_path, "--cfg", "job")
     assert ended.status == 0
     assert ended.err.splitlines() == [
-        "warning: hydra_plugins.first is left out: ValueError: one",
-        "warning: hydra_plugins.second.inside is left out: ValueError: two",
+        "warning: hydra_plugins.first is skipped: ValueError: one",
+        "warning: hydra_plugins.second.inside is skipped: ValueError: two",
     ]
 
 
@@ -79,7 +79,7 @@ def test_the_package_of_all_plugins_may_be_broken(tmp_path: Path) -> None:
     plugins = {"hydra_plugins/__init__.py": "raise ValueError('not a namespace')"}
     ended = run_beside(plugins, tmp_path, "--cfg", "job")
     assert ended.status == 0
-    assert ended.err == "warning: hydra_plugins is left out: ValueError: not a namespace\n"
+    assert ended.err == "warning: hydra_plugins is skipped: ValueError: not a namespace\n"
 
 
 def test_working_plugins_cost_no_word(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_run_completes_beside_a_broken_plugin(tmp_path: Path) -> None:
     small = (*SMALL, "loggers=[]", "hydra.run.dir=run")
     ended = run_beside(plugins, tmp_path, *small)
     assert ended.status == 0
-    assert ended.err == "warning: hydra_plugins.broken is left out: RuntimeError: broken\n"
+    assert ended.err == "warning: hydra_plugins.broken is skipped: RuntimeError: broken\n"
     assert (tmp_path / "here" / "run" / "weights").is_file()
 
 
@@ -108,5 +108,5 @@ def test_composing_in_code_goes_on_beside_a_broken_plugin(tmp_path: Path) -> Non
         text=True,
         check=False,
     )
-    assert done.stderr == "warning: hydra_plugins.broken is left out: RuntimeError: broken\n"
+    assert done.stderr == "warning: hydra_plugins.broken is skipped: RuntimeError: broken\n"
     assert done.returncode == 0

@@ -24,7 +24,9 @@ class JoblibLauncher(JobsLauncher):
     def __init__(self, n_jobs: int = -1, **settings: Any) -> None:
         if not isinstance(n_jobs, int) or n_jobs == 0:
             raise ArgumentError(
-                f"n_jobs is {n_jobs!r}; give a whole number of jobs at once, or -1 for one a core"
+                f"is {n_jobs!r}",
+                argument="n_jobs",
+                remedy="give a whole number of jobs at once, or -1 for one a core",
             )
         # One at a time: jobs are long, and the next one is not composed before it can begin.
         usual = {"batch_size": 1, "pre_dispatch": "n_jobs"}

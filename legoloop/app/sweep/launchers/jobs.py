@@ -25,6 +25,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
+from legoloop.app.hydra_bridge.internals import failed_job
+from legoloop.app.hydra_bridge.shipped_config import register_settings
+from legoloop.app.sweep.job import JobTask
 from legoloop.state.run_record import mark_failed_if_abandoned
 
 log = logging.getLogger("legoloop")
@@ -54,6 +57,7 @@ class SentJob:
     def __call__(self) -> JobReturn:
         """Carry it out: ``.hydra/``, logging, environment and callbacks are as with Hydra's own."""
         skip_broken_plugins()
+        register_settings()
         setup_globals()
         Singleton.set_state(self.singletons)
         return run_job(
@@ -68,9 +72,7 @@ class SentJob:
         """Record and tell that its process died before it could say how the job ended."""
         mark_failed_if_abandoned(self.directory, cause, self.overrides)
         print(f"[{self.number}] error: {cause}", file=sys.stderr, flush=True)
-        failed = JobReturn(overrides=self.overrides, status=JobStatus.FAILED)
-        failed._return_value = JobDied(cause)
-        return failed
+        return failed_job(self.overrides, JobDied(cause))
 
 
 class JobsLauncher(Launcher):
@@ -90,13 +92,14 @@ class JobsLauncher(Launcher):
         self, job_overrides: Sequence[Overrides], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Carry out the jobs: how each of those that began ended, in their order."""
+        return self.launch_jobs(list(enumerate(job_overrides, initial_job_idx)))
+
+    def launch_jobs(self, jobs: Sequence[tuple[int, Overrides]]) -> Sequence[JobReturn]:
+        """Carry out jobs that are given with their numbers."""
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
-        return self.execute(
-            self._job(initial_job_idx + place, overrides)
-            for place, overrides in enumerate(job_overrides)
-        )
+        return self.execute(self._job(number, overrides) for number, overrides in jobs)
 
     @property
     def stops_on_failure(self) -> bool:
@@ -121,7 +124,7 @@ class JobsLauncher(Launcher):
             directory=Path(sweep.dir, str(sweep.subdir)).absolute(),
             config=config,
             hydra_context=self.hydra_context,
-            task=self.task,
+            task=self.task.of_job(number) if isinstance(self.task, JobTask) else self.task,
             singletons=Singleton.get_state(),
         )
 

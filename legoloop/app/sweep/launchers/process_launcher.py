@@ -23,12 +23,13 @@ LOOK_EVERY = 0.05  # seconds
 
 
 class ProcessLauncher(JobsLauncher):
-    """Carries out as many jobs at once as ``n_jobs`` says.
+    """Carries out ``n_jobs`` jobs at once, each in a process of its own.
 
-    They share the ``gpus``: ids, or texts of several with commas; a job sees those of its
-    slot alone. Without ``n_jobs`` there is one for each of the ``gpus``, or one. A job computes in
-    ``threads_per_job`` threads; without, in as many as the environment says, else in its share of the
-    cores.
+    Args:
+        n_jobs: how many run at once; None: one for each of the ``gpus``, or one.
+        gpus: ids, or texts of several with commas, that the jobs share; a job sees one of them.
+        threads_per_job: threads that a job computes in; None: as many as the environment says,
+            else its share of the cores.
 
     Raises ArgumentError for n_jobs or threads_per_job that are no whole number of at least 1.
     """
@@ -41,7 +42,9 @@ class ProcessLauncher(JobsLauncher):
     ) -> None:
         for name, value in (("n_jobs", n_jobs), ("threads_per_job", threads_per_job)):
             if value is not None and (not isinstance(value, int) or value < 1):
-                raise ArgumentError(f"{name} is {value!r}; give a whole number of at least 1")
+                raise ArgumentError(
+                    f"is {value!r}", argument=name, remedy="give a whole number of at least 1"
+                )
         self._gpus = [str(gpu) for gpu in gpus or ()]
         self._slots = n_jobs or len(self._gpus) or 1
         self._threads = threads_per_job
@@ -49,7 +52,8 @@ class ProcessLauncher(JobsLauncher):
     def environment(self, slot: int) -> Mapping[str, str]:
         """What is set for the jobs in a slot.
 
-        >>> ProcessLauncher(gpus=[2, "5,6"], threads_per_job=4).environment(1)["CUDA_VISIBLE_DEVICES"]
+        >>> launcher = ProcessLauncher(gpus=[2, "5,6"], threads_per_job=4)
+        >>> launcher.environment(1)["CUDA_VISIBLE_DEVICES"]
         '5,6'
         """
         # Of the slots, not of the jobs that are left: the number of threads changes the bits.

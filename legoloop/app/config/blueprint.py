@@ -1,0 +1,251 @@
+"""The blueprint: the configuration of one run as a value, understood and checked.
+
+It is made once, from the resolved tree, without Hydra and without dependency_injector. The
+container is declared from it; ``show=…``, sweeps, resuming, rerunning and ``evaluate`` read it. It
+is plain data: it can be compared, written as JSON, and sent to another process and built there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from legoloop.app.config.binding import BoundCall, bind, bind_nested, calls_in, is_node
+from legoloop.app.config.components import (
+    PLUGIN_LISTS,
+    component_paths,
+    dataset_nodes,
+    is_hooked,
+    scope_names,
+)
+from legoloop.app.config.json_tree import decoded, encoded
+from legoloop.app.config.paths import Tree, find_path, get_path, leaves
+from legoloop.app.config.settings import (
+    COLLECTIONS,
+    COMPONENTS,
+    LAUNCH_KEYS,
+    DataSettings,
+    RunSettings,
+    read_settings,
+)
+from legoloop.app.config.validate import (
+    check_circles,
+    check_keys,
+    check_loaders,
+    check_names,
+    check_required,
+    check_used,
+    needs_of,
+)
+from legoloop.core.errors import ConfigError
+from legoloop.loop.order import Edge, in_order
+from legoloop.loop.plan import declared_edges
+
+Loaders = Any
+"""``data.loaders``: settings by name, with bound calls in the place of nodes."""
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """The configuration of one run.
+
+    Args:
+        tree: the values, every reference resolved: what feeds the container's ``config``, and what
+            ``config.yaml`` holds.
+        unresolved: the same, with references as they were written (``${num_epochs}``).
+        origins: the dotted keys that the user set, and where: a file, or the command line.
+        overrides: the overrides of the run as the user wrote them.
+        settings: the top-level keys that are values.
+        data: the keys under ``data`` that are values.
+        components: what will be built, by name.
+        datasets: the data sets, by name.
+        loaders: the settings of the loaders.
+        lists: the members of the lists of plugins that may be injected.
+        edges: pairs of plugins of which the first is called before the second.
+        plugin_order: the names of plugins and loggers in the order in which the host calls them.
+        scope: the names that may be injected.
+
+    ``app`` set to a container of the user's own leaves the last seven empty.
+    """
+
+    tree: Tree
+    unresolved: Tree
+    origins: Mapping[str, str]
+    overrides: tuple[str, ...]
+    settings: RunSettings
+    data: DataSettings = field(default_factory=DataSettings)
+    components: Mapping[str, BoundCall] = field(default_factory=dict)
+    datasets: Mapping[str, BoundCall] = field(default_factory=dict)
+    loaders: Loaders = None
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    edges: tuple[Edge, ...] = ()
+    plugin_order: tuple[str, ...] = ()
+    scope: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        tree: Tree,
+        unresolved: Tree | None = None,
+        origins: Mapping[str, str] | None = None,
+        overrides: Sequence[str] = (),
+        like: Blueprint | None = None,
+    ) -> Blueprint:
+        """Understand and check a tree.
+
+        Args:
+            tree: the values, every reference resolved.
+            unresolved: with references as written; None: there are none.
+            origins: the keys that the user set, and where; only these must be used by something.
+            overrides: as the user wrote them.
+            like: a blueprint of a tree that is much the same: what is equal is not bound again.
+
+        Raises ConfigError for the first thing that is wrong: a key that nothing takes, a value of
+        the wrong type or out of range, a target that does not exist, a required component that is
+        missing, components that need each other, a component that was chosen and is not used.
+
+        >>> Blueprint.of({"num_epochs": 3, "data": {}, "plugins": {}})
+        Traceback (most recent call last):
+        legoloop.core.errors.ConfigError: data: is empty; choose an option with data=…
+        """
+        unresolved = tree if unresolved is None else unresolved
+        given = (tree, unresolved, dict(origins or {}), tuple(overrides))
+        settings = read_settings(RunSettings, tree)
+        if settings.app is not None:
+            return cls(*given, settings)
+        _check_mappings(tree)
+        data = read_settings(DataSettings, tree.get("data") or {}, "data.")
+        check_keys(tree, unresolved)
+        check_required(tree)
+        paths = dict(component_paths(tree))
+        check_names(component_paths(tree), tree)
+        bound = _Binder(tree, scope_names(tree), like)
+        datasets = {
+            name: bound.call(f"data.datasets.{name}", node)
+            for name, node in dataset_nodes(tree).items()
+        }
+        loaders = bound.nested("data.loaders", tree["data"].get("loaders"))
+        check_loaders(tree["data"], loaders)
+        components = {name: bound.call(path, get_path(tree, path)) for name, path in paths.items()}
+        lists = {
+            name: tuple(
+                plugin
+                for plugin, path in paths.items()
+                if path.startswith("plugins.") and hasattr(components[plugin].function, method)
+            )
+            for name, method in PLUGIN_LISTS.items()
+        }
+        hooked = sorted(name for name, path in paths.items() if is_hooked(path))
+        calls = {
+            **{
+                call.path: list(call.calls()) for call in (*datasets.values(), *components.values())
+            },
+            "data.loaders": list(calls_in(loaders)),
+        }
+        needs = needs_of(tree, calls, {path: name for name, path in paths.items()}, lists)
+        check_circles(needs, paths)
+        check_used(needs, paths, hooked, given[2])
+        edges = tuple(_edges({name: components[name] for name in hooked}, lists))
+        return cls(
+            *given,
+            settings,
+            data,
+            components,
+            datasets,
+            loaders,
+            lists,
+            edges,
+            tuple(in_order(hooked, edges)),
+            bound.scope,
+        )
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what the run does, in hexadecimal; how it is launched is left out."""
+        values = json.dumps(encoded(self.behaviour()), sort_keys=True)
+        return sha256(values.encode()).hexdigest()
+
+    def behaviour(self) -> Mapping[str, Any]:
+        """The values by dotted key, without the keys that say how the run is launched."""
+        return behaviour(dict(leaves(self.tree)))
+
+    def plugin_class(self, name: str) -> type | None:
+        """The class of a component; None if a function makes it."""
+        function = self.components[name].function
+        return function if isinstance(function, type) else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``from_dict`` makes an equal blueprint from; it can be written as JSON."""
+        return {
+            "tree": encoded(self.tree),
+            "unresolved": encoded(self.unresolved),
+            "origins": dict(self.origins),
+            "overrides": list(self.overrides),
+        }
+
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any]) -> Blueprint:
+        """The blueprint that ``to_dict`` wrote, checked against the code that is there now."""
+        return cls.of(**{name: decoded(value) for name, value in written.items()})
+
+
+def behaviour(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by dotted key, without the keys that say how a run is launched.
+
+    >>> behaviour({"seed": 0, "resume": "must", "sweep.on_failure": "stop"})
+    {'seed': 0}
+    """
+    return {key: v for key, v in values.items() if key.partition(".")[0] not in LAUNCH_KEYS}
+
+
+class _Binder:
+    """Binds nodes; one that another blueprint has bound already is taken from there."""
+
+    def __init__(self, tree: Tree, scope: tuple[str, ...], like: Blueprint | None) -> None:
+        self.tree = tree
+        self.scope = scope
+        self._like = like if like is not None and like.scope == scope else None
+        self._bound: dict[str, Any] = {}
+        if self._like is not None:
+            self._bound = {
+                call.path: call
+                for call in (*self._like.components.values(), *self._like.datasets.values())
+            }
+            self._bound["data.loaders"] = self._like.loaders
+
+    def call(self, path: str, node: Any) -> BoundCall:
+        """Raises ConfigError for a component that is no node."""
+        if not is_node(node):
+            raise ConfigError(f"is {node!r}; a component is a mapping with a _target_", key=path)
+        bound: BoundCall = self._known(path, node) or bind(path, node, self.scope)
+        return bound
+
+    def nested(self, path: str, value: Any) -> Any:
+        return self._known(path, value) or bind_nested(path, value, self.scope)
+
+    def _known(self, path: str, node: Any) -> Any:
+        is_equal = self._like is not None and find_path(self._like.tree, path) == node
+        return self._bound.get(path) if is_equal else None
+
+
+def _check_mappings(tree: Tree) -> None:
+    for key in ("data", *COMPONENTS, *COLLECTIONS):
+        if not isinstance(tree.get(key), Mapping | None):
+            raise ConfigError(f"is {tree[key]!r}; give a mapping of names", key=key)
+
+
+def _edges(plugins: Mapping[str, BoundCall], lists: Mapping[str, Sequence[str]]) -> list[Edge]:
+    """A plugin is called after those that it is given, and as ``after`` and ``before`` say."""
+    edges: list[Edge] = []
+    for name, call in plugins.items():
+        for provider in call.dependencies.values():
+            for earlier in lists.get(provider, [provider]):
+                if earlier in plugins and earlier != name:
+                    edges.append((earlier, name))
+    classes = {
+        name: call.function for name, call in plugins.items() if isinstance(call.function, type)
+    }
+    return [*edges, *declared_edges(classes, classes)]

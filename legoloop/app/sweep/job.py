@@ -1,0 +1,85 @@
+"""One job of a sweep."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.types import TaskFunction
+from omegaconf import DictConfig
+
+from legoloop.app.config.blueprint import Blueprint, behaviour
+from legoloop.app.config.settings import LAUNCH_KEYS
+from legoloop.app.sweep.process_state import preserve_process_state
+from legoloop.results.reading import told_config
+from legoloop.state.run_record import read_record
+
+Overrides = Sequence[str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep.
+
+    Args:
+        number: its place in the sweep.
+        overrides: what it is composed from.
+        directory: of its run.
+        blueprint: what it will run.
+    """
+
+    number: int
+    overrides: Overrides
+    directory: Path
+    blueprint: Blueprint
+
+    @property
+    def training_overrides(self) -> Overrides:
+        """The overrides that say what the job does, not how it is launched."""
+        return [
+            text
+            for text in self.overrides
+            if re.split(r"[.=]", text.lstrip("+~"))[0] not in LAUNCH_KEYS
+        ]
+
+    @property
+    def behaviour(self) -> Mapping[str, Any]:
+        """What the job does, by dotted key."""
+        return behaviour(told_config(self.blueprint.tree))
+
+    @property
+    def has_completed(self) -> bool:
+        """Whether its run went on to its end."""
+        try:
+            return bool(read_record(self.directory)["status"] == "COMPLETED")
+        except (OSError, ValueError, KeyError):
+            return False
+
+
+class JobTask:
+    """What a launcher calls for a job: the task, given the blueprint that was checked.
+
+    Args:
+        task: takes the tree that Hydra composed and the blueprint.
+        blueprints: those of the jobs that are launched, by number.
+    """
+
+    def __init__(self, task: TaskFunction, blueprints: Mapping[int, Blueprint]) -> None:
+        self.task = task
+        self.blueprints = dict(blueprints)
+
+    def of_job(self, number: int) -> JobTask:
+        """The same for one job alone, to be sent to its process."""
+        known = self.blueprints.get(number)
+        return JobTask(self.task, {} if known is None else {number: known})
+
+    def __call__(self, tree: DictConfig) -> Any:
+        """What the task returns; what it changes of the process is undone."""
+        from hydra.core.hydra_config import HydraConfig
+
+        blueprint = self.blueprints.get(HydraConfig.get().job.num)
+        with preserve_process_state():
+            return self.task(tree, blueprint)  # type: ignore[call-arg]

@@ -1,0 +1,70 @@
+"""Building what a blueprint binds: bound calls are made, dependencies come from the scope."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from legoloop.app.config.binding import BoundCall
+from legoloop.core.errors import ArgumentError, ConfigError
+
+Scope = Mapping[str, Callable[[], Any]]
+
+
+def build(call: BoundCall, scope: Scope) -> Any:
+    """Carry out a bound call, those nested in its arguments first.
+
+    Args:
+        call: what to call, with which values and dependencies.
+        scope: a provider for each name that may be injected.
+
+    Raises ConfigError for a value that the target itself refuses.
+
+    >>> from legoloop.app.config.binding import bind
+    >>> build(bind("counts", {"_target_": "collections.Counter", "iterable": "aab"}, ()), {})["a"]
+    2
+    """
+    target = call.function
+    args = [build_nested(value, scope) for value in call.args]
+    values = {key: build_nested(value, scope) for key, value in call.values.items()}
+    injected = {name: scope[provider]() for name, provider in call.dependencies.items()}
+    if call.is_partial:
+        is_bare = not (values or args or injected)
+        return target if is_bare else partial(target, *args, **values, **injected)
+    try:
+        return target(*args, **values, **injected)
+    except ArgumentError as error:
+        raise _located(error, call.path, values) from error
+    except ConfigError:
+        raise
+    except (TypeError, ValueError) as error:
+        if _comes_from_deeper(error):
+            raise
+        raise ConfigError(f"{call.target} refuses it: {error}", key=call.path) from error
+
+
+def build_nested(value: Any, scope: Scope) -> Any:
+    """A value, with what the bound calls inside it make in their places."""
+    if isinstance(value, BoundCall):
+        return build(value, scope)
+    if isinstance(value, Mapping):
+        return {key: build_nested(item, scope) for key, item in value.items()}
+    if isinstance(value, list):
+        return [build_nested(item, scope) for item in value]
+    return value
+
+
+def _located(error: ArgumentError, path: str, values: Mapping[str, Any]) -> ArgumentError:
+    """The error at the key of the argument, if the node gives that."""
+    if error.key is not None:
+        return error
+    argument = re.split(r"[.\[]", error.argument)[0] if error.argument else None
+    return error.located(key=f"{path}.{error.argument}" if argument in values else path)
+
+
+def _comes_from_deeper(error: Exception) -> bool:
+    """Whether what the target calls raised it: a bug there, not a refusal of the values."""
+    trace = error.__traceback__ and error.__traceback__.tb_next
+    return trace is not None and trace.tb_next is not None

@@ -1,0 +1,56 @@
+"""The blueprint as it stands after values were set on a composed app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from legoloop.app.config.blueprint import Blueprint
+from legoloop.app.config.paths import Tree, changes, get_path
+from legoloop.app.wiring.resolve import resolve_with
+from legoloop.core.errors import ConfigError
+
+
+class CurrentBlueprint:
+    """A blueprint with the values over it that somebody set after it was composed.
+
+    What was set travels through references: ``num_epochs`` set late reaches every
+    ``${num_epochs}``. The new values are checked like all others.
+
+    Args:
+        composed: the blueprint that the app was declared from.
+        read: gives the values as they are now.
+    """
+
+    def __init__(self, composed: Blueprint, read: Callable[[], Tree]) -> None:
+        self.composed = composed
+        self._read = read
+        self._known, self._current = composed.tree, composed
+
+    def __call__(self) -> Blueprint:
+        """The blueprint as it stands.
+
+        Raises ConfigError for a value that was set wrong, and for components that were added or
+        taken away.
+        """
+        now = self._read()
+        if now != self._known:
+            self._current = self._with_changes(now)
+            self._known = now
+        return self._current
+
+    def at(self, path: str) -> Any:
+        """The value at a dotted path."""
+        return get_path(self().tree, path)
+
+    def _with_changes(self, now: Tree) -> Blueprint:
+        composed = self.composed
+        tree, unresolved = resolve_with(composed.unresolved, dict(changes(composed.tree, now)))
+        blueprint = Blueprint.of(
+            tree, unresolved, composed.origins, composed.overrides, like=composed
+        )
+        if blueprint.scope != composed.scope:
+            raise ConfigError(
+                "components are added and taken away when composing, not later", key="plugins"
+            )
+        return blueprint
