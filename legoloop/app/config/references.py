@@ -1,22 +1,16 @@
-"""The references between the values of a tree, ``${optimizer.lr}``, and following them.
-
-Only references to keys are followed here; what else OmegaConf resolves (``${oc.env:HOME}``,
-``${now:…}``, relative keys) is left to it.
-"""
+"""The references between the values of a tree, such as ``${optimizer.lr}``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from typing import Any
 
 from legoloop.app.config.paths import Tree, get_path
 
-KEY = re.compile(r"\$\{([\w.]+)\}")
-
-
-class UnsupportedReference(Exception):
-    """A reference that is more than the path of a key."""
+KEY = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
+"""A reference to a key; what else OmegaConf resolves (``${oc.env:HOME}``, ``${.lr}``) is not."""
 
 
 def references(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -30,13 +24,13 @@ def references(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from references(value, f"{path}.{key}" if path else str(key))
     elif isinstance(tree, list):
         for index, value in enumerate(tree):
-            yield from references(value, f"{path}.{index}")
+            yield from references(value, f"{path}[{index}]")
     elif isinstance(tree, str) and "${" in tree:
         yield path, tree
 
 
 def referenced_keys(text: str) -> list[str]:
-    """The paths of the keys that a text refers to, not those given to a resolver.
+    """The paths of the keys that a text refers to.
 
     >>> referenced_keys("${run_dir}/weights of ${data.root}")
     ['run_dir', 'data.root']
@@ -44,36 +38,60 @@ def referenced_keys(text: str) -> list[str]:
     return KEY.findall(text)
 
 
-def follow(unresolved: Tree, text: str) -> Any:
-    """The value that a text with references stands for.
+def resolve_references(unresolved: Tree, otherwise: Callable[[str], Any]) -> Tree:
+    """The tree with what each reference stands for in its place.
 
-    Raises UnsupportedReference for one that only OmegaConf can resolve, or that leads nowhere.
+    Args:
+        unresolved: the tree, with references as they were written.
+        otherwise: gives the value at a path that is more than references to keys.
 
-    >>> follow({"lr": 0.1, "twice": "${lr}"}, "${twice}")
-    0.1
+    >>> resolve_references({"lr": 0.1, "name": "a ${lr}", "twice": "${lr}"}, lambda path: path)
+    {'lr': 0.1, 'name': 'name', 'twice': 0.1}
     """
-    if len(KEY.sub("", text).replace("\\", "")) != len(KEY.sub("", text)) or "${" in KEY.sub(
-        "", text
-    ):
-        raise UnsupportedReference(text)
-    if (whole := KEY.fullmatch(text)) is not None:
-        return _value_at(unresolved, whole.group(1))
-    return KEY.sub(lambda match: _as_text(_value_at(unresolved, match.group(1))), text)
+    return _resolved(unresolved, "", unresolved, otherwise)  # type: ignore[no-any-return]
 
 
-def _value_at(unresolved: Tree, path: str) -> Any:
+def _resolved(value: Any, path: str, root: Tree, otherwise: Callable[[str], Any]) -> Any:
+    if isinstance(value, dict):
+        prefix = f"{path}." if path else ""
+        return {key: _resolved(v, f"{prefix}{key}", root, otherwise) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_resolved(v, f"{path}[{i}]", root, otherwise) for i, v in enumerate(value)]
+    if not isinstance(value, str) or "${" not in value:
+        return value
     try:
-        value = get_path(unresolved, path)
-    except (KeyError, TypeError, IndexError) as error:
-        raise UnsupportedReference(path) from error
+        return _follow(value, root)
+    except _NotKeys:
+        return otherwise(path)
+
+
+class _NotKeys(Exception):
+    """A reference that is more than keys, or leads nowhere."""
+
+
+def _follow(text: str, root: Tree, depth: int = 0) -> Any:
+    rest = KEY.sub("", text)
+    if "${" in rest or "\\" in rest or depth > 20:
+        raise _NotKeys
+    if (whole := KEY.fullmatch(text)) is not None:
+        return _value_at(whole.group(1), root, depth)
+    return KEY.sub(lambda match: _text_at(match.group(1), root, depth), text)
+
+
+def _value_at(path: str, root: Tree, depth: int) -> Any:
+    try:
+        value = get_path(root, path)
+    except (KeyError, TypeError) as error:
+        raise _NotKeys from error
     if isinstance(value, dict | list):
         if any(True for _ in references(value)):
-            raise UnsupportedReference(path)
-        return value
-    return follow(unresolved, value) if isinstance(value, str) and "${" in value else value
+            raise _NotKeys
+        return deepcopy(value)
+    return _follow(value, root, depth + 1) if isinstance(value, str) and "${" in value else value
 
 
-def _as_text(value: Any) -> str:
+def _text_at(path: str, root: Tree, depth: int) -> str:
+    value = _value_at(path, root, depth)
     if not isinstance(value, str):
-        raise UnsupportedReference(str(value))
+        raise _NotKeys
     return value

@@ -6,6 +6,7 @@ import builtins
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -72,6 +73,8 @@ def _refuse_harmful(target: str, found: Any) -> None:
 def _module(target: str) -> tuple[Any, list[str]]:
     """The longest importable beginning of the path, and what is left of it."""
     parts = target.split(".")
+    if (loaded := _loaded_module(parts)) is not None:
+        return loaded
     for length in range(len(parts), 0, -1):
         name = ".".join(parts[:length])
         try:
@@ -88,6 +91,15 @@ def _module(target: str) -> tuple[Any, list[str]]:
     raise ConfigError(
         f"there is no module {parts[0]}; is it installed, or its folder on PYTHONPATH?"
     )
+
+
+def _loaded_module(parts: list[str]) -> tuple[Any, list[str]] | None:
+    """The module that is imported already and has the rest of the path, if there is one."""
+    for length in range(len(parts) - 1, 0, -1):
+        module = sys.modules.get(".".join(parts[:length]))
+        if module is not None:
+            return (module, parts[length:]) if parts[length] in vars(module) else None
+    return None
 
 
 def _public(owner: Any) -> list[str]:

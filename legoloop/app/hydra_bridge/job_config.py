@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.paths import Tree
+from legoloop.app.config.references import resolve_references
 from legoloop.core.errors import ConfigError
 
 
@@ -29,11 +30,15 @@ def blueprint_of_job(
     """
     from legoloop.app.hydra_bridge.key_origin import user_origins
 
-    tree = resolve_job_config(config, directory)
-    return blueprint_of_tree(
-        tree,
-        origins=user_origins(config.hydra),
-        overrides=task_overrides(config.hydra),
+    bind_run_directory(config, directory)
+    unresolved = to_plain(config, resolve=False)
+    # Bound now: ${hydra:…} follows whatever is composed last.
+    unresolved["run_dir"] = config.run_dir
+    return Blueprint.of(
+        resolve_references(unresolved, lambda path: _select(config, path)),
+        unresolved,
+        user_origins(config.hydra),
+        task_overrides(config.hydra),
         like=like,
     )
 
@@ -48,25 +53,52 @@ def blueprint_of_tree(tree: DictConfig, **known: Any) -> Blueprint:
     return Blueprint.of(to_plain(tree), to_plain(tree, resolve=False), **known)
 
 
-def to_plain(tree: DictConfig, resolve: bool = True) -> Tree:
-    """The tree as dicts, lists and values."""
-    return OmegaConf.to_container(tree, resolve=resolve, throw_on_missing=resolve)  # type: ignore[return-value]
+def to_plain(config: DictConfig, resolve: bool = True) -> Tree:
+    """A configuration as dicts, lists and values, without Hydra's own part.
+
+    Args:
+        config: what was composed.
+        resolve: whether references are resolved, or stay as they were written.
+
+    Raises OmegaConfBaseException for a reference that leads nowhere, and for a value that is
+    missing (``???``).
+    """
+    tree: Tree = {}
+    for key in config:
+        if key != "hydra":
+            is_reference = OmegaConf.is_interpolation(config, key)
+            value = _written(config, key) if is_reference and not resolve else config[key]
+            is_inner = OmegaConf.is_config(value)
+            tree[str(key)] = (
+                OmegaConf.to_container(value, resolve=resolve, throw_on_missing=resolve)
+                if is_inner
+                else value
+            )
+    return tree
 
 
-def resolve_job_config(config: DictConfig, directory: str | Path) -> DictConfig:
-    """Give a composed configuration its run directory; the tree without Hydra's own part.
+def _select(config: DictConfig, path: str) -> Any:
+    """The value at a path, resolved by OmegaConf; raises its error for what leads nowhere."""
+    parent, _, key = path.rpartition(".")
+    node = OmegaConf.select(config, parent, throw_on_missing=True) if parent else config
+    value = OmegaConf.select(config, path, throw_on_missing=True) if "[" in key else node[key]
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _written(config: DictConfig, key: Any) -> str:
+    """The text of a reference."""
+    value = dict(config.items_ex(resolve=False))[key]
+    return str(value._value() if OmegaConf.is_config(value) else value)
+
+
+def bind_run_directory(config: DictConfig, directory: str | Path) -> None:
+    """Give a composed configuration its run directory, and ``${hydra:…}`` this configuration.
 
     Hydra does so itself, a moment later and after making the directory; references need it now.
     """
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
         config.hydra.runtime.output_dir = str(Path(directory).absolute())
-    HydraConfig.instance().set_config(config)
-    tree = config.copy()
-    with read_write(tree), open_dict(tree):
-        # Bound now: ${hydra:…} follows whatever is composed last.
-        tree.run_dir = tree.run_dir
-        del tree["hydra"]
-    return tree
+    HydraConfig.instance().cfg = config  # set_config copies it
 
 
 def run_directory(config: DictConfig) -> Path:

@@ -87,7 +87,12 @@ def is_value(override: Override, found: Repository) -> bool:
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:
     """Overrides as Hydra understands them."""
-    return OverridesParser.create().parse_overrides(list(overrides))
+    return [_parse(text) for text in overrides]
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> Override:
+    return OverridesParser.create().parse_override(text)
 
 
 def repository(overrides: list[str], config_name: str = CONFIG_NAME) -> Repository:
