@@ -18,8 +18,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
-from legoloop.app.hydra_bridge.job_config import blueprint_of_job, run_directory, search_path
+from legoloop.app.hydra_bridge.job_config import blueprint_of_job, run_directory
 from legoloop.app.hydra_bridge.messages import format_error
+from legoloop.app.hydra_bridge.overrides import search_path
 from legoloop.app.hydra_bridge.shipped_config import (
     CONFIG_NAME,
     register_settings,

@@ -50,7 +50,7 @@ class Command:
             patch.setenv("HYDRA_FULL_ERROR", "1")
             patch.setattr(sys, "argv", ["legoloop-run", *arguments])
             # In a process of its own, the callback is not imported before Hydra is done composing.
-            patch.delitem(sys.modules, "legoloop.app.hydra_bridge.check_before_run", raising=False)
+            patch.delitem(sys.modules, "legoloop.app.run.check_before_run", raising=False)
             patch.delattr(legoloop.app, "hydra_callback", raising=False)
             self.capfd.readouterr()
             status = status_of_main()

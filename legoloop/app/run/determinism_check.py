@@ -10,7 +10,7 @@ import sys
 from itertools import zip_longest
 from pathlib import Path
 
-from legoloop.app.hydra_bridge.job_config import quote_override
+from legoloop.app.hydra_bridge.overrides import quote_override
 from legoloop.core.errors import DataError
 from legoloop.core.run_directory import METRICS, PREDICTIONS, WEIGHTS
 from legoloop.loop.plugin import ShouldSave, State

@@ -22,8 +22,8 @@ from legoloop.app.config.components import component_paths
 from legoloop.app.config.paths import Tree, get_path
 from legoloop.app.config.settings import COLLECTIONS, COMPONENTS, LAUNCH_KEYS, defaults
 from legoloop.app.hydra_bridge.internals import Repository, parse_arguments
-from legoloop.app.hydra_bridge.job_config import search_path
-from legoloop.app.hydra_bridge.key_origin import is_value, parse_overrides, repository
+from legoloop.app.hydra_bridge.key_origin import repository
+from legoloop.app.hydra_bridge.overrides import is_value, parse_overrides, search_path
 from legoloop.app.hydra_bridge.recorded_config import recorded_tree
 from legoloop.app.hydra_bridge.shipped_config import (
     CONFIG_NAME,
