@@ -16,7 +16,7 @@ from legoloop.core.run_directory import METRICS, PREDICTIONS, WEIGHTS
 from legoloop.loop.plugin import ShouldSave, State
 
 RESULTS = (METRICS, WEIGHTS, PREDICTIONS)
-"""What two equal runs have in common, by what is told best first."""
+"""The files in which equal runs are equal; the first difference is reported."""
 
 
 class RerunAndCompare:

@@ -110,7 +110,7 @@ def record_failure(directory: Path, seed: int | None, overrides: Sequence[str], 
 def execute(prepared: Prepared, record: RunRecord) -> bool:
     """Run, and write down how it ended; True if it completed.
 
-    A user's mistake is told in one message, its traceback goes to the run's log alone; anything
+    A user's mistake is printed in one line, its traceback goes to the run's log alone; anything
     else is a bug and is raised on.
     """
     try:
@@ -214,7 +214,7 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
 
 
 def _checkpoint(prepared: Prepared, record: RunRecord) -> Path | None:
-    """Where to go on from; None for a run that begins."""
+    """The checkpoint to resume from; None for a new run."""
     _, named = parse_resume(prepared.blueprint.settings.resume)
     if named is not None or record.before is None or prepared.host is None:
         return named

@@ -121,7 +121,7 @@ def _changed_keys(blueprint: Blueprint, directory: Path) -> Iterator[str]:
 
 
 def _changed_code(directory: Path) -> Iterator[str]:
-    """The commit, or what differs from it; files that git does not know are not looked at."""
+    """The commit, or what differs from it; untracked files are ignored."""
     before = read_record(directory).get("git") if (directory / RUN_RECORD).exists() else None
     now, patch = git_state()
     if before is None or now is None:
