@@ -30,9 +30,9 @@ class ConfigError(UserError):
         remedy (str | None): what would be right: ``"give a number above 0"``, or what
             ``did_you_mean`` says.
 
-    >>> raise ConfigError("is -1", key="optimizer.lr", where="command line", remedy="give 0 or more")
+    >>> raise ConfigError("is -1", key="optimizer.lr", where="command line", remedy="give more")
     Traceback (most recent call last):
-    legoloop.core.errors.ConfigError: optimizer.lr (command line): is -1; give 0 or more
+    legoloop.core.errors.ConfigError: optimizer.lr (command line): is -1; give more
     """
 
     def __init__(

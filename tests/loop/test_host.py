@@ -18,7 +18,7 @@ from legoloop.loop.host import TrainingHost
 from legoloop.loop.plugin import ShouldSave, ShouldStop
 from legoloop.loop.stages import Stage
 from legoloop.loop.step import Step
-from tests.core.loops_of_few import Drive, Epochs, Trace
+from tests.loop.tiny_plugins import Drive, Epochs, Trace
 
 BATCH = [Stage.BATCH_START, Stage.BATCH, Stage.BATCH_END]
 
@@ -539,7 +539,7 @@ def test_the_run_happens_within_what_it_is_given() -> None:
             told.append("closed")
 
     host = TrainingHost([Drive(), Epochs(), Closes()])
-    host.within = within
+    host.run_context = within
     host.run()
     assert told == ["begins", "epoch", "closed", "ends"]
 
