@@ -364,7 +364,7 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a plugin without a stage": (
         ("+plugins.mine={_target_: mine.Measures}",),
-        "plugin 'mine', a Measures, hears no stage and reports no scalars; the stages are "
+        "plugin 'mine', a Measures, has no method of a stage and no scalars(); the stages are "
         "train_start, epoch_start, batch_start, batch, batch_end, epoch, epoch_end, train, "
         "train_end",
     ),
