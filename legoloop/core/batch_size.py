@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from legoloop.core.arguments import entry
+from legoloop.core.arguments import require_key
 
 
 class DefaultBatchDesc:
@@ -39,4 +39,4 @@ class TokenBatchDesc:
 
     def __call__(self, batch: Mapping[str, Any]) -> int:
         """The number of tokens."""
-        return int(entry(batch, self.mask, "the batch").sum())
+        return int(require_key(batch, self.mask, "the batch").sum())
