@@ -87,11 +87,13 @@ class Evaluator(ABC):
         Raises ArgumentError for a name that is not among ``datasets``.
         """
         self._reject_unknown(name)
-        if not self._is_in_run:
-            self._look_for_changes()
+        if not self._is_in_run and self._tensor_versions != _tensor_versions(self.model):
+            self._cache.clear()
         result: Arrays = self._cache.get(
             self.pass_identity(name), self._version, lambda: self._pass(name)
         )
+        if not self._is_in_run:
+            self._tensor_versions = _tensor_versions(self.model)
         return result
 
     def iterate(self, name: str, keys: Sequence[str]) -> Iterator[Arrays]:
@@ -146,14 +148,6 @@ class Evaluator(ABC):
         self._version += 1
         self._cache.drop_older(self._version)
 
-    def _look_for_changes(self) -> None:
-        """Without hooks, torch's count of changes in place tells whether the weights changed."""
-        tensors = (*self.model.parameters(), *self.model.buffers())
-        versions = [(id(tensor), tensor._version) for tensor in tensors]
-        if versions != self._tensor_versions:
-            self._cache.clear()
-        self._tensor_versions = versions
-
     def _reject_unknown(self, name: str) -> None:
         if name not in self.datasets:
             raise ArgumentError(
@@ -173,6 +167,11 @@ class Evaluator(ABC):
             moved, outputs = self.feed(batch)
             yield {**moved, **outputs}
             self.evaluated += self.batch_desc(batch)
+
+
+def _tensor_versions(model: nn.Module) -> list[tuple[int, int]]:
+    """Counts of changes in place, by torch: they tell of changed weights where no hook does."""
+    return [(id(tensor), tensor._version) for tensor in (*model.parameters(), *model.buffers())]
 
 
 class LoopsAcc(Evaluator):

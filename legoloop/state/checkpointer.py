@@ -120,7 +120,7 @@ class Checkpointer:
         """Ask for the state, unless one of this step is here, which leads to the same end."""
         return None if self._newest_step == self.counter.steps else ShouldSave(self._save)
 
-    def _here(self) -> Path:
+    def _current(self) -> Path:
         return self.folder / str(self.counter.steps)
 
     def _save(self, state: State, score: float | None = None) -> None:
@@ -137,7 +137,7 @@ class Checkpointer:
         ]
         self._prune([*others, new])
 
-    def _found(self) -> Iterator[SavedCheckpoint]:
+    def _read_saved(self) -> Iterator[SavedCheckpoint]:
         """What an earlier process saved, without the damaged where old ones are removed."""
         for checkpoint in checkpoints_in(self.folder):
             try:

@@ -195,7 +195,7 @@ def _found(directory: Path) -> dict[str, Any] | None:
 
 def timestamp() -> str:
     """The time, with its zone, to the millisecond."""
-    return datetime.timestamp().astimezone().isoformat(timespec="milliseconds")
+    return datetime.now().astimezone().isoformat(timespec="milliseconds")
 
 
 def _versions() -> Mapping[str, str]:
