@@ -1,4 +1,4 @@
-"""The small protocols through which the brick folders meet."""
+"""The protocols between the packages that do not import each other."""
 
 from __future__ import annotations
 

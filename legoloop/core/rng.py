@@ -20,10 +20,14 @@ _last_seed: int | None = None
 def seed(number: int) -> None:
     """Seed python, numpy and torch, and remember the seed for the components made afterwards.
 
-    Comes first: data sets and loaders that ship never draw from these generators, so the model is
-    the first that does. The host seeds them anew when the training starts.
+    Call it before the model is built: the data sets and loaders that ship draw nothing from these
+    generators, so the model is the first that does. The host seeds them again when the training
+    starts.
 
-    Raises ArgumentError unless it is a whole number and 0 <= number < 2**32.
+    Args:
+        number (int): the seed, 0 <= number < 2**32.
+
+    Raises ArgumentError for any other number.
 
     >>> seed(1)
     >>> first = torch.rand(1)

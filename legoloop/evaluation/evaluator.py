@@ -121,7 +121,7 @@ class Evaluator(ABC):
         self._run_cache = cache
 
     def train_start(self) -> None:
-        """From now on the hooks tell when the weights change."""
+        """Count the versions of the weights in the hooks from now on."""
         self._cache = self._run_cache
         self._cache.clear()
         self._version = 0
@@ -140,7 +140,7 @@ class Evaluator(ABC):
         self._weights_changed()
 
     def close(self) -> None:
-        """No hook tells any longer when the weights change."""
+        """Leave the host's cache: no hook counts the versions any longer."""
         self._cache = EvaluationCache()
         self._is_in_run = False
 
@@ -170,7 +170,7 @@ class Evaluator(ABC):
 
 
 def _tensor_versions(model: nn.Module) -> list[tuple[int, int]]:
-    """Counts of changes in place, by torch: they tell of changed weights where no hook does."""
+    """Torch's counts of changes in place, for an evaluation whose hooks are not called."""
     return [(id(tensor), tensor._version) for tensor in (*model.parameters(), *model.buffers())]
 
 

@@ -1,4 +1,4 @@
-"""What the evaluations of one run share: the results of passes that several of them would make."""
+"""The cache through which the evaluations of one run share their passes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class EvaluationCache:
     """Results of evaluation passes, each for one version of the weights.
 
     The host makes one for the evaluations among its plugins; an evaluation without a host has one
-    of its own. Versions are counted by the evaluations, by what they hear of the weights.
+    of its own. Each evaluation counts the versions, one for each hook after which weights changed.
 
     >>> cache = EvaluationCache()
     >>> cache.get("val", version=0, compute=lambda: "computed")

@@ -82,7 +82,7 @@ class TrainingHost:
         ::
 
             train_start
-            until a stop is asked for:
+            until a stop is requested:
                 epoch_start
                 epoch, and at the driver's turn for each of its batches:
                     batch_start, batch, batch_end
@@ -116,7 +116,7 @@ class TrainingHost:
         self._interruption.request(interruption)
 
     def state_dict(self) -> State:
-        """Everything that a run with the same plugins needs to go on from here."""
+        """Everything that a run with the same plugins needs to resume from here."""
         return {
             "plugins": {
                 name: plugin.state_dict()
@@ -135,7 +135,7 @@ class TrainingHost:
         Args:
             state (dict): what ``state_dict`` gave.
             strict (bool): if False, a plugin without a saved state starts afresh, the state of
-                one that is gone is dropped, and whether to stop is asked anew.
+                one that is gone is dropped, and a reason to stop is dropped.
 
         Raises PluginError if the states are not those of these plugins.
         """

@@ -181,7 +181,7 @@ def _the_driver(plugins: Mapping[str, object]) -> str:
 def drives(cls: type) -> bool:
     """Whether plugins of this class are epoch drivers: they define ``batches()``.
 
-    A method that must be told of which stream (``batches(name)``) is another one.
+    A method with a required parameter (``batches(name)``) is another one.
     """
     batches = getattr(cls, "batches", None)
     if not callable(batches):

@@ -1,4 +1,4 @@
-"""The saves that plugins ask for, made at the next safe point."""
+"""The saves that plugins request, made at the next safe point."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Saving:
         self.requests.append(save)
 
     def commit(self, state: Callable[[], State]) -> None:
-        """Make the saves that were asked for, each of a state of its own."""
+        """Make the requested saves, each of a state of its own."""
         requests, self.requests = self.requests, []
         for request in requests:
             request.save(state())

@@ -41,8 +41,13 @@ def write_checkpoint(
 ) -> None:
     """Write a state of tensors, numbers, strings, lists and dicts; its manifest comes last.
 
-    ``number`` tells which of several was written last, ``scalars`` how good it is. An older one of
-    that name is replaced, and whole until then.
+    An older one of that name is replaced, and whole until then.
+
+    Args:
+        folder (Path): becomes the checkpoint; its name is the number of steps.
+        state (dict): the state.
+        number (int): grows with each checkpoint that is written to the parent folder.
+        scalars (Mapping[str, float] | None): the metric that it may be kept for.
 
     Raises DataError for anything else in the state, since it could not be read back, and if it
     cannot be written, with the bytes that it needs.
@@ -105,7 +110,7 @@ def read_newest(folder: Path) -> tuple[Path, State] | None:
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    """All checkpoints of a folder, the last written first, before them those that do not tell.
+    """All checkpoints of a folder, the last written first, before them those without a manifest.
 
     Among them may be one that a process was killed while replacing.
 
@@ -137,7 +142,7 @@ def _newest(folder: Path, read: Callable[[Path], T]) -> tuple[Path, T] | None:
         try:
             return checkpoint, read(checkpoint)
         except DataError as damage:
-            log.warning("%s; looking for the one before it", damage)
+            log.warning("%s; trying the one before it", damage)
     return None
 
 

@@ -39,7 +39,7 @@ class Manifest:
     """What a checkpoint holds: its files, when it was written, and how good it is.
 
     ``number`` grows with each checkpoint of a folder: the order in which they were written, which
-    neither steps nor clocks tell for sure. ``scalars`` hold the metric that it may be kept for.
+    neither steps nor clocks give for sure. ``scalars`` hold the metric that it may be kept for.
 
     >>> manifest = Manifest(7, {"state.pt": FileDigest(3, "ba78")}, {"val/accuracy": 0.5})
     >>> Manifest.read(manifest.text()) == manifest

@@ -81,7 +81,7 @@ def _digest(text: str) -> str:
 def _check_startable(
     directory: Path, facts: Mapping[str, Any], resume: Resume, accept: bool
 ) -> dict[str, Any] | None:
-    """Raises ConfigError unless the sweep may begin there, or go on; what is there."""
+    """The record of the sweep to resume, None for a new one; ConfigError if it may not start."""
     previous = _found(directory)
     key = "hydra.sweep.dir"
     if (directory / RUN_RECORD).exists():

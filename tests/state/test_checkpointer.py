@@ -55,7 +55,7 @@ RESUME = """
 import sys
 from pathlib import Path
 from legoloop.state.checkpoints import read_checkpoint
-from tests.state.test_keeping import a_run
+from tests.state.test_checkpointer import a_run
 from tests.tiny import weights
 folder = Path(sys.argv[1])
 parts, host = a_run(folder)
@@ -400,7 +400,7 @@ def test_one_that_cannot_be_removed_ends_no_run(
         ({"every_seconds": float("nan")}, "every_seconds is nan; give a number above 0"),
         ({"keep_last": 0}, "keep_last is 0; give a whole number of at least 1"),
         ({"keep_best": -1}, "keep_best is -1; give a whole number of at least 0"),
-        ({"keep_best": 2}, "keep_best is 2, but of which metric? give its tag"),
+        ({"keep_best": 2}, "keep_best is 2, but metric is None; give its tag"),
         ({"metric": "val/loss", "mode": "mim"}, "mode is 'mim'; did you mean min?"),
         ({"metric": "mine"}, "mode is None, but the direction of 'mine' is not known"),
     ],
