@@ -68,7 +68,7 @@ class Evaluator(ABC):
         self.feed = feed
         self.batch_desc = batch_desc or DefaultBatchDesc()
         self.evaluated = 0
-        self._cache = self._run_cache = EvaluationCache()
+        self._cache, self._run_cache = EvaluationCache(), EvaluationCache()
         self._is_in_run = False
         self._version = 0  # of the weights, counted by the hooks below
         self._tensor_versions: list[tuple[int, int]] | None = None
@@ -123,7 +123,6 @@ class Evaluator(ABC):
     def train_start(self) -> None:
         """Count the versions of the weights in the hooks from now on."""
         self._cache = self._run_cache
-        self._cache.clear()
         self._version = 0
         self._is_in_run = True
 
@@ -141,7 +140,7 @@ class Evaluator(ABC):
 
     def close(self) -> None:
         """Leave the host's cache: no hook counts the versions any longer."""
-        self._cache = EvaluationCache()
+        self._cache, self._run_cache = EvaluationCache(), EvaluationCache()
         self._is_in_run = False
 
     def _weights_changed(self) -> None:

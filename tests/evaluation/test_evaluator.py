@@ -417,3 +417,24 @@ def test_weights_that_change_out_of_a_run_are_noticed() -> None:
     parts.model.load_state_dict({k: v + 1 for k, v in parts.model.state_dict().items()})
 
     assert not np.array_equal(acc.collect("val")["logits"], before)
+
+
+def test_nothing_is_taken_from_a_run_before_whose_hooks_were_called_by_hand() -> None:
+    parts = tiny()
+    acc = parts.loaders_acc()
+    found = []
+    for shift in range(2):
+        parts.model.load_state_dict({k: v + shift for k, v in parts.model.state_dict().items()})
+        acc.train_start()
+        found.append(acc.collect("val")["logits"].copy())
+        acc.close()
+    assert not np.array_equal(*found)
+
+
+def test_evaluations_of_different_hosts_share_nothing() -> None:
+    parts, accs = two()
+    for acc in accs:
+        parts.host(acc)
+        acc.train_start()
+        acc.collect("val")
+    assert [acc.evaluated for acc in accs] == [9, 9]
