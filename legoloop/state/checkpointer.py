@@ -92,7 +92,7 @@ class Checkpointer:
         self._saved_at = monotonic()
 
     def train_start(self) -> ShouldSave | None:
-        """Ask for the state, unless the checkpoint that the run resumes from is here."""
+        """Request a save, unless the checkpoint that the run resumes from is here."""
         if not self.counter.steps or not _is_valid(self._current()):
             return ShouldSave(self._save)
         self._newest_step = self.counter.steps
@@ -102,7 +102,7 @@ class Checkpointer:
         return None
 
     def batch_end(self, step: Step) -> ShouldSave | None:
-        """Ask for the state, if it is time."""
+        """Request a save, if it is time."""
         if self.every_steps and self.counter.steps % self.every_steps == 0:
             return ShouldSave(self._save)
         if self.every_seconds and monotonic() - self._saved_at >= self.every_seconds:
@@ -110,14 +110,14 @@ class Checkpointer:
         return None
 
     def epoch_end(self) -> ShouldSave:
-        """Ask for the state, to save it if it is time, or if it is the last."""
+        """Request a save, if it is time or if the epoch is the last one."""
         save = partial(self._save, score=self._score())
         if self.every_epochs and self.counter.epochs % self.every_epochs == 0:
             return ShouldSave(save)
         return ShouldSave(partial(_if_last, save))
 
     def interrupted(self) -> ShouldSave | None:
-        """Ask for the state, unless one of this step is here, which leads to the same end."""
+        """Request a save, unless this step is saved already."""
         return None if self._newest_step == self.counter.steps else ShouldSave(self._save)
 
     def _current(self) -> Path:
@@ -158,9 +158,8 @@ class Checkpointer:
                     remove_directory(checkpoint)
                 except OSError as error:
                     log.warning("%s cannot be removed (%s)", checkpoint, error.strerror)
-        remove_temporaries(
-            self.folder
-        )  # of a process that was killed; of a removal that was refused
+        # Of a process that was killed, or of a removal that was refused.
+        remove_temporaries(self.folder)
 
     def _score(self) -> float | None:
         if self.metric is None:
