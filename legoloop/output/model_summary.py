@@ -13,7 +13,7 @@ from torch import nn
 
 from legoloop.core.arguments import at_least
 from legoloop.core.atomic_files import atomic_write
-from legoloop.core.eval_mode import looking
+from legoloop.core.eval_mode import evaluation_mode
 from legoloop.core.lazy_modules import reject_lazy_modules
 from legoloop.core.protocols import Batch, FeedProtocol, RewindableStream
 from legoloop.loop.plugin import State
@@ -108,7 +108,7 @@ def model_summary(model: nn.Module, feed: FeedProtocol, batch: Batch | None = No
     reject_lazy_modules(model)
     layers = {module: _Layer(path, module) for path, module in model.named_modules()}
     if batch is not None:
-        with looking(model), _shapes_into(layers):
+        with evaluation_mode(model), _shapes_into(layers):
             feed(batch)
     table = [("layer", "gives", "weights", "that learn"), *(each.row() for each in layers.values())]
     return "\n".join([*_aligned(table), "", _total(model)])

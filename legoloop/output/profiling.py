@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from legoloop.core.arguments import at_least
 from legoloop.core.atomic_files import atomic_write
-from legoloop.core.protocols import Evaluation
+from legoloop.core.protocols import EvaluationResults
 from legoloop.loop.plugin import EpochDriver
 
 log = logging.getLogger("legoloop")
@@ -62,7 +62,7 @@ class Profile:
         self,
         drivers: Sequence[EpochDriver],
         folder: str | Path,
-        evaluations: Sequence[Evaluation] = (),
+        evaluations: Sequence[EvaluationResults] = (),
         steps: int = 5,
         skip: int = 5,
         enabled: bool = True,
@@ -91,9 +91,9 @@ class Profile:
         for driver in self.drivers:
             self._replace(driver, "batches", self._batches(driver.batches))
         for evaluation in self.evaluations:
-            self._replace(evaluation, "accumulated", self._evaluating(evaluation.accumulated))
-            if streamed := getattr(evaluation, "streamed", None):
-                self._replace(evaluation, "streamed", self._streaming(streamed))
+            self._replace(evaluation, "collect", self._evaluating(evaluation.collect))
+            if streamed := getattr(evaluation, "iterate", None):
+                self._replace(evaluation, "iterate", self._streaming(streamed))
         backward = torch.autograd.backward  # Tensor.backward calls it too
         self._undo.callback(setattr, torch.autograd, "backward", backward)
         torch.autograd.backward = self._backward(backward)
@@ -163,11 +163,11 @@ class Profile:
                 yield item
                 del item
 
-    def _evaluating(self, accumulated: Callable[[str], Any]) -> Callable[[str], Any]:
+    def _evaluating(self, collect: Callable[[str], Any]) -> Callable[[str], Any]:
         def timed(name: str) -> Any:
             self._tick(self._between)
             try:
-                return accumulated(name)
+                return collect(name)
             finally:
                 self._tick("evaluation")
 

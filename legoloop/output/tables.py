@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from legoloop.core.atomic_files import DRAFT
+from legoloop.core.atomic_files import TEMP
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,7 +53,7 @@ def write_parquet(path: Path, pieces: Iterable[Piece]) -> None:
     import polars as pl
 
     # A file for each piece first: what writes one file piece by piece wants another package.
-    with TemporaryDirectory(prefix=path.name, suffix=f".{DRAFT}", dir=path.parent) as folder:
+    with TemporaryDirectory(prefix=path.name, suffix=f".{TEMP}", dir=path.parent) as folder:
         parts = []
         for number, piece in enumerate(pieces):
             part = BytesIO()

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from legoloop.core.errors import ArgumentError, DataError
+from legoloop.core.run_directory import GIT_DIFF
 from legoloop.results.names import nearest
 from legoloop.results.predictions import predicted_classes
 from legoloop.results.reading import Run, flat, read_runs
 from legoloop.results.table import Table
-from legoloop.state.run_record import DIFF
 
 CONFIGURATION = "configuration"
 PREDICTED = "predicted class"
@@ -81,7 +81,7 @@ def _ingredients(one: Run, other: Run) -> Iterator[Row]:
     differences = [_uncommitted(run) for run in (one, other)]
     if differences[0] != differences[1]:
         lines = [f"{len(text.splitlines())} lines" for text in differences]
-        yield "code", DIFF, lines[0], lines[1] + (", others" if lines[0] == lines[1] else "")
+        yield "code", GIT_DIFF, lines[0], lines[1] + (", others" if lines[0] == lines[1] else "")
     if "data" in one.facts and "data" in other.facts:
         yield from _facts("data", "data", one, other)
     yield from _facts("versions", "versions", one, other)
@@ -111,7 +111,7 @@ def _values(about: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Ite
 
 def _uncommitted(run: Run) -> bytes:
     try:
-        return (run.directory / DIFF).read_bytes()
+        return (run.directory / GIT_DIFF).read_bytes()
     except OSError:
         return b""
 

@@ -17,9 +17,10 @@ import yaml
 
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.metric_direction import is_best
+from legoloop.core.run_directory import RUN_RECORD
 from legoloop.results.names import nearest
 from legoloop.state.directory_lock import is_locked
-from legoloop.state.run_record import RECORD, read_record
+from legoloop.state.run_record import read_record
 
 CONFIG = "config.yaml"
 METRICS = "metrics.csv"
@@ -108,7 +109,7 @@ def read_runs(*folders: str | Path) -> Found:
     >>> from legoloop.state.run_record import RunRecord
     >>> folder = Path(tempfile.mkdtemp())
     >>> for job, accuracy in enumerate([0.5, 0.75]):
-    ...     record = RunRecord.claim(folder / str(job), seed=job, overrides=[f"seed={job}"])
+    ...     record = RunRecord.start(folder / str(job), seed=job, overrides=[f"seed={job}"])
     ...     record.finish("COMPLETED", final={"val/accuracy": accuracy})
     >>> [(run.name, run.value("seed"), run.value("val/accuracy")) for run in read_runs(folder).runs]
     [('0', 0, 0.5), ('1', 1, 0.75)]
@@ -118,7 +119,9 @@ def read_runs(*folders: str | Path) -> Found:
     for folder in folders:
         directories = list(_run_directories(_existing(Path(folder))))
         if not directories:
-            raise ArgumentError(f"{folder}: holds no run; a run directory is one that has {RECORD}")
+            raise ArgumentError(
+                f"{folder}: holds no run; a run directory is one that has {RUN_RECORD}"
+            )
         for directory in directories:
             place = directory.resolve()
             if place not in runs and place not in problems:
@@ -205,10 +208,10 @@ class Unreadable(DataError):
 def _run_directories(folder: Path) -> Iterator[Path]:
     """Those with a record, and those that Hydra began and that have none."""
     for place, folders, files in os.walk(folder):
-        if RECORD in files or ".hydra" in folders:
+        if RUN_RECORD in files or ".hydra" in folders:
             yield Path(place)
         visible = (name for name in folders if not name.startswith("."))
-        folders[:] = [] if RECORD in files else sorted(visible, key=natural)
+        folders[:] = [] if RUN_RECORD in files else sorted(visible, key=natural)
 
 
 def _existing(folder: Path) -> Path:
@@ -239,14 +242,14 @@ def _facts(directory: Path) -> Mapping[str, Any]:
     try:
         facts = read_record(directory)
     except FileNotFoundError:
-        raise Unreadable(f"has no {RECORD}") from None
+        raise Unreadable(f"has no {RUN_RECORD}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise Unreadable(f"{RECORD} cannot be read ({error or type(error).__name__})") from None
+        raise Unreadable(f"{RUN_RECORD} cannot be read ({error or type(error).__name__})") from None
     if not isinstance(facts, dict) or not isinstance(facts.get("status"), str):
-        raise Unreadable(f"{RECORD} is not the record of a run: it tells no status")
+        raise Unreadable(f"{RUN_RECORD} is not the record of a run: it tells no status")
     overrides = facts.setdefault("overrides", [])
     if not isinstance(overrides, list) or not all(isinstance(word, str) for word in overrides):
-        raise Unreadable(f"{RECORD} is damaged: overrides are not a list of words")
+        raise Unreadable(f"{RUN_RECORD} is damaged: overrides are not a list of words")
     if facts["status"] == "RUNNING" and not is_locked(directory, "run"):
         facts["status"] = KILLED
     return facts
@@ -259,7 +262,9 @@ def _written_down(facts: Mapping[str, Any]) -> tuple[Mapping[str, float], Mappin
         }
         best = {tag: float(best["value"]) for tag, best in facts.get("best", {}).items()}
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise Unreadable(f"{RECORD} is damaged: final and best are no tables of numbers") from None
+        raise Unreadable(
+            f"{RUN_RECORD} is damaged: final and best are no tables of numbers"
+        ) from None
     return final, best
 
 

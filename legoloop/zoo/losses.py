@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from legoloop.core.arguments import chance, entry, one_of
+from legoloop.core.arguments import one_of, probability, require_key
 from legoloop.core.errors import DataError
 from legoloop.core.protocols import Batch, Outputs
 
@@ -51,13 +51,13 @@ class CrossEntropy(_Loss):
         target: str = "target",
     ) -> None:
         super().__init__(reduction, output, target)
-        chance(label_smoothing=label_smoothing)
+        probability(label_smoothing=label_smoothing)
         self.label_smoothing = label_smoothing
 
     def forward(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
         """The loss."""
-        logits = entry(outputs, self.output, "what the model returns")
-        target = entry(batch, self.target, "the batch")
+        logits = require_key(outputs, self.output, "what the model returns")
+        target = require_key(batch, self.target, "the batch")
         is_soft = target.dtype.is_floating_point
         has_classes = logits.ndim > 1
         if is_soft and not (has_classes and target.shape == logits.shape):
@@ -136,8 +136,8 @@ def _of_one_shape(
 
     torch would broadcast (batch,) against (batch, 1) to (batch, batch).
     """
-    given = entry(outputs, output, "what the model returns")
-    wanted = entry(batch, target, "the batch")
+    given = require_key(outputs, output, "what the model returns")
+    wanted = require_key(batch, target, "the batch")
     if given.shape != wanted.shape:
         raise DataError(
             f"'{output}' has shape {tuple(given.shape)}, but '{target}' {tuple(wanted.shape)}"

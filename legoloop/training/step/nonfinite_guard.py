@@ -71,7 +71,7 @@ class NonFiniteGuard:
     def before_forward(self) -> None:
         """Keep the buffers, which the forward pass may change."""
         for buffers in self.buffers:
-            buffers.keep()
+            buffers.save()
 
     def see_loss(self, loss: torch.Tensor) -> None:
         """The loss that the step is for, a detached scalar; nothing waits for it here."""
@@ -83,7 +83,7 @@ class NonFiniteGuard:
         The loss is read here, and the step is told its value: on a GPU it is long known, and the
         backward pass still runs.
         """
-        step.loss_value = value = self._loss.read()
+        step.loss_float = value = self._loss.read()
         if isfinite(value) and (not self.gradients or self._gradients_are_finite()):
             return True
         return self._act(step, losses)
@@ -117,7 +117,7 @@ class NonFiniteGuard:
             log.warning("%s; the step is %s (%d so far)", self._message(fault), done, self.met)
         if self.action == "warn":
             return True
-        step.size, step.loss, step.loss_value = 0, torch.zeros_like(step.loss), 0.0
+        step.size, step.loss, step.loss_float = 0, torch.zeros_like(step.loss), 0.0
         return False
 
     def _after(self) -> str:

@@ -97,7 +97,7 @@ class Fault:
 
         buffers = BufferSnapshot.of(self.model)
         for kept in buffers:
-            kept.keep()
+            kept.save()
         hooks = [
             module.register_forward_hook(partial(look, name))
             for name, module in self.model.named_modules()
