@@ -253,7 +253,7 @@ MUTANTS: Mapping[str, tuple[str, Callable[[Any], Any], Check]] = {
         _interrupted,
     ),
     "no guard": (
-        "legoloop.training.step.nonfinite_guard:NonFiniteGuard.lets_step",
+        "legoloop.training.step.nonfinite_guard:NonFiniteGuard._allow_step",
         _always,
         _of(not_numbers.not_a_number),
     ),
