@@ -33,7 +33,7 @@ class GradientDescent:
     guard skips the step, its ``size`` and ``loss`` become 0.
 
     ``on_phase``, None by default, may be set to a function for timing: it is called with
-    ``"forward"`` (which includes the loss), ``"backward"`` and ``"optimizer"`` as each of them ends;
+    ``"forward"`` (which includes the loss), ``"backward"`` and ``"optimizer"`` when each has ended;
     with micro-batches the first two are called for each.
 
     Args:
