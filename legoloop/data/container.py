@@ -43,13 +43,15 @@ def loader_configs(datasets: Collection[str], settings: Settings) -> dict[str, L
     _batching("default", default)
     for name in loaders:
         if name != "default" and name not in datasets:
-            raise ArgumentError(f"loaders.{name} names no data set; {did_you_mean(name, datasets)}")
+            raise ArgumentError(
+                "names no data set", argument=f"loaders.{name}", remedy=did_you_mean(name, datasets)
+            )
     return {name: _batching(name, {**default, **(loaders.get(name) or {})}) for name in datasets}
 
 
 def _mapping(key: str, given: Any) -> Settings:
     if given is not None and not isinstance(given, Mapping):
-        raise ArgumentError(f"{key} is {given!r}; give settings by name")
+        raise ArgumentError(f"is {given!r}", argument=key, remedy="give settings by name")
     return given or {}
 
 
@@ -57,7 +59,9 @@ def _batching(name: str, settings: Settings) -> LoaderConfig:
     for key in settings:
         if key not in LoaderConfig.names():
             raise ArgumentError(
-                f"loaders.{name}.{key} is no setting; {did_you_mean(key, LoaderConfig.names())}"
+                "is no setting",
+                argument=f"loaders.{name}.{key}",
+                remedy=did_you_mean(key, LoaderConfig.names()),
             )
     try:
         return LoaderConfig(**settings)
@@ -70,7 +74,7 @@ def _seed(settings: Settings) -> int:
     if given is None:
         return last_seed() or 0
     if not isinstance(given, int):
-        raise ArgumentError(f"seed is {given!r}; give a whole number")
+        raise ArgumentError(f"is {given!r}", argument="seed", remedy="give a whole number")
     return given
 
 

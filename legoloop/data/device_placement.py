@@ -33,7 +33,9 @@ def placed(
     True
     """
     if not (isinstance(preload, bool) or preload == "auto"):
-        raise ArgumentError(f"preload is {preload!r}; give auto, true or false")
+        raise ArgumentError(
+            f"is {preload!r}", argument="preload", remedy="give auto, true or false"
+        )
     if preload is False or device is None or device.type != "cuda":
         return dict(datasets)
     if preload is True:
@@ -69,11 +71,13 @@ def fitting(
 def _refuse_unmovable(name: str, dataset: Any, batching: LoaderConfig) -> None:
     if not (isinstance(dataset, ColumnDataset) and dataset.serves_columns):
         raise ArgumentError(
-            f"preload is true, but data set '{name}', a {type(dataset).__name__}, has no columns "
-            "to move; give auto"
+            f"is true, but data set '{name}', a {type(dataset).__name__}, has no columns to move",
+            argument="preload",
+            remedy="give auto",
         )
     if batching.num_workers:
         raise ArgumentError(
-            f"preload is true, but loaders.{name}.num_workers is {batching.num_workers}; workers "
-            "have no part in data on a device: give 0 of them, or auto"
+            f"is true, but loaders.{name}.num_workers is {batching.num_workers}",
+            argument="preload",
+            remedy="workers have no part in data on a device: give 0 of them, or auto",
         )

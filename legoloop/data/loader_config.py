@@ -51,15 +51,23 @@ class LoaderConfig:
         if self.eval_batch_size is not None:
             at_least(1, eval_batch_size=self.eval_batch_size)
         if not isinstance(self.shuffle, bool):
-            raise ArgumentError(f"shuffle is {self.shuffle!r}; give true or false")
+            raise ArgumentError(
+                f"is {self.shuffle!r}", argument="shuffle", remedy="give true or false"
+            )
         if not isinstance(self.pin_memory, bool | None):
-            raise ArgumentError(f"pin_memory is {self.pin_memory!r}; give true, false or null")
+            raise ArgumentError(
+                f"is {self.pin_memory!r}", argument="pin_memory", remedy="give true, false or null"
+            )
         if not isinstance(self.timeout, int | float) or not self.timeout >= 0:
-            raise ArgumentError(f"timeout is {self.timeout!r}; give seconds, 0 for none")
+            raise ArgumentError(
+                f"is {self.timeout!r}", argument="timeout", remedy="give seconds, 0 for none"
+            )
         for key in FUNCTIONS:
             given = getattr(self, key)
             if not callable(given) and not (given is None and key == "sampler"):
-                raise ArgumentError(f"{key} is {given!r}; give a function, or its _target_")
+                raise ArgumentError(
+                    f"is {given!r}", argument=key, remedy="give a function, or its _target_"
+                )
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

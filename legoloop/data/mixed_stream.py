@@ -42,10 +42,14 @@ class MixedStream:
     ) -> None:
         for name, weight in weights.items():
             if name not in loop_iters:
-                raise ArgumentError(f"weights has '{name}'; {did_you_mean(name, loop_iters)}")
+                raise ArgumentError(
+                    f"has '{name}'", argument="weights", remedy=did_you_mean(name, loop_iters)
+                )
             above_zero(**{f"weights.{name}": weight})
         if not weights:
-            raise ArgumentError("weights is empty; give at least one loop a weight")
+            raise ArgumentError(
+                "is empty", argument="weights", remedy="give at least one loop a weight"
+            )
         self.loops = {name: loop_iters[name] for name in sorted(weights)}
         self.position = 0
         self._seed = seed

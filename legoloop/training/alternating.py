@@ -48,7 +48,9 @@ class AlternatingDescent:
         at_least(1, every=every)
         at_least(0, at=at)
         if at >= every:
-            raise ArgumentError(f"at is {at}; give a place below {every}, which every is")
+            raise ArgumentError(
+                f"is {at}", argument="at", remedy=f"give a place below {every}, which every is"
+            )
         self.descent = descent
         self.model = descent.model
         self.feed = descent.feed

@@ -61,15 +61,19 @@ class ExponentialMovingAverage:
 
     def __init__(self, descent: Trains, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
-            raise ArgumentError(f"decay is {decay}; give a number from 0 to below 1")
+            raise ArgumentError(
+                f"is {decay}", argument="decay", remedy="give a number from 0 to below 1"
+            )
         self.descent = descent
         self.decay = decay
         copies: dict[int, Any] = {}
         self.feed = deepcopy(descent.feed, copies)
         if id(descent.model) not in copies:
             raise ArgumentError(
-                "descent has a feed that does not hold its model, so that a copy of the feed would "
-                "not call the average; give an object that keeps it, such as legoloop.Feed"
+                "has a feed that does not hold its model, so that a copy of the feed would "
+                "not call the average",
+                argument="descent",
+                remedy="give an object that keeps it, such as legoloop.Feed",
             )
         self.model: nn.Module = copies[id(descent.model)].eval().requires_grad_(False)
         self._averaged = [name for name, buffer in _saved(self.model) if _has_a_mean(buffer)]

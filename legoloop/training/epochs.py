@@ -39,7 +39,9 @@ class SimpleEpoch:
             epoch_size = getattr(train_iterator, "samples", None)
         if epoch_size is None:
             counted = "its samples" if batch_desc is None else "what the batch_desc counts"
-            raise ArgumentError(f"epoch_size is None, but the stream does not know {counted}")
+            raise ArgumentError(
+                f"is None, but the stream does not know {counted}", argument="epoch_size"
+            )
         at_least(1, epoch_size=epoch_size)
         self.train_iterator = train_iterator
         self.epoch_size = epoch_size

@@ -62,17 +62,23 @@ class Freeze:
         model = descent.model
         everything = dict([*model.named_parameters(), *model.named_buffers()])
         if not names:
-            raise ArgumentError("names is empty; give patterns such as backbone.*")
+            raise ArgumentError(
+                "is empty", argument="names", remedy="give patterns such as backbone.*"
+            )
         for pattern in names:
             if not any(matching(everything.items(), [pattern])):
                 raise ArgumentError(
-                    f"names has '{pattern}', which fits nothing; there are {shorten([*everything])}"
+                    f"has '{pattern}', which fits nothing",
+                    argument="names",
+                    remedy=f"there are {shorten([*everything])}",
                 )
         learning = {weight for weight in model.parameters() if weight.requires_grad}
         fitting = matching(model.named_parameters(remove_duplicate=False), names)
         self._parameters = learning & {weight for _, weight in fitting}
         if self._parameters == learning:
-            raise ArgumentError("names leaves nothing to learn; give patterns that fit less")
+            raise ArgumentError(
+                "leaves nothing to learn", argument="names", remedy="give patterns that fit less"
+            )
         self._modules = [
             module
             for path, module in model.named_modules()

@@ -81,7 +81,9 @@ class TimeLimit:
 
     def __init__(self, seconds: float) -> None:
         if isinstance(seconds, bool) or not seconds > 0:
-            raise ArgumentError(f"seconds is {seconds!r}; give a number above 0")
+            raise ArgumentError(
+                f"is {seconds!r}", argument="seconds", remedy="give a number above 0"
+            )
         self.seconds = seconds
         self.spent = 0.0
         self._seen_at = monotonic()

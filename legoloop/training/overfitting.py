@@ -92,7 +92,7 @@ class OverfitCheck:
         self, sources: Source | Iterable[Source], metric: str = "loss", below: float = 0.01
     ) -> None:
         if not below > 0:
-            raise ArgumentError(f"below is {below}; give a number above 0")
+            raise ArgumentError(f"is {below}", argument="below", remedy="give a number above 0")
         self.sources = listed(sources)
         self.metric = metric
         self.below = below

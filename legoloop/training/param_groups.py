@@ -72,28 +72,38 @@ def _apply(
     settings = {key: value for key, value in rule.items() if key not in ("names", "types")}
     names, types = _patterns(name, "names", rule), _patterns(name, "types", rule)
     if not names and not types:
-        raise ArgumentError(f"{name} has no patterns; give names=[…], types=[…] or both")
+        raise ArgumentError(
+            "has no patterns", argument=name, remedy="give names=[…], types=[…] or both"
+        )
     if not settings:
-        raise ArgumentError(f"{name} has no settings; give one, such as lr or weight_decay")
+        raise ArgumentError(
+            "has no settings", argument=name, remedy="give one, such as lr or weight_decay"
+        )
     for key in settings:
         _refuse_misspelt(name, key)
     fitting = [*_of_names(model, names), *_of_types(model, types)]
     if not fitting:
         every = [full_name for full_name, _ in model.named_parameters()]
-        raise ArgumentError(f"{name} fits no parameter; there are {shorten(every)}")
+        raise ArgumentError(
+            "fits no parameter", argument=name, remedy=f"there are {shorten(every)}"
+        )
     for full_name, weight in fitting:
         for key, value in settings.items():
             if chosen[weight].setdefault(key, value) != value:
                 raise ArgumentError(
-                    f"{name} sets {key} of '{full_name}' to {value}, and another rule to "
-                    f"{chosen[weight][key]}; let only one of them fit it"
+                    f"sets {key} of '{full_name}' to {value}, and another rule to "
+                    f"{chosen[weight][key]}",
+                    argument=name,
+                    remedy="let only one of them fit it",
                 )
 
 
 def _patterns(name: str, key: str, rule: Mapping[str, Any]) -> list[str]:
     given = rule.get(key) or []
     if isinstance(given, str):
-        raise ArgumentError(f"{name}.{key} is {given!r}; give a list of patterns")
+        raise ArgumentError(
+            f"is {given!r}", argument=f"{name}.{key}", remedy="give a list of patterns"
+        )
     return list(given)
 
 
@@ -121,4 +131,6 @@ def _refuse_misspelt(name: str, key: str) -> None:
         for parameter in inspect.signature(optimizer).parameters
     }
     if key not in known and (close := get_close_matches(key, known, n=1)):
-        raise ArgumentError(f"{name}.{key} is read by no optimizer; did you mean {close[0]}?")
+        raise ArgumentError(
+            "is read by no optimizer", argument=f"{name}.{key}", remedy=f"did you mean {close[0]}?"
+        )

@@ -39,10 +39,10 @@ class EarlyStopping:
         mode: Literal["min", "max"] | None = None,
     ) -> None:
         if mode not in ("min", "max", None):
-            raise ArgumentError(f"mode is {mode!r}; give 'min' or 'max'")
+            raise ArgumentError(f"is {mode!r}", argument="mode", remedy="give 'min' or 'max'")
         at_least(1, patience=patience)
         if min_delta < 0:
-            raise ArgumentError(f"min_delta is {min_delta}; give 0 or more")
+            raise ArgumentError(f"is {min_delta}", argument="min_delta", remedy="give 0 or more")
         self.sources = listed(source)
         self.metric = metric
         self.patience = patience

@@ -52,10 +52,12 @@ class WeightedLosses:
         batch_desc: BatchSizer | None = None,
     ) -> None:
         if not losses:
-            raise ArgumentError("losses is empty; give at least one, by name")
+            raise ArgumentError("is empty", argument="losses", remedy="give at least one, by name")
         for name in weights or {}:
             if name not in losses:
-                raise ArgumentError(f"weights has '{name}'; {did_you_mean(name, losses)}")
+                raise ArgumentError(
+                    f"has '{name}'", argument="weights", remedy=did_you_mean(name, losses)
+                )
         self.losses = dict(losses)
         self.weights = {name: (weights or {}).get(name, 1.0) for name in losses}
         self.batch_desc = batch_desc or DefaultBatchDesc()

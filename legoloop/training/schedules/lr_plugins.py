@@ -40,7 +40,7 @@ class LRScheduler:
         per: Literal["step", "epoch"] = "epoch",
     ) -> None:
         if per not in ("step", "epoch"):
-            raise ArgumentError(f"per is {per!r}; give 'step' or 'epoch'")
+            raise ArgumentError(f"is {per!r}", argument="per", remedy="give 'step' or 'epoch'")
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             raise ArgumentError(
                 "ReduceLROnPlateau needs a metric; give it to ReduceLROnPlateauPlugin"
@@ -104,14 +104,16 @@ class ReduceLROnPlateauPlugin:
     ) -> None:
         if not isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             raise ArgumentError(
-                f"scheduler is a {type(scheduler).__name__}, which wants no metric; give it to "
-                "LRScheduler, or give a ReduceLROnPlateau"
+                f"is a {type(scheduler).__name__}, which wants no metric",
+                argument="scheduler",
+                remedy="give it to LRScheduler, or give a ReduceLROnPlateau",
             )
         known = higher_is_better(metric)
         if known is not None and known != (scheduler.mode == "max"):
             raise ArgumentError(
-                f"metric is '{metric}', but the scheduler's mode is {scheduler.mode}; "
-                f"give it mode {'max' if known else 'min'}"
+                f"is '{metric}', but the scheduler's mode is {scheduler.mode}",
+                argument="metric",
+                remedy=f"give it mode {'max' if known else 'min'}",
             )
         self.scheduler = scheduler
         self.sources = listed(sources)

@@ -176,7 +176,7 @@ class WarmupPolynomial(_Falling):
         power: float = 2.0,
     ) -> None:
         if not power > 0:
-            raise ArgumentError(f"power is {power!r}; give a number above 0")
+            raise ArgumentError(f"is {power!r}", argument="power", remedy="give a number above 0")
         self.power = power
         super().__init__(optimizer, steps, warmup, end)
 
@@ -235,7 +235,9 @@ def _number_of(warmup: int | float, steps: int) -> int:
         return round(warmup * steps)
     if isinstance(warmup, float | bool) or warmup < 0:
         raise ArgumentError(
-            f"warmup is {warmup!r}; give a whole number of steps, or a share from 0 to below 1"
+            f"is {warmup!r}",
+            argument="warmup",
+            remedy="give a whole number of steps, or a share from 0 to below 1",
         )
     if warmup > steps:
         log.warning("warmup is %d, but the training has %d steps in all", warmup, steps)

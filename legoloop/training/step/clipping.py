@@ -42,10 +42,14 @@ class GradientClipping:
     ) -> None:
         for name, most in {"max_norm": max_norm, "max_value": max_value}.items():
             if most is not None and not most > 0:
-                raise ArgumentError(f"{name} is {most}; give a number above 0, or None")
+                raise ArgumentError(
+                    f"is {most}", argument=name, remedy="give a number above 0, or None"
+                )
         if max_norm is not None and max_value is not None:
             raise ArgumentError(
-                f"max_value is {max_value} and max_norm is {max_norm}; give one of them"
+                f"is {max_value} and max_norm is {max_norm}",
+                argument="max_value",
+                remedy="give one of them",
             )
         self.max_norm = max_norm
         self.max_value = max_value

@@ -89,13 +89,16 @@ class GradientDescent:
             at_least(1, micro_batch_size=micro_batch_size)
             if compile in CUDAGRAPH_MODES:
                 raise ArgumentError(
-                    f"compile is {compile!r}, whose CUDA graphs reuse gradient buffers, so "
-                    "gradients cannot be accumulated over micro-batches; give compile=true"
+                    f"is {compile!r}, whose CUDA graphs reuse gradient buffers, so "
+                    "gradients cannot be accumulated over micro-batches",
+                    argument="compile",
+                    remedy="give compile=true",
                 )
         if isinstance(opt, torch.optim.LBFGS):
             raise ArgumentError(
-                "opt is an LBFGS, which evaluates the loss several times a step; give an optimizer "
-                "that needs it once"
+                "is an LBFGS, which evaluates the loss several times a step",
+                argument="opt",
+                remedy="give an optimizer that needs it once",
             )
         reject_lazy_modules(model)
         self.opt = opt
@@ -108,8 +111,9 @@ class GradientDescent:
         self.batch_desc = batch_desc or DefaultBatchDesc()
         if scaler is not None and self.guard.gradients:
             raise ArgumentError(
-                "guard has gradients=true, but the scaler checks the gradients itself; give one "
-                "of them"
+                "has gradients=true, but the scaler checks the gradients itself",
+                argument="guard",
+                remedy="give one of them",
             )
         self.scaler = scaler
         self.buffers = BufferSnapshot.of(model) if self.guard.undoes_steps else []

@@ -46,7 +46,9 @@ class Feed:
     ) -> None:
         one_of(PRECISIONS, precision=precision)
         if channels_last not in (True, False, "auto"):
-            raise ArgumentError(f"channels_last is {channels_last!r}; give true, false or auto")
+            raise ArgumentError(
+                f"is {channels_last!r}", argument="channels_last", remedy="give true, false or auto"
+            )
         self.device = _numbered(torch.device(device))
         self.model = model.to(self.device)
         self.dtype = number_type(precision, self.device)
