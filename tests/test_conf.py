@@ -163,7 +163,7 @@ def test_a_plateau_lowers_the_learning_rate(here: Path) -> None:
 def test_any_other_schedule_by_its_target(here: Path) -> None:
     cyclic = [
         "scheduler._target_=torch.optim.lr_scheduler.CyclicLR",
-        *("~scheduler.T_max", "~scheduler.eta_min", "plugins.lr_scheduler.per=step"),
+        *("~scheduler.T_max", "~scheduler.eta_min", "plugins.lr_scheduler.interval=step"),
         *("+scheduler.base_lr=0.001", "+scheduler.max_lr=0.1", "+scheduler.step_size_up=2"),
     ]
     app = ll.compose([*ON_XOR, "scheduler=cosine", *cyclic, "loggers=[]", *SMALL, "epoch_size=96"])

@@ -22,7 +22,7 @@ class Loader:
     >>> import torch
     >>> from legoloop.data.datasets import ColumnDataset
     >>> data = ColumnDataset({"x": torch.arange(5)})
-    >>> loader = Loader(data, name="val", seed=0, batching=LoaderConfig(batch_size=2))
+    >>> loader = Loader(data, name="val", seed=0, config=LoaderConfig(batch_size=2))
     >>> [batch["x"].tolist() for batch in loader]
     [[0, 1], [2, 3], [4]]
     >>> len(loader)

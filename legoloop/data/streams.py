@@ -26,7 +26,7 @@ class BatchStream:
     >>> import torch
     >>> from legoloop.data.datasets import ColumnDataset
     >>> data = ColumnDataset({"x": torch.arange(4)})
-    >>> loop = BatchStream(data, name="train", seed=0, batching=LoaderConfig(batch_size=3))
+    >>> loop = BatchStream(data, name="train", seed=0, config=LoaderConfig(batch_size=3))
     >>> first = next(loop)["x"]
     >>> len(next(loop)["x"]), loop.position
     (1, 2)

@@ -19,7 +19,7 @@ from tests.tiny import Tiny, accuracy, collected, mean_loss, tiny
 
 def a_schedule(parts: Tiny) -> ll.LRScheduler:
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(parts.opt, T_max=9)
-    return ll.LRScheduler(cosine, parts.counter, per="step")
+    return ll.LRScheduler(cosine, parts.counter, interval="step")
 
 
 def a_clipping(parts: Tiny) -> ll.GradientClipping:

@@ -170,7 +170,7 @@ class Run:
             [
                 Burns(fuse),
                 *(parts.counter, parts.epoch, parts.descent, parts.last),
-                ll.LRScheduler(rate, parts.counter, per="step"),
+                ll.LRScheduler(rate, parts.counter, interval="step"),
                 *(loops, loaders, *sources, history, own),
                 ll.EarlyStopping(each, "train/accuracy", patience=2, mode="max"),
                 ll.CsvMetrics(self.folder / "metrics.csv", parts.counter, sources, every_steps=2),

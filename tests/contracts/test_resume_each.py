@@ -101,7 +101,7 @@ def learnt_by_heart(parts: Tiny, _: Path) -> Sequence[object]:
     """In the second epoch."""
     falling = torch.optim.lr_scheduler.StepLR(parts.opt, step_size=1)
     rate = ll.LearningRateMonitor(parts.opt)
-    schedule = ll.LRScheduler(falling, parts.counter, per="epoch")
+    schedule = ll.LRScheduler(falling, parts.counter, interval="epoch")
     return [schedule, rate, ll.OverfitCheck(rate, "lr", below=0.005)]
 
 
@@ -148,7 +148,7 @@ def warmed_up(kind: Callable[..., Any]) -> Make:
     def make(parts: Tiny, _: Path) -> Sequence[object]:
         shape = {"shape": lambda progress: 1 - progress} if kind is ll.WarmupSchedule else {}
         schedule = kind(parts.opt, total_steps=12, warmup_steps=4, **shape)
-        return [ll.LRScheduler(schedule, parts.counter, per="step")]
+        return [ll.LRScheduler(schedule, parts.counter, interval="step")]
 
     return make
 

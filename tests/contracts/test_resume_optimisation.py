@@ -77,7 +77,7 @@ class Run(Attempts):
         freeze = ll.Freeze(parts.descent, parts.counter, ["layers.0.*", "layers.1.*"], epochs=1)
         others = [
             Burns(fuse),
-            *(loops, *sources, history, ll.LRScheduler(rate, parts.counter, per="step")),
+            *(loops, *sources, history, ll.LRScheduler(rate, parts.counter, interval="step")),
             *[average] * bricks.average,
             *[freeze] * bricks.freeze,
             Saves(self.save_every, self.save),

@@ -119,7 +119,7 @@ def test_ends_with_the_last_of_the_total_steps(
     epoch, counter = ll.SimpleEpoch(loop, epoch_size), ll.Counter()
     steps = ll.total_steps(epoch, num_epochs=3)
     schedule = made(kind, an_optimizer(0.3), steps, 0.25)
-    moves = ll.LRScheduler(schedule, counter, per="step")
+    moves = ll.LRScheduler(schedule, counter, interval="step")
     schedule.optimizer.step()
 
     ll.TrainingHost([counter, epoch, moves, ll.LastEpoch(counter, 3)]).run()

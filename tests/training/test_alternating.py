@@ -75,7 +75,7 @@ def test_it_is_the_counter_of_its_own_schedule() -> None:
     parts = tiny(num_epochs=2)
     turn = ll.AlternatingDescent(parts.descent, "loss/first", every=3)
     halving = torch.optim.lr_scheduler.ExponentialLR(parts.opt, gamma=0.5)
-    run(parts, turn, ll.LRScheduler(halving, turn, per="step"))
+    run(parts, turn, ll.LRScheduler(halving, turn, interval="step"))
     assert turn.steps == 4
     assert parts.opt.param_groups[0]["lr"] == pytest.approx(0.01 * 0.5**4)
 

@@ -17,7 +17,7 @@ from tests.tiny import Noisy, tiny
 def a_loop(samples: int, batch_size: int) -> ll.BatchStream:
     data = ll.ColumnDataset({"x": torch.arange(samples)})
     return ll.BatchStream(
-        data, name="train", seed=0, batching=ll.LoaderConfig(batch_size=batch_size)
+        data, name="train", seed=0, config=ll.LoaderConfig(batch_size=batch_size)
     )
 
 
@@ -31,7 +31,7 @@ def test_they_are_the_first_of_the_loop_which_stays_where_it_is() -> None:
 
 
 def test_they_are_augmented_once() -> None:
-    loop = ll.BatchStream(Noisy(), name="train", seed=0, batching=ll.LoaderConfig(batch_size=4))
+    loop = ll.BatchStream(Noisy(), name="train", seed=0, config=ll.LoaderConfig(batch_size=4))
     one, same = islice(ll.RepeatedBatches(loop, num_batches=1), 2)
     assert torch.equal(one["x"], same["x"])
 
@@ -41,7 +41,7 @@ def test_they_stay_as_they_are_whatever_is_written_into_them() -> None:
         def __getitem__(self, item: int) -> dict[str, Any]:
             return {**super().__getitem__(item), "words": [str(item)]}
 
-    loop = ll.BatchStream(Listed(), name="train", seed=0, batching=ll.LoaderConfig(batch_size=4))
+    loop = ll.BatchStream(Listed(), name="train", seed=0, config=ll.LoaderConfig(batch_size=4))
     batches = ll.RepeatedBatches(loop, num_batches=1)
     batch = next(batches)
     x, words = batch["x"].clone(), [list(word) for word in batch["words"]]

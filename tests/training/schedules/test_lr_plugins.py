@@ -209,7 +209,7 @@ def test_a_plateau_refuses_another_scheduler_and_the_wrong_way() -> None:
     with pytest.raises(ll.ArgumentError, match="scheduler is a StepLR, which needs no metric"):
         ll.ReduceLROnPlateauPlugin(MADE["StepLR"](opt), Told(), "val/loss")  # type: ignore[arg-type]
     with pytest.raises(
-        ll.ArgumentError, match=r"metric is 'val/accuracy', but .* give the scheduler mode= max"
+        ll.ArgumentError, match=r"metric is 'val/accuracy', but .* give the scheduler mode=max"
     ):
         ll.ReduceLROnPlateauPlugin(a_plateau(opt), Told(), "val/accuracy")
     plateau = ll.ReduceLROnPlateauPlugin(a_plateau(opt), Told(1.0), "val/los")
