@@ -148,11 +148,11 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a setting of loaders misspelt": (
         ("+data.loaders.default.bacth_size=3",),
-        "data.loaders.default.bacth_size (command line): is no setting; did you mean batch_size?",
+        "data.loaders.default.bacth_size (command line): is not a setting; did you mean batch_size?",
     ),
     "loaders of no data set": (
         ("+data.loaders.vla.batch_size=3",),
-        "data.loaders.vla (command line): names no data set; did you mean val?",
+        "data.loaders.vla (command line): is not a data set; did you mean val?",
     ),
     "loaders that are a number": (
         ("data.loaders.default=5",),

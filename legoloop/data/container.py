@@ -61,7 +61,7 @@ def _loader_config(name: str, settings: Settings) -> LoaderConfig:
     for key in settings:
         if key not in LoaderConfig.names():
             raise ArgumentError(
-                "is not a loader setting",
+                "is not a setting",
                 argument=f"loaders.{name}.{key}",
                 remedy=did_you_mean(key, LoaderConfig.names()),
             )

@@ -207,7 +207,7 @@ class LoopsAcc(Evaluator):
 
     def stream(self, name: str) -> Iterable[Batch]:
         """The first samples of the loop."""
-        return self.loop_iters[name].first(self.samples_limit)
+        return self.loop_iters[name].peek(self.samples_limit)
 
     def source(self, name: str) -> tuple[object, int | None]:
         """The loop, and the limit."""

@@ -118,11 +118,11 @@ def test_the_seed_may_stand_in_the_config_around_it():
         ),
         (
             {"loaders": {"train": {"bacth_size": 2}}},
-            "loaders.train.bacth_size is not a loader setting; did you mean batch_size?",
+            "loaders.train.bacth_size is not a setting; did you mean batch_size?",
         ),
         (
             {"loaders": {"default": {"batchsize": 2}}},
-            "loaders.default.batchsize is not a loader setting; did you mean batch_size?",
+            "loaders.default.batchsize is not a setting; did you mean batch_size?",
         ),
         (
             {"loaders": {"val": {"batch_size": 0}}},

@@ -258,7 +258,7 @@ MUTANTS: Mapping[str, tuple[str, Callable[[Any], Any], Check]] = {
         _of(not_numbers.not_a_number),
     ),
     "draws not by position": (
-        "legoloop.data.positional_rng:PositionalRng.at",
+        "legoloop.data.positional_rng:PositionalRng.seed_for",
         _nothing,
         _with_a_worker,
     ),
