@@ -46,7 +46,9 @@ class LRScheduler:
         interval: Literal["step", "epoch"] = "epoch",
     ) -> None:
         if interval not in ("step", "epoch"):
-            raise ArgumentError(f"is {interval!r}", argument="interval", remedy="give 'step' or 'epoch'")
+            raise ArgumentError(
+                f"is {interval!r}", argument="interval", remedy="give 'step' or 'epoch'"
+            )
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             raise ArgumentError(
                 "ReduceLROnPlateau needs a metric; give it to ReduceLROnPlateauPlugin"
