@@ -197,9 +197,9 @@ class LoopsAcc(Evaluator):
         if samples_limit is not None:
             at_least(1, samples_limit=samples_limit)
         for name in self.names:
-            if not hasattr(loop_iters[name], "first"):
+            if not hasattr(loop_iters[name], "peek"):
                 raise ArgumentError(
-                    f"loop '{name}' is a {type(loop_iters[name]).__name__} without first(samples), "
+                    f"loop '{name}' is a {type(loop_iters[name]).__name__} without peek(samples), "
                     "so it cannot be looked at without moving it"
                 )
         self.loop_iters = loop_iters

@@ -1,4 +1,4 @@
-"""Stopping when a scalar no longer gets better."""
+"""Stopping when a metric no longer improves."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from legoloop.loop.plugin import ShouldStop, State
 
 
 class EarlyStopping:
-    """Stops after ``patience`` epochs in which a scalar of a source was not at its best.
+    """Stops after ``patience`` epochs without an improvement of a metric.
 
-    ``source`` is one or several; ``mode``, min or max, says which way is better, None: as is
-    known of the metric, else min; a change counts if it is more than ``min_delta``. Raises
-    ArgumentError for values out of range, and at the first epoch's end if no source has such a
-    scalar.
+    Args:
+        source: one source of scalars or several.
+        metric: the name of the scalar, such as ``val/loss``.
+        patience: epochs without improvement, at least 1.
+        min_delta: an improvement is a change by more than this.
+        mode: ``min`` or ``max``; None: the known direction of the metric, else ``min``.
+
+    Raises ArgumentError for values out of range, and after the first epoch if no source has the
+    metric.
 
     >>> class Falling:
     ...     def __init__(self): self.value = 1.0
@@ -52,7 +57,6 @@ class EarlyStopping:
         self.waited = 0
 
     def epoch_end(self) -> ShouldStop | None:
-        """Compare, and stop when patience is at its end."""
         value = scalar(self.sources, self.metric, "early stopping")
         if is_improvement(value, self.best, self.mode == "max", self.min_delta):
             self.best, self.waited = value, 0
@@ -68,9 +72,8 @@ class EarlyStopping:
         )
 
     def state_dict(self) -> State:
-        """The best value and how long it has stood."""
+        """The best value, and the epochs since."""
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state: State) -> None:
-        """Wait on from there."""
         self.best, self.waited = state["best"], state["waited"]

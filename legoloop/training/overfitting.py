@@ -119,8 +119,8 @@ class OverfitCheck:
                 "was never measured" if self.value is None else f"is {self.value:.3g} at the end"
             )
             raise DataError(
-                f"{self.metric} {reached}, not below {self.threshold:g}: the model did not overfit a "
-                "few batches; check model, loss and learning rate, or train longer"
+                f"{self.metric} {reached}, not below {self.threshold:g}: the model did not overfit "
+                "a few batches; check model, loss and learning rate, or train longer"
             )
 
     def state_dict(self) -> State:

@@ -334,5 +334,5 @@ def test_a_stream_that_cannot_go_on_is_said_to_begin_anew(caplog: pytest.LogCapt
     next(first.batches())
     second.load_state_dict(first.state_dict())
 
-    assert "the training stream, a repeat, begins anew: it has no state" in caplog.text
+    assert "the training stream, a repeat, starts from its beginning: it has no load_state_dict" in caplog.text
     assert [size for _, size in second.batches()] == [2, 2]

@@ -66,7 +66,7 @@ def mixed(parts: Tiny) -> ll.MixedStream:
 
 def with_a_scaler(parts: Tiny, folder: Path) -> Sequence[object]:
     """Steps are left out while it is too large, and it grows soon again."""
-    feed = ll.Feed(parts.model, "cpu", precision="fp16")
+    feed = ll.Feed(parts.model, "cpu", precision="amp_fp16")
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**20, growth_interval=2)
     given = {"scaler": scaler, "micro_batch_size": 2}
     parts.descent = ll.GradientDescent(parts.opt, parts.model, feed, mean_loss, **given)
@@ -102,7 +102,7 @@ def learnt_by_heart(parts: Tiny, _: Path) -> Sequence[object]:
     falling = torch.optim.lr_scheduler.StepLR(parts.opt, step_size=1)
     rate = ll.LearningRateMonitor(parts.opt)
     schedule = ll.LRScheduler(falling, parts.counter, interval="epoch")
-    return [schedule, rate, ll.OverfitCheck(rate, "lr", below=0.005)]
+    return [schedule, rate, ll.OverfitCheck(rate, "lr", threshold=0.005)]
 
 
 def every_two_steps(parts: Tiny, folder: Path) -> Sequence[object]:

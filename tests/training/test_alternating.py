@@ -93,8 +93,8 @@ def test_it_stands_in_for_its_descent() -> None:
 
 def test_refuses_a_place_that_never_comes() -> None:
     parts = tiny()
-    with pytest.raises(ll.ArgumentError, match="at is 2; give a place below 2"):
-        ll.AlternatingDescent(parts.descent, "loss", every=2, at=2)
+    with pytest.raises(ll.ArgumentError, match="offset is 2; give less than every, which is 2"):
+        ll.AlternatingDescent(parts.descent, "loss", every=2, offset=2)
     with pytest.raises(ll.ArgumentError, match="every is 0"):
         ll.AlternatingDescent(parts.descent, "loss", every=0)
 

@@ -169,7 +169,9 @@ def test_refuses_a_decay_out_of_range(decay: float) -> None:
 def test_refuses_a_feed_that_does_not_hold_the_model() -> None:
     parts = tiny()
     parts.descent.feed = lambda batch: (batch, parts.model(batch))
-    with pytest.raises(ll.ArgumentError, match="descent has a feed that does not hold its model"):
+    with pytest.raises(
+        ll.ArgumentError, match="descent has a feed that does not reference its model"
+    ):
         ll.ExponentialMovingAverage(parts.descent)
 
 

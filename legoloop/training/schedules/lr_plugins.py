@@ -79,7 +79,7 @@ class LRScheduler:
     def load_state_dict(self, state: State) -> None:
         self.scheduler.load_state_dict(state["scheduler"])
         self._stepped_at = state["stepped_at"]
-        # torch warns of a scheduler step before the first optimizer step; after a resume there was one.
+        # torch warns of a scheduler step before the first optimizer step, which was made.
         self.scheduler.optimizer._opt_called = True  # type: ignore[attr-defined]
 
 

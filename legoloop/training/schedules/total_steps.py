@@ -50,8 +50,7 @@ def total_steps(
     """
     if not hasattr(epoch, "lengths"):
         raise ArgumentError(
-            f"is a {type(epoch).__name__}, which has no lengths(num_epochs) to compute the number of "
-            "steps from",
+            f"is a {type(epoch).__name__}, which has no method lengths(num_epochs)",
             argument="epoch",
             remedy="give the number of steps",
         )

@@ -14,7 +14,7 @@ from legoloop.training.running_mean import RunningMean
 
 
 class GradientClipping:
-    """Clips gradients before the optimizer's step; source of the mean gradient norm before clipping.
+    """Clips gradients before the optimizer step; source of the mean norm before clipping.
 
     Given to a GradientDescent as ``clip``. With neither limit, gradients are only measured.
 

@@ -100,13 +100,25 @@ def test_a_warm_up_longer_than_the_training_is_told_of(caplog: pytest.LogCapture
 @pytest.mark.parametrize(
     ("made", "given", "message"),
     [
-        (ll.warmup_constant, {"warmup_steps": 1.5}, "warmup_steps is 1.5; give a number of steps, or"),
+        (
+            ll.warmup_constant,
+            {"warmup_steps": 1.5},
+            "warmup_steps is 1.5; give a number of steps, or",
+        ),
         (ll.warmup_constant, {"warmup_steps": -1}, "warmup_steps is -1; give"),
         (ll.warmup_constant, {"warmup_steps": True}, "warmup_steps is True; give"),
-        (ll.warmup_constant, {"total_steps": -1}, "total_steps is -1; give a whole number of at least 0"),
+        (
+            ll.warmup_constant,
+            {"total_steps": -1},
+            "total_steps is -1; give a whole number of at least 0",
+        ),
         (ll.warmup_cosine, {"final_ratio": 2.0}, "final_ratio is 2.0; give a number from 0 to 1"),
         (ll.warmup_polynomial, {"power": 0.0}, "power is 0.0; give a number above 0"),
-        (ll.warmup_step, {"milestones": [0.5, 30]}, r"milestones\[1\] is 30; give a number from 0 to 1"),
+        (
+            ll.warmup_step,
+            {"milestones": [0.5, 30]},
+            r"milestones\[1\] is 30; give a number from 0 to 1",
+        ),
     ],
 )
 def test_refuses_values_out_of_range(
@@ -177,7 +189,9 @@ def test_an_epoch_that_cannot_tell_says_so() -> None:
             yield from ()
 
     unknown = ll.SimpleEpoch(iter([]), epoch_size=3)
-    with pytest.raises(ll.ArgumentError, match="a list_iterator, which cannot tell how many batches"):
+    with pytest.raises(
+        ll.ArgumentError, match="a list_iterator, which cannot tell how many batches"
+    ):
         ll.total_steps(unknown, 1)
     with pytest.raises(ll.ArgumentError, match="epoch is a OwnDriver, which has no lengths"):
         ll.total_steps(OwnDriver(), 1)  # type: ignore[arg-type]
