@@ -99,7 +99,7 @@ def test_refuses_another_unit() -> None:
 
 def test_refuses_a_scheduler_that_wants_a_metric() -> None:
     parts = tiny()
-    with pytest.raises(ll.ArgumentError, match="ReduceLROnPlateau wants a metric"):
+    with pytest.raises(ll.ArgumentError, match="ReduceLROnPlateau needs a metric"):
         ll.LRScheduler(lr_scheduler.ReduceLROnPlateau(parts.opt), parts.counter)
 
 

@@ -190,7 +190,7 @@ def test_an_epoch_that_cannot_tell_says_so() -> None:
 
     unknown = ll.SimpleEpoch(iter([]), epoch_size=3)
     with pytest.raises(
-        ll.ArgumentError, match="a list_iterator, which cannot tell how many batches"
+        ll.ArgumentError, match="a list_iterator, has no num_batches_for"
     ):
         ll.total_steps(unknown, 1)
     with pytest.raises(ll.ArgumentError, match="epoch is a OwnDriver, which has no lengths"):
