@@ -193,7 +193,7 @@ def test_an_epoch_that_cannot_tell_says_so() -> None:
         ll.ArgumentError, match="a list_iterator, has no num_batches_for"
     ):
         ll.total_steps(unknown, 1)
-    with pytest.raises(ll.ArgumentError, match="epoch is a OwnDriver, which has no lengths"):
+    with pytest.raises(ll.ArgumentError, match="epoch is a OwnDriver, which has no method lengths"):
         ll.total_steps(OwnDriver(), 1)  # type: ignore[arg-type]
     loop = ll.BatchStream(ll.ColumnDataset({"x": torch.arange(4)}), "train", 0, ll.LoaderConfig())
     by_token = ll.SimpleEpoch(loop, epoch_size=70, batch_desc=lambda batch: 7)
