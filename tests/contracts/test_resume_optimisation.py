@@ -60,7 +60,7 @@ class Run(Attempts):
             return mean_loss(batch, outputs)
 
         parts, bricks = tiny(num_epochs=3, batch_size=8, dataset=Noisy()), self.bricks
-        rule = {"names": ["*bias"], "types": ["*Norm*"], "weight_decay": 0.0}
+        rule = {"patterns": ["*bias"], "types": ["*Norm*"], "weight_decay": 0.0}
         rules = {"no_decay": rule} if bricks.groups else {}
         parts.opt = torch.optim.AdamW(ll.param_groups(parts.model, **rules), weight_decay=0.1)
         clipping = ll.GradientClipping(max_norm=0.5)
