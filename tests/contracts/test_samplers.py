@@ -35,7 +35,7 @@ def order(kind: type, data: ll.ColumnDataset, seed: int) -> torch.Tensor:
 
 
 def test_none_is_missing_here() -> None:
-    samplers = {getattr(ll, name) for name in ll.__all__ if name.endswith("Sampling")}
+    samplers = {getattr(ll, name) for name in ll.__all__ if name.endswith("Sampler")}
     assert samplers == set(MADE)
 
 
