@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from legoloop.core.arguments import at_least
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import Scalars
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 from legoloop.training.running_mean import RunningMean
-from legoloop.training.step.descent import GradientDescent
+from legoloop.training.step.descent import GradientDescent, Phase
 
 
 class AlternatingDescent:
@@ -57,8 +59,16 @@ class AlternatingDescent:
         self.has_stepped = False  # with the batch at hand
         self._batches = 0
 
+    @property
+    def on_phase(self) -> Callable[[Phase], object] | None:
+        """What the descent calls at the end of each phase, for timing."""
+        return self.descent.on_phase
+
+    @on_phase.setter
+    def on_phase(self, on_phase: Callable[[Phase], object] | None) -> None:
+        self.descent.on_phase = on_phase
+
     def train_start(self) -> None:
-        """The model learns from here on."""
         self.descent.train_start()
 
     def epoch_start(self) -> None:

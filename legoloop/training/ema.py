@@ -13,7 +13,7 @@ from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import Batch, FeedProtocol, Outputs
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
-from legoloop.training.step.nonfinite_report import are_finite
+from legoloop.training.tensors import are_finite
 
 
 class Trains(Protocol):

@@ -11,7 +11,7 @@ from legoloop.core.arguments import at_least
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import TrainingProgress
 from legoloop.training.param_groups import matching
-from legoloop.training.step.nonfinite_report import listed
+from legoloop.training.shorten import shorten
 
 
 class HasModel(Protocol):
@@ -66,7 +66,7 @@ class Freeze:
         for pattern in names:
             if not any(matching(everything.items(), [pattern])):
                 raise ArgumentError(
-                    f"names has '{pattern}', which fits nothing; there are {listed([*everything])}"
+                    f"names has '{pattern}', which fits nothing; there are {shorten([*everything])}"
                 )
         learning = {weight for weight in model.parameters() if weight.requires_grad}
         fitting = matching(model.named_parameters(remove_duplicate=False), names)

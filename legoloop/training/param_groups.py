@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from legoloop.core.errors import ArgumentError
-from legoloop.training.step.nonfinite_report import listed
+from legoloop.training.shorten import shorten
 
 Settings = dict[str, Any]
 
@@ -80,7 +80,7 @@ def _apply(
     fitting = [*_of_names(model, names), *_of_types(model, types)]
     if not fitting:
         every = [full_name for full_name, _ in model.named_parameters()]
-        raise ArgumentError(f"{name} fits no parameter; there are {listed(every)}")
+        raise ArgumentError(f"{name} fits no parameter; there are {shorten(every)}")
     for full_name, weight in fitting:
         for key, value in settings.items():
             if chosen[weight].setdefault(key, value) != value:

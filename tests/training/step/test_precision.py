@@ -115,7 +115,7 @@ def test_the_scale_is_part_of_the_state() -> None:
 
 def test_a_scaler_and_a_guard_of_gradients_do_not_go_together() -> None:
     model = Net()
-    with pytest.raises(ll.ArgumentError, match="scaler looks at the gradients itself"):
+    with pytest.raises(ll.ArgumentError, match="the scaler checks the gradients itself"):
         ll.GradientDescent(
             torch.optim.SGD(model.parameters(), lr=0.1),
             model,
