@@ -18,7 +18,9 @@ def at_least(least: int, **values: Any) -> None:
     """
     for name, value in values.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ArgumentError(f"{name} is {value!r}; give a whole number of at least {least}")
+            raise ArgumentError(
+                f"is {value!r}", argument=name, remedy=f"give a whole number of at least {least}"
+            )
 
 
 def chance(**values: Any) -> None:
@@ -30,7 +32,7 @@ def chance(**values: Any) -> None:
     """
     for name, value in values.items():
         if not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise ArgumentError(f"{name} is {value!r}; give a number from 0 to 1")
+            raise ArgumentError(f"is {value!r}", argument=name, remedy="give a number from 0 to 1")
 
 
 def widths(**values: Any) -> None:
@@ -42,9 +44,11 @@ def widths(**values: Any) -> None:
     """
     for name, value in values.items():
         if isinstance(value, int | float | str):
-            raise ArgumentError(f"{name} is {value!r}; give a list of widths, such as [128]")
+            raise ArgumentError(
+                f"is {value!r}", argument=name, remedy="give a list of widths, such as [128]"
+            )
         if not value:
-            raise ArgumentError(f"{name} is empty; give at least one width")
+            raise ArgumentError("is empty", argument=name, remedy="give at least one width")
         for number, width in enumerate(value):
             at_least(1, **{f"{name}[{number}]": width})
 
@@ -58,7 +62,9 @@ def one_of(allowed: tuple[str, ...], **values: Any) -> None:
     """
     for name, value in values.items():
         if value not in allowed:
-            raise ArgumentError(f"{name} is {value!r}; {did_you_mean(str(value), allowed)}")
+            raise ArgumentError(
+                f"is {value!r}", argument=name, remedy=did_you_mean(str(value), allowed)
+            )
 
 
 def entry(values: Mapping[str, Any], key: str, whose: str) -> Any:
@@ -82,7 +88,9 @@ def evaluated(names: Collection[str], acc_key: str) -> None:
     """
     if acc_key not in names:
         raise ArgumentError(
-            f"acc_key is '{acc_key}', which is not evaluated; {did_you_mean(acc_key, names)}"
+            f"is '{acc_key}', which is not evaluated",
+            argument="acc_key",
+            remedy=did_you_mean(acc_key, names),
         )
 
 
@@ -110,4 +118,4 @@ def above_zero(**values: Any) -> None:
     """
     for name, value in values.items():
         if isinstance(value, bool) or not value > 0:
-            raise ArgumentError(f"{name} is {value!r}; give a number above 0")
+            raise ArgumentError(f"is {value!r}", argument=name, remedy="give a number above 0")

@@ -54,7 +54,9 @@ def is_maximized(metric: str, mode: str | None) -> bool:
     known = higher_is_better(metric)
     if known is None:
         raise ArgumentError(
-            f"mode is None, but the direction of '{metric}' is not known; set mode to min or max"
+            f"is None, but the direction of '{metric}' is not known",
+            argument="mode",
+            remedy="set mode to min or max",
         )
     return known
 

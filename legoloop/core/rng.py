@@ -33,7 +33,9 @@ def seed(number: int) -> None:
     """
     global _last_seed
     if not isinstance(number, Integral) or not 0 <= number < 2**32:
-        raise ArgumentError(f"seed is {number!r}; give a whole number from 0 to {2**32 - 1}")
+        raise ArgumentError(
+            f"is {number!r}", argument="seed", remedy=f"give a whole number from 0 to {2**32 - 1}"
+        )
     _last_seed = int(number)
     seed_generators(_last_seed)
 

@@ -43,11 +43,15 @@ class Evaluator(ABC):
         names: Iterable[str] | None,
     ) -> None:
         if at not in ("epoch_end", "train_end"):
-            raise ArgumentError(f"at is {at!r}; give 'epoch_end' or 'train_end'")
+            raise ArgumentError(
+                f"is {at!r}", argument="at", remedy="give 'epoch_end' or 'train_end'"
+            )
         known = tuple(streams)
         for name in names or ():
             if name not in known:
-                raise ArgumentError(f"names has '{name}'; {did_you_mean(name, known)}")
+                raise ArgumentError(
+                    f"has '{name}'", argument="names", remedy=did_you_mean(name, known)
+                )
         self.names = known if names is None else tuple(names)
         self.at = at
         self.model = model

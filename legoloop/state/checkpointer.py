@@ -62,9 +62,13 @@ class Checkpointer:
         at_least(1, **{name: number for name, number in counts.items() if number is not None})
         at_least(0, keep_best=keep_best)
         if every_seconds is not None and not every_seconds > 0:
-            raise ArgumentError(f"every_seconds is {every_seconds}; give a number above 0")
+            raise ArgumentError(
+                f"is {every_seconds}", argument="every_seconds", remedy="give a number above 0"
+            )
         if keep_best and metric is None:
-            raise ArgumentError(f"keep_best is {keep_best}, but of which metric? give its tag")
+            raise ArgumentError(
+                f"is {keep_best}, but of which metric? give its tag", argument="keep_best"
+            )
         self.counter = counter
         self.folder = Path(folder)
         self.every_epochs = every_epochs
