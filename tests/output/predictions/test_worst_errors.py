@@ -98,7 +98,7 @@ def test_says_what_is_wrong(path: Path) -> None:
         ll.WorstErrors(path, Evaluated(), "test")
     with pytest.raises(ll.ArgumentError, match="count is 0"):
         ll.WorstErrors(path, Evaluated(), "val", count=0)
-    with pytest.raises(ll.DataError, match=r"'image' has the shape \(3, 4\); images are"):
+    with pytest.raises(ll.DataError, match=r"'image' has the shape \(3, 4\); images have"):
         ll.WorstErrors(path, Evaluated(image=np.zeros((9, 4))), "val").train_end()
 
 
