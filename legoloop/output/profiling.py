@@ -147,9 +147,7 @@ class Profile:
         setattr(owner, name, method)
         self._undo.callback(delattr, owner, name)
 
-    def _timed_batches(
-        self, batches: Callable[[], Iterator[Any]]
-    ) -> Callable[[], Iterator[Any]]:
+    def _timed_batches(self, batches: Callable[[], Iterator[Any]]) -> Callable[[], Iterator[Any]]:
         def timed() -> Iterator[Any]:
             try:
                 for batch in self._timed_items("data", batches()):
@@ -165,9 +163,7 @@ class Profile:
 
         return timed
 
-    def _timed_stream(
-        self, streamed: Callable[..., Iterator[Any]]
-    ) -> Callable[..., Iterator[Any]]:
+    def _timed_stream(self, streamed: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
         return lambda *given: self._timed_items("evaluation", streamed(*given))
 
     def _timed_items(self, phase: str, stream: Iterable[Any]) -> Iterator[Any]:
@@ -198,9 +194,7 @@ class Profile:
             activities.append(ProfilerActivity.CUDA)
         profiler = profile(
             activities=activities,
-            schedule=schedule(
-                wait=max(self.wait - 1, 0), warmup=1, active=self.active, repeat=1
-            ),
+            schedule=schedule(wait=max(self.wait - 1, 0), warmup=1, active=self.active, repeat=1),
             on_trace_ready=self._write_trace,
         )
         profiler.start()

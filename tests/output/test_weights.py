@@ -243,7 +243,9 @@ def test_safetensors_take_tensors_alone(tmp_path: Path) -> None:
         def get_extra_state(self) -> dict[str, int]:
             return {"steps": 7}
 
-    with pytest.raises(ll.DataError, match=r"weights.safetensors can hold tensors only, but '_extra"):
+    with pytest.raises(
+        ll.DataError, match=r"weights.safetensors can hold tensors only, but '_extra"
+    ):
         ll.SaveModelWeights(Extra(), tmp_path / "weights.safetensors").train_end()
     assert list(tmp_path.iterdir()) == []
 

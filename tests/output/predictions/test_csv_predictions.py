@@ -284,7 +284,9 @@ def test_a_million_rows_are_written_without_laying_them_all_out(tmp_path: Path) 
 def test_a_pass_that_is_broken_off_is_ended(tmp_path: Path) -> None:
     batch = {"idx": [1, 2], "logits": [[1.0], [2.0]]}
     streamed = Streamed(batch, {"idx": [3], "logits": 1.0}, batch)
-    with pytest.raises(ll.DataError, match=r"a.csv: 'logits' is a scalar; it must be one per sample"):
+    with pytest.raises(
+        ll.DataError, match=r"a.csv: 'logits' is a scalar; it must be one per sample"
+    ):
         ll.Predictions(tmp_path / "a.csv", streamed, "val", streamed=True).train_end()
     assert not streamed.is_open
     assert list(tmp_path.iterdir()) == []

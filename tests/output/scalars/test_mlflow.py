@@ -191,7 +191,9 @@ def test_odd_tags_many_settings_and_what_is_no_number(server: str) -> None:
 @pytest.mark.slow
 def test_a_server_that_does_not_answer_is_told_in_a_line() -> None:
     logger = ll.MlflowLogger(ll.Counter(), Told(), "http://127.0.0.1:9")
-    with pytest.raises(ll.DataError, match=r"MLflow \(http://127.0.0.1:9\) did not accept the run \("):
+    with pytest.raises(
+        ll.DataError, match=r"MLflow \(http://127.0.0.1:9\) did not accept the run \("
+    ):
         logger.train_start()
     logger.close()
 

@@ -83,7 +83,9 @@ def test_a_prefix_tells_two_evaluations_apart() -> None:
 
 
 def test_refuses_what_is_no_source() -> None:
-    with pytest.raises(ll.ArgumentError, match=r"Kept: a source must have a method scalars\(\); Counter has"):
+    with pytest.raises(
+        ll.ArgumentError, match=r"Kept: a source must have a method scalars\(\); Counter has"
+    ):
         Kept(ll.Counter(), [ll.Counter()])
 
 
