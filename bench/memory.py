@@ -34,12 +34,12 @@ ROW = 4 * COLUMNS + 8
 class Collected:
     """An evaluation that hands out what is there."""
 
-    at, names = "train_end", ("val",)
+    when, datasets = "train_end", ("val",)
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         self.arrays = arrays
 
-    def accumulated(self, name: str) -> dict[str, np.ndarray]:
+    def collect(self, name: str) -> dict[str, np.ndarray]:
         return self.arrays
 
 

@@ -463,8 +463,8 @@ class Own(containers.DeclarativeContainer):
             )
         ),
         feed=providers.Singleton(ll.Feed, model, device="cpu"),
-        at="epoch_end",
-        names=["val"],
+        when="epoch_end",
+        datasets=["val"],
     )
     loaders_metrics = providers.Singleton(
         ll.AccumulatorMetrics, loaders_acc, method=providers.Object(multiclass)

@@ -167,8 +167,8 @@ IN_THE_CONFIGURATION: Cases = {
         "data.datasets (command line): there is no data set 'train'; there are val",
     ),
     "an evaluation of no data set": (
-        ("+plugins.loops_acc.names=[vla]",),
-        "plugins.loops_acc.names (command line): has 'vla'; did you mean val?",
+        ("+plugins.loops_acc.datasets=[vla]",),
+        "plugins.loops_acc.datasets (command line): has 'vla'; did you mean val?",
     ),
     "what the data do not tell": (
         ("data.datasets.train._target_=mine.Silent", "~data.datasets.train.train"),
@@ -364,7 +364,7 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a plugin without a stage": (
         ("+plugins.mine={_target_: mine.Measures}",),
-        "plugin 'mine', a Measures, hears no stage and reports no scalars; the stages are "
+        "plugin 'mine', a Measures, has no method of a stage and no scalars(); the stages are "
         "train_start, epoch_start, batch_start, batch, batch_end, epoch, epoch_end, train, "
         "train_end",
     ),
@@ -584,7 +584,7 @@ IN_THE_DATA: Cases = {
     ),
     "early stopping on an unknown scalar": (
         ("plugins=[default,early_stopping]", "plugins.early_stopping.metric=val/lss"),
-        "early stopping watches 'val/lss', which no source reports; did you mean val/loss?",
+        "early stopping monitors 'val/lss', which no source reports; did you mean val/loss?",
     ),
     "a stage that returns a number": (
         ("+plugins.mine={_target_: mine.GivesFive}",),

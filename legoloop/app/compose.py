@@ -31,7 +31,7 @@ from legoloop.app.run.lifecycle import Prepared, claim, logged, recorded
 from legoloop.app.run.resume import parse_resume
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.errors import ConfigError
-from legoloop.state.run_record import refuse
+from legoloop.state.run_record import check_startable
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Any:
@@ -64,13 +64,13 @@ def _composed(overrides: list[str]) -> Any:
         try:
             config = hydra.compose(CONFIG_NAME, overrides, return_hydra_config=True)
             tree = resolve_job_config(config, run_directory(config))
-            refuse(Path(tree.run_dir), parse_resume(tree.resume)[0])
+            check_startable(Path(tree.run_dir), parse_resume(tree.resume)[0])
             app, tree = validated_app(tree, list(set_keys(config.hydra)))
         except (HydraException, OmegaConfBaseException, ConfigError) as error:
             raise ConfigError(told(error, config)) from None
     if isinstance(app.host, providers.BaseSingleton):
         within = partial(_as_a_command, tree, written(config.hydra), app)
-        app.host.add_attributes(within=providers.Object(within))
+        app.host.add_attributes(run_context=providers.Object(within))
     return app
 
 

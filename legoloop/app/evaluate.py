@@ -99,12 +99,12 @@ class _Parts:
         """The scalars of these data sets, taken as at the end of a run."""
         acc = self.loaders_acc
         for name in on or ():
-            if name not in acc.names:
-                right = did_you_mean(name, acc.names)
+            if name not in acc.datasets:
+                right = did_you_mean(name, acc.datasets)
                 raise ConfigError(f"--on: no data set '{name}' is evaluated; {right}")
         if on is not None:
-            acc.names = tuple(dict.fromkeys(on))
-        getattr(self.loaders_metrics, acc.at)()
+            acc.datasets = tuple(dict.fromkeys(on))
+        getattr(self.loaders_metrics, acc.when)()
         return dict(self.loaders_metrics.scalars())
 
     def predict(self, on: Sequence[str] | None, folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from legoloop.core.arguments import entry
+from legoloop.core.arguments import require_key
 from legoloop.core.errors import DataError
 from legoloop.core.protocols import Batch
 from legoloop.data.collation import collate
@@ -54,7 +54,7 @@ class PadCollate:
         }
 
     def _sequences(self, record: dict[str, Any]) -> dict[str, torch.Tensor]:
-        return {key: torch.as_tensor(entry(record, key, "a record")) for key in self.padding}
+        return {key: torch.as_tensor(require_key(record, key, "a record")) for key in self.padding}
 
 
 def _length(sequences: Mapping[str, torch.Tensor]) -> int:

@@ -86,7 +86,7 @@ def load(*folders: str | Path) -> Results:
     >>> from legoloop.state.run_record import RunRecord
     >>> folder = Path(tempfile.mkdtemp())
     >>> for job, accuracy in enumerate([0.5, 0.75]):
-    ...     record = RunRecord.claim(folder / str(job), seed=job, overrides=[f"seed={job}"])
+    ...     record = RunRecord.start(folder / str(job), seed=job, overrides=[f"seed={job}"])
     ...     record.finish("COMPLETED", final={"val/accuracy": accuracy})
     >>> load(folder).runs()["val/accuracy"].to_dict()
     {'0': 0.5, '1': 0.75}

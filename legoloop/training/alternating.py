@@ -85,7 +85,7 @@ class AlternatingDescent:
         own = Step()
         own.batch, own.size = step.batch, step.size
         self.descent.batch(own)
-        step.outputs, step.loss, step.loss_value = own.outputs, own.loss, own.loss_value
+        step.outputs, step.loss, step.loss_float = own.outputs, own.loss, own.loss_float
         self.steps += 1
         self.samples += own.size
         self.has_stepped = own.size > 0

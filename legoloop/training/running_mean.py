@@ -41,7 +41,7 @@ class RunningMean:
 
     def add_loss(self, step: Step) -> None:
         """Add the loss of a step for each of its samples; its number, if the step knows it."""
-        value = step.loss_value
+        value = step.loss_float
         self.add(step.loss if value is None else value, weight=step.size)
 
     def _add_on_device(self, scalar: torch.Tensor, weight: int) -> None:

@@ -8,8 +8,8 @@ from typing import Literal
 from legoloop.core.arguments import at_least
 from legoloop.core.errors import ArgumentError
 from legoloop.core.metric_direction import higher_is_better
-from legoloop.core.monitor import is_improvement, listed, scalar
-from legoloop.core.protocols import Source
+from legoloop.core.monitor import as_list, is_improvement, latest_scalar
+from legoloop.core.protocols import ScalarSource
 from legoloop.loop.plugin import ShouldStop, State
 
 
@@ -32,7 +32,7 @@ class EarlyStopping:
 
     def __init__(
         self,
-        source: Source | Iterable[Source],
+        source: ScalarSource | Iterable[ScalarSource],
         metric: str,
         patience: int = 3,
         min_delta: float = 0.0,
@@ -43,7 +43,7 @@ class EarlyStopping:
         at_least(1, patience=patience)
         if min_delta < 0:
             raise ArgumentError(f"min_delta is {min_delta}; give 0 or more")
-        self.sources = listed(source)
+        self.sources = as_list(source)
         self.metric = metric
         self.patience = patience
         self.min_delta = min_delta
@@ -53,7 +53,7 @@ class EarlyStopping:
 
     def epoch_end(self) -> ShouldStop | None:
         """Compare, and stop when patience is at its end."""
-        value = scalar(self.sources, self.metric, "early stopping")
+        value = latest_scalar(self.sources, self.metric, "early stopping")
         if is_improvement(value, self.best, self.mode == "max", self.min_delta):
             self.best, self.waited = value, 0
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from legoloop.core.arguments import entry
+from legoloop.core.arguments import require_key
 from legoloop.core.errors import DataError
 from legoloop.core.protocols import Batch
 
@@ -17,7 +17,7 @@ def flat_input(batch: Batch, key: str, num_features: int, dtype: torch.dtype) ->
     >>> flat_input({"image": torch.zeros(2, 4, 4)}, "image", 16, torch.float32).shape
     torch.Size([2, 16])
     """
-    values = as_float(entry(batch, key, "the batch"), dtype).flatten(1)
+    values = as_float(require_key(batch, key, "the batch"), dtype).flatten(1)
     if values.shape[1] != num_features:
         raise DataError(
             f"'{key}' has {values.shape[1]} values per sample; the model expects {num_features}"
@@ -36,7 +36,7 @@ def image_input(
     >>> image_input({"image": torch.zeros(2, 4, 4)}, "image", (1, 4, 4), torch.float32).shape
     torch.Size([2, 1, 4, 4])
     """
-    images = entry(batch, key, "the batch")
+    images = require_key(batch, key, "the batch")
     if images.ndim == 3:
         images = images.unsqueeze(1)
     if images.shape[1:] != image_shape:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from legoloop.core.arguments import at_least, chance, widths
+from legoloop.core.arguments import at_least, layer_widths, probability
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import Batch, Outputs
 from legoloop.zoo.heads import Head
@@ -77,8 +77,8 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         at_least(1, num_features=num_features)
-        widths(hidden=hidden)
-        chance(dropout=dropout)
+        layer_widths(hidden=hidden)
+        probability(dropout=dropout)
         self.num_features = num_features
         self.input_key = input_key
         self.layers = nn.Sequential(
@@ -131,9 +131,9 @@ class SimpleCNN(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        widths(image_shape=image_shape, channels=channels)
+        layer_widths(image_shape=image_shape, channels=channels)
         at_least(1, kernel_size=kernel_size, hidden=hidden)
-        chance(dropout=dropout)
+        probability(dropout=dropout)
         if kernel_size % 2 == 0:
             raise ArgumentError(f"kernel_size is {kernel_size}; give an odd number")
         if len(image_shape) != 3:

@@ -89,7 +89,7 @@ def test_no_step_asks_the_device_for_anything(tmp_path: Path) -> None:
     parts = tiny(num_epochs=2)
     parts.opt.param_groups[0]["fused"] = True  # torch's plain Adam asks for its own step counts
     sources = [ll.TrainLoss(), ll.LearningRateMonitor(parts.opt)]
-    metrics = ll.AccumulatorMetrics(parts.loaders_acc(at="epoch_end"), accuracy)
+    metrics = ll.AccumulatorMetrics(parts.loaders_acc(when="epoch_end"), accuracy)
     watching = Watching()
     host = parts.host(
         *sources,
@@ -124,7 +124,7 @@ def test_nothing_is_resolved_from_the_container_while_it_trains(tmp_path: Path) 
         ["data=xor", "model=logistic", "num_epochs=2", f"hydra.run.dir={tmp_path}/run"]
     )
     host = app.host()
-    host.within = nullcontext  # what begins and ends the run around the training may ask
+    host.run_context = nullcontext  # what begins and ends the run around the training may ask
 
     def refused() -> None:
         pytest.fail("a provider was called")

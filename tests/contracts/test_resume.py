@@ -27,7 +27,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 import legoloop as ll
 from legoloop.loop.stages import Stage
 from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
-from tests.core.loops_of_few import Trace
+from tests.loop.tiny_plugins import Trace
 from tests.tiny import Noisy, accuracy, tiny, weights
 
 
@@ -95,7 +95,7 @@ class Own(Trace):
         if stage is Stage.BATCH:
             self.seen.append(drawn())
         if stage is Stage.BATCH_END and len(self.seen) % 2:
-            self.seen.append(float(self.acc.accumulated("val")["logits"].sum()))
+            self.seen.append(float(self.acc.collect("val")["logits"].sum()))
         asks_now = stage is Stage.BATCH_END and self.heard.count(stage) == self.stop_at
         return ll.ShouldStop("enough") if asks_now else None
 

@@ -119,7 +119,7 @@ def every_two_steps(parts: Tiny, folder: Path) -> Sequence[object]:
 
 def pictures(parts: Tiny, folder: Path) -> Sequence[object]:
     """After every epoch, in TensorBoard too."""
-    loaders = with_images(parts).loaders_acc(at="epoch_end")
+    loaders = with_images(parts).loaders_acc(when="epoch_end")
     looks = [
         ll.WorstErrors(folder / "worst_errors.png", loaders, "val"),
         ll.ConfusionMatrix(folder / "confusion.csv", loaders, "val"),

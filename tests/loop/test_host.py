@@ -18,7 +18,7 @@ from legoloop.loop.host import TrainingHost
 from legoloop.loop.plugin import ShouldSave, ShouldStop
 from legoloop.loop.stages import Stage
 from legoloop.loop.step import Step
-from tests.core.loops_of_few import Drive, Epochs, Trace
+from tests.loop.tiny_plugins import Drive, Epochs, Trace
 
 BATCH = [Stage.BATCH_START, Stage.BATCH, Stage.BATCH_END]
 
@@ -277,7 +277,7 @@ def test_a_state_is_saved_after_every_plugin_has_heard_the_stage(stage):
         def _hear(self, heard):
             return ShouldSave(states.append) if heard == stage else None
 
-    class TrainingProgress(Trace):
+    class Counts(Trace):
         def state_dict(self):
             return {"heard": self.heard.count(stage)}
 
@@ -285,8 +285,8 @@ def test_a_state_is_saved_after_every_plugin_has_heard_the_stage(stage):
             pass
 
     states: list[dict] = []
-    TrainingHost([Drive(2), Asks(), Epochs(2), TrainingProgress()]).run()
-    seen = [state["plugins"]["TrainingProgress"]["heard"] for state in states]
+    TrainingHost([Drive(2), Asks(), Epochs(2), Counts()]).run()
+    seen = [state["plugins"]["Counts"]["heard"] for state in states]
     assert seen == list(range(1, len(seen) + 1))
     assert len(seen) == {True: 4, False: 2}[stage in BATCH] if "train" not in stage else 1
 
@@ -539,7 +539,7 @@ def test_the_run_happens_within_what_it_is_given() -> None:
             told.append("closed")
 
     host = TrainingHost([Drive(), Epochs(), Closes()])
-    host.within = within
+    host.run_context = within
     host.run()
     assert told == ["begins", "epoch", "closed", "ends"]
 

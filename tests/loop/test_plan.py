@@ -8,7 +8,7 @@ from torch import nn
 from legoloop.core.errors import PluginError
 from legoloop.loop.plan import Plan
 from legoloop.loop.stages import Stage
-from tests.core.loops_of_few import Drive, Epochs, Trace
+from tests.loop.tiny_plugins import Drive, Epochs, Trace
 
 
 class Reader:
@@ -146,8 +146,10 @@ def test_two_plugins_of_one_name_are_refused():
 
 
 @pytest.mark.parametrize("deaf", [None, object(), "counter", nn.Linear(1, 1)])
-def test_a_plugin_that_hears_nothing_is_refused(deaf):
-    with pytest.raises(PluginError, match=r"^plugin 'deaf', a \w+, hears no stage and reports no"):
+def test_a_plugin_without_hooks_and_scalars_is_rejected(deaf):
+    with pytest.raises(
+        PluginError, match=r"^plugin 'deaf', a \w+, has no method of a stage and no scalars"
+    ):
         Plan.of({"deaf": deaf, "drive": Drive()})
 
 

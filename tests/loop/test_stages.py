@@ -9,7 +9,7 @@ from torch import nn
 from legoloop.core.errors import PluginError
 from legoloop.loop.plugin import TrainingPlugin
 from legoloop.loop.stages import Stage, collect_hooks, misspelt_stage
-from tests.core.loops_of_few import Trace
+from tests.loop.tiny_plugins import Trace
 
 
 def a_plugin(**methods):

@@ -74,7 +74,9 @@ def test_each_second_is_told_where_it_went(
     micro_batch_size: int | None, passes: int, clock: Clock, tmp_path: Path
 ) -> None:
     parts = slow(clock, micro_batch_size)
-    acc = parts.loaders_acc(factory=lambda: clock.takes(8.0, ll.ListAccumulator()), names=["val"])
+    acc = parts.loaders_acc(
+        factory=lambda: clock.takes(8.0, ll.ListAccumulator()), datasets=["val"]
+    )
     measured = ll.AccumulatorMetrics(acc, lambda _: clock.takes(16.0, {"x": 1.0}))
 
     class Slow:
@@ -172,7 +174,7 @@ def test_the_run_is_the_same_and_nothing_is_left_of_it(
 
     assert parts.descent.on_phase is None
     assert "batches" not in vars(parts.epoch)
-    assert not {"accumulated", "streamed"} & set(vars(acc))
+    assert not {"collect", "iterate"} & set(vars(acc))
     told = capsys.readouterr().out
     assert told == (tmp_path / "profile.txt").read_text()
     assert [line.split()[0] for line in told.splitlines()[1:]] == list(profiling.PHASES)

@@ -200,7 +200,7 @@ def test_refuses_a_metric_nobody_knows_or_reports(tmp_path: Path) -> None:
     with pytest.raises(ll.ArgumentError, match="the direction of 'lr' is not known"):
         ll.BestModelWeights(Net(), tmp_path / "weights_best", Told(), "lr")
     best = ll.BestModelWeights(Net(), tmp_path / "weights_best", Told(1), "val/acc", mode="max")
-    with pytest.raises(ll.ArgumentError, match=r"watches 'val/acc', .* did you mean val/accuracy"):
+    with pytest.raises(ll.ArgumentError, match=r"monitors 'val/acc', .* did you mean val/accuracy"):
         best.epoch_end()
 
 

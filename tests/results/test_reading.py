@@ -191,7 +191,7 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_is_running_as_long_as_its_process_has_the_directory(tmp_path: Path) -> None:
-    record = RunRecord.claim(tmp_path / "0", seed=0, overrides=[])
+    record = RunRecord.start(tmp_path / "0", seed=0, overrides=[])
     assert [run.value("status") for run in read_runs(tmp_path).runs] == ["RUNNING"]
     record.release()
     assert [run.value("status") for run in read_runs(tmp_path).runs] == ["KILLED"]

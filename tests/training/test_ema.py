@@ -94,7 +94,7 @@ def test_an_evaluation_that_is_fed_by_it_evaluates_the_average() -> None:
             ema_logits = ema({"x": batch["x"]})[1]["logits"]
             logits = parts.feed({"x": batch["x"]})[1]["logits"]
             seen.extend([ema_logits, logits])
-            seen.extend(torch.tensor(acc.accumulated("val")["logits"]) for acc in self.accs)
+            seen.extend(torch.tensor(acc.collect("val")["logits"]) for acc in self.accs)
             parts.model.train()
 
     batch = {key: torch.cat([b[key] for b in parts.loaders["val"]]) for key in ("x", "idx")}

@@ -17,7 +17,7 @@ FROM_THE_DATA = ("datasets", "loaders", "loop_iters", "train_iterator")
 GATHERED = {
     "sources": "scalars",
     "picture_sources": "images",
-    "evaluations": "accumulated",
+    "evaluations": "collect",
     "drivers": "batches",
 }
 """Lists of plugins, and the method that those in each of them have."""

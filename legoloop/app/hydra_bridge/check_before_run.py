@@ -77,7 +77,7 @@ def give_up() -> None:
     """Record as interrupted what was prepared, and did not come to begin."""
     while _waiting:
         _, (_, record) = _waiting.popitem()
-        if record.before is None:
+        if record.previous is None:
             record.finish("INTERRUPTED")
         print("interrupted", file=sys.stderr)
 

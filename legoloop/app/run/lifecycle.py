@@ -85,9 +85,9 @@ def claim(prepared: Prepared) -> RunRecord:
     if checkpoint is not None:
         _refuse_changed(prepared, run_of(checkpoint))
     seed = int(tree.seed)
-    record = RunRecord.claim(prepared.directory, seed, prepared.overrides, resume)
+    record = RunRecord.start(prepared.directory, seed, prepared.overrides, resume)
     try:
-        if record.before is not None:
+        if record.previous is not None:
             _refuse_changed(prepared, prepared.directory)
     except ConfigError:
         record.release()
@@ -97,9 +97,9 @@ def claim(prepared: Prepared) -> RunRecord:
 
 def fail(directory: Path, seed: int | None, overrides: Sequence[str], cause: str) -> None:
     """Record a run that could not be prepared."""
-    record = RunRecord.claim(directory, seed, overrides, resume="auto")
-    if record.before is not None:
-        record.begin()
+    record = RunRecord.start(directory, seed, overrides, resume="auto")
+    if record.previous is not None:
+        record.begin_attempt()
     record.finish("FAILED", cause=cause)
 
 
@@ -190,10 +190,10 @@ def _host(prepared: Prepared) -> TrainingHost:
 
 def _begin(prepared: Prepared, record: RunRecord) -> None:
     remove_temporaries_of(prepared.directory)
-    if record.before is not None:
-        record.begin()
+    if record.previous is not None:
+        record.begin_attempt()
     checkpoint = _checkpoint(prepared, record)
-    if record.before is not None and checkpoint is None:
+    if record.previous is not None and checkpoint is None:
         archive_attempt(prepared.directory)
     if checkpoint is not None and prepared.host is not None:
         record.resumed_from(checkpoint)
@@ -202,7 +202,7 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
     _write_config(prepared)
     if prepared.host is not None:
         _write_plan(prepared, prepared.host)
-        record.tell(data=data_digests(prepared.app))
+        record.update(data=data_digests(prepared.app))
     _tell_differences(prepared)
     log.info("the run begins, with the overrides %s", list(prepared.overrides))
 
@@ -210,7 +210,7 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
 def _checkpoint(prepared: Prepared, record: RunRecord) -> Path | None:
     """Where to go on from; None for a run that begins."""
     _, named = parse_resume(prepared.tree.get("resume", "auto"))
-    if named is not None or record.before is None or prepared.host is None:
+    if named is not None or record.previous is None or prepared.host is None:
         return named
     return newest_of(prepared.host)
 

@@ -18,7 +18,7 @@ from legoloop.core.errors import ConfigError, DataError
 from legoloop.loop.host import TrainingHost
 from legoloop.state.checkpointer import Checkpointer
 from legoloop.state.checkpoints import is_checkpoint, newest_checkpoint, read_checkpoint
-from legoloop.state.run_record import DIFF, RECORD, Resume, git_state, read_record
+from legoloop.state.run_record import GIT_DIFF as DIFF, RUN_RECORD as RECORD, Resume, git_state, read_record
 
 WORDS: tuple[Resume, ...] = ("auto", "never", "must")
 CHECKPOINTS = "checkpoints"

@@ -9,10 +9,10 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from legoloop.core.arguments import collected, evaluated, one_of
+from legoloop.core.arguments import one_of, require_collected, require_evaluated
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ArgumentError, DataError
-from legoloop.core.protocols import Evaluation, StreamingEvaluation
+from legoloop.core.protocols import EvaluationResults, StreamingEvaluation
 from legoloop.output.predictions.classes import predicted_classes
 from legoloop.output.tables import Chunk, write_csv, write_parquet
 
@@ -52,8 +52,8 @@ class Predictions:
 
     >>> import tempfile
     >>> class Evaluated:
-    ...     at, names = "train_end", ("val",)
-    ...     def accumulated(self, name):
+    ...     when, datasets = "train_end", ("val",)
+    ...     def collect(self, name):
     ...         return {"idx": np.array([7, 3]), "logits": np.array([[0.0, 2.0], [1.0, 0.0]])}
     >>> path = Path(tempfile.mkdtemp()) / "classes.csv"
     >>> Predictions(path, Evaluated(), "val", kind="classes").train_end()
@@ -64,7 +64,7 @@ class Predictions:
     def __init__(
         self,
         path: str | Path,
-        acc_plugin: Evaluation,
+        acc_plugin: EvaluationResults,
         acc_key: str,
         kind: Literal["values", "probabilities", "classes"] = "values",
         key: str = "logits",
@@ -72,7 +72,7 @@ class Predictions:
         index: str = "idx",
         streamed: bool = False,
     ) -> None:
-        evaluated(acc_plugin.names, acc_key)
+        require_evaluated(acc_plugin.datasets, acc_key)
         one_of(tuple(KINDS), kind=kind)
         self.path = Path(path)
         self.acc_plugin = acc_plugin
@@ -96,12 +96,12 @@ class Predictions:
         return WRITERS[self.path.suffix]
 
     def _accumulated(self) -> Rows:
-        return self._rows(self.acc_plugin.accumulated(self.acc_key))
+        return self._rows(self.acc_plugin.collect(self.acc_key))
 
     def _streamed(self) -> Iterator[Rows]:
         evaluation = cast("StreamingEvaluation", self.acc_plugin)
         keys = (self.index, self.key)
-        with closing(evaluation.streamed(self.acc_key, keys)) as batches:  # type: ignore[type-var]
+        with closing(evaluation.iterate(self.acc_key, keys)) as batches:  # type: ignore[type-var]
             width = None
             try:
                 for batch in batches:
@@ -135,7 +135,7 @@ class Predictions:
         return index, values.reshape(len(values), int(np.prod(values.shape[1:])))
 
     def _array(self, arrays: Mapping[str, Any], name: str) -> Array:
-        array = np.asarray(collected(arrays, name, whose=self.path.name))
+        array = np.asarray(require_collected(arrays, name, whose=self.path.name))
         if array.ndim == 0:
             raise DataError(f"{self.path.name}: '{name}' is a scalar; it must be one per sample")
         return array
@@ -206,7 +206,7 @@ class CsvLogits(Predictions):
     def __init__(
         self,
         path: str | Path,
-        acc_plugin: Evaluation,
+        acc_plugin: EvaluationResults,
         acc_key: str,
         names: Sequence[str] | None = None,
         index: str = "idx",

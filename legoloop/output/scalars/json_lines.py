@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from math import isfinite
 from pathlib import Path
 
-from legoloop.core.protocols import Scalars, Source, TrainingProgress
+from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.output.scalars.scalar_file import ScalarFile
 
@@ -45,7 +45,7 @@ class JsonLines(ScalarFile):
         self,
         path: str | Path,
         counter: TrainingProgress,
-        sources: Source | Iterable[Source],
+        sources: ScalarSource | Iterable[ScalarSource],
         every_steps: int | None = None,
     ) -> None:
         super().__init__(path, counter, sources, every_steps)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 
 from legoloop.core.errors import DataError, MissingExtraError
-from legoloop.core.protocols import Scalars, Source, TrainingProgress
+from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.output.scalars.scalar_writer import ScalarWriter
 from legoloop.output.scalars.throttle import Throttle
@@ -64,7 +64,7 @@ class MlflowLogger(ScalarWriter):
     def __init__(
         self,
         counter: TrainingProgress,
-        sources: Source | Iterable[Source],
+        sources: ScalarSource | Iterable[ScalarSource],
         tracking_uri: str | None = None,
         experiment: str = "legoloop",
         run_name: str | None = None,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 
-from legoloop.core.protocols import Scalars, Source, TrainingProgress
+from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.core.rng import preserved_rng
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
@@ -60,7 +60,7 @@ class Progress(ScalarWriter):
     def __init__(
         self,
         counter: TrainingProgress,
-        sources: Source | Iterable[Source],
+        sources: ScalarSource | Iterable[ScalarSource],
         num_epochs: int | None = None,
         epoch_size: int | None = None,
         stream: HasSamples | None = None,

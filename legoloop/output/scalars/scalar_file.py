@@ -8,7 +8,7 @@ from pathlib import Path
 
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import DataError
-from legoloop.core.protocols import Scalars, Source, TrainingProgress
+from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.output.scalars.scalar_writer import ScalarWriter
 from legoloop.output.scalars.throttle import Throttle
 
@@ -52,7 +52,7 @@ class ScalarFile(ScalarWriter):
         self,
         path: str | Path,
         counter: TrainingProgress,
-        sources: Source | Iterable[Source],
+        sources: ScalarSource | Iterable[ScalarSource],
         every_steps: int | None = None,
     ) -> None:
         super().__init__(counter, sources, every_steps)

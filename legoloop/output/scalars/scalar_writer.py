@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from legoloop.core.arguments import at_least
 from legoloop.core.errors import ArgumentError, DataError
-from legoloop.core.monitor import listed
-from legoloop.core.protocols import Scalars, Source, TrainingProgress
+from legoloop.core.monitor import as_list
+from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.core.rng import preserved_rng
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
@@ -50,16 +50,16 @@ class ScalarWriter(ABC):
     def __init__(
         self,
         counter: TrainingProgress,
-        sources: Source | Iterable[Source],
+        sources: ScalarSource | Iterable[ScalarSource],
         every_steps: int | None = None,
     ) -> None:
         if every_steps is not None:
             at_least(1, every_steps=every_steps)
         self.counter = counter
         self.every_steps = every_steps
-        self.sources = list({id(source): source for source in listed(sources)}.values())
+        self.sources = list({id(source): source for source in as_list(sources)}.values())
         for source in self.sources:
-            if not isinstance(source, Source):
+            if not isinstance(source, ScalarSource):
                 raise ArgumentError(
                     f"{type(self).__name__}: a source must have a method scalars(); "
                     f"{type(source).__name__} has none"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from legoloop.core.atomic_files import why
+from legoloop.core.atomic_files import describe_os_error
 from legoloop.core.errors import DataError
-from legoloop.core.protocols import Scalars, Source, TrainingProgress
+from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 from legoloop.output.images import ImageSource, png
@@ -60,7 +60,7 @@ class TensorBoard(ScalarWriter):
     def __init__(
         self,
         counter: TrainingProgress,
-        acc_metrics: Source | Iterable[Source],
+        acc_metrics: ScalarSource | Iterable[ScalarSource],
         logs_dir: str | Path,
         hparams: Mapping[str, str | float | None] | None = None,
         every_steps: int | None = None,
@@ -142,7 +142,7 @@ class TensorBoard(ScalarWriter):
             yield
         except OSError as error:
             raise DataError(
-                f"{self.logs_dir} cannot be written ({why(self.logs_dir, error)})"
+                f"{self.logs_dir} cannot be written ({describe_os_error(self.logs_dir, error)})"
             ) from error
 
     def _report_pictures(self) -> None:

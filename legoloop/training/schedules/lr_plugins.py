@@ -9,8 +9,8 @@ import torch
 
 from legoloop.core.errors import ArgumentError
 from legoloop.core.metric_direction import higher_is_better
-from legoloop.core.monitor import listed, scalar
-from legoloop.core.protocols import Scalars, Source, TrainingProgress
+from legoloop.core.monitor import as_list, latest_scalar
+from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 
@@ -99,7 +99,7 @@ class ReduceLROnPlateauPlugin:
     def __init__(
         self,
         scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau,
-        sources: Source | Iterable[Source],
+        sources: ScalarSource | Iterable[ScalarSource],
         metric: str,
     ) -> None:
         if not isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
@@ -114,7 +114,7 @@ class ReduceLROnPlateauPlugin:
                 f"give it mode {'max' if known else 'min'}"
             )
         self.scheduler = scheduler
-        self.sources = listed(sources)
+        self.sources = as_list(sources)
         self.metric = metric
         self._last: float | None = None
 
@@ -126,7 +126,7 @@ class ReduceLROnPlateauPlugin:
 
     def epoch_end(self) -> None:
         """How good it was."""
-        self._last = scalar(self.sources, self.metric, "the plateau")
+        self._last = latest_scalar(self.sources, self.metric, "the plateau")
 
     def state_dict(self) -> State:
         """That of the scheduler, and what it has yet to be told."""

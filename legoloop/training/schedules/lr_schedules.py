@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from legoloop.core.arguments import at_least, chance
+from legoloop.core.arguments import at_least, probability
 from legoloop.core.errors import ArgumentError
 
 log = logging.getLogger("legoloop")
@@ -120,7 +120,7 @@ class _Falling(WarmUp):
         warmup: int | float = 0.05,
         end: float = 0.0,
     ) -> None:
-        chance(end=end)
+        probability(end=end)
         self.end = end
         super().__init__(optimizer, steps, warmup)
 
@@ -202,7 +202,7 @@ class WarmupStep(WarmUp):
         gamma: float = 0.1,
     ) -> None:
         for number, share in enumerate(at):
-            chance(**{f"at[{number}]": share})
+            probability(**{f"at[{number}]": share})
         self.at = list(at)
         self.gamma = gamma
         super().__init__(optimizer, steps, warmup)

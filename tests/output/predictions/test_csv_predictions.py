@@ -29,12 +29,12 @@ from tests.tiny import Tiny, tiny
 class Accumulated:
     """An evaluation that has accumulated the given arrays over ``val``."""
 
-    at, names = "train_end", ("val",)
+    when, datasets = "train_end", ("val",)
 
     def __init__(self, **arrays: Any) -> None:
         self.arrays = arrays
 
-    def accumulated(self, name: str) -> dict[str, Any]:
+    def collect(self, name: str) -> dict[str, Any]:
         assert name == "val"
         return self.arrays
 
@@ -151,16 +151,16 @@ def test_a_run_writes_the_outputs_of_its_final_weights(tmp_path: Path) -> None:
 class Streamed:
     """An evaluation that hands out a few samples at a time and accumulates none."""
 
-    at, names = "train_end", ("val",)
+    when, datasets = "train_end", ("val",)
 
     def __init__(self, *batches: dict[str, Any]) -> None:
         self.batches = batches
         self.is_open = False
 
-    def accumulated(self, name: str) -> dict[str, Any]:
+    def collect(self, name: str) -> dict[str, Any]:
         raise AssertionError("nothing is to be accumulated")
 
-    def streamed(self, name: str, keys: Any) -> Iterator[dict[str, Any]]:
+    def iterate(self, name: str, keys: Any) -> Iterator[dict[str, Any]]:
         self.is_open = True
         try:
             for batch in self.batches:
@@ -296,7 +296,7 @@ def test_data_that_cannot_be_read_is_not_mistaken_for_the_file_that_is_written(
     tmp_path: Path,
 ) -> None:
     class Gone(Streamed):
-        def streamed(self, name: str, keys: Any) -> Iterator[dict[str, Any]]:
+        def iterate(self, name: str, keys: Any) -> Iterator[dict[str, Any]]:
             yield {"idx": np.arange(2), "logits": np.zeros(2)}
             (tmp_path / "image.png").read_bytes()
 

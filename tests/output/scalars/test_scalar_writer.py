@@ -92,7 +92,7 @@ def test_refuses_what_is_no_source() -> None:
 def test_writes_every_epoch_of_a_run_and_the_end() -> None:
     parts = tiny(num_epochs=3)
     loss = ll.TrainLoss()
-    acc = parts.loaders_acc(names=["val"])
+    acc = parts.loaders_acc(datasets=["val"])
     final = ll.AccumulatorMetrics(acc, accuracy)
     writer = Kept(parts.counter, [loss, final])
 
@@ -149,7 +149,7 @@ class Draws(Told):
 @pytest.mark.parametrize(("every", "steps"), [(1, range(1, 13)), (4, [4, 6, 8, 12]), (99, [6, 12])])
 def test_reports_each_so_many_steps_and_each_epoch_every_tag_once(every: int, steps: Any) -> None:
     parts = tiny(num_epochs=2)
-    acc = parts.loaders_acc(names=["val"], at="epoch_end")
+    acc = parts.loaders_acc(datasets=["val"], when="epoch_end")
     sources = [ll.TrainLoss(), ll.AccumulatorMetrics(acc, accuracy)]
     writer = Kept(parts.counter, sources, every_steps=every)
 

@@ -213,5 +213,7 @@ def test_a_plateau_refuses_another_scheduler_and_the_wrong_way() -> None:
     ):
         ll.ReduceLROnPlateauPlugin(a_plateau(opt), Told(), "val/accuracy")
     plateau = ll.ReduceLROnPlateauPlugin(a_plateau(opt), Told(1.0), "val/los")
-    with pytest.raises(ll.ArgumentError, match=r"plateau watches 'val/los'.*did you mean val/loss"):
+    with pytest.raises(
+        ll.ArgumentError, match=r"plateau monitors 'val/los'.*did you mean val/loss"
+    ):
         plateau.epoch_end()

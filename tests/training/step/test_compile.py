@@ -86,8 +86,8 @@ def trained(
         if isinstance(loss, ll.WeightedLosses):
             loss.batch_start(step)
         descent.batch(step)
-        assert step.loss_value is not None
-        losses.append(step.loss_value)
+        assert step.loss_float is not None
+        losses.append(step.loss_float)
         if isinstance(loss, ll.WeightedLosses):
             loss.batch_end(step)
     return losses, step

@@ -86,7 +86,7 @@ def test_another_loss_that_is_set_later_is_the_one_that_is_taken() -> None:
     step.batch = next(parts.loops["train"])
     parts.descent.loss = lambda batch, outputs: mean_loss(batch, outputs) * 0 + 7
     parts.descent.batch(step)
-    assert step.loss_value == 7
+    assert step.loss_float == 7
 
 
 @pytest.mark.parametrize("loss", [lambda batch, outputs: {"a": 1.0}, lambda batch, outputs: 1.0])

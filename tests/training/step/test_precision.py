@@ -66,7 +66,7 @@ def trained(
     for _ in range(steps):
         step.batch, step.size = columns(), 22
         descent.batch(step)
-        losses.append(step.loss_value)
+        losses.append(step.loss_float)
     return descent, losses
 
 
