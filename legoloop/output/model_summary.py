@@ -13,7 +13,7 @@ from torch import nn
 
 from legoloop.core.arguments import at_least
 from legoloop.core.atomic_files import atomic_write
-from legoloop.core.eval_mode import looking
+from legoloop.core.eval_mode import evaluation_mode
 from legoloop.core.lazy_modules import reject_lazy_modules
 from legoloop.core.protocols import Batch, FeedProtocol, RewindableStream
 from legoloop.core.text_table import text_table
@@ -119,7 +119,7 @@ def model_summary(model: nn.Module, feed: FeedProtocol, batch: Batch | None = No
     reject_lazy_modules(model)
     layers = {module: _Layer(path, module) for path, module in model.named_modules()}
     if batch is not None:
-        with looking(model), _recording_shapes(layers):
+        with evaluation_mode(model), _recording_shapes(layers):
             feed(batch)
     header = ("layer", "output shape", "params", "trainable")
     table = text_table([header, *(layer.row() for layer in layers.values())], right=(2, 3))

@@ -15,7 +15,7 @@ from torch.profiler import ProfilerActivity, profile, schedule
 
 from legoloop.core.arguments import at_least
 from legoloop.core.atomic_files import atomic_write
-from legoloop.core.protocols import Evaluation
+from legoloop.core.protocols import EvaluationResults
 from legoloop.core.run_directory import PROFILE, TRACE
 from legoloop.core.text_table import text_table
 from legoloop.loop.plugin import EpochDriver
@@ -50,7 +50,7 @@ class Profile:
     Args:
         drivers: the epoch driver, of which a host has one; waiting for its batches is timed.
         folder: where both files are written.
-        evaluations: the plugins whose passes are timed, those with ``accumulated()``.
+        evaluations: the plugins whose passes are timed, those with ``collect()``.
         descents: the plugins whose phases are timed, those with ``on_phase``; the time of others
             counts with ``others``.
         wait: steps before those that are traced; the last of them warms the profiler up. The first
@@ -76,7 +76,7 @@ class Profile:
         self,
         drivers: Sequence[EpochDriver],
         folder: str | Path,
-        evaluations: Sequence[Evaluation] = (),
+        evaluations: Sequence[EvaluationResults] = (),
         descents: Sequence[TimedDescent] = (),
         wait: int = 5,
         active: int = 5,
@@ -105,9 +105,9 @@ class Profile:
         for driver in self.drivers:
             self._replace(driver, "batches", self._timed_batches(driver.batches))
         for evaluation in self.evaluations:
-            self._replace(evaluation, "accumulated", self._timed_pass(evaluation.accumulated))
-            if streamed := getattr(evaluation, "streamed", None):
-                self._replace(evaluation, "streamed", self._timed_stream(streamed))
+            self._replace(evaluation, "collect", self._timed_pass(evaluation.collect))
+            if streamed := getattr(evaluation, "iterate", None):
+                self._replace(evaluation, "iterate", self._timed_stream(streamed))
         for descent in self.descents:
             self._undo.callback(setattr, descent, "on_phase", descent.on_phase)
             descent.on_phase = lambda phase: self._tick(PHASE_OF[phase])
@@ -178,11 +178,11 @@ class Profile:
                 yield item
                 del item
 
-    def _timed_pass(self, accumulated: Callable[[str], Any]) -> Callable[[str], Any]:
+    def _timed_pass(self, collect: Callable[[str], Any]) -> Callable[[str], Any]:
         def timed(name: str) -> Any:
             self._tick(self._between)
             try:
-                return accumulated(name)
+                return collect(name)
             finally:
                 self._tick("evaluation")
 

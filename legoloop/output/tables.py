@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from legoloop.core.atomic_files import DRAFT
+from legoloop.core.atomic_files import TEMP
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,7 +53,7 @@ def write_parquet(path: Path, chunks: Iterable[Chunk]) -> None:
     import polars as pl
 
     # One file for each chunk first: to append to a Parquet file would take another package.
-    with TemporaryDirectory(prefix=path.name, suffix=f".{DRAFT}", dir=path.parent) as folder:
+    with TemporaryDirectory(prefix=path.name, suffix=f".{TEMP}", dir=path.parent) as folder:
         files = []
         for number, chunk in enumerate(chunks):
             content = BytesIO()

@@ -12,8 +12,8 @@ from torch import nn
 
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import DataError, MissingExtraError
-from legoloop.core.monitor import is_improvement, is_maximized, listed, scalar
-from legoloop.core.protocols import Source
+from legoloop.core.monitor import as_list, is_improvement, is_maximized, latest_scalar
+from legoloop.core.protocols import ScalarSource
 from legoloop.loop.plugin import State
 
 Weights = dict[str, Any]
@@ -100,7 +100,7 @@ class BestModelWeights:
         self,
         model: nn.Module,
         path: str | Path,
-        sources: Source | Iterable[Source],
+        sources: ScalarSource | Iterable[ScalarSource],
         metric: str,
         mode: Literal["min", "max"] | None = None,
         restore: bool = False,
@@ -109,7 +109,7 @@ class BestModelWeights:
         self.model = model
         self.average = average
         self.path = checked_path(path)
-        self.sources = listed(sources)
+        self.sources = as_list(sources)
         self.metric = metric
         self.higher_is_better = is_maximized(metric, mode)
         self.restore = restore
@@ -122,7 +122,7 @@ class BestModelWeights:
             write_weights(self.weights, self.path)
 
     def epoch_end(self) -> None:
-        value = scalar(self.sources, self.metric, "the best weights")
+        value = latest_scalar(self.sources, self.metric, "the best weights")
         if is_improvement(value, self.best, self.higher_is_better):
             measured = self.average.model if self.average else self.model
             self.best, self.weights = value, _cpu_copy(measured)

@@ -168,7 +168,7 @@ def _blocks(table: Table, names: Sequence[str], width: int | None) -> list[list[
 
 
 def _tabulated(table: Table, style: str, escape: Callable[[str], str] = str) -> str:
-    from tabulate import tabulate
+    from tabulate import tabulate  # type: ignore[import-untyped]
 
     table = table.without_repeats()
     table = table.only(_nonempty(table) if table.rows else table.columns)

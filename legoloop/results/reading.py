@@ -112,7 +112,7 @@ def read_runs(*folders: str | Path) -> Found:
     >>> from legoloop.state.run_record import RunRecord
     >>> folder = Path(tempfile.mkdtemp())
     >>> for job, accuracy in enumerate([0.5, 0.75]):
-    ...     record = RunRecord.claim(folder / str(job), seed=job, overrides=[f"seed={job}"])
+    ...     record = RunRecord.start(folder / str(job), seed=job, overrides=[f"seed={job}"])
     ...     record.finish("COMPLETED", final={"val/accuracy": accuracy})
     >>> [(run.name, run.value("seed"), run.value("val/accuracy")) for run in read_runs(folder).runs]
     [('0', 0, 0.5), ('1', 1, 0.75)]

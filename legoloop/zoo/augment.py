@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from legoloop.core.arguments import chance, entry
+from legoloop.core.arguments import probability, require_key
 from legoloop.core.errors import DataError
 from legoloop.core.protocols import Batch
 
@@ -28,13 +28,13 @@ class RandomTranspose:
     """
 
     def __init__(self, p: float = 0.5, key: str = "image") -> None:
-        chance(p=p)
+        probability(p=p)
         self.p = p
         self.key = key
 
     def __call__(self, batch: Batch, generator: torch.Generator | None = None) -> Batch:
         """Return the batch with some of its images transposed."""
-        images = entry(batch, self.key, "the batch")
+        images = require_key(batch, self.key, "the batch")
         height, width = images.shape[-2:]
         if height != width:
             raise DataError(

@@ -52,7 +52,9 @@ class Head(nn.Module):
         one_of(TASKS, task=task)
         at_least(2 if task == "multiclass" else 1, num_outputs=num_outputs)
         if task == "binary" and num_outputs != 1:
-            raise ArgumentError(f"num_outputs is {num_outputs}; a binary task has 1 output")
+            raise ArgumentError(
+                f"is {num_outputs}", argument="num_outputs", remedy="a binary task has 1 output"
+            )
         self.task = task
         self.linear = nn.Linear(num_features, num_outputs)
 

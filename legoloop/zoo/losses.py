@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from legoloop.core.arguments import chance, entry, one_of
+from legoloop.core.arguments import one_of, probability, require_key
 from legoloop.core.errors import DataError
 from legoloop.core.protocols import Batch, Outputs
 
@@ -57,13 +57,13 @@ class CrossEntropy(_Loss):
         target: str = "target",
     ) -> None:
         super().__init__(reduction, output, target)
-        chance(label_smoothing=label_smoothing)
+        probability(label_smoothing=label_smoothing)
         self.label_smoothing = label_smoothing
 
     def forward(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
         """Return the loss."""
-        logits = entry(outputs, self.output, "what the model returns")
-        target = entry(batch, self.target, "the batch")
+        logits = require_key(outputs, self.output, "what the model returns")
+        target = require_key(batch, self.target, "the batch")
         is_soft = target.dtype.is_floating_point
         has_classes = logits.ndim > 1
         if is_soft and not (has_classes and target.shape == logits.shape):
@@ -156,8 +156,8 @@ def _checked_pair(
     Raises DataError if their shapes differ: torch would broadcast (batch,) and (batch, 1) to
     (batch, batch).
     """
-    predicted = entry(outputs, output, "what the model returns")
-    expected = entry(batch, target, "the batch")
+    predicted = require_key(outputs, output, "what the model returns")
+    expected = require_key(batch, target, "the batch")
     if predicted.shape != expected.shape:
         raise DataError(
             f"'{output}' has shape {tuple(predicted.shape)}, "

@@ -6,7 +6,7 @@ import torch
 from torch.distributions import Beta
 from torch.nn.functional import one_hot
 
-from legoloop.core.arguments import above_zero, at_least, entry
+from legoloop.core.arguments import above_zero, at_least, require_key
 from legoloop.core.protocols import Batch
 from legoloop.zoo.inputs import as_float
 
@@ -58,8 +58,8 @@ class Mixup:
 
     def __call__(self, batch: Batch) -> Batch:
         """Return the mixed batch."""
-        inputs = as_float(entry(batch, self.input_key, "the batch"), torch.float32)
-        targets = entry(batch, self.target, "the batch")
+        inputs = as_float(require_key(batch, self.input_key, "the batch"), torch.float32)
+        targets = require_key(batch, self.target, "the batch")
         if self.classes is not None:
             targets = one_hot(targets.long(), self.classes)
         weight = min(sample := Beta(self.alpha, self.alpha).sample().item(), 1 - sample)

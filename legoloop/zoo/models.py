@@ -135,10 +135,14 @@ class SimpleCNN(nn.Module):
         at_least(1, kernel_size=kernel_size, hidden=hidden)
         probability(dropout=dropout)
         if kernel_size % 2 == 0:
-            raise ArgumentError(f"kernel_size is {kernel_size}; give an odd number")
+            raise ArgumentError(
+                f"is {kernel_size}", argument="kernel_size", remedy="give an odd number"
+            )
         if len(image_shape) != 3:
             raise ArgumentError(
-                f"image_shape is {tuple(image_shape)}; give (channels, height, width)"
+                f"is {tuple(image_shape)}",
+                argument="image_shape",
+                remedy="give (channels, height, width)",
             )
         depth, height, width = self.image_shape = tuple(image_shape)
         self.input_key = input_key

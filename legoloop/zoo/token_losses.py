@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from legoloop.core.arguments import entry
+from legoloop.core.arguments import require_key
 from legoloop.core.protocols import Batch, Outputs
 
 
@@ -33,9 +33,9 @@ class TokenCrossEntropy(nn.Module):
 
     def forward(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
         """Return the loss."""
-        logits = entry(outputs, self.output, "what the model returns")
-        mask = entry(batch, self.mask, "the batch")
-        target = entry(batch, self.target, "the batch").long().where(mask, 0)
+        logits = require_key(outputs, self.output, "what the model returns")
+        mask = require_key(batch, self.mask, "the batch")
+        target = require_key(batch, self.target, "the batch").long().where(mask, 0)
         losses = functional.cross_entropy(logits.transpose(1, 2), target, reduction="none")
         mean: torch.Tensor = losses.where(mask, 0).sum() / mask.sum()
         return mean

@@ -138,7 +138,7 @@ def xor(
     """
     at_least(1, samples=samples)
     if noise < 0:
-        raise ArgumentError(f"noise is {noise}; give 0 or more")
+        raise ArgumentError(f"is {noise}", argument="noise", remedy="give 0 or more")
     generator = torch.Generator().manual_seed(derived_seed("xor", seed, train))
     row = torch.arange(samples)
     first, second = row // 2 % 2, row % 2
@@ -162,7 +162,9 @@ def _split(
     from sklearn.model_selection import train_test_split
 
     if not 0 < val_fraction < 1:
-        raise ArgumentError(f"val_fraction is {val_fraction}; give a number between 0 and 1")
+        raise ArgumentError(
+            f"is {val_fraction}", argument="val_fraction", remedy="give a number between 0 and 1"
+        )
     try:
         training, validation = train_test_split(
             np.arange(samples),
@@ -172,7 +174,8 @@ def _split(
         )
     except ValueError as error:
         raise ArgumentError(
-            f"val_fraction is {val_fraction}, which leaves a split of {samples} samples too small"
+            f"is {val_fraction}, which leaves a split of {samples} samples too small",
+            argument="val_fraction",
         ) from error
     return np.sort(training if train else validation), training
 

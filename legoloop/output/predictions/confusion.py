@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from legoloop.core.arguments import collected, evaluated
+from legoloop.core.arguments import require_collected, require_evaluated
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import DataError
 from legoloop.core.on_evaluation import EvaluationHook
-from legoloop.core.protocols import Arrays, Evaluation
+from legoloop.core.protocols import Arrays, EvaluationResults
 from legoloop.output.images import Picture
 from legoloop.output.predictions.classes import is_single, predicted_classes
 
@@ -24,7 +24,7 @@ READABLE = 25
 """With more classes than these the image has no text."""
 
 
-class ConfusionMatrix(EvaluationHook[Evaluation]):
+class ConfusionMatrix(EvaluationHook[EvaluationResults]):
     """Writes the confusion matrix of a data set to a CSV file; TensorBoard shows it as an image.
 
     The file is written when ``acc_plugin`` evaluates: a row for each target class, a column for
@@ -45,8 +45,8 @@ class ConfusionMatrix(EvaluationHook[Evaluation]):
 
     >>> import tempfile
     >>> class Evaluated:
-    ...     at, names = "epoch_end", ("val",)
-    ...     def accumulated(self, name):
+    ...     when, datasets = "epoch_end", ("val",)
+    ...     def collect(self, name):
     ...         return {"logits": np.array([-1.0, 2.0, 3.0]), "target": np.array([0, 0, 1])}
     >>> path = Path(tempfile.mkdtemp()) / "confusion.csv"
     >>> confusion = ConfusionMatrix(path, Evaluated(), "val", class_names=["cat", "dog"])
@@ -62,13 +62,13 @@ class ConfusionMatrix(EvaluationHook[Evaluation]):
     def __init__(
         self,
         path: str | Path,
-        acc_plugin: Evaluation,
+        acc_plugin: EvaluationResults,
         acc_key: str,
         key: str = "logits",
         target: str = "target",
         class_names: Sequence[str] | None = None,
     ) -> None:
-        evaluated(acc_plugin.names, acc_key)
+        require_evaluated(acc_plugin.datasets, acc_key)
         super().__init__(acc_plugin)
         self.path = Path(path)
         self.acc_key = acc_key
@@ -84,14 +84,14 @@ class ConfusionMatrix(EvaluationHook[Evaluation]):
         tag = f"confusion/{self.acc_key}"
         return {tag: matrix_picture(self._matrix, self._names(len(self._matrix)))}
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self._matrix = None
 
-    def measure(self) -> None:
+    def compute(self) -> None:
         """Count, and write the file."""
-        accumulated = self.acc_plugin.accumulated(self.acc_key)
+        accumulated = self.acc_plugin.collect(self.acc_key)
         for name in (self.key, self.target):
-            collected(accumulated, name, whose=self.path.name)
+            require_collected(accumulated, name, whose=self.path.name)
         self._matrix = confusion_matrix(accumulated, self.key, self.target)
         names = self._names(len(self._matrix))
         with atomic_write(self.path) as temporary, temporary.open("w", newline="") as file:

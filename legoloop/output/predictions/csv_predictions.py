@@ -92,7 +92,11 @@ class Predictions:
 
     def _writer(self) -> Callable[[Path, Iterable[Chunk]], None]:
         if self.path.suffix not in WRITERS:
-            raise ArgumentError(f"path is {self.path.name}; give one that ends in .csv or .parquet")
+            raise ArgumentError(
+                f"is {self.path.name}",
+                argument="path",
+                remedy="give one that ends in .csv or .parquet",
+            )
         return WRITERS[self.path.suffix]
 
     def _accumulated(self) -> Rows:
@@ -194,8 +198,8 @@ class CsvLogits(Predictions):
 
     >>> import tempfile
     >>> class Evaluated:
-    ...     at, names = "train_end", ("val",)
-    ...     def accumulated(self, name):
+    ...     when, datasets = "train_end", ("val",)
+    ...     def collect(self, name):
     ...         return {"idx": np.array([7, 3]), "logits": np.array([[0.0, 2.0], [1.0, 0.5]])}
     >>> path = Path(tempfile.mkdtemp()) / "predicts.csv"
     >>> CsvLogits(path, Evaluated(), "val").train_end()

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from legoloop.core.arguments import at_least, evaluated
+from legoloop.core.arguments import at_least, require_evaluated
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import DataError
 from legoloop.core.on_evaluation import EvaluationHook
@@ -51,8 +51,8 @@ class WorstErrors(EvaluationHook[StreamingEvaluation]):
 
     >>> import tempfile
     >>> class Evaluated:
-    ...     at, names = "epoch_end", ("val",)
-    ...     def streamed(self, name, keys):
+    ...     when, datasets = "epoch_end", ("val",)
+    ...     def iterate(self, name, keys):
     ...         values = {"image": np.random.rand(2, 1, 8, 8), "logits": np.array([-1.0, 2.0]),
     ...                   "target": np.array([0, 0]), "idx": np.array([7, 3])}
     ...         yield {key: values[key] for key in keys}
@@ -75,7 +75,7 @@ class WorstErrors(EvaluationHook[StreamingEvaluation]):
         index: str = "idx",
     ) -> None:
         at_least(1, count=count)
-        evaluated(acc_plugin.names, acc_key)
+        require_evaluated(acc_plugin.datasets, acc_key)
         super().__init__(acc_plugin)
         self.path = Path(path)
         self.acc_key = acc_key
@@ -90,13 +90,13 @@ class WorstErrors(EvaluationHook[StreamingEvaluation]):
         """The image grid for the current weights; none before an evaluation, or without errors."""
         return {} if self._picture is None else {f"worst_errors/{self.acc_key}": self._picture}
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self._picture = None
 
-    def measure(self) -> None:
+    def compute(self) -> None:
         """Evaluate, and write both files."""
         keys = [self.image, self.key, self.target, self.index]
-        with closing(self.acc_plugin.streamed(self.acc_key, keys)) as batches:  # type: ignore[type-var]
+        with closing(self.acc_plugin.iterate(self.acc_key, keys)) as batches:  # type: ignore[type-var]
             errors = chain.from_iterable(self._errors_in(batch) for batch in batches)
             worst = nlargest(self.count, errors, key=lambda error: error.margin)
         with atomic_write(self.path.with_suffix(".csv")) as temporary, temporary.open("w") as file:

@@ -17,7 +17,7 @@ from tests.tiny import tiny, weights
 class Evaluated:
     """Batches of three; sample n is an image of n, of class 0, and taken for 1 by a logit of n."""
 
-    at, names = "train_end", ("val",)
+    when, datasets = "train_end", ("val",)
 
     def __init__(self, samples: int = 9, **changed: Any) -> None:
         number = np.arange(samples)
@@ -28,7 +28,7 @@ class Evaluated:
             "idx": 100 + number,
         } | changed
 
-    def streamed(self, name: str, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+    def iterate(self, name: str, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
         for first in range(0, len(self.values["idx"]), 3):
             yield {key: self.values[key][first : first + 3] for key in keys}
 
@@ -111,7 +111,7 @@ def test_a_run_is_the_same_with_it(path: Path) -> None:
 
     bare = tiny(dataset=dataset()).trained()
     parts = tiny(dataset=dataset())
-    acc = parts.loops_acc(names=["train"])
+    acc = parts.loops_acc(datasets=["train"])
     mistakes = ll.WorstErrors(path, acc, "train", count=4)
 
     assert parts.trained(acc, mistakes) == bare == weights(parts.model)
