@@ -92,9 +92,7 @@ def _with_reverse_sort(arguments: Sequence[str]) -> list[str]:
 
 def _list(options: argparse.Namespace) -> str:
     if not options.folders:
-        raise ArgumentError(
-            "a run directory, or a folder with run directories inside: DIR", argument="give"
-        )
+        raise ArgumentError("no DIR: give a run directory, or a folder with run directories inside")
     found = _read(options.folders)
     runs = _select(options, found)
     metrics = _metrics(options.metric, found)

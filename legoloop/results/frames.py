@@ -32,8 +32,8 @@ class Results:
     def runs(self) -> pd.DataFrame:
         """A row per run, indexed by its name.
 
-        The columns: the keys that vary between the runs, ``status``, ``duration`` in seconds, the final
-        value of each metric under its tag and the best one under ``best <tag>``, ``cause``.
+        The columns: the keys that vary between the runs, ``status``, ``duration`` in seconds, for
+        each metric the final value under its tag and the best one under ``best <tag>``, ``cause``.
         """
         import pandas as pd
 

@@ -241,7 +241,7 @@ def test_a_wrong_folder_is_one_message(results: Results, sweep: Path) -> None:
     assert (ended.status, ended.out, ended.err) == (2, "", told)
     assert (
         results().err
-        == "error: give a run directory, or a folder with run directories inside: DIR\n"
+        == "error: no DIR: give a run directory, or a folder with run directories inside\n"
     )
     assert results(sweep, "--last", "-1").status == 2
 
