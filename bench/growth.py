@@ -69,7 +69,7 @@ def evaluation(samples: int, folder: Path) -> Callable[[], object]:
     model = OfDicts(nn.Linear(FEATURES, CLASSES))
     columns = {"x": torch.zeros(samples, FEATURES), "target": torch.zeros(samples).long()}
     data = ll.ColumnDataset(columns)
-    loader = ll.Loader(data, "val", seed=0, batching=ll.LoaderConfig(batch_size=256))
+    loader = ll.Loader(data, "val", seed=0, config=ll.LoaderConfig(batch_size=256))
     collected = ll.CompositeFactory(logits=ll.NumpyAccumulator, target=ll.NumpyAccumulator)
     passes = ll.LoadersAcc({"val": loader}, model, collected, ll.Feed(model, "cpu"))
     return lambda: passes.collect("val")

@@ -42,17 +42,17 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "gradients that are added up and overwritten": (
         ("compile=reduce-overhead", "plugins.descent.micro_batch_size=8"),
-        "plugins.descent.compile (conf/plugins/default.yaml): is 'reduce-overhead', which plays "
-        "gradients into the same memory again, and micro_batch_size adds them up; give "
-        "compile=true",
+        "plugins.descent.compile (conf/plugins/default.yaml): is 'reduce-overhead', whose "
+        "CUDA graphs reuse gradient buffers, so gradients cannot be accumulated over "
+        "micro-batches; give compile=true",
     ),
     "an optimizer that takes the loss several times": (
         (
             "optimizer._target_=torch.optim.LBFGS",
             *("~optimizer.betas", "~optimizer.weight_decay", "~optimizer.fused"),
         ),
-        "plugins.descent (conf/plugins/default.yaml): opt is an LBFGS, whose step takes the loss "
-        "several times; here a step takes it once: give an optimizer of another kind",
+        "plugins.descent (conf/plugins/default.yaml): opt is an LBFGS, which evaluates the "
+        "loss several times a step; give an optimizer that needs it once",
     ),
     "an option of a list misspelt": (
         ("loggers=[cvs]",),
@@ -148,11 +148,11 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a setting of loaders misspelt": (
         ("+data.loaders.default.bacth_size=3",),
-        "data.loaders.default.bacth_size (command line): is no setting; did you mean batch_size?",
+        "data.loaders.default.bacth_size (command line): is not a setting; did you mean batch_size?",
     ),
     "loaders of no data set": (
         ("+data.loaders.vla.batch_size=3",),
-        "data.loaders.vla (command line): names no data set; did you mean val?",
+        "data.loaders.vla (command line): is not a data set; did you mean val?",
     ),
     "loaders that are a number": (
         ("data.loaders.default=5",),

@@ -49,7 +49,7 @@ class RewindableStream(Protocol):
 
     def __next__(self) -> Batch: ...
 
-    def first(self, samples: int | None) -> Iterator[Batch]:
+    def peek(self, samples: int | None) -> Iterator[Batch]:
         """The first samples of the loop's own first pass, leaving its position alone."""
         ...
 

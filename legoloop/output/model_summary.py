@@ -40,7 +40,7 @@ class ModelSummary:
     >>> from itertools import repeat
     >>> model = nn.Linear(3, 1)
     >>> class Stream:
-    ...     def first(self, samples): return repeat({"x": torch.rand(samples, 3)})
+    ...     def peek(self, samples): return repeat({"x": torch.rand(samples, 3)})
     >>> feed = lambda batch: (batch, {"y": model(batch["x"])})
     >>> ModelSummary(model, feed, Stream()).train_start()
     layer   output shape  params  trainable
@@ -85,7 +85,7 @@ class ModelSummary:
     def _batch(self) -> Batch | None:
         if self.stream is None:
             return None
-        batches = iter(self.stream.first(self.samples))
+        batches = iter(self.stream.peek(self.samples))
         batch = next(batches)
         if hasattr(batches, "close"):
             batches.close()

@@ -19,7 +19,7 @@ from tests.tiny import Tiny, accuracy, collected, mean_loss, tiny
 
 def a_schedule(parts: Tiny) -> ll.LRScheduler:
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(parts.opt, T_max=9)
-    return ll.LRScheduler(cosine, parts.counter, per="step")
+    return ll.LRScheduler(cosine, parts.counter, interval="step")
 
 
 def a_clipping(parts: Tiny) -> ll.GradientClipping:
@@ -106,7 +106,7 @@ MADE: dict[type, Callable[[Tiny, Path], Any]] = {
         parts.model, parts.feed, parts.loops["train"], folder / "model.txt"
     ),
     ll.OverfitCheck: lambda parts, _: ll.OverfitCheck(
-        ll.LearningRateMonitor(parts.opt), "lr", below=99
+        ll.LearningRateMonitor(parts.opt), "lr", threshold=99
     ),
     ll.Progress: lambda parts, _: ll.Progress(parts.counter, ll.LearningRateMonitor(parts.opt)),
     ll.Predictions: lambda parts, folder: ll.Predictions(

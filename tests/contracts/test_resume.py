@@ -170,7 +170,7 @@ class Run:
             [
                 Burns(fuse),
                 *(parts.counter, parts.epoch, parts.descent, parts.last),
-                ll.LRScheduler(rate, parts.counter, per="step"),
+                ll.LRScheduler(rate, parts.counter, interval="step"),
                 *(loops, loaders, *sources, history, own),
                 ll.EarlyStopping(each, "train/accuracy", patience=2, mode="max"),
                 ll.CsvMetrics(self.folder / "metrics.csv", parts.counter, sources, every_steps=2),
@@ -334,5 +334,5 @@ def test_a_stream_that_cannot_go_on_is_said_to_begin_anew(caplog: pytest.LogCapt
     next(first.batches())
     second.load_state_dict(first.state_dict())
 
-    assert "the training stream, a repeat, begins anew: it has no state" in caplog.text
+    assert "the training stream, a repeat, starts from its beginning: it has no load_state_dict" in caplog.text
     assert [size for _, size in second.batches()] == [2, 2]

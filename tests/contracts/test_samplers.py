@@ -14,7 +14,7 @@ import legoloop as ll
 
 MADE: dict[type, Callable[[], Any]] = {
     ll.ClassBalancedSampler: ll.ClassBalancedSampler,
-    ll.BucketSampler: lambda: ll.BucketSampler(batch_size=4, batches=2),
+    ll.BucketSampler: lambda: ll.BucketSampler(batch_size=4, pool_batches=2),
     ll.WeightedSampler: ll.WeightedSampler,
 }
 every_sampler = pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)

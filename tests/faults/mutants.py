@@ -253,12 +253,12 @@ MUTANTS: Mapping[str, tuple[str, Callable[[Any], Any], Check]] = {
         _interrupted,
     ),
     "no guard": (
-        "legoloop.training.step.nonfinite_guard:NonFiniteGuard.lets_step",
+        "legoloop.training.step.nonfinite_guard:NonFiniteGuard._allow_step",
         _always,
         _of(not_numbers.not_a_number),
     ),
     "draws not by position": (
-        "legoloop.data.positional_rng:PositionalRng.at",
+        "legoloop.data.positional_rng:PositionalRng.seed_for",
         _nothing,
         _with_a_worker,
     ),

@@ -43,7 +43,7 @@ def a_run(folder: Path, **given: Any) -> tuple[Tiny, ll.TrainingHost]:
     return parts, parts.host(
         acc,
         *sources,
-        ll.LRScheduler(scheduler, parts.counter, per="step"),
+        ll.LRScheduler(scheduler, parts.counter, interval="step"),
         ll.EarlyStopping(loss, "loss", patience=100),
         ll.History(parts.counter, sources),
         ll.CsvMetrics(folder / "metrics.csv", parts.counter, sources),

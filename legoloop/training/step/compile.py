@@ -50,15 +50,22 @@ def compile_step(feed: FeedProtocol, mode: Literal[True] | str) -> Forward:
     C++ compiler.
     """
     if mode is not True and mode not in MODES:
-        raise ArgumentError(f"compile is {mode!r}; give true, false, or one of {', '.join(MODES)}")
+        raise ArgumentError(
+            f"is {mode!r}",
+            argument="compile",
+            remedy=f"give true, false, or one of {', '.join(MODES)}",
+        )
     if not isinstance(feed, Feed):
         raise ArgumentError(
-            f"compile is {mode!r}, which takes a legoloop.Feed; the feed is a {type(feed).__name__}"
+            f"is {mode!r}, which takes a legoloop.Feed",
+            argument="compile",
+            remedy=f"the feed is a {type(feed).__name__}",
         )
     if feed.device.type == "cpu" and not _has_a_cpp_compiler():
         raise ArgumentError(
-            f"compile is {mode!r}, for which torch needs a C++ compiler on a CPU, and finds none: "
-            "install g++, or name one in the environment variable CXX"
+            f"is {mode!r}, for which torch needs a C++ compiler on a CPU, and finds none: "
+            "install g++, or name one in the environment variable CXX",
+            argument="compile",
         )
 
     # Where a model breaks the graph, torch keeps the parts with the code of its class.

@@ -33,7 +33,7 @@ class GradientDescent:
     guard skips the step, its ``size`` and ``loss`` become 0.
 
     ``on_phase``, None by default, may be set to a function for timing: it is called with
-    ``"forward"`` (which includes the loss), ``"backward"`` and ``"optimizer"`` as each of them ends;
+    ``"forward"`` (which includes the loss), ``"backward"`` and ``"optimizer"`` when each has ended;
     with micro-batches the first two are called for each.
 
     Args:
@@ -72,8 +72,6 @@ class GradientDescent:
     torch.Size([])
     """
 
-    on_phase: Callable[[Phase], object] | None = None
-
     def __init__(
         self,
         opt: torch.optim.Optimizer,
@@ -91,13 +89,16 @@ class GradientDescent:
             at_least(1, micro_batch_size=micro_batch_size)
             if compile in CUDAGRAPH_MODES:
                 raise ArgumentError(
-                    f"compile is {compile!r}, whose CUDA graphs reuse gradient buffers, so "
-                    "gradients cannot be accumulated over micro-batches; give compile=true"
+                    f"is {compile!r}, whose CUDA graphs reuse gradient buffers, so "
+                    "gradients cannot be accumulated over micro-batches",
+                    argument="compile",
+                    remedy="give compile=true",
                 )
         if isinstance(opt, torch.optim.LBFGS):
             raise ArgumentError(
-                "opt is an LBFGS, which evaluates the loss several times a step; give an optimizer "
-                "that needs it once"
+                "is an LBFGS, which evaluates the loss several times a step",
+                argument="opt",
+                remedy="give an optimizer that needs it once",
             )
         reject_lazy_modules(model)
         self.opt = opt
@@ -110,11 +111,13 @@ class GradientDescent:
         self.batch_desc = batch_desc or DefaultBatchDesc()
         if scaler is not None and self.guard.gradients:
             raise ArgumentError(
-                "guard has gradients=true, but the scaler checks the gradients itself; give one "
-                "of them"
+                "has gradients=true, but the scaler checks the gradients itself",
+                argument="guard",
+                remedy="give one of them",
             )
         self.scaler = scaler
         self.buffers = BufferSnapshot.of(model) if self.guard.undoes_steps else []
+        self.on_phase: Callable[[Phase], object] | None = None
         self._forward = compile_step(feed, compile) if compile else forward
         self._nonfinite_buffers = {
             f"model.{name}" for name, value in model.named_buffers() if not are_finite(value)

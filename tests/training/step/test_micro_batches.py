@@ -128,7 +128,7 @@ def test_a_step_is_a_step_of_the_optimizer() -> None:
     stepped: list[Any] = []
     parts.opt.register_step_post_hook(lambda *given: stepped.append(given))
     halving = torch.optim.lr_scheduler.ExponentialLR(parts.opt, gamma=0.5)
-    parts.trained(ll.LRScheduler(halving, parts.counter, per="step"))
+    parts.trained(ll.LRScheduler(halving, parts.counter, interval="step"))
 
     assert len(stepped) == parts.counter.steps == 6
     assert parts.opt.param_groups[0]["lr"] == pytest.approx(0.01 * 0.5**5)
