@@ -62,7 +62,7 @@ class Burns(Trace):
         super().__init__()
         self.fuse = fuse
 
-    def _hear(self, stage: Stage) -> None:
+    def _record(self, stage: Stage) -> None:
         self.fuse.burn()
 
 
@@ -74,13 +74,13 @@ class Saves(Trace):
         self.every = every
         self.save = save
 
-    def _hear(self, stage: Stage) -> ll.ShouldSave | None:
-        super()._hear(stage)
-        return None if len(self.heard) % self.every else ll.ShouldSave(self.save)
+    def _record(self, stage: Stage) -> ll.ShouldSave | None:
+        super()._record(stage)
+        return None if len(self.stages) % self.every else ll.ShouldSave(self.save)
 
 
 class Own(Trace):
-    """A user's plugin: keeps what it heard and drew, and looks at an evaluation in mid-epoch."""
+    """A user's plugin: keeps its stages and draws, and looks at an evaluation in mid-epoch."""
 
     def __init__(self, acc: ll.LoadersAcc, stop_at: int | None) -> None:
         super().__init__()
@@ -88,22 +88,22 @@ class Own(Trace):
         self.stop_at = stop_at
         self.seen: list[float] = []
 
-    def _hear(self, stage: Stage) -> Any:
+    def _record(self, stage: Stage) -> Any:
         if stage is Stage.TRAIN_START:
             return None
-        super()._hear(stage)
+        super()._record(stage)
         if stage is Stage.BATCH:
             self.seen.append(drawn())
         if stage is Stage.BATCH_END and len(self.seen) % 2:
             self.seen.append(float(self.acc.collect("val")["logits"].sum()))
-        asks_now = stage is Stage.BATCH_END and self.heard.count(stage) == self.stop_at
+        asks_now = stage is Stage.BATCH_END and self.stages.count(stage) == self.stop_at
         return ll.ShouldStop("enough") if asks_now else None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"heard": [str(stage) for stage in self.heard], "seen": self.seen}
+        return {"stages": [str(stage) for stage in self.stages], "seen": self.seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.heard = [Stage(stage) for stage in state["heard"]]
+        self.stages = [Stage(stage) for stage in state["stages"]]
         self.seen = list(state["seen"])
 
 
@@ -112,7 +112,7 @@ class Outcome:
     """All that is left of a run."""
 
     stop_reason: str | None
-    heard: list[Stage]
+    stages: list[Stage]
     seen: list[float]
     rows: dict[int, dict[str, float]]
     metrics: str
@@ -195,7 +195,7 @@ class Run:
         )
         return host, lambda: Outcome(
             stop_reason=host.stop_reason,
-            heard=own.heard,
+            stages=own.stages,
             seen=own.seen,
             rows=history.rows,
             metrics=(self.folder / "metrics.csv").read_text(),
@@ -323,7 +323,7 @@ def test_resumed_at_its_very_end(tmp_path: Path) -> None:
     outcome = run.attempt()
 
     expected, _ = uninterrupted()
-    assert outcome == replace(expected, heard=[*expected.heard, Stage.TRAIN_END])
+    assert outcome == replace(expected, stages=[*expected.stages, Stage.TRAIN_END])
 
 
 def test_a_stream_that_cannot_go_on_is_said_to_begin_anew(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.config.schema import LAUNCH_KEYS
 from legoloop.core.errors import ConfigError
-from legoloop.results.compare import CONFIGURATION, Row, made_otherwise
+from legoloop.results.compare import CONFIGURATION, Row, input_differences
 from legoloop.results.reading import Run, read_runs
 
 
@@ -21,7 +21,7 @@ def differences(tree: DictConfig) -> list[str]:
     """
     run = str(tree["rerun"])
     before, now = (read_recorded(Path(place)) for place in (to_absolute_path(run), tree.run_dir))
-    rows = made_otherwise(before, now)
+    rows = input_differences(before, now)
     told = [_told(row) for row in rows if row[0] != CONFIGURATION or _is_its_own(tree, row[1])]
     return told or [f"nothing differs from {run}"]
 
@@ -49,5 +49,5 @@ def read_recorded(run: Path) -> Run:
     """The run of a directory. Raises ConfigError if there is none, or its record is damaged."""
     found = read_runs(run)
     if found.problems:
-        raise ConfigError(found.problems[0].removesuffix("; left out"))
+        raise ConfigError(found.problems[0].removesuffix("; skipped"))
     return found.runs[0]

@@ -118,13 +118,13 @@ def _is_lock(path: Path) -> bool:
 
 
 def _changed_keys(tree: DictConfig, directory: Path) -> Iterator[str]:
-    from legoloop.results.reading import read_config, told_config
+    from legoloop.results.reading import read_config, flatten_run_config
 
     recorded = read_config(directory)
     if recorded is None:
         return
     alike = _looked_at_alike(tree, recorded)
-    before, now = behavioural_keys(recorded), behavioural_keys(told_config(plain(alike)))
+    before, now = behavioural_keys(recorded), behavioural_keys(flatten_run_config(plain(alike)))
     for key in dict.fromkeys([*before, *now]):
         was, is_now = before.get(key, _ABSENT), now.get(key, _ABSENT)
         if repr(was) != repr(is_now):

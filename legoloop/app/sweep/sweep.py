@@ -31,9 +31,9 @@ from legoloop.app.sweep.process_state import preserve_process_state
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError, UserError
-from legoloop.results.choosing import tags, usual_metrics
+from legoloop.results.choosing import tags, default_metrics
 from legoloop.results.formats import terminal, to_csv, with_causes
-from legoloop.results.reading import read_runs, told_config
+from legoloop.results.reading import read_runs, flatten_run_config
 from legoloop.results.table import table_of_runs
 from legoloop.state.run_record import mark_failed_if_abandoned, read_record
 from legoloop.state.sweep_record import lock_sweep
@@ -164,7 +164,7 @@ def checked_jobs(
                 f"job {number} ({' '.join(overrides)}): {told(error, composed)}"
             ) from None
         directory = Path(os.path.abspath(tree["run_dir"]))
-        job = Job(number, overrides, directory, behavioural_keys(told_config(tree)))
+        job = Job(number, overrides, directory, behavioural_keys(flatten_run_config(tree)))
         if folder not in directory.parents:
             raise ConfigError(
                 f"hydra.sweep.subdir: job {number} would write to {directory}; "
@@ -190,7 +190,7 @@ def summarize(directory: Path) -> None:
     with atomic_write(directory / "results.csv") as draft:
         draft.write_text(to_csv(table_of_runs(runs, tags(runs))))
     print(f"\nsweep directory: {shown(directory)}", flush=True)
-    print(with_causes(terminal(table_of_runs(runs, usual_metrics(runs))), runs), flush=True)
+    print(with_causes(terminal(table_of_runs(runs, default_metrics(runs))), runs), flush=True)
 
 
 def _of_a_job(overrides: Overrides) -> Overrides:
