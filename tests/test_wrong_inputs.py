@@ -465,15 +465,15 @@ IN_THE_DATA: Cases = {
             "+data.datasets.val_real.download=false",
         ),
         "mnist: no folder has both train-images-idx3-ubyte and train-labels-idx1-ubyte, plain"
-        " or .gz; searched: data/mnist, data; downloading is off\n"
+        " or .gz; searched: data/mnist, data; download is False\n"
         "Put train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz into data/mnist, or "
         "set data.root to a folder that has both, or LEGOLOOP_DATA to one that has them under"
         " mnist/",
     ),
     "a truncated file": (
         ("data=mnist", "data.root=truncated"),
-        "truncated/train-images-idx3-ubyte: damaged or truncated: by its header, of shape (3,"
-        " 28, 28), it has 2,368 bytes, but there are 2,268",
+        "truncated/train-images-idx3-ubyte: damaged or truncated: a header of shape (3,"
+        " 28, 28) implies 2,368 bytes, but the file has 2,268",
     ),
     "a file of another kind": (
         ("data=mnist", "data.root=foreign"),
@@ -482,7 +482,7 @@ IN_THE_DATA: Cases = {
     ),
     "a file of numbers of another type": (
         ("data=mnist", "data.root=floats"),
-        "floats/train-images-idx3-ubyte: its type code is 0x0d; only 0x08, uint8, is read",
+        "floats/train-images-idx3-ubyte: type code 0x0d is not supported; only 0x08, uint8, is",
     ),
     "more images than labels": (
         ("data=mnist", "data.root=uneven"),
@@ -562,11 +562,11 @@ IN_THE_DATA: Cases = {
             "~data.datasets.train.train",
             "+data.datasets.train.num_features=3",
         ),
-        "'features' has 3 values a sample, the model takes 2",
+        "'features' has 3 values per sample; the model expects 2",
     ),
     "labels that are no classes": (
         ("loss=cross_entropy",),
-        "'target' is torch.float32; classes are whole numbers",
+        "'target' is torch.float32; class indices are integers",
     ),
     "outputs without what the loss takes": (
         ("model._target_=mine.Mute",),

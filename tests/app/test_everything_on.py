@@ -32,7 +32,7 @@ PROJECT = Path(__file__).parent / "everything"
 FILES = (
     *("weights", "weights.safetensors", "weights_best"),
     *("metrics.csv", "metrics.jsonl", "predicts.csv", "classes.csv", "probabilities.csv"),
-    *("predictions.parquet", "confusion.csv", "mistakes.csv", "mistakes.png", "model.txt"),
+    *("predictions.parquet", "confusion.csv", "worst_errors.csv", "worst_errors.png", "model.txt"),
 )
 OF_THE_CLOCK = ("state: mlflow", "state: time_limit")
 """The states that hold the name that MLflow gave the run, and seconds."""

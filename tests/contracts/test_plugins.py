@@ -100,7 +100,7 @@ MADE: dict[type, Callable[[Tiny, Path], Any]] = {
     ll.MlflowLogger: an_mlflow_logger,
     ll.Profile: lambda parts, folder: ll.Profile([parts.epoch], folder),
     ll.WorstErrors: lambda parts, folder: ll.WorstErrors(
-        folder / "mistakes.png", with_images(parts).loaders_acc(), acc_key="val"
+        folder / "worst_errors.png", with_images(parts).loaders_acc(), acc_key="val"
     ),
     ll.ModelSummary: lambda parts, folder: ll.ModelSummary(
         parts.model, parts.feed, parts.loops["train"], folder / "model.txt"

@@ -121,7 +121,7 @@ def pictures(parts: Tiny, folder: Path) -> Sequence[object]:
     """After every epoch, in TensorBoard too."""
     loaders = with_images(parts).loaders_acc(when="epoch_end")
     looks = [
-        ll.WorstErrors(folder / "mistakes.png", loaders, "val"),
+        ll.WorstErrors(folder / "worst_errors.png", loaders, "val"),
         ll.ConfusionMatrix(folder / "confusion.csv", loaders, "val"),
     ]
     board = ll.TensorBoard(parts.counter, ll.TrainLoss(), folder / "logs", images=looks)

@@ -151,11 +151,11 @@ def _as_it_is(real: Any) -> Any:
 
 
 def _keeps_what_it_found(real: Any) -> Any:
-    def train_start(self: Any) -> None:
-        self._left_over = []
+    def restore(self: Any) -> None:
+        self._stale_files = []
         real(self)
 
-    return train_start
+    return restore
 
 
 def _no_lock(real: Any) -> Any:
@@ -202,7 +202,7 @@ MUTANTS: Mapping[str, tuple[str, Callable[[Any], Any], Check]] = {
     ),
     "digests not compared": ("legoloop.state.manifest:FileDigest.__eq__", _always, _damaged),
     "event files not replaced": (
-        "legoloop.output.scalars.tensorboard:TensorBoard.train_start",
+        "legoloop.output.scalars.tensorboard:TensorBoard.restore",
         _keeps_what_it_found,
         _killed_in_training,
     ),

@@ -92,5 +92,5 @@ def test_says_what_is_wrong(tmp_path: Path) -> None:
         ll.ConfusionMatrix(path, evaluated, "vaal")
     with pytest.raises(ll.DataError, match=r"confusion.csv needs 'logits', which no accumulator"):
         ll.ConfusionMatrix(path, evaluated, "val").epoch_end()
-    with pytest.raises(ll.DataError, match=r"confusion.csv: 2 names for 3 classes"):
-        ll.ConfusionMatrix(path, evaluated, "val", key="scores", names=["a", "b"]).epoch_end()
+    with pytest.raises(ll.DataError, match=r"confusion.csv: 2 class_names for 3 classes"):
+        ll.ConfusionMatrix(path, evaluated, "val", key="scores", class_names=["a", "b"]).epoch_end()

@@ -51,7 +51,7 @@ def test_writes_plain_floats() -> None:
 
 def test_refuses_two_sources_of_one_tag() -> None:
     writer = Kept(ll.Counter(), [Told(a=1), Told(a=1)])
-    with pytest.raises(ll.DataError, match="two sources report 'a'; give one of them a prefix"):
+    with pytest.raises(ll.DataError, match="two sources report 'a'; set a prefix for one of them"):
         writer.epoch_end()
 
 
@@ -83,7 +83,9 @@ def test_a_prefix_tells_two_evaluations_apart() -> None:
 
 
 def test_refuses_what_is_no_source() -> None:
-    with pytest.raises(ll.ArgumentError, match=r"Kept: a source has scalars\(\), a Counter has"):
+    with pytest.raises(
+        ll.ArgumentError, match=r"Kept: a source must have a method scalars\(\); Counter has"
+    ):
         Kept(ll.Counter(), [ll.Counter()])
 
 

@@ -419,7 +419,7 @@ def test_reads_losses_of_every_precision(dtype: torch.dtype) -> None:
     largest = torch.tensor(torch.finfo(dtype).max, dtype=dtype)
     descent, step = Descent(largest), ll.Step()
     ll.NonFiniteGuard().run_step(step, descent)
-    assert step.loss_value == largest.item()
+    assert step.loss_float == largest.item()
     assert descent.calls == ["gradients", "optimizer"]
 
 
