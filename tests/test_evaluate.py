@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 import torch
 from dependency_injector import containers, providers
+from legoloop.app.config.trees import plain
 from omegaconf import OmegaConf
 from torch import nn
 
 import legoloop as ll
 from legoloop import evaluate
-from legoloop.app.config.trees import plain
 from legoloop.app.evaluate import load_weights
 from legoloop.app.hydra_bridge.recorded_config import apply_overrides, recorded_tree
 from legoloop.core.errors import ConfigError

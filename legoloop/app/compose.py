@@ -31,7 +31,6 @@ from legoloop.app.run.resume import parse_resume
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.errors import ConfigError
 from legoloop.core.run_directory import LOG
-from legoloop.state.run_record import refuse
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Any:
@@ -72,7 +71,7 @@ def _composed(overrides: list[str]) -> Any:
             raise ConfigError(format_error(error, config)) from None
     if isinstance(app.host, providers.BaseSingleton):
         context = partial(_as_a_command, fed, blueprint, app)
-        app.host.add_attributes(within=providers.Object(context))
+        app.host.add_attributes(run_context=providers.Object(context))
     return app
 
 

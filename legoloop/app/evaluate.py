@@ -105,7 +105,7 @@ class _Evaluation:
 
     def measured(self, on: Sequence[str] | None) -> Scalars:
         """The scalars of these data sets, computed as at the end of a run."""
-        known = [name for metrics in self.metrics for name in metrics.acc_plugin.names]
+        known = [name for metrics in self.metrics for name in metrics.acc_plugin.datasets]
         for name in on or ():
             if name not in known:
                 raise ConfigError(
@@ -115,7 +115,7 @@ class _Evaluation:
         for metrics in self.metrics:
             acc: Any = metrics.acc_plugin
             if on is not None:
-                acc.names = tuple(name for name in dict.fromkeys(on) if name in acc.names)
+                acc.datasets = tuple(name for name in dict.fromkeys(on) if name in acc.datasets)
             metrics.measure()
             found.update(metrics.scalars())
         return found

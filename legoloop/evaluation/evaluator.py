@@ -179,7 +179,7 @@ class LoopsAcc(Evaluator):
     The loops are not moved. Hand it to what uses the results, such as ``AccumulatorMetrics``.
 
     Args:
-        loop_iters (Mapping[str, RewindableStream]): the streams by name, with ``first(samples)``.
+        loop_iters (Mapping[str, RewindableStream]): the streams by name, with ``peek(samples)``.
         model (nn.Module): is put in evaluation mode during a pass.
         factory (Callable[[], Accumulator]): makes a fresh accumulator for each pass.
         feed (FeedProtocol): calls the model.
@@ -190,11 +190,11 @@ class LoopsAcc(Evaluator):
         datasets (Iterable[str] | None): the loops to evaluate on; None: all.
 
     Raises ArgumentError for a limit less than 1, another stage, a data set that is not there, and
-    a loop without ``first(samples)``.
+    a loop without ``peek(samples)``.
 
     >>> from legoloop.evaluation.accumulators import CompositeFactory, NumpyAccumulator
     >>> class Ones:
-    ...     def first(self, samples): yield {"idx": [1] * samples}
+    ...     def peek(self, samples): yield {"idx": [1] * samples}
     >>> factory = CompositeFactory(idx=NumpyAccumulator)
     >>> def feed(batch): return batch, {}
     >>> LoopsAcc({"val": Ones()}, nn.Identity(), factory, feed, samples_limit=3).collect("val")
@@ -216,9 +216,9 @@ class LoopsAcc(Evaluator):
         if samples_limit is not None:
             at_least(1, samples_limit=samples_limit)
         for name in self.datasets:
-            if not hasattr(loop_iters[name], "first"):
+            if not hasattr(loop_iters[name], "peek"):
                 raise ArgumentError(
-                    f"loop '{name}' is a {type(loop_iters[name]).__name__} without first(samples), "
+                    f"loop '{name}' is a {type(loop_iters[name]).__name__} without peek(samples), "
                     "so it cannot be evaluated without moving it"
                 )
         self.loop_iters = loop_iters
@@ -226,7 +226,7 @@ class LoopsAcc(Evaluator):
 
     def stream(self, name: str) -> Iterable[Batch]:
         """The first samples of the loop."""
-        return self.loop_iters[name].first(self.samples_limit)
+        return self.loop_iters[name].peek(self.samples_limit)
 
     def source(self, name: str) -> tuple[object, int | None]:
         """The loop, and the limit."""

@@ -36,7 +36,7 @@ class EvaluationSanityCheck:
 
     >>> from legoloop.evaluation.accumulators import CompositeFactory, NumpyAccumulator
     >>> class Ones:
-    ...     def first(self, samples): yield {"idx": [1] * samples}
+    ...     def peek(self, samples): yield {"idx": [1] * samples}
     >>> check = EvaluationSanityCheck(
     ...     {"val": Ones()},
     ...     nn.Identity(),

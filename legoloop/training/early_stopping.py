@@ -8,8 +8,8 @@ from typing import Literal
 from legoloop.core.arguments import at_least
 from legoloop.core.errors import ArgumentError
 from legoloop.core.metric_direction import higher_is_better
-from legoloop.core.monitor import is_improvement, listed, scalar
-from legoloop.core.protocols import Source
+from legoloop.core.monitor import as_list, is_improvement, latest_scalar
+from legoloop.core.protocols import ScalarSource
 from legoloop.loop.plugin import ShouldStop, State
 
 
@@ -37,7 +37,7 @@ class EarlyStopping:
 
     def __init__(
         self,
-        source: Source | Iterable[Source],
+        source: ScalarSource | Iterable[ScalarSource],
         metric: str,
         patience: int = 3,
         min_delta: float = 0.0,
@@ -48,7 +48,7 @@ class EarlyStopping:
         at_least(1, patience=patience)
         if min_delta < 0:
             raise ArgumentError(f"is {min_delta}", argument="min_delta", remedy="give 0 or more")
-        self.sources = listed(source)
+        self.sources = as_list(source)
         self.metric = metric
         self.patience = patience
         self.min_delta = min_delta
@@ -57,7 +57,7 @@ class EarlyStopping:
         self.waited = 0
 
     def epoch_end(self) -> ShouldStop | None:
-        value = scalar(self.sources, self.metric, "early stopping")
+        value = latest_scalar(self.sources, self.metric, "early stopping")
         if is_improvement(value, self.best, self.mode == "max", self.min_delta):
             self.best, self.waited = value, 0
             return None

@@ -12,8 +12,8 @@ import torch
 from legoloop.core.arguments import at_least
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.errors import ArgumentError, DataError
-from legoloop.core.monitor import listed, scalar
-from legoloop.core.protocols import Batch, RewindableStream, Source
+from legoloop.core.monitor import as_list, latest_scalar
+from legoloop.core.protocols import Batch, RewindableStream, ScalarSource
 from legoloop.loop.plugin import ShouldStop, State
 
 
@@ -95,19 +95,22 @@ class OverfitCheck:
     """
 
     def __init__(
-        self, sources: Source | Iterable[Source], metric: str = "loss", threshold: float = 0.01
+        self,
+        sources: ScalarSource | Iterable[ScalarSource],
+        metric: str = "loss",
+        threshold: float = 0.01,
     ) -> None:
         if not threshold > 0:
             raise ArgumentError(
                 f"is {threshold}", argument="threshold", remedy="give a number above 0"
             )
-        self.sources = listed(sources)
+        self.sources = as_list(sources)
         self.metric = metric
         self.threshold = threshold
         self.value: float | None = None
 
     def epoch_end(self) -> ShouldStop | None:
-        self.value = scalar(self.sources, self.metric, "overfitting")
+        self.value = latest_scalar(self.sources, self.metric, "overfitting")
         if self.value >= self.threshold or isnan(self.value):
             return None
         return ShouldStop(f"{self.metric} is {self.value:.3g}, below {self.threshold:g}")

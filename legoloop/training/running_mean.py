@@ -44,7 +44,7 @@ class RunningMean:
 
     def add_loss(self, step: Step) -> None:
         """Add the loss of a step, weighted by its samples; as a float if the step has it."""
-        value = step.loss_value
+        value = step.loss_float
         self.add(step.loss if value is None else value, weight=step.size)
 
     def _add_on_device(self, scalar: torch.Tensor, weight: int) -> None:

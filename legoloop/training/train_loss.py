@@ -9,7 +9,7 @@ from legoloop.training.running_mean import RunningMean
 
 
 class TrainLoss:
-    """Source of the mean training loss of an epoch, as it was during training.
+    """ScalarSource of the mean training loss of an epoch, as it was during training.
 
     Each loss counts by the samples of its step. The device is waited for only when a writer reads
     the mean.

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from legoloop.app.config.nodes import NodeError
 
 import legoloop as ll
-from legoloop.app.config.nodes import NodeError
 
 XOR = ("data=xor", "model=logistic", "loggers=[]", "num_epochs=1", "hydra.run.dir=run")
 

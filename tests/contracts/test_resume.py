@@ -183,7 +183,7 @@ class Run:
                     every_steps=2,
                 ),
                 ll.Progress(parts.counter, sources),
-                ll.ModelSummary(parts.model, parts.feed, parts.loops["train"], show=False),
+                ll.ModelSummary(parts.model, parts.feed, parts.loops["train"], print=False),
                 ll.CsvLogits(self.folder / "predicts.csv", loaders, acc_key="train"),
                 ll.SaveModelWeights(parts.model, self.folder / "weights"),
                 ll.BestModelWeights(
@@ -334,5 +334,8 @@ def test_a_stream_that_cannot_go_on_is_said_to_begin_anew(caplog: pytest.LogCapt
     next(first.batches())
     second.load_state_dict(first.state_dict())
 
-    assert "the training stream, a repeat, starts from its beginning: it has no load_state_dict" in caplog.text
+    assert (
+        "the training stream, a repeat, starts from its beginning: it has no load_state_dict"
+        in caplog.text
+    )
     assert [size for _, size in second.batches()] == [2, 2]

@@ -244,7 +244,9 @@ def test_none_is_missing_here() -> None:
     public = [getattr(ll, name) for name in ll.__all__]
     stateful = {one for one in public if isinstance(one, type) and hasattr(one, "state_dict")}
     bases = {ll.TrainingHost, ll.ScalarWriter}
-    looked_at = {kind for kind in (*MADE, *STREAMS, ll.WarmupSchedule) if hasattr(kind, "state_dict")}
+    looked_at = {
+        kind for kind in (*MADE, *STREAMS, ll.WarmupSchedule) if hasattr(kind, "state_dict")
+    }
     assert stateful - bases == looked_at
 
 

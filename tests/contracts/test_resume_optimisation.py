@@ -74,7 +74,9 @@ class Run(Attempts):
         sources = [ll.AccumulatorMetrics(loops, accuracy), *[clipping] * bricks.clip]
         history = ll.History(parts.counter, sources)
         rate = torch.optim.lr_scheduler.CosineAnnealingLR(parts.opt, T_max=9)
-        freeze = ll.Freeze(parts.descent, parts.counter, ["layers.0.*", "layers.1.*"], unfreeze_after_epochs=1)
+        freeze = ll.Freeze(
+            parts.descent, parts.counter, ["layers.0.*", "layers.1.*"], unfreeze_after_epochs=1
+        )
         others = [
             Burns(fuse),
             *(loops, *sources, history, ll.LRScheduler(rate, parts.counter, interval="step")),

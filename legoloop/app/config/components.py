@@ -15,7 +15,7 @@ DATA_PROVIDERS = ("datasets", "loaders", "loop_iters", "train_iterator")
 PLUGIN_LISTS = {
     "sources": "scalars",
     "picture_sources": "images",
-    "evaluations": "accumulated",
+    "evaluations": "collect",
     "drivers": "batches",
 }
 """Lists of plugins that may be injected, and the method that the plugins in each of them have."""

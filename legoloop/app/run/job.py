@@ -57,6 +57,6 @@ def record_interruption() -> None:
     waiting = current_command().prepared
     while waiting:
         _, (_, record) = waiting.popitem()
-        if record.before is None:
+        if record.previous is None:
             record.finish("INTERRUPTED")
         print("interrupted", file=sys.stderr)

@@ -9,8 +9,8 @@ import torch
 
 from legoloop.core.errors import ArgumentError
 from legoloop.core.metric_direction import higher_is_better
-from legoloop.core.monitor import listed, scalar
-from legoloop.core.protocols import Scalars, Source, TrainingProgress
+from legoloop.core.monitor import as_list, latest_scalar
+from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 
@@ -110,7 +110,7 @@ class ReduceLROnPlateauPlugin:
     def __init__(
         self,
         scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau,
-        sources: Source | Iterable[Source],
+        sources: ScalarSource | Iterable[ScalarSource],
         metric: str,
     ) -> None:
         if not isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
@@ -127,7 +127,7 @@ class ReduceLROnPlateauPlugin:
                 remedy=f"give the scheduler mode={'max' if known else 'min'}",
             )
         self.scheduler = scheduler
-        self.sources = listed(sources)
+        self.sources = as_list(sources)
         self.metric = metric
         self._last: float | None = None
 
@@ -137,7 +137,7 @@ class ReduceLROnPlateauPlugin:
             self._last = None
 
     def epoch_end(self) -> None:
-        self._last = scalar(self.sources, self.metric, "the plateau")
+        self._last = latest_scalar(self.sources, self.metric, "the plateau")
 
     def state_dict(self) -> State:
         """The state of the scheduler, and the metric that it was not stepped with yet."""
@@ -149,7 +149,7 @@ class ReduceLROnPlateauPlugin:
 
 
 class LearningRateMonitor:
-    """Source of the learning rates: ``lr``, or ``lr/0``, ``lr/1``, … if there are several groups.
+    """ScalarSource of the learning rates: ``lr``, or ``lr/0``, ``lr/1``, … if there are several groups.
 
     Args:
         optimizer: the optimizer.

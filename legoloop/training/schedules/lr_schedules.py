@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from legoloop.core.arguments import at_least, chance
+from legoloop.core.arguments import at_least, probability
 from legoloop.core.errors import ArgumentError
 
 log = logging.getLogger("legoloop")
@@ -110,7 +110,7 @@ def warmup_linear(
     >>> rates(warmup_linear(opt, total_steps=5, warmup_steps=1), 5)
     [0.5, 1.0, 0.75, 0.5, 0.25]
     """
-    chance(final_ratio=final_ratio)
+    probability(final_ratio=final_ratio)
     return WarmupSchedule(optimizer, _linear, total_steps, warmup_steps, final_ratio=final_ratio)
 
 
@@ -135,7 +135,7 @@ def warmup_cosine(
     >>> [round(rate, 3) for rate in rates(schedule, 5)]
     [0.5, 1.0, 0.854, 0.5, 0.146]
     """
-    chance(final_ratio=final_ratio)
+    probability(final_ratio=final_ratio)
     return WarmupSchedule(optimizer, _cosine, total_steps, warmup_steps, final_ratio=final_ratio)
 
 
@@ -161,7 +161,7 @@ def warmup_polynomial(
     >>> rates(warmup_polynomial(opt, total_steps=5, warmup_steps=1, power=2.0), 5)
     [0.5, 1.0, 0.5625, 0.25, 0.0625]
     """
-    chance(final_ratio=final_ratio)
+    probability(final_ratio=final_ratio)
     if not power > 0:
         raise ArgumentError(f"is {power!r}", argument="power", remedy="give a number above 0")
     return WarmupSchedule(
@@ -192,7 +192,7 @@ def warmup_step(
     [0.5, 1.0, 1.0, 0.5, 0.25]
     """
     for number, milestone in enumerate(milestones):
-        chance(**{f"milestones[{number}]": milestone})
+        probability(**{f"milestones[{number}]": milestone})
     return WarmupSchedule(
         optimizer, _step, total_steps, warmup_steps, milestones=list(milestones), gamma=gamma
     )

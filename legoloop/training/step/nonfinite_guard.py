@@ -97,14 +97,14 @@ class NonFiniteGuard:
         """
         if self.undoes_steps:
             for buffers in descent.buffers:
-                buffers.keep()
+                buffers.save()
         losses = descent.compute_gradients(step, self._loss.start_copy)
         if self._allow_step(step, losses, descent):
             descent.optimizer_step()
 
     def _allow_step(self, step: Step, losses: torch.Tensor, descent: GuardedDescent) -> bool:
         """The copy of the loss was started before the backward pass, which a GPU still runs."""
-        step.loss_value = value = self._loss.get()
+        step.loss_float = value = self._loss.get()
         if isfinite(value) and (not self.gradients or _has_finite_gradients(descent.model)):
             return True
         return self._allow_nonfinite(step, losses, descent)
@@ -124,7 +124,7 @@ class NonFiniteGuard:
             log.warning("%s; the step is %s (%d so far)", message, done, number)
         if self.action == "warn":
             return True
-        step.size, step.loss, step.loss_value = 0, torch.zeros_like(step.loss), 0.0
+        step.size, step.loss, step.loss_float = 0, torch.zeros_like(step.loss), 0.0
         return False
 
     def _message(self, report: NonFiniteReport) -> str:

@@ -100,7 +100,7 @@ class NonFiniteReport:
 
         snapshots = BufferSnapshot.of(self.model)
         for buffers in snapshots:
-            buffers.keep()
+            buffers.save()
         hooks = [
             module.register_forward_hook(partial(record, name))
             for name, module in self.model.named_modules()

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from legoloop.app.config.nodes import NodeError, build, nodes, plan
+
 from legoloop.core.errors import ArgumentError
 
 HERE = __name__

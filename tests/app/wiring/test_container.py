@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from legoloop.app.config.layout import scope_names
 
 import legoloop as ll
-from legoloop.app.config.layout import scope_names
 from legoloop.app.wiring.container import device
 from legoloop.core.errors import ConfigError, DataError
 

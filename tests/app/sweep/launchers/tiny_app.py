@@ -12,9 +12,8 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-
 from legoloop.app.hydra_bridge.plugins import register_plugins
+from omegaconf import DictConfig
 
 
 def task(tree: DictConfig) -> str:
