@@ -31,6 +31,7 @@ from legoloop.app.run.resume import parse_resume
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.errors import ConfigError
 from legoloop.core.run_directory import LOG
+from legoloop.state.run_record import check_startable
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Any:
@@ -65,7 +66,7 @@ def _composed(overrides: list[str]) -> Any:
             config = hydra.compose(CONFIG_NAME, overrides, return_hydra_config=True)
             blueprint = blueprint_of_job(config, run_directory(config))
             settings = blueprint.settings
-            refuse(Path(settings.run_dir), parse_resume(settings.resume)[0])
+            check_startable(Path(settings.run_dir), parse_resume(settings.resume)[0])
             app, fed = validated_app(blueprint)
         except (HydraException, OmegaConfBaseException, ConfigError) as error:
             raise ConfigError(format_error(error, config)) from None

@@ -116,7 +116,7 @@ class _Evaluation:
             acc: Any = metrics.acc_plugin
             if on is not None:
                 acc.datasets = tuple(name for name in dict.fromkeys(on) if name in acc.datasets)
-            metrics.measure()
+            metrics.compute()
             found.update(metrics.scalars())
         return found
 
@@ -224,7 +224,7 @@ def _evaluation(blueprint: Blueprint) -> _Evaluation:
 
 def _is_final(evaluation: Any) -> bool:
     """Whether an evaluation is that of a run's end: every sample once, or taken there."""
-    return isinstance(evaluation, LoadersAcc) or evaluation.at == "train_end"
+    return isinstance(evaluation, LoadersAcc) or evaluation.when == "train_end"
 
 
 def _built(app: Any, blueprint: Blueprint, kind: type[T]) -> Iterator[T]:

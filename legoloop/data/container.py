@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,13 +10,10 @@ from dependency_injector import containers, providers
 
 from legoloop.core.errors import ArgumentError
 from legoloop.core.rng import last_seed
-from legoloop.core.suggestions import did_you_mean
 from legoloop.data.device_placement import place_on_device
-from legoloop.data.loader_config import LoaderConfig
+from legoloop.data.loader_config import Settings, loader_configs
 from legoloop.data.loaders import Loader
 from legoloop.data.streams import BatchStream
-
-Settings = Mapping[str, Any]
 
 
 def _settings(container: Any) -> Settings:
@@ -26,49 +23,6 @@ def _settings(container: Any) -> Settings:
     if own or not isinstance(parent, providers.Configuration):
         return own
     return parent() or {}
-
-
-def loader_configs(datasets: Collection[str], settings: Settings) -> dict[str, LoaderConfig]:
-    """The loader settings of each data set: ``loaders.default``, overridden by ``loaders.<name>``.
-
-    Raises ArgumentError for a data set or a setting that does not exist, and values out of range.
-
-    >>> loader_configs(["val"], {"loaders": {"default": {"batch_size": 8}}})["val"].batch_size
-    8
-    """
-    loaders = _mapping("loaders", settings.get("loaders"))
-    for name, given in loaders.items():
-        _mapping(f"loaders.{name}", given)
-    default = loaders.get("default") or {}
-    _loader_config("default", default)
-    for name in loaders:
-        if name != "default" and name not in datasets:
-            raise ArgumentError(
-                "is not a data set", argument=f"loaders.{name}", remedy=did_you_mean(name, datasets)
-            )
-    return {
-        name: _loader_config(name, {**default, **(loaders.get(name) or {})}) for name in datasets
-    }
-
-
-def _mapping(key: str, given: Any) -> Settings:
-    if given is not None and not isinstance(given, Mapping):
-        raise ArgumentError(f"is {given!r}", argument=key, remedy="give settings by name")
-    return given or {}
-
-
-def _loader_config(name: str, settings: Settings) -> LoaderConfig:
-    for key in settings:
-        if key not in LoaderConfig.names():
-            raise ArgumentError(
-                "is not a setting",
-                argument=f"loaders.{name}.{key}",
-                remedy=did_you_mean(key, LoaderConfig.names()),
-            )
-    try:
-        return LoaderConfig(**settings)
-    except ArgumentError as error:
-        raise error.nested(f"loaders.{name}") from None
 
 
 def _seed(settings: Settings) -> int:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from legoloop.core.arguments import at_least
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import Batch
+from legoloop.core.suggestions import did_you_mean
 from legoloop.data.collation import collate as stack
 from legoloop.data.sampling import Sampler
+
+Settings = Mapping[str, Any]
 
 CALLABLE_FIELDS = ("collate", "sampler")
 """The settings that are functions; a configuration gives them as nodes with a _target_."""
@@ -83,3 +86,46 @@ class LoaderConfig:
     def resolved_eval_batch_size(self) -> int:
         """``eval_batch_size``, or ``batch_size`` if that is None."""
         return self.eval_batch_size or self.batch_size
+
+
+def loader_configs(datasets: Collection[str], settings: Settings) -> dict[str, LoaderConfig]:
+    """The loader settings of each data set: ``loaders.default``, overridden by ``loaders.<name>``.
+
+    Raises ArgumentError for a data set or a setting that does not exist, and values out of range.
+
+    >>> loader_configs(["val"], {"loaders": {"default": {"batch_size": 8}}})["val"].batch_size
+    8
+    """
+    loaders = _mapping("loaders", settings.get("loaders"))
+    for name, given in loaders.items():
+        _mapping(f"loaders.{name}", given)
+    default = loaders.get("default") or {}
+    _loader_config("default", default)
+    for name in loaders:
+        if name != "default" and name not in datasets:
+            raise ArgumentError(
+                "is not a data set", argument=f"loaders.{name}", remedy=did_you_mean(name, datasets)
+            )
+    return {
+        name: _loader_config(name, {**default, **(loaders.get(name) or {})}) for name in datasets
+    }
+
+
+def _mapping(key: str, given: Any) -> Settings:
+    if given is not None and not isinstance(given, Mapping):
+        raise ArgumentError(f"is {given!r}", argument=key, remedy="give settings by name")
+    return given or {}
+
+
+def _loader_config(name: str, settings: Settings) -> LoaderConfig:
+    for key in settings:
+        if key not in LoaderConfig.names():
+            raise ArgumentError(
+                "is not a setting",
+                argument=f"loaders.{name}.{key}",
+                remedy=did_you_mean(key, LoaderConfig.names()),
+            )
+    try:
+        return LoaderConfig(**settings)
+    except ArgumentError as error:
+        raise error.nested(f"loaders.{name}") from None

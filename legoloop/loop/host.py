@@ -18,6 +18,7 @@ from legoloop.core.rng import (
 )
 from legoloop.loop.evaluation_cache import EvaluationCache, UsesEvaluationCache
 from legoloop.loop.interruption import Interruption
+from legoloop.loop.order import Edge
 from legoloop.loop.plan import Plan
 from legoloop.loop.plugin import EpochDriver, ShouldSave, ShouldStop, State
 from legoloop.loop.saving import Saving
@@ -39,6 +40,8 @@ class TrainingHost:
         plugins (Iterable | Mapping[str, object]): the plugins, or a dict that names them.
         seed (int | None): what the generators are seeded with when the training starts; None:
             what ``ll.seed`` chose last.
+        edges (Iterable[Edge] | None): pairs of names of which the first is called before the
+            second; None: they are read from the references between the plugins.
 
     Raises PluginError for plugins that cannot make a loop.
 
@@ -58,9 +61,12 @@ class TrainingHost:
     """
 
     def __init__(
-        self, plugins: Iterable[object] | Mapping[str, object], seed: int | None = None
+        self,
+        plugins: Iterable[object] | Mapping[str, object],
+        seed: int | None = None,
+        edges: Iterable[Edge] | None = None,
     ) -> None:
-        self.plan = Plan.of(plugins)
+        self.plan = Plan.of(plugins, edges)
         self.stop_reason: str | None = None
         self.run_context: Callable[[], AbstractContextManager[object]] = nullcontext
         self._seed = last_seed() if seed is None else seed

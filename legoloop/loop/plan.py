@@ -23,19 +23,28 @@ class Plan:
     driver: str
 
     @classmethod
-    def of(cls, plugins: Iterable[object] | Mapping[str, object]) -> Plan:
+    def of(
+        cls,
+        plugins: Iterable[object] | Mapping[str, object],
+        edges: Iterable[Edge] | None = None,
+    ) -> Plan:
         """Name, check and order the plugins.
 
-        The hooks of a plugin that refers to another are called after the other's; ``after`` and
-        ``before`` cover pairs with no such reference; else the given order decides. A plugin given
-        twice is kept once, with a warning.
+        A plugin given twice is kept once, with a warning.
+
+        Args:
+            plugins (Iterable[object] | Mapping[str, object]): a list, or a dict that names them.
+            edges (Iterable[Edge] | None): pairs of names of which the first is called before the
+                second; None: the hooks of a plugin that refers to another are called after the
+                other's, and ``after`` and ``before`` cover pairs with no such reference. Where
+                the pairs leave a choice, the given order decides.
 
         Raises PluginError for a wrong plugin, a cycle, a missing peer, no epoch driver or two.
         """
         named = _named(plugins)
         hooks = {name: collect_hooks(name, plugin) for name, plugin in named.items()}
         _reject_without_hooks(named, hooks)
-        names = in_order(list(named), _edges(named))
+        names = in_order(list(named), _edges(named) if edges is None else edges)
         ordered = {name: named[name] for name in names}
         return cls(ordered, {name: hooks[name] for name in names}, _the_driver(ordered))
 

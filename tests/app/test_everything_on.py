@@ -3,8 +3,8 @@
 What cannot be on at once, and where it is instead:
 
 - a scheduler takes the place of another: ``warmup_cosine`` here, ``plateau`` there;
-- ``precision=amp_fp16`` and its scaler there, ``amp_bf16`` here; a scaler looks at gradients itself, so
-  that ``debug=anomaly``, which has the guard look at them, is refused beside one;
+- ``precision=amp_fp16`` and its scaler there, ``amp_bf16`` here; a scaler looks at gradients
+  itself, so that ``debug=anomaly``, which has the guard look at them, is refused beside one;
 - a stream takes the place of another: a MixedStream here, the loop with workers there, and the
   RepeatedBatches of ``debug=overfit``, which does not end well with dropout and mixup, in the last
   test;

@@ -17,6 +17,7 @@ PLUGIN_LISTS = {
     "picture_sources": "images",
     "evaluations": "collect",
     "drivers": "batches",
+    "descents": "on_phase",
 }
 """Lists of plugins that may be injected, and the method that the plugins in each of them have."""
 APP_PROVIDERS = ("params", "device", *PLUGIN_LISTS)

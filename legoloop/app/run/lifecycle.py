@@ -204,7 +204,7 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
         load_checkpoint_into(prepared.host, checkpoint, strict=not _accepts_changes(prepared))
         print(f"resumed from: {display_path(checkpoint)}", flush=True)
     _write_config(prepared)
-    record.tell(blueprint=prepared.composed.to_dict())
+    record.update(blueprint=prepared.composed.to_dict())
     if prepared.host is not None:
         _write_plan(prepared, prepared.host)
         record.update(data=data_digests(prepared.app))

@@ -149,7 +149,7 @@ class ReduceLROnPlateauPlugin:
 
 
 class LearningRateMonitor:
-    """ScalarSource of the learning rates: ``lr``, or ``lr/0``, ``lr/1``, … if there are several groups.
+    """Reports the learning rates: ``lr``, or ``lr/0``, ``lr/1``, … if there are several groups.
 
     Args:
         optimizer: the optimizer.
