@@ -189,9 +189,7 @@ def test_an_epoch_that_cannot_tell_says_so() -> None:
             yield from ()
 
     unknown = ll.SimpleEpoch(iter([]), epoch_size=3)
-    with pytest.raises(
-        ll.ArgumentError, match="a list_iterator, has no num_batches_for"
-    ):
+    with pytest.raises(ll.ArgumentError, match="a list_iterator, has no num_batches_for"):
         ll.total_steps(unknown, 1)
     with pytest.raises(ll.ArgumentError, match="epoch is a OwnDriver, which has no method lengths"):
         ll.total_steps(OwnDriver(), 1)  # type: ignore[arg-type]

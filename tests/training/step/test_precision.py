@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import legoloop as ll
-from legoloop.training.step.precision import has_bf16, autocast_dtype
+from legoloop.training.step.precision import autocast_dtype, has_bf16
 from tests.tiny import Net, columns
 
 CPU = torch.device("cpu")
