@@ -10,8 +10,8 @@ from torch import nn
 from legoloop.core.arguments import at_least
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import TrainingProgress
+from legoloop.core.text import shorten
 from legoloop.training.param_groups import matching
-from legoloop.training.shorten import shorten
 
 
 class HasModel(Protocol):

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from legoloop.core.errors import ArgumentError
-from legoloop.training.shorten import shorten
+from legoloop.core.text import shorten
 
 Settings = dict[str, Any]
 

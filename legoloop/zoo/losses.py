@@ -11,6 +11,7 @@ from torch.nn import functional
 from legoloop.core.arguments import one_of, probability, require_key
 from legoloop.core.errors import DataError
 from legoloop.core.protocols import Batch, Outputs
+from legoloop.core.text import shorten
 
 Reduction = Literal["mean", "none"]
 REDUCTIONS = ("mean", "none")
@@ -169,12 +170,8 @@ def _checked_pair(
 def _wrong_labels(wrong: torch.Tensor, batch: Batch, key: str, allowed: str) -> DataError:
     positions: list[int] = wrong.nonzero().flatten().tolist()
     labels, idx = batch[key].tolist(), batch.get("idx", range(len(wrong)))
-    named = ", ".join(
-        f"{labels[position]} at idx {_as_python(idx[position])}"
-        for position in positions[:MAX_SHOWN]
-    )
-    more = f", and {len(positions) - MAX_SHOWN} more" if len(positions) > MAX_SHOWN else ""
-    return DataError(f"'{key}' has labels other than {allowed}: {named}{more}")
+    named = (f"{labels[position]} at idx {_as_python(idx[position])}" for position in positions)
+    return DataError(f"'{key}' has labels other than {allowed}: {shorten(named, MAX_SHOWN)}")
 
 
 def _as_python(value: Any) -> Any:

@@ -14,9 +14,9 @@ from legoloop.core.buffer_snapshot import BufferSnapshot
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.lazy_modules import reject_lazy_modules
 from legoloop.core.protocols import Batch, BatchSizer, FeedProtocol, Loss
+from legoloop.core.text import shorten
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
-from legoloop.training.shorten import shorten
 from legoloop.training.step.compile import CUDAGRAPH_MODES, StepOutput, compile_step, forward
 from legoloop.training.step.micro_batches import detach, join, shares, split_batch
 from legoloop.training.step.nonfinite_guard import NonFiniteGuard, ObserveLoss

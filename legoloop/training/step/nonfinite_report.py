@@ -14,8 +14,8 @@ from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.buffer_snapshot import BufferSnapshot
 from legoloop.core.protocols import FeedProtocol, Loss
 from legoloop.core.rng import preserved_rng
+from legoloop.core.text import shorten
 from legoloop.loop.step import Step
-from legoloop.training.shorten import shorten
 from legoloop.training.tensors import are_finite, named_tensors, nonfinite_rows
 
 
