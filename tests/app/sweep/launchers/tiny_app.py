@@ -14,7 +14,6 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from legoloop.app.hydra_bridge.plugins import register_plugins
 
 
 def task(tree: DictConfig) -> str:
@@ -56,7 +55,6 @@ def task(tree: DictConfig) -> str:
 
 
 def main() -> None:
-    register_plugins()
     conf = Path(__file__).parent
     hydra.main(version_base="1.3", config_path=str(conf), config_name="tiny")(task)()
 
