@@ -92,7 +92,9 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
 
 @lru_cache(maxsize=1024)
 def _parse(text: str) -> Override:
-    return OverridesParser.create().parse_override(text)
+    # Of lists alone Hydra tells which override it is that cannot be read.
+    (parsed,) = OverridesParser.create().parse_overrides([text])
+    return parsed
 
 
 def repository(overrides: list[str], config_name: str = CONFIG_NAME) -> Repository:
