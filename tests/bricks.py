@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from legoloop.app.config.nodes import TARGET
 
 import legoloop as ll
+from legoloop.app.config.binding import TARGET
 from legoloop.app.config.targets import resolve
 
 ROOT = Path(__file__).parent.parent

@@ -149,8 +149,10 @@ def test_help_and_configuration_import_no_torch(flags: list[str], tmp_path: Path
         "import sys\n"
         f"sys.argv = ['legoloop-run', *{flags!r}]\n"
         "from legoloop.run import main\n"
-        "main()\n"
-        "assert not {'torch', 'sklearn', 'pandas'} & {*sys.modules}\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    assert not {'torch', 'sklearn', 'pandas'} & {*sys.modules}\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

@@ -59,4 +59,6 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
 
 @lru_cache(maxsize=1024)
 def _parse(text: str) -> Override:
-    return OverridesParser.create().parse_override(text)
+    # Only for a list does Hydra's error name the override that cannot be parsed.
+    (parsed,) = OverridesParser.create().parse_overrides([text])
+    return parsed

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from legoloop.app.config.blueprint import Blueprint
-from legoloop.app.config.paths import Tree, changes, get_path
+from legoloop.app.config.paths import Tree, changes
 from legoloop.app.wiring.resolve import resolve_with
 from legoloop.core.errors import ConfigError
 
@@ -38,10 +37,6 @@ class CurrentBlueprint:
             self._current = self._with_changes(now)
             self._known = now
         return self._current
-
-    def at(self, path: str) -> Any:
-        """The value at a dotted path."""
-        return get_path(self().tree, path)
 
     def _with_changes(self, now: Tree) -> Blueprint:
         composed = self.composed

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from legoloop.app.hydra_bridge.plugins import register_plugins
 from omegaconf import DictConfig
 
 
@@ -55,7 +54,6 @@ def task(tree: DictConfig) -> str:
 
 
 def main() -> None:
-    register_plugins()
     conf = Path(__file__).parent
     hydra.main(version_base="1.3", config_path=str(conf), config_name="tiny")(task)()
 
