@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 import legoloop as ll
-from legoloop.app.config.nodes import TARGET
+from legoloop.app.config.binding import TARGET
 from legoloop.app.config.targets import resolve
 
 ROOT = Path(__file__).parent.parent

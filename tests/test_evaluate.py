@@ -19,8 +19,8 @@ from torch import nn
 
 import legoloop as ll
 from legoloop import evaluate
-from legoloop.app.config.trees import plain
 from legoloop.app.evaluate import load_weights
+from legoloop.app.hydra_bridge.job_config import to_plain
 from legoloop.app.hydra_bridge.recorded_config import apply_overrides, recorded_tree
 from legoloop.core.errors import ConfigError
 from legoloop.evaluation.metrics import multiclass
@@ -399,7 +399,7 @@ def test_a_reference_that_gives_something_else_by_now_is_left_out(
 
 def test_the_references_of_a_run_stand(run: Path) -> None:
     tree = recorded_tree(run)
-    assert plain(tree) == OmegaConf.load(run / "config.yaml")
+    assert to_plain(tree) == OmegaConf.load(run / "config.yaml")
     apply_overrides(tree, ["seed=5", "num_epochs=7"])
     assert (tree.data.seed, tree.scheduler.T_max, tree.plugins.last.num_epochs) == (5, 7, 7)
 
@@ -463,8 +463,8 @@ class Own(containers.DeclarativeContainer):
             )
         ),
         feed=providers.Singleton(ll.Feed, model, device="cpu"),
-        at="epoch_end",
-        names=["val"],
+        when="epoch_end",
+        datasets=["val"],
     )
     loaders_metrics = providers.Singleton(
         ll.AccumulatorMetrics, loaders_acc, method=providers.Object(multiclass)

@@ -43,6 +43,11 @@ def test_all_bricks_together_import_torch_and_nothing_heavier() -> None:
     assert imported_by(*modules) & {"torch", *HEAVY} == {"torch"}
 
 
+def test_what_hydra_imports_of_us_in_any_application_is_little() -> None:
+    heavy = {"numpy", "scipy", "torch", "dependency_injector", *HEAVY} - {"hydra", "omegaconf"}
+    assert imported_by("hydra_plugins.legoloop") & heavy == set()
+
+
 @pytest.mark.parametrize("name", legoloop.__all__)
 def test_every_public_name_can_be_had(name: str) -> None:
     assert getattr(legoloop, name) is not None

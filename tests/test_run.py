@@ -114,7 +114,7 @@ import numpy as np, pandas as pd, torch
 import legoloop as ll
 app = ll.compose(["device=cpu"])
 app.model().load_state_dict(torch.load(sys.argv[1] + "/weights"))
-logits = app.loaders_acc().accumulated("val")["logits"]
+logits = app.loaders_acc().collect("val")["logits"]
 table = pd.read_csv(sys.argv[1] + "/predicts.csv").drop(columns="idx").to_numpy(np.float32)
 assert np.array_equal(table, logits)
 """
@@ -149,8 +149,10 @@ def test_help_and_configuration_import_no_torch(flags: list[str], tmp_path: Path
         "import sys\n"
         f"sys.argv = ['legoloop-run', *{flags!r}]\n"
         "from legoloop.run import main\n"
-        "main()\n"
-        "assert not {'torch', 'sklearn', 'pandas'} & {*sys.modules}\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    assert not {'torch', 'sklearn', 'pandas'} & {*sys.modules}\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

@@ -16,6 +16,7 @@ import torch
 
 from legoloop.state.run_record import read_record
 from tests.app.command import Command, Ended, beside_bricks_of_a_user, in_a_process
+from tests.app.composed import refusal
 
 BASE = ("data=xor", "model=logistic", "loggers=[]", "num_epochs=1", "epoch_size=64")
 
@@ -42,9 +43,9 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "gradients that are added up and overwritten": (
         ("compile=reduce-overhead", "plugins.descent.micro_batch_size=8"),
-        "plugins.descent.compile (conf/plugins/default.yaml): is 'reduce-overhead', which plays "
-        "gradients into the same memory again, and micro_batch_size adds them up; give "
-        "compile=true",
+        "plugins.descent.compile (conf/plugins/default.yaml): is 'reduce-overhead', whose CUDA "
+        "graphs reuse gradient buffers, so gradients cannot be accumulated over micro-batches; "
+        "give compile=true",
     ),
     "an optimizer that takes the loss several times": (
         (
@@ -64,7 +65,7 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a group set to null": (
         ("plugins=null",),
-        "a group takes the name of one of its options; take it away with ~group",
+        "a group takes the name of one of its options; remove it with ~group",
     ),
     "a group emptied": (
         ("plugins=[]",),
@@ -91,8 +92,8 @@ IN_THE_CONFIGURATION: Cases = {
         "capturable, differentiable, fused, decoupled_weight_decay",
     ),
     "a key of the data added": (
-        ("+data.predct=val",),
-        "data.predct (command line): nothing takes this key; did you mean predict?",
+        ("+data.predict_datset=val",),
+        "data.predict_datset (command line): nothing takes this key; did you mean predict_dataset?",
     ),
     "a key of Hydra's misspelt": (
         ("hydra.run.dri=here",),
@@ -148,11 +149,11 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a setting of loaders misspelt": (
         ("+data.loaders.default.bacth_size=3",),
-        "data.loaders.default.bacth_size (command line): is no setting; did you mean batch_size?",
+        "data.loaders.default.bacth_size (command line): is not a setting; did you mean batch_size?",
     ),
     "loaders of no data set": (
         ("+data.loaders.vla.batch_size=3",),
-        "data.loaders.vla (command line): names no data set; did you mean val?",
+        "data.loaders.vla (command line): is not a data set; did you mean val?",
     ),
     "loaders that are a number": (
         ("data.loaders.default=5",),
@@ -167,8 +168,8 @@ IN_THE_CONFIGURATION: Cases = {
         "data.datasets (command line): there is no data set 'train'; there are val",
     ),
     "an evaluation of no data set": (
-        ("+plugins.loops_acc.names=[vla]",),
-        "plugins.loops_acc.names (command line): has 'vla'; did you mean val?",
+        ("+plugins.loops_acc.datasets=[vla]",),
+        "plugins.loops_acc.datasets (command line): has 'vla'; did you mean val?",
     ),
     "what the data do not tell": (
         ("data.datasets.train._target_=mine.Silent", "~data.datasets.train.train"),
@@ -194,7 +195,7 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a plugin without a target": (
         ("+plugins.mine.every=3",),
-        "plugins.mine (command line): is {'every': 3}; a brick is a mapping with a _target_",
+        "plugins.mine (command line): is {'every': 3}; a component is a mapping with a _target_",
     ),
     "a provider misspelt": (
         ("+plugins.mine={_target_: mine.EveryFew, _inject_: {every: epocs}}",),
@@ -321,7 +322,7 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a layer of no width": (
         ("model=mlp", "model.hidden=[16,0]"),
-        "model (command line): hidden[1] is 0; give a whole number of at least 1",
+        "model.hidden[1] (command line): is 0; give a whole number of at least 1",
     ),
     "no layers": (
         ("model=mlp", "model.hidden=[]"),
@@ -408,8 +409,8 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a value that leads out of the folder for runs": (
         ("hydra.run.dir=runs/${model._target_}", "model._target_=../there"),
-        "hydra.run.dir: runs/${model._target_} leads to {here}/there, which is not in runs; "
-        "a value in it holds .. or begins with /",
+        "hydra.run.dir (command line): runs/${model._target_} leads to {here}/there, which is not "
+        "in runs; a value in it holds .. or begins with /",
     ),
     "a target that runs programs": (
         ("model._target_=os.system",),
@@ -419,17 +420,17 @@ IN_THE_CONFIGURATION: Cases = {
     "a key that the app does not read": (
         ("app=mine.App", "optimizer.lr=1"),
         "optimizer.lr (command line): mine.App does not read this key; there are app, "
-        "epoch_size, from, num_epochs, on_config_change, resume, run_dir, seed, show, sweep",
+        "epoch_size, num_epochs, on_config_change, rerun, resume, run_dir, seed, show, sweep",
     ),
     "a plugin that needs itself": (
         ("plugins.loops_metrics._inject_.acc_plugin=loops_metrics",),
         "plugins.loops_metrics (command line): cannot be built: loops_metrics needs loops_metrics; "
-        "give one of them another part with _inject_",
+        "inject another component into one of them with _inject_",
     ),
     "a source that reads all sources": (
         ("+plugins.mean={_target_:mine.MeanOfSources}",),
-        "plugins.mean (command line): cannot be built: mean needs sources needs mean; give one of "
-        "them another part with _inject_",
+        "plugins.mean (command line): cannot be built: mean needs sources needs mean; "
+        "inject another component into one of them with _inject_",
     ),
     "a scheduler that no plugin moves": (
         ("+scheduler._target_=torch.optim.lr_scheduler.ExponentialLR", "+scheduler.gamma=0.5"),
@@ -437,7 +438,7 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a source that a function makes": (
         ("+plugins.made={_target_:mine.make_a_source}",),
-        "plugins.made (command line): a SourceOfOne reports scalars, but nobody would read them: "
+        "plugins.made (command line): a SourceOfOne reports scalars, but nothing would read them: "
         "let _target_ name the class itself, under plugins",
     ),
     "a collate function by name": (
@@ -447,12 +448,13 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a directory that holds a run": (
         ("hydra.run.dir=done",),
-        "hydra.run.dir: {here}/done holds a run already (COMPLETED, started "
+        "hydra.run.dir (command line): {here}/done holds a run already (COMPLETED, started "
         "2026-01-31T12:00:00.000+00:00); choose another directory, or remove that one",
     ),
     "a directory that cannot be made": (
         ("hydra.run.dir=file/run",),
-        "hydra.run.dir: {here}/file/run cannot be made (Not a directory); choose another",
+        "hydra.run.dir (command line): {here}/file/run cannot be made (Not a directory); choose "
+        "another",
     ),
 }
 
@@ -465,15 +467,15 @@ IN_THE_DATA: Cases = {
             "+data.datasets.val_real.download=false",
         ),
         "mnist: no folder has both train-images-idx3-ubyte and train-labels-idx1-ubyte, plain"
-        " or .gz; searched: data/mnist, data; downloading is off\n"
+        " or .gz; searched: data/mnist, data; download is False\n"
         "Put train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz into data/mnist, or "
         "set data.root to a folder that has both, or LEGOLOOP_DATA to one that has them under"
         " mnist/",
     ),
     "a truncated file": (
         ("data=mnist", "data.root=truncated"),
-        "truncated/train-images-idx3-ubyte: damaged or truncated: by its header, of shape (3,"
-        " 28, 28), it has 2,368 bytes, but there are 2,268",
+        "truncated/train-images-idx3-ubyte: damaged or truncated: a header of shape (3,"
+        " 28, 28) implies 2,368 bytes, but the file has 2,268",
     ),
     "a file of another kind": (
         ("data=mnist", "data.root=foreign"),
@@ -482,7 +484,7 @@ IN_THE_DATA: Cases = {
     ),
     "a file of numbers of another type": (
         ("data=mnist", "data.root=floats"),
-        "floats/train-images-idx3-ubyte: its type code is 0x0d; only 0x08, uint8, is read",
+        "floats/train-images-idx3-ubyte: type code 0x0d is not supported; only 0x08, uint8, is",
     ),
     "more images than labels": (
         ("data=mnist", "data.root=uneven"),
@@ -562,11 +564,11 @@ IN_THE_DATA: Cases = {
             "~data.datasets.train.train",
             "+data.datasets.train.num_features=3",
         ),
-        "'features' has 3 values a sample, the model takes 2",
+        "'features' has 3 values per sample; the model expects 2",
     ),
     "labels that are no classes": (
         ("loss=cross_entropy",),
-        "'target' is torch.float32; classes are whole numbers",
+        "'target' is torch.float32; class indices are integers",
     ),
     "outputs without what the loss takes": (
         ("model._target_=mine.Mute",),
@@ -584,7 +586,7 @@ IN_THE_DATA: Cases = {
     ),
     "early stopping on an unknown scalar": (
         ("plugins=[default,early_stopping]", "plugins.early_stopping.metric=val/lss"),
-        "early stopping watches 'val/lss', which no source reports; did you mean val/loss?",
+        "early stopping monitors 'val/lss', which no source reports; did you mean val/loss?",
     ),
     "a stage that returns a number": (
         ("+plugins.mine={_target_: mine.GivesFive}",),
@@ -593,6 +595,23 @@ IN_THE_DATA: Cases = {
     ),
 }
 IN_A_PROCESS = ("a key misspelt", "a stage misspelt")
+BY_THE_COMMAND = (
+    *("an option misspelt", "a group set to null", "a key misspelt", "a key added"),
+    *("an interpolation of nothing", "syntax of a list", "a class misspelt", "text for a number"),
+    *(
+        "a layer of no width",
+        "a batch of no samples",
+        "a stage misspelt",
+        "a device that is not there",
+    ),
+    *("a directory that holds a run", "a directory that cannot be made"),
+    *("an app that is no container", "a value that leads out of the folder for runs"),
+)
+"""One mistake or two of each place where mistakes are found, and all that are about flags."""
+
+
+def is_about_flags(given: tuple[str, ...]) -> bool:
+    return any(word.startswith("--") for word in given)
 
 
 def table(cases: Cases) -> pytest.MarkDecorator:
@@ -629,6 +648,25 @@ def test_there_are_enough() -> None:
 
 
 @table(IN_THE_CONFIGURATION)
+def test_a_mistake_in_the_configuration_is_told_in_one_line(
+    given: tuple[str, ...], message: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_about_flags(given):
+        pytest.skip("there is no flag without a command")
+    before = command.files()
+    monkeypatch.chdir(command.here)
+    monkeypatch.delenv("LEGOLOOP_DATA", raising=False)
+    assert refusal(*words(given)) == filled(message, command.here)
+    assert command.files() == before
+
+
+@table(
+    {
+        name: case
+        for name, case in IN_THE_CONFIGURATION.items()
+        if name in BY_THE_COMMAND or is_about_flags(case[0])
+    }
+)
 def test_a_mistake_in_the_configuration_leaves_no_trace(
     given: tuple[str, ...], message: str, command: Command
 ) -> None:

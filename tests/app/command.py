@@ -18,7 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 import legoloop
-import legoloop.app
+import legoloop.app.hydra_bridge
 from legoloop import run
 
 BRICKS = Path(__file__).parent / "bricks_of_a_user.py"
@@ -49,9 +49,6 @@ class Command:
             patch.delenv("LEGOLOOP_DATA", raising=False)
             patch.setenv("HYDRA_FULL_ERROR", "1")
             patch.setattr(sys, "argv", ["legoloop-run", *arguments])
-            # In a process of its own, the callback is not imported before Hydra is done composing.
-            patch.delitem(sys.modules, "legoloop.app.hydra_bridge.check_before_run", raising=False)
-            patch.delattr(legoloop.app, "hydra_callback", raising=False)
             self.capfd.readouterr()
             status = status_of_main()
         return Ended(status, *self.capfd.readouterr())

@@ -54,7 +54,7 @@ def make_app(blueprint: Blueprint) -> Any:
     def dataset(name: str) -> providers.Provider[Any]:
         return providers.Singleton(_dataset, name, current, scope, seeded.provider)
 
-    device = providers.Singleton(find_device, providers.Callable(current.at, "device"))
+    device = providers.Singleton(find_device, providers.Callable(lambda: current().settings.device))
     data = providers.Container(
         Data,
         config=providers.Callable(_data_config, current, scope),

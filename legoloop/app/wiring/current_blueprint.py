@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from legoloop.app.config.blueprint import Blueprint
-from legoloop.app.config.paths import Tree, changes, get_path
+from legoloop.app.config.paths import Tree, changes
 from legoloop.app.wiring.resolve import resolve_with
 from legoloop.core.errors import ConfigError
 
 
 class CurrentBlueprint:
-    """A blueprint with the values over it that somebody set after it was composed.
+    """A blueprint, with the values applied that were set on the app after composing.
 
     What was set travels through references: ``num_epochs`` set late reaches every
     ``${num_epochs}``. The new values are checked like all others.
@@ -31,17 +30,13 @@ class CurrentBlueprint:
         """The blueprint as it stands.
 
         Raises ConfigError for a value that was set wrong, and for components that were added or
-        taken away.
+        removed.
         """
         now = self._read()
         if now != self._known:
             self._current = self._with_changes(now)
             self._known = now
         return self._current
-
-    def at(self, path: str) -> Any:
-        """The value at a dotted path."""
-        return get_path(self().tree, path)
 
     def _with_changes(self, now: Tree) -> Blueprint:
         composed = self.composed
@@ -51,6 +46,6 @@ class CurrentBlueprint:
         )
         if blueprint.scope != composed.scope:
             raise ConfigError(
-                "components are added and taken away when composing, not later", key="plugins"
+                "components cannot be added or removed after composing", key="plugins"
             )
         return blueprint

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from legoloop.app.run.signals import SIGNALS, give_way, interruptions
+from legoloop.app.run.signals import SIGNALS, interruptions, raise_at_once
 from legoloop.core.interruption import Interrupted
 
 
@@ -17,7 +17,7 @@ def handlers() -> list[object]:
     return [signal.getsignal(number) for number in SIGNALS]
 
 
-def interrupted_by(*numbers: int, hear: Callable[[Interrupted], None] = give_way) -> None:
+def interrupted_by(*numbers: int, hear: Callable[[Interrupted], None] = raise_at_once) -> None:
     with interruptions(hear):
         for number in numbers:
             os.kill(os.getpid(), number)

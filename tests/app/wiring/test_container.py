@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import legoloop as ll
-from legoloop.app.config.layout import scope_names
-from legoloop.app.wiring.container import device
+from legoloop.app.config.components import scope_names
+from legoloop.app.wiring.container import find_device
 from legoloop.core.errors import ConfigError, DataError
 
 XOR = ("data=xor", "model=logistic", "loggers=[]", "hydra.run.dir=run")
@@ -82,10 +82,10 @@ def test_a_file_that_cannot_be_read_is_about_the_data() -> None:
 
 
 def test_the_device_is_one_that_is_there() -> None:
-    assert device("auto").type in ("cpu", "cuda")
-    assert device("cpu") == torch.device("cpu")
+    assert find_device("auto").type in ("cpu", "cuda")
+    assert find_device("cpu") == torch.device("cpu")
     with pytest.raises(ConfigError, match=r"^device: 'gpu' cannot be used; give auto or cpu \("):
-        device("gpu")
+        find_device("gpu")
 
 
 def test_all_generators_are_seeded_for_the_model() -> None:

@@ -27,7 +27,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
 from legoloop.app.hydra_bridge.internals import failed_job
 from legoloop.app.hydra_bridge.shipped_config import register_settings
-from legoloop.app.sweep.job import JobTask
 from legoloop.state.run_record import mark_failed_if_abandoned
 
 log = logging.getLogger("legoloop")
@@ -36,7 +35,7 @@ Overrides = Sequence[str]
 
 
 class JobDied(Exception):
-    """A job whose process died; it was recorded as failed, and its cause told."""
+    """A job whose process died; it was recorded as failed, and its cause printed."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class SentJob:
         )
 
     def died(self, cause: str) -> JobReturn:
-        """Record and tell that its process died before it could say how the job ended."""
+        """Record and print that its process died before it could report how the job ended."""
         mark_failed_if_abandoned(self.directory, cause, self.overrides)
         print(f"[{self.number}] error: {cause}", file=sys.stderr, flush=True)
         return failed_job(self.overrides, JobDied(cause))
@@ -111,6 +110,8 @@ class JobsLauncher(Launcher):
         """How each of the jobs ended, in their order; each is composed when it is asked for."""
 
     def _job(self, number: int, overrides: Overrides) -> SentJob:
+        from legoloop.app.sweep.job import JobTask  # imports torch
+
         log.info("\t#%s : %s", number, " ".join(filter_overrides(overrides)))
         loader = self.hydra_context.config_loader
         config = loader.load_sweep_config(self.config, list(overrides))

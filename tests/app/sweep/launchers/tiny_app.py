@@ -14,8 +14,6 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from legoloop.app.hydra_bridge.plugins import register_plugins
-
 
 def task(tree: DictConfig) -> str:
     """Does what it is told, and writes down in what it was done."""
@@ -56,7 +54,6 @@ def task(tree: DictConfig) -> str:
 
 
 def main() -> None:
-    register_plugins()
     conf = Path(__file__).parent
     hydra.main(version_base="1.3", config_path=str(conf), config_name="tiny")(task)()
 

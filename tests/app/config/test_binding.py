@@ -1,15 +1,16 @@
 from __future__ import annotations
 
+import pickle
 import sys
-from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legoloop.app.config.nodes import NodeError, build, nodes, plan
-from legoloop.core.errors import ArgumentError
+from legoloop.app.config.binding import bind, bind_nested, calls_in
+from legoloop.app.config.targets import resolve
+from legoloop.core.errors import ConfigError
 
 HERE = __name__
 
@@ -19,16 +20,6 @@ class Brick:
 
     def __init__(self, model: Any, counter: Any, size: int, rate: float = 0.5) -> None:
         self.given = (model, counter, size, rate)
-
-
-class Refuses:
-    def __init__(self, size: int) -> None:
-        raise ArgumentError(f"size is {size}; give another")
-
-
-class Raises:
-    def __init__(self, error: type[Exception] = ValueError) -> None:
-        raise error("no")
 
 
 def anything(**given: Any) -> dict[str, Any]:
@@ -42,59 +33,67 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SCOPE = ("model", "counter", "optimizer")
-PARTS = {name: partial(str, name) for name in SCOPE}
 NODE = {"_target_": "bricks.Brick", "size": 3}
 
 
 def refused(node: dict[str, Any]) -> str:
-    with pytest.raises(NodeError) as error:
-        plan("plugins.mine", node, SCOPE)
+    with pytest.raises(ConfigError) as error:
+        bind("plugins.mine", node, SCOPE)
     return str(error.value)
 
 
 def test_required_parameters_are_asked_of_the_scope_others_left_alone() -> None:
-    planned = plan("plugins.mine", NODE, SCOPE)
-    assert planned.parts == {"model": "model", "counter": "counter"}
-    assert planned.values == {"size": 3}
+    bound = bind("plugins.mine", NODE, SCOPE)
+    assert bound.dependencies == {"model": "model", "counter": "counter"}
+    assert bound.values == {"size": 3}
 
 
 def test_inject_renames_and_gives_what_has_a_default() -> None:
     node = {**NODE, "_inject_": {"model": "optimizer", "rate": "counter"}}
-    parts = plan("plugins.mine", node, SCOPE).parts
+    parts = bind("plugins.mine", node, SCOPE).dependencies
     assert parts == {"model": "optimizer", "rate": "counter", "counter": "counter"}
 
 
 def test_a_value_in_the_node_wins_over_the_scope() -> None:
-    planned = plan("plugins.mine", {**NODE, "model": "own"}, SCOPE)
-    assert planned.parts == {"counter": "counter"}
+    bound = bind("plugins.mine", {**NODE, "model": "own"}, SCOPE)
+    assert bound.dependencies == {"counter": "counter"}
 
 
 def test_a_partial_gets_only_what_inject_names() -> None:
     node = {**NODE, "_partial_": True, "_inject_": {"model": "optimizer"}}
-    assert plan("plugins.mine", node, SCOPE).parts == {"model": "optimizer"}
-    made = build("plugins.mine", node, PARTS)
-    assert made(counter="c").given == ("optimizer", "c", 3, 0.5)
-
-
-def test_a_partial_of_nothing_is_the_target_itself() -> None:
-    assert build("x", {"_target_": "bricks.anything", "_partial_": True}, {}) is anything
+    assert bind("plugins.mine", node, SCOPE).dependencies == {"model": "optimizer"}
 
 
 def test_positional_arguments_take_the_place_of_parameters() -> None:
     node = {"_target_": "bricks.Brick", "_args_": ["m", "c"], "size": 3}
-    assert plan("plugins.mine", node, SCOPE).parts == {}
-    assert build("plugins.mine", node, PARTS).given == ("m", "c", 3, 0.5)
+    assert bind("plugins.mine", node, SCOPE).dependencies == {}
 
 
-def test_nodes_inside_are_built_first_wherever_they_are() -> None:
+def test_nodes_inside_are_bound_wherever_they_are() -> None:
     inner = {"_target_": "bricks.anything", "x": 1}
     node = {"_target_": "bricks.anything", "one": inner, "some": [inner], "by": {"name": inner}}
-    assert build("x", node, {}) == {"one": {"x": 1}, "some": [{"x": 1}], "by": {"name": {"x": 1}}}
-    assert [path for path, _ in nodes("x", node)] == ["x", "x.one", "x.some.0", "x.by.name"]
+    bound = bind("x", node, ())
+    assert [call.path for call in bound.calls()] == ["x", "x.one", "x.some.0", "x.by.name"]
+    assert {call.values["x"] for call in bound.calls() if call.path != "x"} == {1}
+
+
+def test_calls_are_found_in_any_value_the_outer_ones_first() -> None:
+    inner = {"_target_": "bricks.anything"}
+    value = {"a": [{"_target_": "bricks.anything", "y": inner}], "b": 1, "c": "text"}
+    bound = bind_nested("z", value, ())
+    assert [call.path for call in calls_in(bound)] == ["z.a.0", "z.a.0.y"]
+    assert (bound["b"], bound["c"]) == (1, "text")
+    assert list(calls_in(value)) == []
+
+
+def test_a_bound_call_is_plain_data() -> None:
+    bound = bind("plugins.mine", {**NODE, "_inject_": {"rate": "counter"}}, SCOPE)
+    assert pickle.loads(pickle.dumps(bound)) == bound
+    assert bound.function is resolve("bricks.Brick")
 
 
 def test_what_takes_any_keyword_is_given_any_key() -> None:
-    assert plan("x", {"_target_": "bricks.anything", "whatever": 1}, ()).values == {"whatever": 1}
+    assert bind("x", {"_target_": "bricks.anything", "whatever": 1}, ()).values == {"whatever": 1}
 
 
 def test_wrong_nodes_are_refused_with_the_key_that_is_wrong() -> None:
@@ -120,19 +119,6 @@ def test_wrong_nodes_are_refused_with_the_key_that_is_wrong() -> None:
     )
 
 
-def test_what_the_target_refuses_is_told_with_the_key() -> None:
-    with pytest.raises(NodeError, match=r"^a\.b\.size: is 3; give another$"):
-        build("a.b", {"_target_": "bricks.Refuses", "size": 3}, {})
-    with pytest.raises(NodeError, match=r"^a\.b: bricks\.Raises refuses it: no$"):
-        build("a.b", {"_target_": "bricks.Raises"}, {})
-
-
-def test_other_errors_of_a_target_are_bugs() -> None:
-    node = {"_target_": "bricks.Raises", "_inject_": {"error": "e"}}
-    with pytest.raises(KeyError):
-        build("a", node, {"e": lambda: KeyError})
-
-
 names = st.sampled_from(["model", "counter", "size", "rate"])
 
 
@@ -144,9 +130,9 @@ def test_every_required_parameter_comes_from_one_place_or_is_refused(
     required = {"model", "counter", "size"}
     node = {"_target_": "bricks.Brick", **values}
     if required - given - scope:
-        with pytest.raises(NodeError, match=r"^x\.(model|counter|size): "):
-            plan("x", node, scope)
+        with pytest.raises(ConfigError, match=r"^x\.(model|counter|size): "):
+            bind("x", node, scope)
         return
-    planned = plan("x", node, scope)
-    assert planned.parts.keys() | planned.values.keys() == required | given
-    assert not planned.parts.keys() & planned.values.keys()
+    bound = bind("x", node, scope)
+    assert bound.dependencies.keys() | bound.values.keys() == required | given
+    assert not bound.dependencies.keys() & bound.values.keys()

@@ -47,7 +47,7 @@ def test_stops_with_the_weights_of_the_step_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    app = ll.compose([*SPOILT, "+plugins.keeps={_target_: tests.app.test_finite.Keeps}"])
+    app = ll.compose([*SPOILT, "+plugins.keeps={_target_: tests.app.run.test_nonfinite.Keeps}"])
 
     with pytest.raises(DataError, match=f"^{TOLD}$") as error:
         app.host().run()
