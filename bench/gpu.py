@@ -30,7 +30,7 @@ MODES: dict[str, str | None] = {
     "compiled": "default",
     "graph-captured": "reduce-overhead",
 }
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "amp_bf16")
 Steps = Callable[[int], None]
 """Makes so many steps."""
 
@@ -40,7 +40,8 @@ def bare(case: Case, device: torch.device, mode: str | None, precision: str) -> 
     model, optimizer, (x, y) = _made(case, device)
 
     def loss_of_batch(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext():
+        uses_amp = precision == "amp_bf16"
+        with torch.autocast(device.type, torch.bfloat16) if uses_amp else nullcontext():
             logits = model(x)
         return cross_entropy(logits.float(), y)
 

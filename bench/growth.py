@@ -69,10 +69,10 @@ def evaluation(samples: int, folder: Path) -> Callable[[], object]:
     model = OfDicts(nn.Linear(FEATURES, CLASSES))
     columns = {"x": torch.zeros(samples, FEATURES), "target": torch.zeros(samples).long()}
     data = ll.ColumnDataset(columns)
-    loader = ll.Loader(data, "val", seed=0, batching=ll.LoaderConfig(batch_size=256))
+    loader = ll.Loader(data, "val", seed=0, config=ll.LoaderConfig(batch_size=256))
     collected = ll.CompositeFactory(logits=ll.NumpyAccumulator, target=ll.NumpyAccumulator)
     passes = ll.LoadersAcc({"val": loader}, model, collected, ll.Feed(model, "cpu"))
-    return lambda: passes.accumulated("val")
+    return lambda: passes.collect("val")
 
 
 def checkpoint(parameters: int, folder: Path) -> Callable[[], object]:
@@ -109,7 +109,7 @@ def listing(runs: int, folder: Path) -> Callable[[], object]:
     for number in range(runs):
         run = folder / str(number)
         if not number:
-            RunRecord.claim(run, seed=0, overrides=["seed=0"]).finish(
+            RunRecord.start(run, seed=0, overrides=["seed=0"]).finish(
                 "COMPLETED", final={"val/accuracy": 0.5}
             )
             (run / "config.yaml").write_text(json.dumps({"seed": 0, "optimizer": {"lr": 0.1}}))

@@ -34,12 +34,12 @@ ROW = 4 * COLUMNS + 8
 class Collected:
     """An evaluation that hands out what is there."""
 
-    at, names = "train_end", ("val",)
+    when, datasets = "train_end", ("val",)
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         self.arrays = arrays
 
-    def accumulated(self, name: str) -> dict[str, np.ndarray]:
+    def collect(self, name: str) -> dict[str, np.ndarray]:
         return self.arrays
 
 
@@ -74,7 +74,7 @@ def with_pandas(arrays: dict[str, np.ndarray], path: Path) -> None:
 WRITERS = {"legoloop": with_legoloop, "DataFrame.to_csv": with_pandas}
 
 
-def told(writer: str, rows: int) -> dict[str, float]:
+def measured_in_subprocess(writer: str, rows: int) -> dict[str, float]:
     """The figures of a process that does nothing else."""
     command = [sys.executable, "-m", "bench.memory", "--writer", writer, "--rows", str(rows)]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
@@ -158,7 +158,7 @@ def main() -> None:
     lines = []
     # The same columns are written a tenth as often by the slow one: rows a second do not depend.
     for writer, number in (("legoloop", rows), ("DataFrame.to_csv", rows // 10)):
-        figures = told(writer, number)
+        figures = measured_in_subprocess(writer, number)
         size = number * ROW
         lines.append(
             (

@@ -36,7 +36,7 @@ def variants(kind: str) -> dict[str, tuple[Trains, bool]]:
         for name, trains in both.items()
         for fused in (False, True)
     }
-    for peer in peers.there():
+    for peer in peers.installed_peers():
         found |= {name: (trains, False) for name, trains in getattr(peer, kind).items()}
     return found
 
@@ -134,8 +134,8 @@ def main() -> None:
     rounds, steps = (1, 100) if asked.tiny else (asked.rounds, asked.steps)
     clock = time.process_time if asked.cpu else time.perf_counter
     on_one_core()
-    told = ", CPU time" if asked.cpu else ""
-    print(f"{steps} steps in each of {rounds} rounds{told}; {peers.told()}\n")
+    unit = ", CPU time" if asked.cpu else ""
+    print(f"{steps} steps in each of {rounds} rounds{unit}; {peers.describe_versions()}\n")
     print(plain_table(plain(rounds, steps, clock)))
     print(
         "\nWith a progress bar, TensorBoard every 50 steps, and every 1,000 steps a validation of"

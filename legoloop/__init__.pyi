@@ -115,6 +115,7 @@ from .training.counter import Counter as Counter
 from .training.determinism import (
     DeterministicAlgorithms as DeterministicAlgorithms,
 )
+from .training.early_stopping import EarlyStopping as EarlyStopping
 from .training.ema import ExponentialMovingAverage as ExponentialMovingAverage
 from .training.epochs import (
     LastEpoch as LastEpoch,
@@ -149,23 +150,24 @@ from .training.schedules.lr_plugins import (
     ReduceLROnPlateauPlugin as ReduceLROnPlateauPlugin,
 )
 from .training.schedules.lr_schedules import (
-    WarmupConstant as WarmupConstant,
+    WarmupSchedule as WarmupSchedule,
 )
 from .training.schedules.lr_schedules import (
-    WarmupCosine as WarmupCosine,
+    warmup_constant as warmup_constant,
 )
 from .training.schedules.lr_schedules import (
-    WarmupLinear as WarmupLinear,
+    warmup_cosine as warmup_cosine,
 )
 from .training.schedules.lr_schedules import (
-    WarmupPolynomial as WarmupPolynomial,
+    warmup_linear as warmup_linear,
 )
 from .training.schedules.lr_schedules import (
-    WarmupStep as WarmupStep,
+    warmup_polynomial as warmup_polynomial,
 )
 from .training.schedules.lr_schedules import (
-    total_steps as total_steps,
+    warmup_step as warmup_step,
 )
+from .training.schedules.total_steps import total_steps as total_steps
 from .training.step.anomaly import DetectAnomaly as DetectAnomaly
 from .training.step.batch_transform import BatchTransform as BatchTransform
 from .training.step.clipping import GradientClipping as GradientClipping
@@ -173,7 +175,6 @@ from .training.step.descent import GradientDescent as GradientDescent
 from .training.step.feed import Feed as Feed
 from .training.step.nonfinite_guard import NonFiniteGuard as NonFiniteGuard
 from .training.step.precision import grad_scaler as grad_scaler
-from .training.stopping import EarlyStopping as EarlyStopping
 from .training.train_loss import TrainLoss as TrainLoss
 from .training.weighted_losses import WeightedLosses as WeightedLosses
 from .zoo.mixup import Mixup as Mixup

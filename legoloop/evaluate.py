@@ -22,7 +22,7 @@ and config.yaml. Exit status: 0 done, 1 something wrong in the data or the weigh
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Evaluate the saved weights of a run; the exit status tells how it ended.
+    """Evaluate the saved weights of a run; the exit status says how it ended.
 
     0: done, 1: failed, 2: a mistake in what was asked, 130: interrupted.
     """

@@ -37,7 +37,7 @@ def command() -> None:
 
 
 def main() -> None:
-    """Compose, check, run; the exit status tells how it ended.
+    """Compose, check, run; the exit status says how it ended.
 
     0: completed, 1: failed, 2: a mistake in the configuration, 130 or 143: interrupted.
     """

@@ -26,9 +26,9 @@ SUITABLE: dict[str, Sequence[str]] = {
     "accumulators=prediction": ("data=diabetes",),
     "model=simple_cnn": (),
     "experiment=mnist": (),
-    "debug=overfit": (*ON_XOR, "plugins.overfitting.below=9"),
+    "debug=overfit": (*ON_XOR, "plugins.overfitting.threshold=9"),
     "plugins=worst_errors": (),
-    "plugins=freeze": ("data=xor", "model=mlp", "plugins.freeze.names=[layers.0.*]"),
+    "plugins=freeze": ("data=xor", "model=mlp", "plugins.freeze.patterns=[layers.0.*]"),
     "plugins=last_sample": (*ON_XOR, "plugins.last_sample.num_samples=64"),
     "plugins=last_step": (*ON_XOR, "plugins.last_step.num_steps=9"),
     "plugins=time_limit": (*ON_XOR, "plugins.time_limit.seconds=99"),
@@ -148,9 +148,8 @@ def test_a_schedule_in_steps_knows_how_many_there_are(
     app = ll.compose([*ON_XOR, f"scheduler={option}", "loggers=[]", *limits, *SMALL, *epochs])
     app.host().run()
     schedule = app.scheduler()
-    total = getattr(schedule, "steps" if option == "warmup_cosine" else "total_steps")
-    assert total == app.counter().steps > 1
-    assert schedule.last_epoch == total - 1
+    assert schedule.total_steps == app.counter().steps > 1
+    assert schedule.last_epoch == schedule.total_steps - 1
 
 
 def test_a_plateau_lowers_the_learning_rate(here: Path) -> None:
@@ -164,7 +163,7 @@ def test_a_plateau_lowers_the_learning_rate(here: Path) -> None:
 def test_any_other_schedule_by_its_target(here: Path) -> None:
     cyclic = [
         "scheduler._target_=torch.optim.lr_scheduler.CyclicLR",
-        *("~scheduler.T_max", "~scheduler.eta_min", "plugins.lr_scheduler.per=step"),
+        *("~scheduler.T_max", "~scheduler.eta_min", "plugins.lr_scheduler.interval=step"),
         *("+scheduler.base_lr=0.001", "+scheduler.max_lr=0.1", "+scheduler.step_size_up=2"),
     ]
     app = ll.compose([*ON_XOR, "scheduler=cosine", *cyclic, "loggers=[]", *SMALL, "epoch_size=96"])
@@ -209,8 +208,8 @@ def test_everything_of_the_optimisation_together(here: Path) -> None:
     optimisation = [
         "plugins=[default,clipping,ema,freeze]",
         "plugins.descent.micro_batch_size=5",
-        "plugins.freeze.names=[layers.0.*]",
-        "plugins.freeze.epochs=1",
+        "plugins.freeze.patterns=[layers.0.*]",
+        "plugins.freeze.unfreeze_after_epochs=1",
         "optimizer=adamw",
         "param_groups=no_decay",
         "+optimizer.params.first={names: [layers.0.*], lr: 1e-5}",

@@ -19,8 +19,8 @@ from torch import nn
 
 import legoloop as ll
 from legoloop import evaluate
-from legoloop.app.hydra_bridge.job_config import to_plain
 from legoloop.app.evaluate import load_weights
+from legoloop.app.hydra_bridge.job_config import to_plain
 from legoloop.app.hydra_bridge.recorded_config import apply_overrides, recorded_tree
 from legoloop.core.errors import ConfigError
 from legoloop.evaluation.metrics import multiclass
@@ -463,8 +463,8 @@ class Own(containers.DeclarativeContainer):
             )
         ),
         feed=providers.Singleton(ll.Feed, model, device="cpu"),
-        at="epoch_end",
-        names=["val"],
+        when="epoch_end",
+        datasets=["val"],
     )
     loaders_metrics = providers.Singleton(
         ll.AccumulatorMetrics, loaders_acc, method=providers.Object(multiclass)

@@ -28,7 +28,7 @@ SMALL = """OVERRIDES = [
     "epoch_size=64",
     "eval_samples=64",
     "data.loaders.default.batch_size=32",
-    "+plugins.loaders_acc.names=[val_real]",
+    "+plugins.loaders_acc.datasets=[val_real]",
     "hydra.run.dir=run",
 ]"""
 # Asked of the notebook after its last cell.

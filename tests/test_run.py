@@ -114,7 +114,7 @@ import numpy as np, pandas as pd, torch
 import legoloop as ll
 app = ll.compose(["device=cpu"])
 app.model().load_state_dict(torch.load(sys.argv[1] + "/weights"))
-logits = app.loaders_acc().accumulated("val")["logits"]
+logits = app.loaders_acc().collect("val")["logits"]
 table = pd.read_csv(sys.argv[1] + "/predicts.csv").drop(columns="idx").to_numpy(np.float32)
 assert np.array_equal(table, logits)
 """

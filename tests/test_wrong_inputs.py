@@ -93,8 +93,7 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a key of the data added": (
         ("+data.predict_datset=val",),
-        "data.predict_datset (command line): nothing takes this key; did you mean "
-        "predict_dataset?",
+        "data.predict_datset (command line): nothing takes this key; did you mean predict_dataset?",
     ),
     "a key of Hydra's misspelt": (
         ("hydra.run.dri=here",),
@@ -150,11 +149,11 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a setting of loaders misspelt": (
         ("+data.loaders.default.bacth_size=3",),
-        "data.loaders.default.bacth_size (command line): is no setting; did you mean batch_size?",
+        "data.loaders.default.bacth_size (command line): is not a setting; did you mean batch_size?",
     ),
     "loaders of no data set": (
         ("+data.loaders.vla.batch_size=3",),
-        "data.loaders.vla (command line): names no data set; did you mean val?",
+        "data.loaders.vla (command line): is not a data set; did you mean val?",
     ),
     "loaders that are a number": (
         ("data.loaders.default=5",),
@@ -169,8 +168,8 @@ IN_THE_CONFIGURATION: Cases = {
         "data.datasets (command line): there is no data set 'train'; there are val",
     ),
     "an evaluation of no data set": (
-        ("+plugins.loops_acc.names=[vla]",),
-        "plugins.loops_acc.names (command line): has 'vla'; did you mean val?",
+        ("+plugins.loops_acc.datasets=[vla]",),
+        "plugins.loops_acc.datasets (command line): has 'vla'; did you mean val?",
     ),
     "what the data do not tell": (
         ("data.datasets.train._target_=mine.Silent", "~data.datasets.train.train"),
@@ -468,15 +467,15 @@ IN_THE_DATA: Cases = {
             "+data.datasets.val_real.download=false",
         ),
         "mnist: no folder has both train-images-idx3-ubyte and train-labels-idx1-ubyte, plain"
-        " or .gz; searched: data/mnist, data; downloading is off\n"
+        " or .gz; searched: data/mnist, data; download is False\n"
         "Put train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz into data/mnist, or "
         "set data.root to a folder that has both, or LEGOLOOP_DATA to one that has them under"
         " mnist/",
     ),
     "a truncated file": (
         ("data=mnist", "data.root=truncated"),
-        "truncated/train-images-idx3-ubyte: damaged or truncated: by its header, of shape (3,"
-        " 28, 28), it has 2,368 bytes, but there are 2,268",
+        "truncated/train-images-idx3-ubyte: damaged or truncated: a header of shape (3,"
+        " 28, 28) implies 2,368 bytes, but the file has 2,268",
     ),
     "a file of another kind": (
         ("data=mnist", "data.root=foreign"),
@@ -485,7 +484,7 @@ IN_THE_DATA: Cases = {
     ),
     "a file of numbers of another type": (
         ("data=mnist", "data.root=floats"),
-        "floats/train-images-idx3-ubyte: its type code is 0x0d; only 0x08, uint8, is read",
+        "floats/train-images-idx3-ubyte: type code 0x0d is not supported; only 0x08, uint8, is",
     ),
     "more images than labels": (
         ("data=mnist", "data.root=uneven"),
@@ -565,11 +564,11 @@ IN_THE_DATA: Cases = {
             "~data.datasets.train.train",
             "+data.datasets.train.num_features=3",
         ),
-        "'features' has 3 values a sample, the model takes 2",
+        "'features' has 3 values per sample; the model expects 2",
     ),
     "labels that are no classes": (
         ("loss=cross_entropy",),
-        "'target' is torch.float32; classes are whole numbers",
+        "'target' is torch.float32; class indices are integers",
     ),
     "outputs without what the loss takes": (
         ("model._target_=mine.Mute",),
@@ -587,7 +586,7 @@ IN_THE_DATA: Cases = {
     ),
     "early stopping on an unknown scalar": (
         ("plugins=[default,early_stopping]", "plugins.early_stopping.metric=val/lss"),
-        "early stopping watches 'val/lss', which no source reports; did you mean val/loss?",
+        "early stopping monitors 'val/lss', which no source reports; did you mean val/loss?",
     ),
     "a stage that returns a number": (
         ("+plugins.mine={_target_: mine.GivesFive}",),
@@ -599,7 +598,12 @@ IN_A_PROCESS = ("a key misspelt", "a stage misspelt")
 BY_THE_COMMAND = (
     *("an option misspelt", "a group set to null", "a key misspelt", "a key added"),
     *("an interpolation of nothing", "syntax of a list", "a class misspelt", "text for a number"),
-    *("a layer of no width", "a batch of no samples", "a stage misspelt", "a device that is not there"),
+    *(
+        "a layer of no width",
+        "a batch of no samples",
+        "a stage misspelt",
+        "a device that is not there",
+    ),
     *("a directory that holds a run", "a directory that cannot be made"),
     *("an app that is no container", "a value that leads out of the folder for runs"),
 )

@@ -21,13 +21,12 @@ PACKAGES = {
 }
 
 
-def there() -> list[ModuleType]:
+def installed_peers() -> list[ModuleType]:
     """The peers that are installed."""
     return [import_module(f"bench.peers.{name}") for name in PACKAGES if installed(PACKAGES[name])]
 
 
-def told() -> str:
-    """Which versions they are, and which are missing."""
+def describe_versions() -> str:
+    """Their versions, and which are not installed."""
     versions = {package: installed(package) for package in PACKAGES.values()}
-    told = [f"{package} {version or 'not installed'}" for package, version in versions.items()]
-    return ", ".join(told)
+    return ", ".join(f"{name} {version or 'not installed'}" for name, version in versions.items())

@@ -54,7 +54,7 @@ def featured(task: Task) -> None:
         descent.model,
         ll.CompositeFactory(logits=ll.NumpyAccumulator, target=ll.NumpyAccumulator),
         descent.feed,
-        at="epoch_end",
+        when="epoch_end",
     )
     metrics = ll.AccumulatorMetrics(evaluation, mean_loss)
     sources = [ll.TrainLoss(), ll.LearningRateMonitor(task.optimizer), metrics]

@@ -90,7 +90,7 @@ class DigitsApp(containers.DeclarativeContainer):
         )
     )
     evaluation = providers.Singleton(
-        ll.LoadersAcc, data.loaders, model, factory, feed, at="epoch_end"
+        ll.LoadersAcc, data.loaders, model, factory, feed, when="epoch_end"
     )
     metrics = providers.Singleton(ll.AccumulatorMetrics, evaluation, method=accuracy)
 

@@ -51,7 +51,7 @@ def trained(config, datasets, seed):
         scheduler = built(config.scheduler, {"optimizer": optimizer})
         plugins.append(ll.LRScheduler(scheduler, counter))
     ll.TrainingHost(plugins).run()
-    return evaluation.accumulated("val")
+    return evaluation.collect("val")
 
 
 def built(node, parts):

@@ -18,8 +18,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
-from legoloop.app.hydra_bridge.job_config import blueprint_of_job, run_directory, search_path
+from legoloop.app.hydra_bridge.job_config import blueprint_of_job, run_directory
 from legoloop.app.hydra_bridge.messages import format_error
+from legoloop.app.hydra_bridge.overrides import search_path
 from legoloop.app.hydra_bridge.shipped_config import (
     CONFIG_NAME,
     register_settings,
@@ -30,7 +31,7 @@ from legoloop.app.run.resume import parse_resume
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.errors import ConfigError
 from legoloop.core.run_directory import LOG
-from legoloop.state.run_record import refuse
+from legoloop.state.run_record import check_startable
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Any:
@@ -65,13 +66,13 @@ def _composed(overrides: list[str]) -> Any:
             config = hydra.compose(CONFIG_NAME, overrides, return_hydra_config=True)
             blueprint = blueprint_of_job(config, run_directory(config))
             settings = blueprint.settings
-            refuse(Path(settings.run_dir), parse_resume(settings.resume)[0])
+            check_startable(Path(settings.run_dir), parse_resume(settings.resume)[0])
             app, fed = validated_app(blueprint)
         except (HydraException, OmegaConfBaseException, ConfigError) as error:
             raise ConfigError(format_error(error, config)) from None
     if isinstance(app.host, providers.BaseSingleton):
         context = partial(_as_a_command, fed, blueprint, app)
-        app.host.add_attributes(within=providers.Object(context))
+        app.host.add_attributes(run_context=providers.Object(context))
     return app
 
 

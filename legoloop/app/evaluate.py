@@ -105,7 +105,7 @@ class _Evaluation:
 
     def measured(self, on: Sequence[str] | None) -> Scalars:
         """The scalars of these data sets, computed as at the end of a run."""
-        known = [name for metrics in self.metrics for name in metrics.acc_plugin.names]
+        known = [name for metrics in self.metrics for name in metrics.acc_plugin.datasets]
         for name in on or ():
             if name not in known:
                 raise ConfigError(
@@ -115,8 +115,8 @@ class _Evaluation:
         for metrics in self.metrics:
             acc: Any = metrics.acc_plugin
             if on is not None:
-                acc.names = tuple(name for name in dict.fromkeys(on) if name in acc.names)
-            metrics.measure()
+                acc.datasets = tuple(name for name in dict.fromkeys(on) if name in acc.datasets)
+            metrics.compute()
             found.update(metrics.scalars())
         return found
 
@@ -224,7 +224,7 @@ def _evaluation(blueprint: Blueprint) -> _Evaluation:
 
 def _is_final(evaluation: Any) -> bool:
     """Whether an evaluation is that of a run's end: every sample once, or taken there."""
-    return isinstance(evaluation, LoadersAcc) or evaluation.at == "train_end"
+    return isinstance(evaluation, LoadersAcc) or evaluation.when == "train_end"
 
 
 def _built(app: Any, blueprint: Blueprint, kind: type[T]) -> Iterator[T]:

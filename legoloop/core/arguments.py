@@ -1,4 +1,4 @@
-"""What bricks refuse, in the same words everywhere."""
+"""Checks of arguments, with the same messages everywhere."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def at_least(least: int, **values: Any) -> None:
             )
 
 
-def chance(**values: Any) -> None:
+def probability(**values: Any) -> None:
     """Raises ArgumentError unless each value is a number from 0 to 1.
 
-    >>> chance(dropout=1.5)
+    >>> probability(dropout=1.5)
     Traceback (most recent call last):
     legoloop.core.errors.ArgumentError: dropout is 1.5; give a number from 0 to 1
     """
@@ -35,10 +35,10 @@ def chance(**values: Any) -> None:
             raise ArgumentError(f"is {value!r}", argument=name, remedy="give a number from 0 to 1")
 
 
-def widths(**values: Any) -> None:
+def layer_widths(**values: Any) -> None:
     """Raises ArgumentError unless each value is a sequence of whole numbers, at least one.
 
-    >>> widths(channels=[])
+    >>> layer_widths(channels=[])
     Traceback (most recent call last):
     legoloop.core.errors.ArgumentError: channels is empty; give at least one width
     """
@@ -67,10 +67,10 @@ def one_of(allowed: tuple[str, ...], **values: Any) -> None:
             )
 
 
-def entry(values: Mapping[str, Any], key: str, whose: str) -> Any:
+def require_key(values: Mapping[str, Any], key: str, whose: str) -> Any:
     """The value under a key; raises DataError with the keys that there are.
 
-    >>> entry({"features": 1}, "feature", whose="the batch")
+    >>> require_key({"features": 1}, "feature", whose="the batch")
     Traceback (most recent call last):
     legoloop.core.errors.DataError: the batch has no 'feature'; did you mean features?
     """
@@ -79,25 +79,25 @@ def entry(values: Mapping[str, Any], key: str, whose: str) -> Any:
     return values[key]
 
 
-def evaluated(names: Collection[str], acc_key: str) -> None:
+def require_evaluated(datasets: Collection[str], acc_key: str) -> None:
     """Raises ArgumentError unless an evaluation covers a data set.
 
-    >>> evaluated(("val",), acc_key="vall")
+    >>> require_evaluated(("val",), acc_key="vall")
     Traceback (most recent call last):
     legoloop.core.errors.ArgumentError: acc_key is 'vall', which is not evaluated; did you mean val?
     """
-    if acc_key not in names:
+    if acc_key not in datasets:
         raise ArgumentError(
             f"is '{acc_key}', which is not evaluated",
             argument="acc_key",
-            remedy=did_you_mean(acc_key, names),
+            remedy=did_you_mean(acc_key, datasets),
         )
 
 
-def collected(arrays: Mapping[str, Any], name: str, whose: str) -> Any:
+def require_collected(arrays: Mapping[str, Any], name: str, whose: str) -> Any:
     """The array of a name; raises DataError with those that there are.
 
-    >>> collected({"logits": 1}, "logit", whose="predicts.csv")
+    >>> require_collected({"logits": 1}, "logit", whose="predicts.csv")
     Traceback (most recent call last):
     legoloop.core.errors.DataError: predicts.csv needs 'logit', which no accumulator collects; \
 did you mean logits?

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent, whatever happens while they are written."""
+"""Atomic file and directory writes: whole or absent, whatever happens meanwhile."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from legoloop.core.errors import DataError
 
-DRAFT, ASIDE = "draft", "aside"
+TEMP, BACKUP = "tmp", "bak"
 
 
 @contextmanager
@@ -24,22 +24,22 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> with atomic_write(folder / "new" / "notes.txt") as draft:
-    ...     _ = draft.write_text("done")
+    >>> with atomic_write(folder / "new" / "notes.txt") as temporary:
+    ...     _ = temporary.write_text("done")
     >>> (folder / "new" / "notes.txt").read_text()
     'done'
     """
     try:
-        final, draft = _prepared(path)
+        final, temporary = _prepare(path)
         try:
-            yield draft
-            _sync(draft)
-            draft.replace(final)
+            yield temporary
+            _sync(temporary)
+            temporary.replace(final)
             _sync(final.parent)
         finally:
-            draft.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise DataError(f"{path} cannot be written ({why(path, error)})") from error
+        raise DataError(f"{path} cannot be written ({describe_os_error(path, error)})") from error
 
 
 @contextmanager
@@ -47,86 +47,90 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary folder to fill; it becomes ``path`` when the block ends without an error.
 
     An older folder of that name is replaced. At every moment one of the two is whole: a process
-    that is killed may leave the older one set aside, under a name that ``set_aside`` lists.
+    that is killed may leave a backup of the older one, which ``backups_in`` lists.
 
     >>> import tempfile
     >>> final = Path(tempfile.mkdtemp()) / "100"
-    >>> with atomic_directory(final) as draft:
-    ...     _ = (draft / "state").write_text("all")
+    >>> with atomic_directory(final) as temporary:
+    ...     _ = (temporary / "state").write_text("all")
     >>> [file.name for file in final.iterdir()]
     ['state']
     """
-    final, draft = _prepared(path)
-    draft.mkdir()
+    final, temporary = _prepare(path)
+    temporary.mkdir()
     try:
-        yield draft
-        for inside in (*draft.rglob("*"), draft):
+        yield temporary
+        for inside in (*temporary.rglob("*"), temporary):
             _sync(inside)
-        _put_in_place(draft, final)
+        _put_in_place(temporary, final)
         _sync(final.parent)
     finally:
-        _delete(draft)
-    for older in set_aside(final.parent, final.name):
-        remove_folder(older)
+        _delete(temporary)
+    for older in backups_in(final.parent, final.name):
+        remove_directory(older)
 
 
-def why(path: str | os.PathLike[str], error: OSError) -> str:
-    """What the system says of a path that it does not write, and the room that is left there.
+def describe_os_error(path: str | os.PathLike[str], error: OSError) -> str:
+    """Why a path cannot be written, as the system says, and the space that is free there.
 
-    >>> why("nowhere/at/all", OSError(28, "No space left on device")).split(",")[0]
+    >>> describe_os_error("nowhere/at/all", OSError(28, "No space left on device")).split(",")[0]
     'No space left on device'
     """
     there = next(parent for parent in Path(path).absolute().parents if parent.exists())
     return f"{error.strerror}, {shutil.disk_usage(there).free} bytes are free"
 
 
-def remove_folder(path: Path) -> None:
+def remove_directory(path: Path) -> None:
     """Remove a folder so that half of it is never there under its own name.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp()) / "100"
     >>> folder.mkdir()
-    >>> remove_folder(folder)
+    >>> remove_directory(folder)
     >>> folder.exists()
     False
     """
-    doomed = _draft_of(path)
-    _delete(doomed)
-    path.replace(doomed)
-    _delete(doomed)
+    removed = _temporary_of(path)
+    _delete(removed)
+    path.replace(removed)
+    _delete(removed)
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder that nobody else writes to.
+    """Remove what killed processes left half-written in a folder that no other process writes to.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> (folder / ".100.4711.draft").mkdir()
+    >>> (folder / ".100.4711.tmp").mkdir()
     >>> remove_temporaries(folder)
     >>> list(folder.iterdir())
     []
     """
-    for draft in folder.glob(f".*.*.{DRAFT}"):
-        _delete(draft)
+    for temporary in folder.glob(f".*.*.{TEMP}"):
+        _delete(temporary)
 
 
-def set_aside(folder: Path, name: str | None = None) -> list[Path]:
-    """The older folders, of one name if given, that a process was killed while replacing.
+def backups_in(folder: Path, name: str | None = None) -> list[Path]:
+    """The backups of folders, of one name if given, that a process was killed while replacing.
 
     Each of them is whole.
 
-    >>> set_aside(Path("nowhere"), "100")
+    >>> backups_in(Path("nowhere"), "100")
     []
     """
-    found = sorted(folder.glob(f".*.*.{ASIDE}"))
+    found = sorted(folder.glob(f".*.*.{BACKUP}"))
     return [path for path in found if name is None or path.name.rsplit(".", 2)[0] == f".{name}"]
 
 
 def start_writeback(file: BinaryIO, start: int, size: int) -> None:
-    """Let the disk begin with bytes that were written, where that can be asked for.
+    """Hint the kernel to start writing dirty pages (``posix_fadvise``), where there is such a call.
 
-    Nothing waits for it and nothing is promised: only that less is left to do once it is waited
-    for. The disk then works while the next bytes are made, not after the last.
+    Returns at once and promises nothing; a later ``fsync`` has less left to wait for.
+
+    Args:
+        file (BinaryIO): the open file.
+        start (int): the first byte to write back.
+        size (int): the number of bytes.
 
     >>> import tempfile
     >>> with tempfile.TemporaryFile() as file:
@@ -137,35 +141,35 @@ def start_writeback(file: BinaryIO, start: int, size: int) -> None:
             os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_DONTNEED)
 
 
-def _put_in_place(draft: Path, final: Path) -> None:
+def _put_in_place(temporary: Path, final: Path) -> None:
     if not os.path.lexists(final):
-        draft.replace(final)
+        temporary.replace(final)
         return
     # A folder cannot be renamed onto one that is not empty.
-    aside = next(
+    backup = next(
         path
         for number in count()
-        if not os.path.lexists(path := final.with_name(f".{final.name}.{number}.{ASIDE}"))
+        if not os.path.lexists(path := final.with_name(f".{final.name}.{number}.{BACKUP}"))
     )
-    final.replace(aside)
+    final.replace(backup)
     try:
-        draft.replace(final)
+        temporary.replace(final)
     except BaseException:
         if not os.path.lexists(final):
-            aside.replace(final)
+            backup.replace(final)
         raise
 
 
-def _prepared(path: str | os.PathLike[str]) -> tuple[Path, Path]:
+def _prepare(path: str | os.PathLike[str]) -> tuple[Path, Path]:
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    draft = _draft_of(final)
-    _delete(draft)  # of a process that was killed and had this number
-    return final, draft
+    temporary = _temporary_of(final)
+    _delete(temporary)  # of a process that was killed and had this number
+    return final, temporary
 
 
-def _draft_of(final: Path) -> Path:
-    return final.with_name(f".{final.name}.{os.getpid()}.{DRAFT}")
+def _temporary_of(final: Path) -> Path:
+    return final.with_name(f".{final.name}.{os.getpid()}.{TEMP}")
 
 
 def _delete(path: Path) -> None:

@@ -1,15 +1,15 @@
-"""How much a batch holds: samples, or tokens."""
+"""The size of a batch: in samples, or in tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from legoloop.core.arguments import entry
+from legoloop.core.arguments import require_key
 
 
 class DefaultBatchDesc:
-    """The number of samples in a batch: the length of its first column.
+    """The number of samples in a batch, a dict of columns: the length of the first one.
 
     >>> DefaultBatchDesc()({"idx": [3, 1, 2], "target": [0, 0, 1]})
     3
@@ -23,11 +23,15 @@ class DefaultBatchDesc:
 
 
 class TokenBatchDesc:
-    """The number of tokens in a batch: how often its mask, of any shape, is True.
+    """The number of tokens in a batch: the number of True entries of its mask.
 
     Given to an epoch as ``batch_desc``, it makes the epoch, the counter and the mean of the loss
-    count tokens instead of samples; given to a descent, it weighs micro-batches by theirs. Raises
-    DataError for a batch without the mask.
+    count tokens instead of samples; given to a descent, it weighs micro-batches by their tokens.
+
+    Args:
+        mask (str): the key of the mask in the batch, a bool tensor of any shape.
+
+    Raises DataError for a batch without the mask.
 
     >>> import torch
     >>> TokenBatchDesc()({"mask": torch.tensor([[True, True], [True, False]])})
@@ -39,4 +43,4 @@ class TokenBatchDesc:
 
     def __call__(self, batch: Mapping[str, Any]) -> int:
         """The number of tokens."""
-        return int(entry(batch, self.mask, "the batch").sum())
+        return int(require_key(batch, self.mask, "the batch").sum())

@@ -1,4 +1,4 @@
-"""The buffers of a model, kept so that a forward pass can be undone."""
+"""Snapshots of a model's buffers, to undo what a forward pass does to them."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ from typing import Any
 import torch
 from torch import nn
 
-Place = tuple[dict[str, Any], str]
+BufferSlot = tuple[dict[str, Any], str]
 """The dict of a module, and the name under which it holds a buffer."""
 
 
 class BufferSnapshot:
-    """Copies of some buffers of one data type, and the way back.
+    """Saves and restores some buffers of one data type.
 
     >>> norm = nn.BatchNorm1d(1)
-    >>> kept = BufferSnapshot.of(norm)
-    >>> for buffers in kept: buffers.keep()
+    >>> snapshots = BufferSnapshot.of(norm)
+    >>> for snapshot in snapshots: snapshot.save()
     >>> _ = norm(torch.tensor([[1.0], [3.0]]))
-    >>> for buffers in kept: buffers.restore()
+    >>> for snapshot in snapshots: snapshot.restore()
     >>> norm.running_mean, norm.num_batches_tracked
     (tensor([0.]), tensor(0))
     """
 
-    def __init__(self, places: list[Place]) -> None:
-        self.places = places
+    def __init__(self, slots: list[BufferSlot]) -> None:
+        self.slots = slots
         self.found: list[torch.Tensor] = []
         self.copies: list[torch.Tensor] = []
 
     @classmethod
     def of(cls, model: nn.Module) -> list[BufferSnapshot]:
         """All buffers of a model, grouped by their type, since such are copied in one go."""
-        places: dict[torch.dtype, list[Place]] = {}
+        slots: dict[torch.dtype, list[BufferSlot]] = {}
         for module in model.modules():
             for name, buffer in module._buffers.items():
                 if buffer is not None:
-                    places.setdefault(buffer.dtype, []).append((module._buffers, name))
-        return [cls(of_type) for of_type in places.values()]
+                    slots.setdefault(buffer.dtype, []).append((module._buffers, name))
+        return [cls(of_type) for of_type in slots.values()]
 
-    def keep(self) -> None:
-        """Remember them as they are now.
+    def save(self) -> None:
+        """Copy the buffers as they are now.
 
         A module changes a buffer in place or puts another tensor there; both can be undone.
         """
-        found: list[torch.Tensor] = [buffers[name] for buffers, name in self.places]
+        found: list[torch.Tensor] = [buffers[name] for buffers, name in self.slots]
         if len(self.found) == len(found) and all(map(is_, found, self.found)):
             torch._foreach_copy_(self.copies, found)
         else:
@@ -52,7 +52,7 @@ class BufferSnapshot:
         self.found = found
 
     def restore(self) -> None:
-        """Make them what they were when last kept."""
-        for (buffers, name), buffer, copy in zip(self.places, self.found, self.copies, strict=True):
+        """Put back the buffers that were there, with the values that they had when saved."""
+        for (buffers, name), buffer, copy in zip(self.slots, self.found, self.copies, strict=True):
             buffer.copy_(copy)
             buffers[name] = buffer

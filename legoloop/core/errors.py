@@ -24,15 +24,15 @@ class ConfigError(UserError):
     """A mistake in the configuration: found before anything is created, exit status 2.
 
     Args:
-        problem (str): what is wrong; with a ``key`` it goes on from there: ``"is -1"``.
+        problem (str): what is wrong; after a ``key`` it has no subject: ``"is -1"``.
         key (str | None): the full path of the key that it concerns, such as ``optimizer.lr``.
         where (str | None): where that key was set, such as ``config.yaml, line 3``.
         remedy (str | None): what would be right: ``"give a number above 0"``, or what
             ``did_you_mean`` says.
 
-    >>> raise ConfigError("is -1", key="optimizer.lr", where="command line", remedy="give 0 or more")
+    >>> raise ConfigError("is -1", key="optimizer.lr", where="command line", remedy="give more")
     Traceback (most recent call last):
-    legoloop.core.errors.ConfigError: optimizer.lr (command line): is -1; give 0 or more
+    legoloop.core.errors.ConfigError: optimizer.lr (command line): is -1; give more
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ConfigError(UserError):
         return subject + "; ".join(filter(None, (self.problem, self.remedy)))
 
     def located(self, *, key: str | None = None, where: str | None = None) -> Self:
-        """A copy of this error that tells the key, where it was set, or both.
+        """A copy of this error with the key, where it was set, or both.
 
         >>> str(ConfigError("is -1").located(key="lr").located(where="command line"))
         'lr (command line): is -1'
@@ -75,7 +75,7 @@ class ArgumentError(ConfigError, ValueError):
     Also a ValueError, since that is what code that builds components by hand expects.
 
     Args:
-        problem (str): what is wrong; with an ``argument`` it goes on from there: ``"is -1"``.
+        problem (str): what is wrong; after an ``argument`` it has no subject: ``"is -1"``.
         argument (str | None): the name of the parameter, or a path into its value, such as
             ``hidden[0]``. Stands in the message for the key, as long as there is none.
         remedy (str | None): what would be right.

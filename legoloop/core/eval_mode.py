@@ -1,4 +1,4 @@
-"""Looking does not change: it leaves model and generators as they were."""
+"""Evaluate without side effects: train flags, buffers and generators are restored."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from legoloop.core.rng import preserved_rng
 
 
 @contextmanager
-def looking(model: nn.Module) -> Iterator[None]:
-    """Inside, the model evaluates without gradients; afterwards all of it is as it was.
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """``model.eval()`` without gradients; train flags, buffers and generators are restored.
 
-    That is every flag, every buffer, and the generators.
+    Args:
+        model (nn.Module): the model; every module keeps its own train flag.
 
     >>> model = nn.Sequential(nn.Dropout(), nn.Linear(1, 1).eval())
-    >>> with looking(model):
+    >>> with evaluation_mode(model):
     ...     model[0].training
     False
     >>> model[0].training, model[1].training
     (True, False)
     """
     training = {module: module.training for module in model.modules()}
-    kept = BufferSnapshot.of(model)
-    for buffers in kept:
-        buffers.keep()
+    snapshots = BufferSnapshot.of(model)
+    for snapshot in snapshots:
+        snapshot.save()
     absent = [
         (module._buffers, name)
         for module in training
@@ -42,7 +43,7 @@ def looking(model: nn.Module) -> Iterator[None]:
         finally:
             for module, flag in training.items():
                 module.training = flag
-            for buffers in kept:
-                buffers.restore()
-            for of_module, name in absent:  # a module may have filled it
-                of_module[name] = None
+            for snapshot in snapshots:
+                snapshot.restore()
+            for buffers, name in absent:  # a module may have filled it
+                buffers[name] = None

@@ -1,4 +1,4 @@
-"""What ends a run from outside: Ctrl-C, and the signals that ask a process to go."""
+"""The exception for Ctrl-C and for signals that ask a process to end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import signal
 class Interrupted(KeyboardInterrupt):
     """A signal asked the run to end; it can be resumed.
 
-    ``status`` is the exit status that tells so: 130 for Ctrl-C, 143 for any other signal.
+    Args:
+        number (int): the number of the signal.
 
     >>> Interrupted(signal.SIGTERM).status, Interrupted(signal.SIGINT).status
     (143, 130)
@@ -22,5 +23,5 @@ class Interrupted(KeyboardInterrupt):
 
     @property
     def status(self) -> int:
-        """The exit status of a process that ends for it."""
+        """The exit status of a process that it ends: 130 for Ctrl-C, 143 for any other signal."""
         return 128 + (signal.SIGINT if self.number == signal.SIGINT else signal.SIGTERM)

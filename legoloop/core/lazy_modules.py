@@ -1,4 +1,4 @@
-"""Layers whose weights are not there yet."""
+"""Lazy modules: their weights are made when they are first called."""
 
 from __future__ import annotations
 

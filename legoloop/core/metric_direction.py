@@ -1,4 +1,4 @@
-"""Which way a scalar is better."""
+"""Whether a higher or a lower value of a metric is better."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LOWER = ("loss", "mae", "mse", "rmse")
 
 
 def higher_is_better(tag: str) -> bool | None:
-    """Whether more of a scalar is better, from the last word of its tag; None if nobody knows.
+    """Whether a higher value is better, from the last word of the tag; None if it is not known.
 
     >>> higher_is_better("val/accuracy"), higher_is_better("train/loss"), higher_is_better("lr")
     (True, False, None)
@@ -21,14 +21,14 @@ def higher_is_better(tag: str) -> bool | None:
 
 
 def is_best(tag: str, value: float, so_far: float | None) -> bool:
-    """Whether a value of a metric is the best yet; never where nobody knows what is better.
+    """Whether a value of a metric is the best yet; never where the direction is not known.
 
     >>> is_best("val/loss", 0.1, so_far=0.2), is_best("val/loss", float("nan"), so_far=None)
     (True, False)
     """
-    more = higher_is_better(tag)
-    if more is None or not isfinite(value):
+    higher = higher_is_better(tag)
+    if higher is None or not isfinite(value):
         return False
     if so_far is None:
         return True
-    return value > so_far if more else value < so_far
+    return value > so_far if higher else value < so_far

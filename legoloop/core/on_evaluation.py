@@ -1,4 +1,4 @@
-"""What is found by an evaluation: when it is looked for, and how long it holds."""
+"""Base class for plugins that compute something from an evaluation."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Generic, Protocol, TypeVar
 
 
 class HasWhen(Protocol):
-    """An evaluation that says when its results are taken."""
+    """An evaluation that says when its results are used."""
 
     @property
-    def at(self) -> str:
+    def when(self) -> str:
         """``epoch_end`` or ``train_end``."""
         ...
 
@@ -19,46 +19,46 @@ E = TypeVar("E", bound=HasWhen)
 
 
 class EvaluationHook(ABC, Generic[E]):
-    """A plugin that measures at the moment of its evaluation, and forgets when weights change.
+    """Base class for plugins that compute something from an evaluation.
 
-    Subclasses define ``measure`` and ``forget``.
+    Calls ``compute`` at the stage that the evaluation names, and ``reset`` when the weights change.
+    Subclasses define both.
 
-    >>> class Seen:
-    ...     at = "epoch_end"
-    >>> class Tells(EvaluationHook):
-    ...     def measure(self): print("measured")
-    ...     def forget(self): print("forgotten")
-    >>> plugin = Tells(Seen())
+    Args:
+        acc_plugin (HasWhen): the evaluation.
+
+    >>> class Evaluates:
+    ...     when = "epoch_end"
+    >>> class Prints(EvaluationHook):
+    ...     def compute(self): print("compute")
+    ...     def reset(self): print("reset")
+    >>> plugin = Prints(Evaluates())
     >>> plugin.epoch_start(); plugin.epoch_end(); plugin.train_end()
-    forgotten
-    measured
+    reset
+    compute
     """
 
     def __init__(self, acc_plugin: E) -> None:
         self.acc_plugin = acc_plugin
 
     @abstractmethod
-    def measure(self) -> None:
-        """It is time."""
+    def compute(self) -> None:
+        """Compute from the evaluation."""
 
     @abstractmethod
-    def forget(self) -> None:
-        """The weights change."""
+    def reset(self) -> None:
+        """Drop what was computed: the weights change."""
 
     def epoch_start(self) -> None:
-        """The weights are about to change."""
-        self.forget()
+        self.reset()
 
     def epoch_end(self) -> None:
-        """Measure, if it is time."""
-        if self.acc_plugin.at == "epoch_end":
-            self.measure()
+        if self.acc_plugin.when == "epoch_end":
+            self.compute()
 
     def train(self) -> None:
-        """The weights may change once more."""
-        self.forget()
+        self.reset()
 
     def train_end(self) -> None:
-        """Measure, if it is time."""
-        if self.acc_plugin.at == "train_end":
-            self.measure()
+        if self.acc_plugin.when == "train_end":
+            self.compute()

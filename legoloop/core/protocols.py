@@ -1,4 +1,4 @@
-"""The small protocols through which the brick folders meet."""
+"""The protocols between the packages that do not import each other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Metrics = Callable[[Arrays], Mapping[str, float]]
 
 
 @runtime_checkable
-class Source(Protocol):
+class ScalarSource(Protocol):
     """Has scalars to report; a writer reads them whenever it writes."""
 
     def scalars(self) -> Mapping[str, float]:
@@ -35,7 +35,7 @@ class FeedProtocol(Protocol):
 
 
 class BatchSizer(Protocol):
-    """Tells how many samples a batch holds."""
+    """Gives the number of samples in a batch."""
 
     def __call__(self, batch: Batch) -> int:
         """The number of samples."""
@@ -43,56 +43,56 @@ class BatchSizer(Protocol):
 
 
 class RewindableStream(Protocol):
-    """An endless stream of batches that can also be looked at from its beginning."""
+    """An endless stream of batches whose beginning can be read without moving it."""
 
     def __iter__(self) -> Iterator[Batch]: ...
 
     def __next__(self) -> Batch: ...
 
-    def first(self, samples: int | None) -> Iterator[Batch]:
+    def peek(self, samples: int | None) -> Iterator[Batch]:
         """The first samples of the loop's own first pass, leaving its position alone."""
         ...
 
 
 class TrainingProgress(Protocol):
-    """How far the training has come."""
+    """How far the training is, in epochs, steps and samples."""
 
     epochs: int
     steps: int
     samples: int
 
 
-class Evaluation(Protocol):
-    """Hands out what accumulated over each data set at the moment of asking."""
+class EvaluationResults(Protocol):
+    """Returns what accumulated over each data set with the weights as they are."""
 
     @property
-    def at(self) -> str:
-        """The stage at which its metrics are taken: ``epoch_end`` or ``train_end``."""
+    def when(self) -> str:
+        """The stage at which its metrics are computed: ``epoch_end`` or ``train_end``."""
         ...
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def datasets(self) -> tuple[str, ...]:
         """The data sets that it covers."""
         ...
 
-    def accumulated(self, name: str) -> Arrays:
+    def collect(self, name: str) -> Arrays:
         """What the accumulators collected over one data set."""
         ...
 
 
 class StreamingEvaluation(Protocol):
-    """Hands out what an evaluation finds batch by batch, keeping none of it."""
+    """Yields the results of an evaluation batch by batch, keeping none of them."""
 
     @property
-    def at(self) -> str:
-        """The stage at which its metrics are taken: ``epoch_end`` or ``train_end``."""
+    def when(self) -> str:
+        """The stage at which its metrics are computed: ``epoch_end`` or ``train_end``."""
         ...
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def datasets(self) -> tuple[str, ...]:
         """The data sets that it covers."""
         ...
 
-    def streamed(self, name: str, keys: Sequence[str]) -> Iterator[Arrays]:
+    def iterate(self, name: str, keys: Sequence[str]) -> Iterator[Arrays]:
         """These entries of the batches and the outputs over one data set."""
         ...

@@ -18,12 +18,16 @@ _last_seed: int | None = None
 
 
 def seed(number: int) -> None:
-    """Seed python, numpy and torch, and remember the seed for the bricks made afterwards.
+    """Seed python, numpy and torch, and remember the seed for the components made afterwards.
 
-    Comes first: data sets and loaders that ship never draw from these generators, so the model is
-    the first that does. The host seeds them anew when the training starts.
+    Call it before the model is built: the data sets and loaders that ship draw nothing from these
+    generators, so the model is the first that does. The host seeds them again when the training
+    starts.
 
-    Raises ArgumentError unless it is a whole number and 0 <= number < 2**32.
+    Args:
+        number (int): the seed, 0 <= number < 2**32.
+
+    Raises ArgumentError for any other number.
 
     >>> seed(1)
     >>> first = torch.rand(1)
@@ -54,22 +58,22 @@ def seed_generators(number: int | None) -> None:
     torch.manual_seed(number)
 
 
-def derived_seed(*parts: object) -> int:
-    """A 63-bit seed that is a function of the parts alone, the same in every process.
+def derived_seed(*components: object) -> int:
+    """A 63-bit seed that is a function of the components alone, the same in every process.
 
     >>> derived_seed(0, "train", 7) == derived_seed(0, "train", 7) != derived_seed(0, "val", 7)
     True
     """
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(repr(components).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 def get_rng_state() -> dict[str, Any]:
     """The state of every generator, as numbers, strings, lists and tensors."""
-    taken = _taken()
-    version, words, gauss = taken["python"]
-    bits, keys, position, has_gauss, cached = taken["numpy"]
-    return taken | {
+    raw = _raw_state()
+    version, words, gauss = raw["python"]
+    bits, keys, position, has_gauss, cached = raw["numpy"]
+    return raw | {
         "python": {"version": version, "words": list(words), "gauss": gauss},
         "numpy": {
             "bits": bits,
@@ -82,10 +86,10 @@ def get_rng_state() -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Put back what ``get_rng_state`` gave."""
+    """Restore what ``get_rng_state`` gave."""
     python, numpy = state["python"], state["numpy"]
     keys = numpy["keys"].numpy().astype(np.uint32)
-    _put_back(
+    _restore_raw(
         state
         | {
             "python": (python["version"], tuple(python["words"]), python["gauss"]),
@@ -98,7 +102,7 @@ def set_rng_state(state: dict[str, Any]) -> None:
 
 @contextmanager
 def preserved_rng() -> Iterator[None]:
-    """Whatever is drawn inside, the generators leave as they came.
+    """Restores every generator at the end, whatever is drawn inside.
 
     >>> torch.manual_seed(0) is None
     False
@@ -107,15 +111,15 @@ def preserved_rng() -> Iterator[None]:
     >>> bool(inside == torch.rand(1))
     True
     """
-    taken = _taken()
+    raw = _raw_state()
     try:
         yield
     finally:
-        _put_back(taken)
+        _restore_raw(raw)
 
 
-def _taken() -> dict[str, Any]:
-    """The states as the generators themselves give them."""
+def _raw_state() -> dict[str, Any]:
+    """The states as the generators themselves return them."""
     states: dict[str, Any] = {
         "python": random.getstate(),
         "numpy": np.random.get_state(legacy=True),
@@ -126,7 +130,7 @@ def _taken() -> dict[str, Any]:
     return states
 
 
-def _put_back(states: dict[str, Any]) -> None:
+def _restore_raw(states: dict[str, Any]) -> None:
     random.setstate(states["python"])
     np.random.set_state(states["numpy"])
     torch.default_generator.set_state(states["torch"])

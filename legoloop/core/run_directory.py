@@ -11,13 +11,13 @@ from typing import Final, Literal
 Kind = Literal["run", "sweep"]
 
 RUN_RECORD: Final = "run.json"
-"""Status, times, seed, versions: ``state.run_record`` writes it, ``results`` and ``app`` read it."""
+"""Status, times, seed, versions: ``state.run_record`` writes it; ``app``, ``results`` read it."""
 
 GIT_DIFF: Final = "git.diff"
-"""What differs from the commit: ``state.run_record`` writes it; ``results``, ``app.run`` read it."""
+"""What differs from the commit: ``state.run_record`` writes it, ``results`` reads it."""
 
 CONFIG: Final = "config.yaml"
-"""The resolved configuration: ``app.run`` writes it; ``app.hydra_bridge`` and ``results`` read it."""
+"""The resolved configuration: ``app.run`` writes it; ``app``, ``results`` read it."""
 
 PLAN: Final = "plan.txt"
 """The plugins in their order: ``app.run`` writes it, for people alone."""

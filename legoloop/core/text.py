@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def shorten(items: Iterable[object], most: int = 8, separator: str = ", ") -> str:
-    """The items as text, the first ``most`` of them; how many more there are is told instead.
+    """The first ``most`` of the items as text, and the number of the others.
 
     Args:
         items (Iterable[object]): shown by their ``str``.

@@ -1,1 +1,1 @@
-"""Data sets, seeded order, loaders and loops, collation, batch size."""
+"""Data sets, samplers, loaders and streams, collation."""

@@ -1,4 +1,4 @@
-"""From a list of records to a batch."""
+"""Collating a list of records into a batch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def collate(records: Sequence[dict[str, Any]]) -> Batch:
     for record in records:
         if record.keys() != keys:
             odd = ", ".join(sorted(map(str, record.keys() ^ keys)))
-            raise DataError(f"records of one batch differ in their keys: {odd} not in all of them")
+            raise DataError(f"records of a batch have different keys: {odd} not in all of them")
     return {key: _column(key, [record[key] for record in records]) for key in keys}
 
 

@@ -1,4 +1,4 @@
-"""The two shapes of data set: one sample at a time, or a whole batch from columns."""
+"""Two kinds of data set: one that serves records, and one that serves batches of columns."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from legoloop.core.protocols import Batch
 
 
 class SizedDataset(ABC):
-    """A data set of records: subclass it, or bring any class with these two methods.
+    """Base class of data sets of records; any class with these two methods works too.
 
-    A record is a dict; its ``idx`` identifies the sample and may be an int or a string.
+    A record is a dict; its ``idx`` identifies the sample and is an int or a str.
 
     >>> class Squares(SizedDataset):
     ...     def __len__(self): return 3
@@ -32,20 +32,18 @@ class SizedDataset(ABC):
 
     @abstractmethod
     def __getitem__(self, item: int) -> dict[str, Any]:
-        """The record at a position from 0 to ``len(self) - 1``."""
+        """The record at an index from 0 to ``len(self) - 1``."""
 
 
 class ColumnDataset:
-    """A data set kept as columns, served a whole batch at a time.
+    """A data set of columns in memory, which serves a whole batch at a time.
 
-    ``columns`` maps a name to a tensor whose first dimension is the samples; ``idx`` is added when
-    missing. ``transform`` takes a batch, a dict of tensors, and returns one: its random numbers,
-    from any of the three generators, are a function of the seed and the position. One that takes
-    a ``generator`` too, and draws from it alone, is asked at a fraction of the cost; it draws on
-    the CPU, and moves what it drew to where the batch is.
-
-    What the data tell the model goes in as keywords: ``num_outputs=10``,
-    ``image_shape=(1, 28, 28)``, …
+    Args:
+        columns: tensors by name, each of shape (samples, …); ``idx`` is added if missing.
+        transform: ``transform(batch)`` returns the batch to serve. Its random numbers, from any of
+            the three global generators, are a function of seed and position. If it takes a
+            ``generator`` and draws from that alone, on the CPU, it costs a fraction.
+        **attributes: set on the data set, for the model: ``num_outputs=10``, ``image_shape=…``.
 
     Raises DataError if the columns differ in length.
 
@@ -60,7 +58,7 @@ class ColumnDataset:
         self,
         columns: Mapping[str, torch.Tensor],
         transform: Callable[..., Batch] | None = None,
-        **tells: Any,
+        **attributes: Any,
     ) -> None:
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) != 1:
@@ -69,27 +67,27 @@ class ColumnDataset:
         self.columns = dict(columns)
         self.columns.setdefault("idx", torch.arange(next(iter(lengths.values()))))
         self.transform = transform
-        for name, value in tells.items():
+        for name, value in attributes.items():
             setattr(self, name, value)
 
     @property
-    def is_plain(self) -> bool:
-        """True if serving a batch neither computes nor draws anything."""
-        return self.transform is None and self.serves_columns
+    def is_deterministic(self) -> bool:
+        """Whether batches are served without computations and random numbers."""
+        return self.transform is None and self.uses_default_getitems
 
     @property
-    def serves_columns(self) -> bool:
-        """True unless a subclass serves batches in a way of its own."""
+    def uses_default_getitems(self) -> bool:
+        """Whether ``__getitems__`` is that of ColumnDataset, not overridden."""
         return type(self).__getitems__ is ColumnDataset.__getitems__
 
     @property
-    def takes_generator(self) -> bool:
-        """True if whatever serving a batch draws comes from the generator that it is given."""
-        return self.serves_columns and _takes(self.transform, "generator")
+    def accepts_generator(self) -> bool:
+        """Whether all random numbers of a batch come from the generator passed in."""
+        return self.uses_default_getitems and _has_parameter(self.transform, "generator")
 
     @property
     def device(self) -> torch.device:
-        """Where the columns are."""
+        """The device of the columns."""
         return self.columns["idx"].device
 
     @property
@@ -98,7 +96,7 @@ class ColumnDataset:
         return sum(column.nbytes for column in self.columns.values())
 
     def to(self, device: str | torch.device) -> Self:
-        """The same data set with its columns on a device, where its batches are made then."""
+        """A copy with its columns on a device, on which it serves its batches."""
         moved = copy(self)
         moved.columns = {name: column.to(device) for name, column in self.columns.items()}
         return moved
@@ -121,8 +119,8 @@ class ColumnDataset:
         return self.transform(batch, generator=generator)
 
 
-def _takes(function: Callable[..., Any] | None, parameter: str) -> bool:
+def _has_parameter(function: Callable[..., Any] | None, parameter: str) -> bool:
     try:
         return function is not None and parameter in inspect.signature(function).parameters
-    except ValueError:  # a builtin that does not tell
+    except ValueError:  # a builtin without a signature
         return False

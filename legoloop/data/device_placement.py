@@ -1,4 +1,4 @@
-"""Which data sets are kept on the device as a whole, so that no batch has to travel."""
+"""Keeping whole data sets on the GPU, so that no batch has to be copied."""
 
 from __future__ import annotations
 
@@ -11,69 +11,83 @@ from legoloop.core.errors import ArgumentError
 from legoloop.data.datasets import ColumnDataset
 from legoloop.data.loader_config import LoaderConfig
 
-PART_OF_FREE_MEMORY = 4
+MEMORY_FRACTION = 1 / 4
+"""Of the free GPU memory, for data sets that ``auto`` places there."""
 
 
-def placed(
+def place_on_device(
     datasets: Mapping[str, Any],
     loader_configs: Mapping[str, LoaderConfig],
     device: torch.device | None,
     preload: str | bool = "auto",
 ) -> dict[str, Any]:
-    """The data sets, those on the device that belong there; without a GPU all stay as they are.
+    """Move data sets to the GPU; without one, all stay where they are.
 
-    ``auto`` moves each ``ColumnDataset`` that needs nobody's help to be served from there: its
-    transform, if it has one, takes a ``generator``, no workers are asked for, and together with
-    those before it it takes at most a quarter of the memory that is free. ``True`` moves each
-    whatever its transform and size. Raises ArgumentError for another value, and if ``True`` meets
-    a data set without columns, or workers.
+    Args:
+        datasets: the data sets by name.
+        loader_configs: their loader settings, by the same names.
+        device: the device of the training.
+        preload: ``auto`` moves each ColumnDataset without workers whose transform, if any, takes a
+            ``generator``, as long as all of them fit into a quarter of the free memory; true moves
+            all of them; false none.
+
+    Returns the data sets by name. Raises ArgumentError for another value of ``preload``, and if it
+    is true for a data set without columns or with workers.
 
     >>> data = {"train": ColumnDataset({"x": torch.zeros(2)})}
-    >>> placed(data, {"train": LoaderConfig()}, torch.device("cpu"), preload=True) == data
+    >>> place_on_device(data, {"train": LoaderConfig()}, torch.device("cpu"), preload=True) == data
     True
     """
     if not (isinstance(preload, bool) or preload == "auto"):
-        raise ArgumentError(f"preload is {preload!r}; give auto, true or false")
+        raise ArgumentError(
+            f"is {preload!r}", argument="preload", remedy="give auto, true or false"
+        )
     if preload is False or device is None or device.type != "cuda":
         return dict(datasets)
     if preload is True:
         for name, dataset in datasets.items():
-            _refuse_unmovable(name, dataset, loader_configs[name])
+            _reject_unmovable(name, dataset, loader_configs[name])
         return {name: dataset.to(device) for name, dataset in datasets.items()}
-    room = torch.cuda.mem_get_info(device)[0] // PART_OF_FREE_MEMORY
-    chosen = fitting(datasets, loader_configs, room)
+    num_bytes = int(torch.cuda.mem_get_info(device)[0] * MEMORY_FRACTION)
+    chosen = datasets_that_fit(datasets, loader_configs, num_bytes)
     return {
         name: dataset.to(device) if name in chosen else dataset
         for name, dataset in datasets.items()
     }
 
 
-def fitting(
-    datasets: Mapping[str, Any], loader_configs: Mapping[str, LoaderConfig], room: int
+def datasets_that_fit(
+    datasets: Mapping[str, Any], loader_configs: Mapping[str, LoaderConfig], num_bytes: int
 ) -> list[str]:
-    """The names of those that ``auto`` moves into so many bytes, the first ones first.
+    """The names of the data sets that ``preload=auto`` moves to a GPU with so many free bytes.
 
     >>> data = {name: ColumnDataset({"x": torch.zeros(2)}) for name in ("train", "val")}
-    >>> fitting(data, dict.fromkeys(data, LoaderConfig()), room=30)
+    >>> datasets_that_fit(data, dict.fromkeys(data, LoaderConfig()), num_bytes=30)
     ['train']
     """
     names = []
     for name, dataset in datasets.items():
         moves = isinstance(dataset, ColumnDataset) and loader_configs[name].num_workers == 0
-        if moves and (dataset.is_plain or dataset.takes_generator) and dataset.nbytes <= room:
-            room -= dataset.nbytes
+        if (
+            moves
+            and (dataset.is_deterministic or dataset.accepts_generator)
+            and dataset.nbytes <= num_bytes
+        ):
+            num_bytes -= dataset.nbytes
             names.append(name)
     return names
 
 
-def _refuse_unmovable(name: str, dataset: Any, batching: LoaderConfig) -> None:
-    if not (isinstance(dataset, ColumnDataset) and dataset.serves_columns):
+def _reject_unmovable(name: str, dataset: Any, config: LoaderConfig) -> None:
+    if not (isinstance(dataset, ColumnDataset) and dataset.uses_default_getitems):
         raise ArgumentError(
-            f"preload is true, but data set '{name}', a {type(dataset).__name__}, has no columns "
-            "to move; give auto"
+            f"is true, but data set '{name}', a {type(dataset).__name__}, has no columns to move",
+            argument="preload",
+            remedy="give auto",
         )
-    if batching.num_workers:
+    if config.num_workers:
         raise ArgumentError(
-            f"preload is true, but loaders.{name}.num_workers is {batching.num_workers}; workers "
-            "have no part in data on a device: give 0 of them, or auto"
+            f"is true, but loaders.{name}.num_workers is {config.num_workers}",
+            argument="preload",
+            remedy="workers cannot serve data on a GPU: give num_workers=0, or preload=auto",
         )

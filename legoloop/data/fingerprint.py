@@ -1,4 +1,4 @@
-"""A digest of a data set, by which two runs tell whether they were given the same data."""
+"""Digest of a data set, to compare the data of two runs."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ import torch
 from legoloop.data.datasets import ColumnDataset
 from legoloop.data.positional_rng import PositionalRng
 
-MOST_BYTES = 2**28
-"""Columns up to this size are read whole, which takes a quarter of a second at most."""
+MAX_BYTES = 2**28
+"""Columns up to this size are read completely, in a quarter of a second at most."""
 
 SAMPLES = 16
-"""So many records are read of a data set without columns, as each may be a file."""
+"""The number of records read from a data set without columns, where each may be a file."""
 
 
 def fingerprint(dataset: Any) -> str | None:
     """The digest of a data set, a function of its data alone; None if they cannot be read.
 
-    Of a ``ColumnDataset`` all columns count, every byte of them, and what its transform makes of
-    them does not; of columns larger than 256 MiB, and of any other data set, the length and a few
-    records spread evenly from the first to the last. The generators stay as they are: what a data
-    set draws from them is a function of the position.
+    Of a ColumnDataset all bytes of all columns count, without the transform; of columns larger than
+    256 MiB, and of any other data set, the length and a few evenly spaced records. The global
+    generators are not advanced.
 
     >>> one, other = ({"x": torch.tensor(x)} for x in ([1, 2], [1, 3]))
     >>> fingerprint(ColumnDataset(one)) == fingerprint(ColumnDataset(one))
@@ -37,7 +36,7 @@ def fingerprint(dataset: Any) -> str | None:
     try:
         for part in _parts(dataset):
             digest.update(part)
-    except Exception:  # it is the run's own reading that tells what is wrong with a record
+    except Exception:  # the run itself reports what is wrong with a record
         return None
     return digest.hexdigest()[:16]
 
@@ -46,19 +45,19 @@ def _parts(dataset: Any) -> Iterator[Any]:
     yield f"{type(dataset).__qualname__} {len(dataset)}".encode()
     if isinstance(dataset, ColumnDataset):
         columns = dataset.columns
-        if sum(column.nbytes for column in columns.values()) > MOST_BYTES:
-            chosen = torch.as_tensor(_spread(len(dataset), 2**10))
+        if sum(column.nbytes for column in columns.values()) > MAX_BYTES:
+            chosen = torch.as_tensor(_evenly_spaced(len(dataset), 2**10))
             columns = {name: column[chosen] for name, column in columns.items()}
         yield from _bytes(columns)
     else:
-        for record in _records(dataset, _spread(len(dataset), SAMPLES)):
+        for record in _records(dataset, _evenly_spaced(len(dataset), SAMPLES)):
             yield from _bytes(record)
 
 
-def _spread(length: int, count: int) -> list[int]:
-    """So many different positions, the first and the last among them; all if there are fewer.
+def _evenly_spaced(length: int, count: int) -> list[int]:
+    """Evenly spaced positions, including the first and the last; all of them if there are fewer.
 
-    >>> _spread(100, 4), _spread(3, 4)
+    >>> _evenly_spaced(100, 4), _evenly_spaced(3, 4)
     ([0, 33, 66, 99], [0, 1, 2])
     """
     if length <= count:
@@ -69,8 +68,8 @@ def _spread(length: int, count: int) -> list[int]:
 def _records(dataset: Any, positions: Sequence[int]) -> Iterator[Any]:
     rng = PositionalRng(0, "fingerprint")
     for position in positions:
-        with rng.borrowed():
-            rng.at(position)
+        with rng.active():
+            rng.seed_for(position)
             whole = hasattr(dataset, "__getitems__")
             record = dataset.__getitems__([position]) if whole else dataset[position]
         yield record

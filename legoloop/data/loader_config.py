@@ -1,32 +1,40 @@
-"""The settings by which a data set becomes batches."""
+"""The settings of loaders and streams."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from legoloop.core.arguments import at_least
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import Batch
+from legoloop.core.suggestions import did_you_mean
 from legoloop.data.collation import collate as stack
 from legoloop.data.sampling import Sampler
 
-FUNCTIONS = ("collate", "sampler")
-"""The settings that are functions, which a configuration gives as nodes."""
+Settings = Mapping[str, Any]
+
+CALLABLE_FIELDS = ("collate", "sampler")
+"""The settings that are functions; a configuration gives them as nodes with a _target_."""
 
 
 @dataclass(frozen=True)
 class LoaderConfig:
-    """How one data set becomes batches; the keys of ``data.loaders.<name>``.
+    """The settings of a Loader or a BatchStream; the keys of ``data.loaders.<name>``.
 
-    ``eval_batch_size`` is that of finite loaders, and of what is looked at of a loop; None: as in
-    training. ``num_workers=0`` fetches in this process. ``shuffle`` concerns loops alone: a finite
-    loader keeps the order of its data set. ``pin_memory`` does nothing without a GPU; None: if the
-    device is one.
-
-    ``collate`` makes a batch of a list of records, such as ``PadCollate``. ``sampler`` says in
-    ``shuffle``'s place which samples a pass of a loop is made of, such as ``ClassBalancedSampler``.
+    Args:
+        batch_size: samples per training batch.
+        num_workers: worker processes; 0 fetches in this process.
+        shuffle: whether a BatchStream shuffles each pass; a Loader never does.
+        pin_memory: whether batches are pinned; None: if the device is a GPU. No effect without one.
+        prefetch_factor: batches that each worker fetches ahead.
+        timeout: seconds to wait for a worker; 0: without limit.
+        eval_batch_size: samples per batch of a Loader, and of ``BatchStream.peek``; None:
+            ``batch_size``.
+        collate: makes a batch of a list of records, such as a PadCollate.
+        sampler: chooses the samples of each pass of a BatchStream instead of ``shuffle``, such as a
+            ClassBalancedSampler.
 
     Raises ArgumentError for values out of range.
 
@@ -51,15 +59,23 @@ class LoaderConfig:
         if self.eval_batch_size is not None:
             at_least(1, eval_batch_size=self.eval_batch_size)
         if not isinstance(self.shuffle, bool):
-            raise ArgumentError(f"shuffle is {self.shuffle!r}; give true or false")
+            raise ArgumentError(
+                f"is {self.shuffle!r}", argument="shuffle", remedy="give true or false"
+            )
         if not isinstance(self.pin_memory, bool | None):
-            raise ArgumentError(f"pin_memory is {self.pin_memory!r}; give true, false or null")
+            raise ArgumentError(
+                f"is {self.pin_memory!r}", argument="pin_memory", remedy="give true, false or null"
+            )
         if not isinstance(self.timeout, int | float) or not self.timeout >= 0:
-            raise ArgumentError(f"timeout is {self.timeout!r}; give seconds, 0 for none")
-        for key in FUNCTIONS:
+            raise ArgumentError(
+                f"is {self.timeout!r}", argument="timeout", remedy="give seconds, 0 for none"
+            )
+        for key in CALLABLE_FIELDS:
             given = getattr(self, key)
             if not callable(given) and not (given is None and key == "sampler"):
-                raise ArgumentError(f"{key} is {given!r}; give a function, or its _target_")
+                raise ArgumentError(
+                    f"is {given!r}", argument=key, remedy="give a function, or its _target_"
+                )
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -67,6 +83,49 @@ class LoaderConfig:
         return tuple(field.name for field in fields(cls))
 
     @property
-    def for_evaluation(self) -> int:
-        """The number of samples of a batch that is evaluated."""
+    def resolved_eval_batch_size(self) -> int:
+        """``eval_batch_size``, or ``batch_size`` if that is None."""
         return self.eval_batch_size or self.batch_size
+
+
+def loader_configs(datasets: Collection[str], settings: Settings) -> dict[str, LoaderConfig]:
+    """The loader settings of each data set: ``loaders.default``, overridden by ``loaders.<name>``.
+
+    Raises ArgumentError for a data set or a setting that does not exist, and values out of range.
+
+    >>> loader_configs(["val"], {"loaders": {"default": {"batch_size": 8}}})["val"].batch_size
+    8
+    """
+    loaders = _mapping("loaders", settings.get("loaders"))
+    for name, given in loaders.items():
+        _mapping(f"loaders.{name}", given)
+    default = loaders.get("default") or {}
+    _loader_config("default", default)
+    for name in loaders:
+        if name != "default" and name not in datasets:
+            raise ArgumentError(
+                "is not a data set", argument=f"loaders.{name}", remedy=did_you_mean(name, datasets)
+            )
+    return {
+        name: _loader_config(name, {**default, **(loaders.get(name) or {})}) for name in datasets
+    }
+
+
+def _mapping(key: str, given: Any) -> Settings:
+    if given is not None and not isinstance(given, Mapping):
+        raise ArgumentError(f"is {given!r}", argument=key, remedy="give settings by name")
+    return given or {}
+
+
+def _loader_config(name: str, settings: Settings) -> LoaderConfig:
+    for key in settings:
+        if key not in LoaderConfig.names():
+            raise ArgumentError(
+                "is not a setting",
+                argument=f"loaders.{name}.{key}",
+                remedy=did_you_mean(key, LoaderConfig.names()),
+            )
+    try:
+        return LoaderConfig(**settings)
+    except ArgumentError as error:
+        raise error.nested(f"loaders.{name}") from None

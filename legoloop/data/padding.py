@@ -1,4 +1,4 @@
-"""From records of different lengths to one batch."""
+"""Collating records of different lengths."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from legoloop.core.arguments import entry
+from legoloop.core.arguments import require_key
 from legoloop.core.errors import DataError
 from legoloop.core.protocols import Batch
 from legoloop.data.collation import collate
 
 
 class PadCollate:
-    """Collates sequences of different lengths: each is padded at its end to the longest.
+    """Collate function that pads sequences at their end to the longest one.
 
-    ``padding`` names the columns, of shape (length, …) in a record, and what each is padded with.
-    In a batch they are (batch, longest, …), and ``mask``, (batch, longest), is True where there is
-    a value. All other columns are stacked. Raises DataError if a record lacks one of the columns,
-    or has them in different lengths.
+    Columns that are not padded are stacked.
+
+    Args:
+        padding: the value that each column is padded with, by name; such a column has the shape
+            (length, …) in a record and (batch, longest, …) in a batch.
+        mask: the key of the mask in a batch, bool, shape (batch, longest): True for values, False
+            for padding.
+
+    Raises DataError if a record lacks one of the columns, or has them in different lengths.
 
     >>> pad = PadCollate({"tokens": 0})
     >>> pad([{"idx": 0, "tokens": torch.tensor([5, 6])}, {"idx": 1, "tokens": torch.tensor([7])}])
@@ -34,7 +39,7 @@ class PadCollate:
         self.mask = mask
 
     def __call__(self, records: Sequence[dict[str, Any]]) -> Batch:
-        """The batch."""
+        """Make a batch of a list of records."""
         sequences = [self._sequences(record) for record in records]
         others = [
             {key: value for key, value in record.items() if key not in self.padding}
@@ -54,7 +59,7 @@ class PadCollate:
         }
 
     def _sequences(self, record: dict[str, Any]) -> dict[str, torch.Tensor]:
-        return {key: torch.as_tensor(entry(record, key, "a record")) for key in self.padding}
+        return {key: torch.as_tensor(require_key(record, key, "a record")) for key in self.padding}
 
 
 def _length(sequences: Mapping[str, torch.Tensor]) -> int:

@@ -14,7 +14,7 @@ from legoloop.core.rng import derived_seed
 
 
 def shuffled(seed: int, name: str, number: int, length: int) -> torch.Tensor:
-    """The order of one pass of a loop: ``length`` indices, int64.
+    """The shuffled order of one pass: indices, int64, shape (length,).
 
     >>> torch.equal(shuffled(0, "train", 0, 5), shuffled(0, "train", 0, 5))
     True
@@ -27,7 +27,7 @@ def shuffled(seed: int, name: str, number: int, length: int) -> torch.Tensor:
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """Inside, one thread computes, as in a worker, so that the bits are the same in both.
+    """Use one thread inside, as torch does in a worker, so that both give the same bits.
 
     >>> with single_threaded():
     ...     torch.get_num_threads()
@@ -42,16 +42,16 @@ def single_threaded() -> Iterator[None]:
 
 
 class PositionalRng:
-    """Random numbers for a data set, each draw a function of (seed, name, position).
+    """Random numbers of a data set as a function of (seed, name, position).
 
-    Either the global generators are lent, which costs some 100 µs, or a generator is handed over
-    (``generator``), which costs 3 µs. Both draw the same from torch.
+    Either ``active`` and ``seed_for`` seed the global generators, which costs some 100 µs, or
+    ``generator`` returns a seeded torch.Generator, which costs 3 µs. Both draw the same from torch.
 
     >>> rng = PositionalRng(0, "train")
-    >>> with rng.borrowed():
-    ...     rng.at(7); a = torch.rand(1)
-    ...     rng.at(8); b = torch.rand(1)
-    ...     rng.at(7); c = torch.rand(1)
+    >>> with rng.active():
+    ...     rng.seed_for(7); a = torch.rand(1)
+    ...     rng.seed_for(8); b = torch.rand(1)
+    ...     rng.seed_for(7); c = torch.rand(1)
     >>> bool(a == c != b)
     True
     """
@@ -63,32 +63,32 @@ class PositionalRng:
         self._torch = torch.Generator()
 
     def __reduce__(self) -> tuple[type[PositionalRng], tuple[int, str]]:
-        """It has no state of its own; a torch.Generator does not reach a worker that is spawned."""
+        """Without the generators: a torch.Generator cannot be pickled for a spawned worker."""
         return type(self), (self._seed, self._name)
 
     @contextmanager
-    def borrowed(self) -> Iterator[None]:
-        """Inside, draws leave the generators of the process as they were; one thread computes."""
+    def active(self) -> Iterator[None]:
+        """Restore the global generators of random, numpy and torch afterwards; use one thread."""
         python, torch_state = random.getstate(), torch.default_generator.get_state()
-        numpy, lent = np.random.get_state(legacy=False), mtrand.get_bit_generator()
+        numpy, bit_generator = np.random.get_state(legacy=False), mtrand.get_bit_generator()
         mtrand.set_bit_generator(self._numpy)
         try:
             with single_threaded():
                 yield
         finally:
-            mtrand.set_bit_generator(lent)
-            if numpy["has_gauss"]:  # every other randn() waits outside of the bit generator
+            mtrand.set_bit_generator(bit_generator)
+            if numpy["has_gauss"]:  # every other randn() is kept outside of the bit generator
                 np.random.set_state(numpy)
             torch.default_generator.set_state(torch_state)
             random.setstate(python)
 
-    def at(self, position: int) -> None:
-        """Seed all three that are lent for the sample, or the batch, at a position."""
+    def seed_for(self, position: int) -> None:
+        """Seed the three global generators for the sample, or the batch, at a position."""
         number = derived_seed(self._seed, self._name, position)
         random.seed(number)
         np.random.seed(number % 2**32)
         torch.default_generator.manual_seed(number)
 
     def generator(self, position: int) -> torch.Generator:
-        """One for the batch at a position, on the CPU; it is the same object for all of them."""
+        """The CPU generator, which is one object, seeded for the batch at a position."""
         return self._torch.manual_seed(derived_seed(self._seed, self._name, position))

@@ -1,4 +1,4 @@
-"""Batches on a GPU, each copied there while the step before it runs."""
+"""Copying batches to the GPU ahead of time."""
 
 from __future__ import annotations
 
@@ -11,53 +11,55 @@ from legoloop.core.protocols import Batch
 
 
 class DevicePrefetcher(Iterator[Batch]):
-    """Hands over batches on a GPU, and has copied the next one when it is asked for.
+    """Iterator over batches on a GPU that copies the next one while the current step runs.
 
-    The copy runs on a stream of its own, at the side of the step that is under way, if the batch
-    is in pinned memory. One batch is fetched ahead, never two. What goes wrong while it is fetched
-    is raised when that batch is asked for, not before. Without a GPU it is of no use::
+    The copy runs on a CUDA stream of its own, asynchronously if the batch is in pinned memory. One
+    batch is prefetched, never two. An error while fetching is raised when that batch is requested.
+    It needs a GPU::
 
-        batches = DevicePrefetcher(map(pinned, loop), torch.device("cuda"))
+        batches = DevicePrefetcher(map(pinned, stream), torch.device("cuda"))
     """
 
     def __init__(self, batches: Iterator[Batch], device: torch.device) -> None:
         self._batches = batches
         self._device = device
-        self._side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._ahead: Batch | None = None
-        self._failed: BaseException | None = None
-        self._begun = False
+        self._copy_stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._next: Batch | None = None
+        self._error: BaseException | None = None
+        self._started = False
 
     def __next__(self) -> Batch:
-        if not self._begun:
-            self._begun = True
+        if not self._started:
+            self._started = True
             self._fetch()
-        if self._failed is not None:
-            raise self._failed
-        batch = self._taken_over()
+        if self._error is not None:
+            raise self._error
+        batch = self._take_next()
         self._fetch()
         return batch
 
     def _fetch(self) -> None:
         try:
             batch = next(self._batches)
-            with torch.cuda.stream(self._side):
-                self._ahead = {key: self._copied(value) for key, value in batch.items()}
+            with torch.cuda.stream(self._copy_stream):
+                self._next = {key: self._to_device(value) for key, value in batch.items()}
         except BaseException as error:
-            self._failed = error
+            self._error = error
 
-    def _copied(self, value: Any) -> Any:
+    def _to_device(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
             return value.to(self._device, non_blocking=True)
         return value
 
-    def _taken_over(self) -> Batch:
-        """The batch ahead, once the stream that computes waits for its copy."""
-        batch, self._ahead = self._ahead, None
+    def _take_next(self) -> Batch:
+        """The prefetched batch; the computing stream waits for its copy."""
+        batch, self._next = self._next, None
         assert batch is not None
-        computes = torch.cuda.current_stream(self._device)
-        computes.wait_stream(self._side)
+        compute_stream = torch.cuda.current_stream(self._device)
+        compute_stream.wait_stream(self._copy_stream)
         for value in batch.values():
             if isinstance(value, torch.Tensor):
-                value.record_stream(computes)  # else its memory could be reused for the next copy
+                value.record_stream(
+                    compute_stream
+                )  # else its memory could be reused for the next copy
         return batch

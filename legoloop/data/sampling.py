@@ -1,4 +1,4 @@
-"""Which samples a pass of a loop is made of, and in which order, other than shuffled."""
+"""Samplers: which samples a pass of a stream has, and in which order."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from legoloop.core.errors import DataError
 from legoloop.core.rng import derived_seed
 
 Sampler = Callable[[Any, torch.Generator], torch.Tensor | Sequence[int]]
-"""From a data set and a generator to the indices of one pass, as many as there are samples."""
+"""Returns the indices of one pass over a data set, as many as it has samples."""
 
 
 class WeightedSampler:
-    """Draws each sample of a pass in proportion to its weight, with replacement.
+    """Samples with replacement, each sample in proportion to its weight.
 
-    ``key`` names the weights, one a sample and none below 0: a column of the data set, or an
-    attribute. A pass has as many samples as the data set; heavy ones come several times in it,
-    light ones perhaps not at all. Raises DataError for weights that cannot be drawn by.
+    A pass has as many samples as the data set.
+
+    Args:
+        key: a column or an attribute of the data set with the weights, shape (samples,).
+
+    Raises DataError for weights that are negative, not finite or all zero.
 
     >>> from legoloop.data.datasets import ColumnDataset
     >>> data = ColumnDataset({"weight": torch.tensor([0.0, 1.0, 0.0])})
@@ -33,18 +36,24 @@ class WeightedSampler:
         self.key = key
 
     def __call__(self, dataset: Any, generator: torch.Generator) -> torch.Tensor:
-        """The indices of a pass."""
-        weights = per_sample(dataset, self.key)
+        """The indices of a pass, shape (samples,)."""
+        weights = per_sample_values(dataset, self.key)
         if not torch.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-            raise DataError(f"'{self.key}' are no weights; give numbers of 0 or more, not all 0")
-        return drawn(weights, generator)
+            raise DataError(
+                f"sampling weights in '{self.key}' must be finite, non-negative and not all zero"
+            )
+        return sample_indices(weights, generator)
 
 
 class ClassBalancedSampler:
-    """Draws each class as often as any other, and the samples of a class alike, with replacement.
+    """Samples with replacement, each class equally often, and uniformly within a class.
 
-    ``key`` names the classes, one a sample: a column of the data set, or an attribute. A pass has
-    as many samples as the data set. Raises DataError if there is neither.
+    A pass has as many samples as the data set.
+
+    Args:
+        key: a column or an attribute of the data set with the classes, shape (samples,).
+
+    Raises DataError if the data set has neither.
 
     >>> from legoloop.data.datasets import ColumnDataset
     >>> data = ColumnDataset({"target": torch.tensor([0] * 990 + [1] * 10)})
@@ -57,20 +66,25 @@ class ClassBalancedSampler:
         self.key = key
 
     def __call__(self, dataset: Any, generator: torch.Generator) -> torch.Tensor:
-        """The indices of a pass."""
+        """The indices of a pass, shape (samples,)."""
         _, classes, sizes = np.unique(
-            per_sample(dataset, self.key), return_inverse=True, return_counts=True
+            per_sample_values(dataset, self.key), return_inverse=True, return_counts=True
         )
-        return drawn(torch.from_numpy(1 / sizes[classes]), generator)
+        return sample_indices(torch.from_numpy(1 / sizes[classes]), generator)
 
 
 class BucketSampler:
-    """Puts samples of about the same length into a batch, so that little of it is padding.
+    """Batches samples of similar length, to reduce padding.
 
-    A pass is shuffled and taken in pools of so many ``batches``; a pool is sorted by length and cut
-    into batches of ``batch_size``, which come in random order. Every sample comes once a pass, and
-    the last batch is short as ever. ``key`` names the lengths: a column of the data set, or an
-    attribute. Raises ArgumentError for numbers below 1, DataError if there are no lengths.
+    Each pass is shuffled and split into pools; a pool is sorted by length and split into batches,
+    which come in random order. Every sample comes once per pass, and the last batch may be short.
+
+    Args:
+        batch_size: that of the loader.
+        key: a column or an attribute of the data set with the lengths, shape (samples,).
+        pool_batches: the number of batches in a pool.
+
+    Raises ArgumentError for numbers below 1, DataError if the data set has no lengths.
 
     >>> from legoloop.data.datasets import ColumnDataset
     >>> data = ColumnDataset({"length": torch.tensor([9, 1, 8, 2])})
@@ -79,18 +93,18 @@ class BucketSampler:
     [1, 2, 8, 9]
     """
 
-    def __init__(self, batch_size: int, key: str = "length", batches: int = 50) -> None:
-        at_least(1, batch_size=batch_size, batches=batches)
+    def __init__(self, batch_size: int, key: str = "length", pool_batches: int = 50) -> None:
+        at_least(1, batch_size=batch_size, pool_batches=pool_batches)
         self.batch_size = batch_size
         self.key = key
-        self.batches = batches
+        self.pool_batches = pool_batches
 
     def __call__(self, dataset: Any, generator: torch.Generator) -> torch.Tensor:
-        """The indices of a pass."""
-        lengths = per_sample(dataset, self.key)
+        """The indices of a pass, shape (samples,)."""
+        lengths = per_sample_values(dataset, self.key)
         order = torch.randperm(len(lengths), generator=generator)
-        of_pool = self.batches * self.batch_size
-        pools = [order[first : first + of_pool] for first in range(0, len(order), of_pool)]
+        pool_size = self.pool_batches * self.batch_size
+        pools = [order[first : first + pool_size] for first in range(0, len(order), pool_size)]
         grouped = torch.cat([pool[lengths[pool].argsort(stable=True)] for pool in pools])
         whole = len(grouped) // self.batch_size * self.batch_size
         batches = grouped[:whole].view(-1, self.batch_size)
@@ -101,9 +115,9 @@ class BucketSampler:
 def order_of_pass(
     sampler: Sampler, dataset: Any, seed: int, name: str, number: int
 ) -> torch.Tensor:
-    """The indices that a sampler gives for one pass, a function of (seed, name, pass).
+    """The indices of one pass from a sampler, a function of (seed, name, number of the pass).
 
-    Raises DataError if they are not as many as the data set has samples, or no indices of it.
+    Raises DataError unless they are indices of the data set, as many as it has samples.
 
     >>> def backwards(dataset, generator): return torch.arange(len(dataset)).flip(0)
     >>> order_of_pass(backwards, "abc", seed=0, name="train", number=0)
@@ -113,39 +127,39 @@ def order_of_pass(
     order = torch.as_tensor(sampler(dataset, generator))
     if len(order) != len(dataset):
         raise DataError(
-            f"{type(sampler).__name__} gave {len(order)} indices for a pass over '{name}'; "
-            f"it gives as many as there are samples, {len(dataset)}"
+            f"{type(sampler).__name__} returned {len(order)} indices for a pass over '{name}'; "
+            f"return as many as there are samples, {len(dataset)}"
         )
     if order.ndim != 1 or order.is_floating_point() or order.dtype == torch.bool:
         raise DataError(
-            f"{type(sampler).__name__} gave {order.dtype} of shape {tuple(order.shape)} for a pass "
-            f"over '{name}'; it gives indices, whole numbers"
+            f"{type(sampler).__name__} returned {order.dtype} of shape {tuple(order.shape)} for a "
+            f"pass over '{name}'; return int indices of shape ({len(dataset)},)"
         )
     wrong = order[(order < 0) | (order >= len(dataset))]
     if len(wrong):
         raise DataError(
-            f"{type(sampler).__name__} gave the index {int(wrong[0])} for a pass over '{name}'; "
-            f"indices are 0 to {len(dataset) - 1}"
+            f"{type(sampler).__name__} returned the index {int(wrong[0])} for a pass over "
+            f"'{name}'; indices are 0 to {len(dataset) - 1}"
         )
     return order.long()
 
 
-def per_sample(dataset: Any, key: str) -> torch.Tensor:
-    """One value a sample: a column of the data set, or an attribute of that name.
+def per_sample_values(dataset: Any, key: str) -> torch.Tensor:
+    """A column of the data set, or an attribute of that name, with one value per sample.
 
-    Raises DataError if there is none, or not one value a sample.
+    Raises DataError if there is neither, or if its shape is not (samples,).
 
     >>> class Texts:
     ...     length = [3, 1]
     ...     def __len__(self): return 2
-    >>> per_sample(Texts(), "length")
+    >>> per_sample_values(Texts(), "length")
     tensor([3, 1])
     """
     columns = getattr(dataset, "columns", {})
     if key not in columns and not hasattr(dataset, key):
         raise DataError(
-            f"a {type(dataset).__name__} has no column and no attribute '{key}'; give it one, "
-            "a value for each sample"
+            f"a {type(dataset).__name__} has no column and no attribute '{key}'; add one, "
+            "with a value for each sample"
         )
     given = columns[key] if key in columns else getattr(dataset, key)
     values = given.cpu() if isinstance(given, torch.Tensor) else torch.as_tensor(np.asarray(given))
@@ -157,10 +171,10 @@ def per_sample(dataset: Any, key: str) -> torch.Tensor:
     return values
 
 
-def drawn(weights: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def sample_indices(weights: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """As many indices as there are weights, each drawn in proportion to its weight.
 
-    >>> drawn(torch.tensor([1.0, 0.0]), torch.Generator().manual_seed(0))
+    >>> sample_indices(torch.tensor([1.0, 0.0]), torch.Generator().manual_seed(0))
     tensor([0, 0])
     """
     # multinomial takes no more than 2**24 weights

@@ -1,45 +1,50 @@
-"""Scalars from what accumulated."""
+"""Metrics computed from accumulated arrays."""
 
 from __future__ import annotations
 
 from legoloop.core.on_evaluation import EvaluationHook
-from legoloop.core.protocols import Evaluation, Metrics, Scalars
+from legoloop.core.protocols import EvaluationResults, Metrics, Scalars
 
 
-class AccumulatorMetrics(EvaluationHook[Evaluation]):
-    """A source: the metrics of each data set that an evaluation covers, as ``<name>/<metric>``.
+class AccumulatorMetrics(EvaluationHook[EvaluationResults]):
+    """A source: the metrics of each data set that an evaluation covers, as ``<dataset>/<metric>``.
 
-    ``method`` takes the accumulated arrays of one data set and gives a dict of numbers. They are
-    taken at the end of what the evaluation says (``acc_plugin.at``) and hold until the weights
-    change. ``prefix`` goes before the name.
+    They are computed at the stage that the evaluation names (``acc_plugin.when``) and hold until
+    the weights change.
 
-    >>> class Seen:
-    ...     at, names = "epoch_end", ("val",)
-    ...     def accumulated(self, name): return {"target": [1, 1, 0]}
-    >>> metrics = AccumulatorMetrics(Seen(), method=lambda acc: {"ones": sum(acc["target"])})
+    Args:
+        acc_plugin (EvaluationResults): the evaluation, such as a ``LoopsAcc``.
+        method (Callable): takes the accumulated arrays of one data set, a dict of arrays, and
+            returns a dict of numbers.
+        prefix (str): goes before the name of the data set.
+
+    >>> class Evaluates:
+    ...     when, datasets = "epoch_end", ("val",)
+    ...     def collect(self, name): return {"target": [1, 1, 0]}
+    >>> metrics = AccumulatorMetrics(Evaluates(), method=lambda acc: {"ones": sum(acc["target"])})
     >>> metrics.epoch_end()
     >>> metrics.scalars()
     {'val/ones': 2.0}
     """
 
-    def __init__(self, acc_plugin: Evaluation, method: Metrics, prefix: str = "") -> None:
+    def __init__(self, acc_plugin: EvaluationResults, method: Metrics, prefix: str = "") -> None:
         super().__init__(acc_plugin)
         self.method = method
         self.prefix = prefix
         self._scalars: Scalars = {}
 
     def scalars(self) -> Scalars:
-        """What was measured with the weights as they are."""
+        """The metrics with the weights as they are."""
         return self._scalars
 
-    def forget(self) -> None:
-        """Nothing was measured with the weights to come."""
+    def reset(self) -> None:
+        """Drop the metrics."""
         self._scalars = {}
 
-    def measure(self) -> None:
-        """Take the metrics."""
+    def compute(self) -> None:
+        """Compute the metrics."""
         self._scalars = {
             f"{self.prefix}{name}/{metric}": float(value)
-            for name in self.acc_plugin.names
-            for metric, value in self.method(dict(self.acc_plugin.accumulated(name))).items()
+            for name in self.acc_plugin.datasets
+            for metric, value in self.method(dict(self.acc_plugin.collect(name))).items()
         }

@@ -1,44 +1,59 @@
-"""Collecting what a model gives over many batches."""
+"""Accumulators: collect the outputs of a model over many batches."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 
-from legoloop.core.errors import DataError
+from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.suggestions import did_you_mean
 
 
 class Accumulator(ABC):
-    """Takes the values of one batch after another and hands out what it made of them all.
+    """Takes the values of one batch after another and returns the result of them all.
 
-    Subclass it, or bring any class with these two methods.
+    Subclass it, or bring any class with ``add`` and ``result``. ``merge`` is there for those who
+    accumulate in several places, such as processes; an evaluation of legoloop does without.
 
     >>> class Largest(Accumulator):
     ...     best = float("-inf")
     ...     def add(self, values): self.best = max(self.best, float(values.max()))
     ...     def result(self): return self.best
+    >>> largest = Largest()
+    >>> largest.add(np.array([1.0, 3.0])); largest.add(np.array([2.0]))
+    >>> largest.result()
+    3.0
     """
 
     @abstractmethod
     def add(self, values: Any) -> None:
-        """Take the values of one batch."""
+        """Add the values of one batch."""
 
     @abstractmethod
     def result(self) -> Any:
-        """What came of all the values so far."""
+        """The result of all the values so far."""
+
+    def merge(self, other: Self) -> Self:
+        """A new accumulator, as if the batches of this one and then the other's were added to it.
+
+        Associative; neither of the two is changed. Raises NotImplementedError for an accumulator
+        that does not define it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define merge(other)")
 
 
 class NumpyAccumulator(Accumulator):
-    """One array of all the values, the batches joined along their first dimension.
+    """One array of all the values, the batches concatenated along their first dimension.
 
-    The array grows in place, by a quarter when it is full, so that it is never held twice. Raises
-    DataError for values without a sample dimension, or whose other dimensions differ within a batch
-    or from batch to batch.
+    The array grows in place, by a quarter when it is full, so that it is never held twice. Its data
+    type is what ``np.result_type`` gives for those of all batches.
+
+    Raises DataError for values without a sample dimension, or whose other dimensions differ within
+    a batch or from batch to batch.
 
     >>> accumulator = NumpyAccumulator()
     >>> accumulator.add(torch.tensor([1, 2]))
@@ -49,22 +64,21 @@ class NumpyAccumulator(Accumulator):
 
     def __init__(self) -> None:
         self._array: np.ndarray[Any, Any] | None = None
+        self._dtypes: set[np.dtype[Any]] = set()
         self._length = 0
         self._handed_out = False
 
     def add(self, values: Any) -> None:
-        """Take a tensor, an array or a list of one entry per sample."""
+        """Add a tensor, an array or a list of one entry per sample."""
         try:
             new = as_array(values)
         except ValueError as error:
             raise DataError(
-                "has entries of different shapes in one batch; a ListAccumulator takes them"
+                "entries have different shapes in one batch; a ListAccumulator takes them"
             ) from error
         if new.ndim == 0:
-            raise DataError("has one value for the whole batch, not one per sample")
-        array = self._room_for(new)
-        array[self._length : self._length + len(new)] = new
-        self._length += len(new)
+            raise DataError("there is one value for the whole batch, not one per sample")
+        self._append(new, {new.dtype})
 
     def result(self) -> np.ndarray[Any, Any]:
         """The array, to be read only: several readers share it; empty if nothing was added."""
@@ -76,17 +90,39 @@ class NumpyAccumulator(Accumulator):
         shared.flags.writeable = False
         return shared
 
-    def _room_for(self, new: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def merge(self, other: NumpyAccumulator) -> NumpyAccumulator:
+        """A new accumulator with the samples of this one and then the other's.
+
+        >>> first, second = NumpyAccumulator(), NumpyAccumulator()
+        >>> first.add([1, 2]); second.add([3.5])
+        >>> first.merge(second).result()
+        array([1. , 2. , 3.5])
+        """
+        merged = NumpyAccumulator()
+        for accumulator in (self, other):
+            if accumulator._array is not None:
+                merged._append(accumulator._array[: accumulator._length], accumulator._dtypes)
+        return merged
+
+    def _append(self, new: np.ndarray[Any, Any], dtypes: set[np.dtype[Any]]) -> None:
+        array = self._with_room_for(new, dtypes)
+        array[self._length : self._length + len(new)] = new
+        self._length += len(new)
+
+    def _with_room_for(
+        self, new: np.ndarray[Any, Any], dtypes: set[np.dtype[Any]]
+    ) -> np.ndarray[Any, Any]:
         if self._array is None:
-            self._array = np.empty(new.shape, new.dtype)
+            self._array, self._dtypes = np.empty(new.shape, new.dtype), set(dtypes)
             return self._array
         if new.shape[1:] != self._array.shape[1:]:
             raise DataError(
-                f"has shape {new.shape[1:]} in one batch and {self._array.shape[1:]} in those "
-                "before; a ListAccumulator takes both"
+                f"entries have shape {new.shape[1:]} in one batch and {self._array.shape[1:]} in "
+                "those before; a ListAccumulator takes both"
             )
-        if new.dtype != self._array.dtype:
-            self._array = self._array.astype(np.result_type(new, self._array))
+        if not dtypes <= self._dtypes:
+            self._dtypes |= dtypes
+            self._array = self._array.astype(np.result_type(*self._dtypes), copy=False)
         if self._length + len(new) > len(self._array):
             if self._handed_out:  # growing in place would pull the memory from under its views
                 self._array, self._handed_out = self._array.copy(), False
@@ -108,7 +144,7 @@ class ListAccumulator(Accumulator):
         self._items: list[Any] = []
 
     def add(self, values: Any) -> None:
-        """Take a list, a tuple, a tensor or an array of one entry per sample."""
+        """Add a list, a tuple, a tensor or an array of one entry per sample."""
         self._items.extend(
             map(_copied, values)
             if isinstance(values, list | tuple)
@@ -119,12 +155,21 @@ class ListAccumulator(Accumulator):
         """The list."""
         return list(self._items)
 
+    def merge(self, other: ListAccumulator) -> ListAccumulator:
+        """A new accumulator with the entries of this one and then the other's."""
+        merged = ListAccumulator()
+        merged._items = [*self._items, *other._items]
+        return merged
+
 
 class CompositeAccumulator(Accumulator):
     """A dict of accumulators, each given the values of its own name.
 
     The values are those of the batch and of the model's outputs; where both have a name, the
     outputs'. Raises DataError if neither has it.
+
+    Args:
+        accumulators (Accumulator): by the names of what they collect, as keyword arguments.
 
     >>> accumulator = CompositeAccumulator(target=NumpyAccumulator())
     >>> accumulator.add({"target": torch.tensor([7]), "image": torch.zeros(1, 2, 2)})
@@ -136,7 +181,7 @@ class CompositeAccumulator(Accumulator):
         self._accumulators = accumulators
 
     def add(self, values: Mapping[str, Any]) -> None:
-        """Take a dict with one entry per name."""
+        """Add a dict with one entry per name."""
         for name, accumulator in self._accumulators.items():
             if name not in values:
                 raise DataError(
@@ -146,17 +191,37 @@ class CompositeAccumulator(Accumulator):
             try:
                 accumulator.add(values[name])
             except DataError as error:
-                raise DataError(f"accumulator '{name}': '{name}' {error}") from None
+                raise DataError(f"accumulator '{name}': {error}") from None
 
     def result(self) -> dict[str, Any]:
         """A dict with the result of each."""
         return {name: accumulator.result() for name, accumulator in self._accumulators.items()}
 
+    def merge(self, other: CompositeAccumulator) -> CompositeAccumulator:
+        """A new accumulator of those of the two, merged by name.
+
+        Raises ArgumentError if their names are not the same.
+        """
+        names, others = sorted(self._accumulators), sorted(other._accumulators)
+        if names != others:
+            raise ArgumentError(
+                f"collects {', '.join(others)}, but this one {', '.join(names)}", argument="other"
+            )
+        return CompositeAccumulator(
+            **{
+                name: own.merge(other._accumulators[name])
+                for name, own in self._accumulators.items()
+            }
+        )
+
 
 class UnionAccumulator(Accumulator):
-    """Several accumulators that take the same values; their dicts become one.
+    """Several accumulators that are given the same values; their results, dicts, become one.
 
-    Raises DataError if two of them give the same name.
+    Args:
+        accumulators (Accumulator): their results are dicts without a common key.
+
+    Raises DataError if two of the results have the same key.
 
     >>> accumulator = UnionAccumulator(
     ...     CompositeAccumulator(a=NumpyAccumulator()), CompositeAccumulator(b=NumpyAccumulator())
@@ -170,7 +235,7 @@ class UnionAccumulator(Accumulator):
         self._accumulators = accumulators
 
     def add(self, values: Any) -> None:
-        """Give the values to each."""
+        """Add the values to each."""
         for accumulator in self._accumulators:
             accumulator.add(values)
 
@@ -184,9 +249,25 @@ class UnionAccumulator(Accumulator):
             union.update(result)
         return union
 
+    def merge(self, other: UnionAccumulator) -> UnionAccumulator:
+        """A new union of the accumulators of the two, merged by position.
+
+        Raises ArgumentError if their numbers are not the same.
+        """
+        number, others = len(self._accumulators), len(other._accumulators)
+        if number != others:
+            raise ArgumentError(
+                f"has {others} accumulators, but this union {number}", argument="other"
+            )
+        pairs = zip(self._accumulators, other._accumulators, strict=True)
+        return UnionAccumulator(*(own.merge(others_own) for own, others_own in pairs))
+
 
 class CompositeFactory:
     """Makes a fresh CompositeAccumulator for every evaluation, from a factory for each name.
+
+    Args:
+        factories (Callable[[], Accumulator]): by name, as keyword arguments.
 
     >>> factory = CompositeFactory(target=NumpyAccumulator)
     >>> factory() is factory()
@@ -197,7 +278,7 @@ class CompositeFactory:
         self._factories = factories
 
     def __call__(self) -> CompositeAccumulator:
-        """A fresh one."""
+        """A fresh CompositeAccumulator."""
         return CompositeAccumulator(**{name: make() for name, make in self._factories.items()})
 
 

@@ -5,31 +5,43 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
-from weakref import WeakSet
 
 from torch import nn
 
-from legoloop.core.arguments import at_least, entry
+from legoloop.core.arguments import at_least, one_of, require_key
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.errors import ArgumentError
-from legoloop.core.eval_mode import looking
+from legoloop.core.eval_mode import evaluation_mode
 from legoloop.core.protocols import Arrays, Batch, BatchSizer, FeedProtocol, RewindableStream
 from legoloop.core.suggestions import did_you_mean
 from legoloop.evaluation.accumulators import Accumulator, as_array
+from legoloop.loop.evaluation_cache import EvaluationCache
 from legoloop.loop.step import Step
 
-Moment = Literal["epoch_end", "train_end"]
+When = Literal["epoch_end", "train_end"]
 
 
 class Evaluator(ABC):
-    """Runs the model over named streams of batches and hands out what accumulated.
+    """Base of the evaluations: runs the model over named streams and returns what accumulated.
 
     A pass over a stream runs when somebody asks for it, at most once between two changes of the
-    weights, and changes nothing: neither the model's flags nor the generators nor any position.
+    weights. It has no side effects: train flags, buffers, generators and positions are restored.
     Evaluations of one run that would make the very same pass, over the same stream with the same
-    feed and factory, share it.
-    ``at`` says at the end of what the metrics of these passes are taken; ``names`` restricts the
-    streams. ``evaluated`` counts the samples of all passes so far.
+    feed and factory, share it through the cache of their host. ``evaluated`` counts the samples of
+    all passes so far.
+
+    Args:
+        streams (Iterable[str]): the names of the streams that there are.
+        model (nn.Module): is put in evaluation mode during a pass.
+        factory (Callable[[], Accumulator]): makes a fresh accumulator for each pass.
+        feed (FeedProtocol): calls the model.
+        batch_desc (BatchSizer | None): the number of samples in a batch; None: the length of its
+            first column.
+        when (str): the stage at which metrics of these passes are computed: ``epoch_end`` or
+            ``train_end``.
+        datasets (Iterable[str] | None): the streams to evaluate on; None: all.
+
+    Raises ArgumentError for another stage, and for a data set that is not among the streams.
     """
 
     def __init__(
@@ -39,29 +51,27 @@ class Evaluator(ABC):
         factory: Callable[[], Accumulator],
         feed: FeedProtocol,
         batch_desc: BatchSizer | None,
-        at: Moment,
-        names: Iterable[str] | None,
+        when: When,
+        datasets: Iterable[str] | None,
     ) -> None:
-        if at not in ("epoch_end", "train_end"):
-            raise ArgumentError(
-                f"is {at!r}", argument="at", remedy="give 'epoch_end' or 'train_end'"
-            )
+        one_of(("epoch_end", "train_end"), when=when)
         known = tuple(streams)
-        for name in names or ():
+        for name in datasets or ():
             if name not in known:
                 raise ArgumentError(
-                    f"has '{name}'", argument="names", remedy=did_you_mean(name, known)
+                    f"has '{name}'", argument="datasets", remedy=did_you_mean(name, known)
                 )
-        self.names = known if names is None else tuple(names)
-        self.at = at
+        self.datasets = known if datasets is None else tuple(datasets)
+        self.when = when
         self.model = model
         self.factory = factory
         self.feed = feed
         self.batch_desc = batch_desc or DefaultBatchDesc()
         self.evaluated = 0
-        self._results: dict[str, Arrays] = {}
-        self._changes = 0  # of the weights, as heard in this run
-        self._versions: list[tuple[int, int]] | None = None  # of the weights, out of a run
+        self._cache, self._run_cache = EvaluationCache(), EvaluationCache()
+        self._is_in_run = False
+        self._version = 0  # of the weights, counted by the hooks below
+        self._tensor_versions: list[tuple[int, int]] | None = None
 
     @abstractmethod
     def stream(self, name: str) -> Iterable[Batch]:
@@ -71,115 +81,124 @@ class Evaluator(ABC):
     def source(self, name: str) -> tuple[object, int | None]:
         """What the batches come from, and how many samples of it at most; None: all."""
 
-    def accumulated(self, name: str) -> Arrays:
-        """What the accumulators collected over one stream with the weights as they are.
+    def collect(self, name: str) -> Arrays:
+        """What the accumulators collected over one data set with the weights as they are.
 
-        Raises ArgumentError for a name that is not among ``names``.
+        Raises ArgumentError for a name that is not among ``datasets``.
         """
-        self._refuse_unknown(name)
-        hears = self in _running
-        if not hears and self._versions != _versions(self.model):
-            self._results.clear()
-        if name not in self._results:
-            shared = self._made_by_another(name)
-            self._results[name] = self._pass(name) if shared is None else shared
-        if not hears:
-            self._versions = _versions(self.model)
-        return self._results[name]
+        self._reject_unknown(name)
+        if not self._is_in_run and self._tensor_versions != _tensor_versions(self.model):
+            self._cache.clear()
+        result: Arrays = self._cache.get(
+            self.pass_identity(name), self._version, lambda: self._pass(name)
+        )
+        if not self._is_in_run:
+            self._tensor_versions = _tensor_versions(self.model)
+        return result
 
-    def streamed(self, name: str, keys: Sequence[str]) -> Iterator[Arrays]:
-        """These entries of one batch of a stream after the other, in a pass that keeps none.
+    def iterate(self, name: str, keys: Sequence[str]) -> Iterator[Arrays]:
+        """These entries of one batch of a data set after the other, in a pass that keeps none.
 
-        The model evaluates until all are read or the iterator is closed. Raises ArgumentError for
-        a name that is not among ``names``, DataError for a key that neither the batch nor the
-        model's outputs have.
+        The model is in evaluation mode until all are read or the iterator is closed. Raises
+        ArgumentError for a name that is not among ``datasets``, DataError for a key that neither
+        the batch nor the model's outputs have.
         """
-        self._refuse_unknown(name)
-        with looking(self.model):
-            for values in self._fed(name):
+        self._reject_unknown(name)
+        with evaluation_mode(self.model):
+            for values in self._model_outputs(name):
                 yield {
-                    key: as_array(entry(values, key, "what the model was given and made of it"))
+                    key: as_array(require_key(values, key, "the batch with the model's outputs"))
                     for key in keys
                 }
 
+    def pass_identity(self, name: str) -> tuple[int | None, ...]:
+        """Equal for passes that give the same result with the same weights."""
+        source, samples = self.source(name)
+        return id(source), samples, id(self.model), id(self.feed), id(self.factory)
+
+    def use_evaluation_cache(self, cache: EvaluationCache) -> None:
+        """Share results through this cache in the next run."""
+        self._run_cache = cache
+
     def train_start(self) -> None:
-        """From now on what the weights go through is heard."""
-        self._results.clear()
-        self._changes = 0
-        _running.add(self)
+        """Count the versions of the weights in the hooks from now on."""
+        self._cache = self._run_cache
+        self._version = 0
+        self._is_in_run = True
 
     def batch(self, step: Step) -> None:
         """The weights change."""
-        self._forget()
+        self._weights_changed()
 
     def epoch_end(self) -> None:
         """The weights may have changed after the last batch, in ``epoch``."""
-        self._forget()
+        self._weights_changed()
 
     def train(self) -> None:
         """The weights may change once more."""
-        self._forget()
+        self._weights_changed()
 
     def close(self) -> None:
-        """What the weights go through is heard no longer."""
-        _running.discard(self)
+        """Leave the host's cache: no hook counts the versions any longer."""
+        self._cache, self._run_cache = EvaluationCache(), EvaluationCache()
+        self._is_in_run = False
 
-    def _forget(self) -> None:
-        self._results.clear()
-        self._changes += 1
+    def _weights_changed(self) -> None:
+        self._version += 1
+        self._cache.drop_older(self._version)
 
-    def _refuse_unknown(self, name: str) -> None:
-        if name not in self.names:
-            raise ArgumentError(f"no evaluation of '{name}'; {did_you_mean(name, self.names)}")
-
-    def _made_by_another(self, name: str) -> Arrays | None:
-        """The result of the same pass, if an evaluation that heard as much as this has one."""
-        if self not in _running:
-            return None
-        wanted = self._identity(name)
-        return next(
-            (
-                result
-                for other in _running
-                if other._changes == self._changes
-                for its, result in other._results.items()
-                if other._identity(its) == wanted
-            ),
-            None,
-        )
-
-    def _identity(self, name: str) -> tuple[int | None, ...]:
-        stream, samples = self.source(name)
-        return id(stream), samples, id(self.model), id(self.feed), id(self.factory)
+    def _reject_unknown(self, name: str) -> None:
+        if name not in self.datasets:
+            raise ArgumentError(
+                f"no evaluation of '{name}'", remedy=did_you_mean(name, self.datasets)
+            )
 
     def _pass(self, name: str) -> Arrays:
-        with looking(self.model):
+        with evaluation_mode(self.model):
             accumulator = self.factory()
-            for values in self._fed(name):
+            for values in self._model_outputs(name):
                 accumulator.add(values)
             result: Arrays = accumulator.result()
         return result
 
-    def _fed(self, name: str) -> Iterator[dict[str, Any]]:
+    def _model_outputs(self, name: str) -> Iterator[dict[str, Any]]:
         for batch in self.stream(name):
             moved, outputs = self.feed(batch)
             yield {**moved, **outputs}
             self.evaluated += self.batch_desc(batch)
 
 
-_running: WeakSet[Evaluator] = WeakSet()
-
-
-def _versions(model: nn.Module) -> list[tuple[int, int]]:
-    """What torch counts of changes in place, for an evaluation that hears of none."""
+def _tensor_versions(model: nn.Module) -> list[tuple[int, int]]:
+    """Torch's counts of changes in place, for an evaluation whose hooks are not called."""
     return [(id(tensor), tensor._version) for tensor in (*model.parameters(), *model.buffers())]
 
 
 class LoopsAcc(Evaluator):
     """Evaluates on the first samples of each loop, at most one pass and ``samples_limit``.
 
-    ``factory`` makes a fresh accumulator for each pass; ``feed`` calls the model.
-    Raises ArgumentError if the limit is less than 1, or for a loop that cannot be looked at.
+    The loops are not moved. Hand it to what uses the results, such as ``AccumulatorMetrics``.
+
+    Args:
+        loop_iters (Mapping[str, RewindableStream]): the streams by name, with ``peek(samples)``.
+        model (nn.Module): is put in evaluation mode during a pass.
+        factory (Callable[[], Accumulator]): makes a fresh accumulator for each pass.
+        feed (FeedProtocol): calls the model.
+        samples_limit (int | None): at most so many samples of each loop; None: one pass.
+        batch_desc (BatchSizer | None): the number of samples in a batch; None: the length of its
+            first column.
+        when (str): the stage at which metrics of it are computed: ``epoch_end`` or ``train_end``.
+        datasets (Iterable[str] | None): the loops to evaluate on; None: all.
+
+    Raises ArgumentError for a limit less than 1, another stage, a data set that is not there, and
+    a loop without ``peek(samples)``.
+
+    >>> from legoloop.evaluation.accumulators import CompositeFactory, NumpyAccumulator
+    >>> class Ones:
+    ...     def peek(self, samples): yield {"idx": [1] * samples}
+    >>> factory = CompositeFactory(idx=NumpyAccumulator)
+    >>> def feed(batch): return batch, {}
+    >>> LoopsAcc({"val": Ones()}, nn.Identity(), factory, feed, samples_limit=3).collect("val")
+    {'idx': array([1, 1, 1])}
     """
 
     def __init__(
@@ -190,24 +209,24 @@ class LoopsAcc(Evaluator):
         feed: FeedProtocol,
         samples_limit: int | None = None,
         batch_desc: BatchSizer | None = None,
-        at: Moment = "epoch_end",
-        names: Iterable[str] | None = None,
+        when: When = "epoch_end",
+        datasets: Iterable[str] | None = None,
     ) -> None:
-        super().__init__(loop_iters, model, factory, feed, batch_desc, at, names)
+        super().__init__(loop_iters, model, factory, feed, batch_desc, when, datasets)
         if samples_limit is not None:
             at_least(1, samples_limit=samples_limit)
-        for name in self.names:
-            if not hasattr(loop_iters[name], "first"):
+        for name in self.datasets:
+            if not hasattr(loop_iters[name], "peek"):
                 raise ArgumentError(
-                    f"loop '{name}' is a {type(loop_iters[name]).__name__} without first(samples), "
-                    "so it cannot be looked at without moving it"
+                    f"loop '{name}' is a {type(loop_iters[name]).__name__} without peek(samples), "
+                    "so it cannot be evaluated without moving it"
                 )
         self.loop_iters = loop_iters
         self.samples_limit = samples_limit
 
     def stream(self, name: str) -> Iterable[Batch]:
         """The first samples of the loop."""
-        return self.loop_iters[name].first(self.samples_limit)
+        return self.loop_iters[name].peek(self.samples_limit)
 
     def source(self, name: str) -> tuple[object, int | None]:
         """The loop, and the limit."""
@@ -217,7 +236,26 @@ class LoopsAcc(Evaluator):
 class LoadersAcc(Evaluator):
     """Evaluates on all of each loader, every sample once.
 
-    ``factory`` makes a fresh accumulator for each pass; ``feed`` calls the model.
+    Hand it to what uses the results, such as ``AccumulatorMetrics`` or ``CsvLogits``.
+
+    Args:
+        loaders (Mapping[str, Iterable[Batch]]): the loaders by name.
+        model (nn.Module): is put in evaluation mode during a pass.
+        factory (Callable[[], Accumulator]): makes a fresh accumulator for each pass.
+        feed (FeedProtocol): calls the model.
+        batch_desc (BatchSizer | None): the number of samples in a batch; None: the length of its
+            first column.
+        when (str): the stage at which metrics of it are computed: ``epoch_end`` or ``train_end``.
+        datasets (Iterable[str] | None): the loaders to evaluate on; None: all.
+
+    Raises ArgumentError for another stage, and a data set that is not there.
+
+    >>> from legoloop.evaluation.accumulators import CompositeFactory, NumpyAccumulator
+    >>> factory = CompositeFactory(idx=NumpyAccumulator)
+    >>> def feed(batch): return batch, {}
+    >>> loaders = {"val": [{"idx": [1, 2]}, {"idx": [3]}]}
+    >>> LoadersAcc(loaders, nn.Identity(), factory, feed).collect("val")
+    {'idx': array([1, 2, 3])}
     """
 
     def __init__(
@@ -227,10 +265,10 @@ class LoadersAcc(Evaluator):
         factory: Callable[[], Accumulator],
         feed: FeedProtocol,
         batch_desc: BatchSizer | None = None,
-        at: Moment = "train_end",
-        names: Iterable[str] | None = None,
+        when: When = "train_end",
+        datasets: Iterable[str] | None = None,
     ) -> None:
-        super().__init__(loaders, model, factory, feed, batch_desc, at, names)
+        super().__init__(loaders, model, factory, feed, batch_desc, when, datasets)
         self.loaders = loaders
 
     def stream(self, name: str) -> Iterable[Batch]:

@@ -1,4 +1,4 @@
-"""Metrics: plain functions from accumulated arrays to numbers, over samples, not batches."""
+"""Metrics: plain functions of accumulated arrays; averages are over samples, not batches."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import numpy as np
 
 from legoloop.core.errors import DataError
 from legoloop.core.protocols import Arrays, Scalars
+from legoloop.core.suggestions import did_you_mean
 
 
 def multiclass(accumulated: Arrays) -> Scalars:
     """Accuracy, macro F1 and cross entropy of classes from ``logits`` and ``target``.
 
-    ``logits``: (samples, classes) float; ``target``: (samples,) int. Raises DataError for a target
-    that is no class.
+    Args:
+        accumulated (dict): ``logits``, (samples, classes) float; ``target``, (samples,) int.
+
+    Returns a dict with ``accuracy``, ``f1`` and ``loss``. Raises DataError for a target that is no
+    class, and for an array that is missing.
 
     >>> logits = np.array([[2.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
     >>> multiclass({"logits": logits, "target": np.array([0, 1, 0])})["accuracy"]
@@ -43,8 +47,12 @@ def multiclass(accumulated: Arrays) -> Scalars:
 def binary(accumulated: Arrays) -> Scalars:
     """Accuracy, F1, area under the ROC curve and cross entropy of two classes.
 
-    ``logits``: (samples,) float, positive for class 1; ``target``: (samples,) 0 or 1. The area is
-    not a number where only one class occurs or a logit is not finite.
+    Args:
+        accumulated (dict): ``logits``, (samples,) float, positive for class 1; ``target``,
+            (samples,) 0 or 1.
+
+    Returns a dict with ``accuracy``, ``f1``, ``auc`` and ``loss``; ``auc`` is nan where only one
+    class occurs or a logit is not finite. Raises DataError for an array that is missing.
 
     >>> binary({"logits": np.array([-1.0, 2.0]), "target": np.array([0, 1])})["auc"]
     1.0
@@ -68,7 +76,12 @@ def binary(accumulated: Arrays) -> Scalars:
 def regression(accumulated: Arrays) -> Scalars:
     """Mean absolute error, root mean squared error and R² of ``prediction`` and ``target``.
 
-    Both (samples,) or (samples, outputs) float. None is a number if a prediction is not finite.
+    Args:
+        accumulated (dict): ``prediction`` and ``target``, both (samples,) or (samples, outputs)
+            float.
+
+    Returns a dict with ``mae``, ``rmse`` and ``r2``, in the unit of the target (``r2`` has none);
+    all are nan if a prediction is not finite. Raises DataError for an array that is missing.
 
     >>> regression({"prediction": np.array([1.0, 3.0]), "target": np.array([1.0, 2.0])})["mae"]
     0.5
@@ -92,6 +105,6 @@ def _columns(accumulated: Arrays, *names: str) -> list[np.ndarray[Any, Any]]:
         if name not in accumulated:
             raise DataError(
                 f"the metrics need '{name}', which no accumulator collects; "
-                f"there are {', '.join(accumulated)}"
+                f"{did_you_mean(name, accumulated)}"
             )
     return [accumulated[name] for name in names]

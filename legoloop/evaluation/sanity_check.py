@@ -1,4 +1,4 @@
-"""A short evaluation before the first epoch, so that a broken one is not found at its end."""
+"""A short evaluation before the first epoch, so that a broken one is found at once."""
 
 from __future__ import annotations
 
@@ -19,27 +19,35 @@ from legoloop.loop.plugin import State
 class EvaluationSanityCheck:
     """Before the first step, evaluates a few samples of each loop, and keeps nothing of it.
 
-    ``factory`` makes the accumulators, ``metrics`` is called with what they collect, in which each
-    of ``needs`` must be, such as the column that is to be predicted. Neither the model nor a
-    generator nor a loop is changed; a resumed run leaves it out.
+    Neither the model nor a generator nor a loop is changed; a resumed run leaves it out.
+
+    Args:
+        loop_iters (Mapping[str, RewindableStream]): the loops by name.
+        model (nn.Module): the model to evaluate.
+        feed (FeedProtocol): calls the model.
+        factory (Callable[[], Accumulator]): makes the accumulators.
+        metrics (Callable): is called with what they collect.
+        required_keys (Sequence[str]): the arrays that must be collected, such as the column that
+            is to be predicted.
+        num_samples (int): at most so many samples of each loop.
 
     Raises ArgumentError for less than one sample; and whatever the evaluation raises, DataError
     for an array that is missing, before any time is spent on training.
 
     >>> from legoloop.evaluation.accumulators import CompositeFactory, NumpyAccumulator
     >>> class Ones:
-    ...     def first(self, samples): yield {"idx": [1] * samples}
-    >>> trial = EvaluationSanityCheck(
+    ...     def peek(self, samples): yield {"idx": [1] * samples}
+    >>> check = EvaluationSanityCheck(
     ...     {"val": Ones()},
     ...     nn.Identity(),
     ...     feed=lambda batch: (batch, {}),
     ...     factory=CompositeFactory(idx=NumpyAccumulator),
     ...     metrics=lambda arrays: {"ones": sum(arrays["idx"])},
-    ...     needs=["idxs"],
+    ...     required_keys=["idxs"],
     ... )
-    >>> trial.train_start()
+    >>> check.train_start()
     Traceback (most recent call last):
-    legoloop.core.errors.DataError: the trial evaluation of 'val' gives no 'idxs'; did you mean idx?
+    legoloop.core.errors.DataError: the sanity check of 'val' gives no 'idxs'; did you mean idx?
     """
 
     def __init__(
@@ -49,41 +57,42 @@ class EvaluationSanityCheck:
         feed: FeedProtocol,
         factory: Callable[[], Accumulator],
         metrics: Metrics,
-        needs: Sequence[str] = (),
-        samples: int = 8,
+        required_keys: Sequence[str] = (),
+        num_samples: int = 8,
     ) -> None:
-        at_least(1, samples=samples)
+        at_least(1, num_samples=num_samples)
         self.loop_iters = loop_iters
         self.model = model
         self.feed = feed
         self.factory = factory
         self.metrics = metrics
-        self.needs = needs
-        self.samples = samples
-        self.is_tried = False
+        self.required_keys = required_keys
+        self.num_samples = num_samples
+        self.is_checked = False
 
     def train_start(self) -> None:
-        """Evaluate, unless the run goes on."""
-        if not self.is_tried:
-            passes = LoopsAcc(self.loop_iters, self.model, self.factory, self.feed, self.samples)
-            for name in passes.names:
-                self._try(name, dict(passes.accumulated(name)))
-        self.is_tried = True
+        """Evaluate, unless the run is resumed."""
+        if not self.is_checked:
+            evaluation = LoopsAcc(
+                self.loop_iters, self.model, self.factory, self.feed, self.num_samples
+            )
+            for name in evaluation.datasets:
+                self._check(name, dict(evaluation.collect(name)))
+        self.is_checked = True
 
     def state_dict(self) -> State:
-        """Whether it was tried."""
-        return {"is_tried": self.is_tried}
+        """Whether it was done."""
+        return {"is_checked": self.is_checked}
 
     def load_state_dict(self, state: State) -> None:
-        """What was tried is not tried again."""
-        self.is_tried = state["is_tried"]
+        self.is_checked = state["is_checked"]
 
-    def _try(self, name: str, arrays: Arrays) -> None:
+    def _check(self, name: str, arrays: Arrays) -> None:
         with preserved_rng():
-            for key in self.needs:
+            for key in self.required_keys:
                 if key not in arrays:
                     raise DataError(
-                        f"the trial evaluation of '{name}' gives no '{key}'; "
+                        f"the sanity check of '{name}' gives no '{key}'; "
                         f"{did_you_mean(key, arrays)}"
                     )
             for value in self.metrics(arrays).values():

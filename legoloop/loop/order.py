@@ -1,4 +1,4 @@
-"""The order in which plugins hear a stage: a pure function over names and edges."""
+"""The order of plugins: a stable topological sort over names and edges."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ def in_order(names: Sequence[str], edges: Iterable[Edge]) -> list[str]:
     >>> in_order(["board", "metrics", "counter"], [("metrics", "board")])
     ['metrics', 'board', 'counter']
     """
-    waits_for: dict[str, set[str]] = {name: set() for name in names}
+    predecessors: dict[str, set[str]] = {name: set() for name in names}
     for earlier, later in edges:
         if earlier != later:
-            waits_for[later].add(earlier)
+            predecessors[later].add(earlier)
     ordered: list[str] = []
-    while waits_for:
-        ready = next((name for name, earlier in waits_for.items() if not earlier), None)
+    while predecessors:
+        ready = next((name for name, earlier in predecessors.items() if not earlier), None)
         if ready is None:
-            raise PluginError(_cycle_message(waits_for))
+            raise PluginError(_cycle_message(predecessors))
         ordered.append(ready)
-        del waits_for[ready]
-        for awaited in waits_for.values():
+        del predecessors[ready]
+        for awaited in predecessors.values():
             awaited.discard(ready)
     return ordered
 
 
-def _cycle_message(waits_for: dict[str, set[str]]) -> str:
-    path = [next(iter(waits_for))]
+def _cycle_message(predecessors: dict[str, set[str]]) -> str:
+    path = [next(iter(predecessors))]
     while path[-1] not in path[:-1]:
-        path.append(min(waits_for[path[-1]]))
+        path.append(min(predecessors[path[-1]]))
     cycle = path[path.index(path[-1]) :]
     return (
         f"plugins wait for each other: {' after '.join(cycle)}; "

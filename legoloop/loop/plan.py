@@ -1,24 +1,25 @@
-"""The plan of a run: its plugins, named and in the order in which they hear each stage."""
+"""The plan of a run: its plugins, named and in the order in which their hooks are called."""
 
 from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from legoloop.core.errors import PluginError
+from legoloop.core.text_table import text_table
 from legoloop.loop.order import Edge, in_order
 from legoloop.loop.references import referenced_objects
-from legoloop.loop.stages import Heard, Stage, collect_hooks
+from legoloop.loop.stages import Hook, Hooks, Stage, collect_hooks
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The named plugins in order, what each of them hears, and the one that drives the epoch."""
+    """The named plugins in order, the hooks of each, and the one that drives the epoch."""
 
     plugins: dict[str, object]
-    heard: dict[str, Heard]
+    hooks: dict[str, Hooks]
     driver: str
 
     @classmethod
@@ -29,22 +30,33 @@ class Plan:
     ) -> Plan:
         """Name, check and order the plugins.
 
-        A plugin that holds another hears each stage after it; ``after`` and ``before`` cover the
-        pairs with no such tie; else the given order decides. A plugin given twice is kept once,
-        with a warning.
+        A plugin given twice is kept once, with a warning.
+
+        Args:
+            plugins (Iterable[object] | Mapping[str, object]): a list, or a dict that names them.
+            edges (Iterable[Edge] | None): pairs of names of which the first is called before the
+                second; None: the hooks of a plugin that refers to another are called after the
+                other's, and ``after`` and ``before`` cover pairs with no such reference. Where
+                the pairs leave a choice, the given order decides.
 
         Raises PluginError for a wrong plugin, a cycle, a missing peer, no epoch driver or two.
         """
         named = _named(plugins)
-        heard = {name: collect_hooks(name, plugin) for name, plugin in named.items()}
-        _reject_without_hooks(named, heard)
+        hooks = {name: collect_hooks(name, plugin) for name, plugin in named.items()}
+        _reject_without_hooks(named, hooks)
         names = in_order(list(named), _edges(named) if edges is None else edges)
         ordered = {name: named[name] for name in names}
-        return cls(ordered, {name: heard[name] for name in names}, _the_driver(ordered))
+        return cls(ordered, {name: hooks[name] for name in names}, _the_driver(ordered))
 
-    def calls(self, stage: Stage) -> list[Callable[..., object]]:
-        """The methods to call at a stage, in order."""
-        return [heard[stage] for heard in self.heard.values() if stage in heard]
+    def calls(self, stage: Stage) -> list[Hook]:
+        """The hooks to call at a stage, in order."""
+        return [hooks[stage] for hooks in self.hooks.values() if stage in hooks]
+
+    def calls_around_driver(self) -> tuple[list[Hook], list[Hook]]:
+        """The ``epoch`` hooks to call before the batches of the driver, and those after them."""
+        names = list(self.plugins)
+        turn = names.index(self.driver)
+        return self._epoch_hooks(names[:turn]), self._epoch_hooks(names[turn:])
 
     def table(self) -> str:
         """A row a plugin, in order, a column a stage; ``D`` marks where the batches run.
@@ -57,24 +69,22 @@ class Plan:
         counter  .           .           .           .     x         .     x         .     .
         drive    .           .           .           .     .         D     .         .     .
         """
-        return stage_table(self.heard, self.driver)
+        return stage_table(self.hooks, self.driver)
+
+    def _epoch_hooks(self, names: Iterable[str]) -> list[Hook]:
+        return [self.hooks[name][Stage.EPOCH] for name in names if Stage.EPOCH in self.hooks[name]]
 
 
-def stage_table(heard: Mapping[str, Collection[Stage]], driver: str) -> str:
-    """What ``Plan.table`` shows, from the stages that each plugin hears."""
-    width = max(map(len, heard)) + 2
-    rows = [" " * width + " ".join(Stage)]
-    for name in heard:
-        marks = " ".join(
-            _mark(stage in heard[name], stage is Stage.EPOCH and name == driver).ljust(len(stage))
-            for stage in Stage
-        )
-        rows.append(f"{name:<{width}}{marks}".rstrip())
-    return "\n".join(rows)
+def stage_table(hooks: Mapping[str, Collection[Stage]], driver: str) -> str:
+    """What ``Plan.table`` shows, from the stages that each plugin has a hook for."""
 
+    def mark(name: str, stage: Stage) -> str:
+        if stage is Stage.EPOCH and name == driver:
+            return "D"
+        return "x" if stage in hooks[name] else "."
 
-def _mark(is_heard: bool, drives: bool) -> str:
-    return "D" if drives else "x" if is_heard else "."
+    rows = [(f"{name} ", *(mark(name, stage) for stage in Stage)) for name in hooks]
+    return text_table([("", *Stage), *rows], gap=1)
 
 
 def _named(plugins: Iterable[object] | Mapping[str, object]) -> dict[str, object]:
@@ -90,7 +100,10 @@ def _named(plugins: Iterable[object] | Mapping[str, object]) -> dict[str, object
             continue
         name = given or _free_name(plugin, named)
         if name in named:
-            raise PluginError(f"two plugins are named '{name}'; names tell their states apart")
+            raise PluginError(
+                f"two plugins are named '{name}'; names must be unique, since state is saved "
+                "under them"
+            )
         named[name] = plugin
     return named
 
@@ -108,9 +121,9 @@ def _free_name(plugin: object, taken: Mapping[str, object]) -> str:
 def _edges(named: Mapping[str, object]) -> Iterator[Edge]:
     name_of = {id(plugin): name for name, plugin in named.items()}
     for name, plugin in named.items():
-        for thing in referenced_objects(plugin):
-            if id(thing) in name_of:
-                yield name_of[id(thing)], name
+        for referenced in referenced_objects(plugin):
+            if id(referenced) in name_of:
+                yield name_of[id(referenced)], name
     yield from declared_edges(named, {name: type(plugin) for name, plugin in named.items()})
 
 
@@ -137,10 +150,10 @@ def _peers(name: str, holder: object, side: str, types: Mapping[str, type]) -> I
     for peer in wanted:
         matching = [other for other, cls in types.items() if _is_peer(peer, other, cls)]
         if not matching:
-            shown = peer if isinstance(peer, str) else peer.__name__
+            wanted_name = peer if isinstance(peer, str) else peer.__name__
             raise PluginError(
-                f"plugin '{name}' wants to be {side} '{shown}', which is not among the plugins: "
-                f"{', '.join(types)}"
+                f"plugin '{name}' wants to be {side} '{wanted_name}', which is not among the "
+                f"plugins: {', '.join(types)}"
             )
         yield from matching
 
@@ -151,12 +164,12 @@ def _is_peer(wanted: str | type, name: str, plugin: type) -> bool:
     return wanted == name or wanted in (cls.__name__ for cls in plugin.__mro__)
 
 
-def _reject_without_hooks(named: Mapping[str, object], heard: Mapping[str, Heard]) -> None:
+def _reject_without_hooks(named: Mapping[str, object], hooks: Mapping[str, Hooks]) -> None:
     for name, plugin in named.items():
-        if not heard[name] and not drives(type(plugin)) and not hasattr(plugin, "scalars"):
+        if not hooks[name] and not drives(type(plugin)) and not hasattr(plugin, "scalars"):
             raise PluginError(
-                f"plugin '{name}', a {type(plugin).__name__}, hears no stage and reports no "
-                f"scalars; the stages are {', '.join(Stage)}"
+                f"plugin '{name}', a {type(plugin).__name__}, has no method of a stage and "
+                f"no scalars(); the stages are {', '.join(Stage)}"
             )
 
 
@@ -177,7 +190,7 @@ def _the_driver(plugins: Mapping[str, object]) -> str:
 def drives(cls: type) -> bool:
     """Whether plugins of this class are epoch drivers: they define ``batches()``.
 
-    A method that must be told of which stream (``batches(name)``) is another one.
+    A method with a required parameter (``batches(name)``) is another one.
     """
     batches = getattr(cls, "batches", None)
     if not callable(batches):

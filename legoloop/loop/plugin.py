@@ -1,4 +1,4 @@
-"""What a plugin looks like, and what a stage may ask of the host."""
+"""The interface of plugins, and what a hook may request of the host."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ State = dict[str, Any]
 
 @dataclass(frozen=True)
 class ShouldStop:
-    """Returned from a stage: end the training at the next batch, for this reason.
+    """Returned from a hook: end the training at the next batch.
+
+    Args:
+        reason (str): why; logged and recorded.
 
     >>> ShouldStop("3 epochs are done").reason
     '3 epochs are done'
@@ -24,7 +27,11 @@ class ShouldStop:
 
 @dataclass(frozen=True)
 class ShouldSave:
-    """Returned from a stage: once every plugin has heard it, hand the host's state to ``save``."""
+    """Returned from a hook: save the host's state once all hooks of the stage were called.
+
+    Args:
+        save (Callable[[dict], None]): is given the state.
+    """
 
     save: Callable[[State], None]
 
@@ -35,15 +42,15 @@ Request = ShouldStop | ShouldSave | None
 class TrainingPlugin:
     """The nine stages, all optional; subclassing this is optional too.
 
-    A plugin is any object whose type defines some of these methods. ``*_start`` prepares, the
-    middle stage does, ``*_end`` measures and reports: weights change only in middle stages.
-    Initial state belongs in ``__init__``, since a resumed run hears ``train_start`` again.
+    A plugin is any object whose type defines some of these methods, its hooks. ``*_start``
+    prepares, the middle stage does, ``*_end`` measures and reports: weights change only in middle
+    stages. Initial state belongs in ``__init__``, since ``train_start`` is called again on resume.
 
-    ``after`` and ``before`` name plugins, by name or class, whose place matters though neither
-    holds the other. A plugin may also define ``state_dict`` / ``load_state_dict``; ``interrupted``,
-    which may ask for a save when the run is asked to end from outside; and ``close``, which the
-    host calls however the run ended. A state may share memory with the plugin, handed out or taken
-    up, as torch's do: whoever keeps one copies it.
+    ``after`` and ``before`` name plugins, by name or class, whose order matters though neither
+    refers to the other. A plugin may also define ``state_dict`` / ``load_state_dict``;
+    ``interrupted``, which may ask for a save when the run is asked to end from outside; and
+    ``close``, which the host calls however the run ended. A state may share memory with the plugin,
+    as torch's do, in ``state_dict`` and in ``load_state_dict``: whoever keeps one copies it.
 
     >>> class CountBatches(TrainingPlugin):
     ...     def __init__(self) -> None:

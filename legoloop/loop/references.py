@@ -1,4 +1,4 @@
-"""Which objects a plugin holds, read from the objects themselves."""
+"""The objects that a plugin refers to, read from the objects themselves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 def referenced_objects(plugin: object) -> Iterator[object]:
     """Everything reachable through attributes, containers, bound methods and partials.
 
-    Objects found in an attribute are named, not entered: what *they* hold is theirs.
+    Objects found in an attribute are yielded, not entered: what *they* refer to is theirs.
 
     >>> class Reader:
     ...     def __init__(self, source): self.sources = {"main": source}

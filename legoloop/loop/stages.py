@@ -1,4 +1,4 @@
-"""The named moments of the loop, and which of them a plugin hears."""
+"""The stages of the loop, and the hooks that a plugin has for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from legoloop.loop.plugin import TrainingPlugin
 
 
 class Stage(StrEnum):
-    """A named moment of the loop; a plugin hears it by a method of the same name."""
+    """A named moment of the loop; the hook of a plugin is its method of the same name."""
 
     TRAIN_START = "train_start"
     EPOCH_START = "epoch_start"
@@ -30,11 +30,12 @@ class Stage(StrEnum):
         return self.value.startswith("batch")
 
 
-Heard = dict[Stage, Callable[..., object]]
+Hook = Callable[..., object]
+Hooks = dict[Stage, Hook]
 
 
-def collect_hooks(name: str, plugin: object) -> Heard:
-    """The stages that the plugin's type defines, each with the bound method to call.
+def collect_hooks(name: str, plugin: object) -> Hooks:
+    """The hooks of a plugin: the stages that its type defines, each with the method to call.
 
     Raises PluginError for a stage with a wrong arity, a method that is a stage misspelt, an
     attribute that shadows a stage, and a class given in place of an instance.
@@ -47,13 +48,13 @@ def collect_hooks(name: str, plugin: object) -> Heard:
     """
     if isinstance(plugin, type):
         raise PluginError(f"plugin '{name}' is the class {plugin.__name__}, not an instance of it")
-    _refuse_shadows(name, plugin)
-    _refuse_misspelt(name, plugin)
-    return {stage: _checked(name, plugin, stage) for stage in hooks_of(type(plugin))}
+    _reject_shadows(name, plugin)
+    _reject_misspelt(name, plugin)
+    return {stage: _checked_hook(name, plugin, stage) for stage in hooks_of(type(plugin))}
 
 
 def hooks_of(cls: type) -> list[Stage]:
-    """The stages that plugins of this class hear.
+    """The stages that plugins of this class have a hook for.
 
     >>> class Greeter:
     ...     def epoch_end(self) -> None: ...
@@ -76,7 +77,7 @@ def _defining_class(cls: type, method: str) -> type | None:
     return owners[0]
 
 
-def _checked(name: str, plugin: object, stage: Stage) -> Callable[..., object]:
+def _checked_hook(name: str, plugin: object, stage: Stage) -> Hook:
     method = getattr(plugin, stage)
     cls = type(plugin).__name__
     if not callable(method):
@@ -90,17 +91,17 @@ def _checked(name: str, plugin: object, stage: Stage) -> Callable[..., object]:
     except TypeError as error:
         wanted = ", ".join(("self", *given))
         raise PluginError(
-            f"plugin '{name}': {cls}.{stage}{_shown_signature(plugin, stage)} cannot be called "
+            f"plugin '{name}': {cls}.{stage}{_signature_text(plugin, stage)} cannot be called "
             f"as a stage ({error}); define it as {stage}({wanted})"
         ) from None
     return method  # type: ignore[no-any-return]
 
 
-def _shown_signature(plugin: object, stage: str) -> str:
+def _signature_text(plugin: object, stage: str) -> str:
     return str(inspect.signature(getattr(type(plugin), stage)))
 
 
-def _refuse_shadows(name: str, plugin: object) -> None:
+def _reject_shadows(name: str, plugin: object) -> None:
     for attribute in getattr(plugin, "__dict__", {}):
         if attribute in Stage.__members__.values():
             raise PluginError(
@@ -109,7 +110,7 @@ def _refuse_shadows(name: str, plugin: object) -> None:
             )
 
 
-def _refuse_misspelt(name: str, plugin: object) -> None:
+def _reject_misspelt(name: str, plugin: object) -> None:
     for method in _own_methods(type(plugin)):
         meant = misspelt_stage(method)
         if meant is not None:
@@ -127,7 +128,7 @@ def _own_methods(cls: type) -> Iterator[str]:
             yield attribute
 
 
-_OTHER_WORDS: dict[str, str] = {
+_SUFFIX_SYNONYMS: dict[str, str] = {
     "begin": "start",
     "began": "start",
     "started": "start",
@@ -136,7 +137,7 @@ _OTHER_WORDS: dict[str, str] = {
     "stop": "end",
     "ended": "end",
 }
-_OTHER_SUBJECTS: dict[str, str] = {
+_PREFIX_SYNONYMS: dict[str, str] = {
     "fit": "train",
     "training": "train",
     "step": "batch",
@@ -149,7 +150,7 @@ _OTHER_SUBJECTS: dict[str, str] = {
 def misspelt_stage(method: str) -> Stage | None:
     """The stage that a method name means, if it means one without being it.
 
-    Other trainers' words are known (``on_train_epoch_end``, ``after_batch``, ``epoch_finish``),
+    Words of other frameworks are known (``on_train_epoch_end``, ``after_batch``, ``epoch_finish``),
     and so is a letter wrong in either word of a suffixed stage, or the line between them missing.
 
     >>> misspelt_stage("on_epoch_end"), misspelt_stage("epoch_strat")
@@ -159,13 +160,13 @@ def misspelt_stage(method: str) -> Stage | None:
     """
     if method in set(Stage):
         return None
-    spoken = _in_our_words(method)
-    if spoken in set(Stage):
-        return Stage(spoken)
-    return next((stage for stage in Stage if _nearly(method, stage)), None)
+    translated = _translated(method)
+    if translated in set(Stage):
+        return Stage(translated)
+    return next((stage for stage in Stage if _is_nearly(method, stage)), None)
 
 
-def _in_our_words(method: str) -> str:
+def _translated(method: str) -> str:
     words = method.lower().split("_")
     if len(words) > 1 and words[0] in ("before", "after"):
         words = [*words[1:], "start" if words[0] == "before" else "end"]
@@ -176,20 +177,22 @@ def _in_our_words(method: str) -> str:
     if len(words) < 2:
         return "_".join(words) if method.startswith("on_") else method
     first, last = words[0], words[-1]
-    return "_".join([_OTHER_SUBJECTS.get(first, first), *words[1:-1], _OTHER_WORDS.get(last, last)])
+    return "_".join(
+        [_PREFIX_SYNONYMS.get(first, first), *words[1:-1], _SUFFIX_SYNONYMS.get(last, last)]
+    )
 
 
-def _nearly(method: str, stage: Stage) -> bool:
+def _is_nearly(method: str, stage: Stage) -> bool:
     """At most a letter a word: ``epoch_stats`` and ``batch_len``, two off, mean themselves."""
     if "_" not in stage:
         return False
     if method == stage.replace("_", ""):
         return True
     words, wanted = method.split("_"), stage.split("_")
-    return len(words) == 2 and all(map(_is_a_letter_off, words, wanted))
+    return len(words) == 2 and all(map(_is_one_letter_off, words, wanted))
 
 
-def _is_a_letter_off(word: str, wanted: str) -> bool:
+def _is_one_letter_off(word: str, wanted: str) -> bool:
     return abs(len(word) - len(wanted)) <= 1 and _edits(word, wanted) <= 1
 
 

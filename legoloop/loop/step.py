@@ -8,27 +8,32 @@ from typing import Any
 class Step:
     """The batch, what the model made of it, its loss, and how many samples it holds.
 
-    ``batch`` and ``outputs`` are dicts, ``loss`` a scalar tensor, handed out detached, ``size`` a
-    number of samples. ``loss_value`` is the loss as a number, from whoever knows it without waiting
-    for the device; None: nobody does. The host empties the step after ``batch_end``: what a plugin
-    needs for longer, it keeps itself.
+    The host clears the step after ``batch_end``: what a plugin needs for longer, it keeps itself.
+
+    Attributes:
+        batch (dict): the batch, on the device once the feed has moved it.
+        outputs (dict): what the model returned for it.
+        loss (torch.Tensor): a scalar, handed out detached.
+        loss_float (float | None): the loss as a number, from whoever knows it without waiting for
+            the device; None: nobody does.
+        size (int): the number of samples in the batch; 0 for a step that was skipped.
 
     >>> step = Step()
     >>> step.batch, step.size = {"image": [1, 2]}, 2
-    >>> step.empty()
+    >>> step.clear()
     >>> step.batch is None
     True
     """
 
-    __slots__ = ("_loss", "batch", "loss_value", "outputs", "size")
+    __slots__ = ("_loss", "batch", "loss_float", "outputs", "size")
 
     batch: Any
     outputs: Any
-    loss_value: float | None
+    loss_float: float | None
     size: int
 
     def __init__(self) -> None:
-        self.empty()
+        self.clear()
 
     @property
     def loss(self) -> Any:
@@ -40,7 +45,7 @@ class Step:
     def loss(self, loss: Any) -> None:
         self._loss = loss
 
-    def empty(self) -> None:
-        """Let go of everything."""
-        self.batch = self.outputs = self._loss = self.loss_value = None
+    def clear(self) -> None:
+        """Drop everything that the step carries."""
+        self.batch = self.outputs = self._loss = self.loss_float = None
         self.size = 0

@@ -1,4 +1,4 @@
-"""Pictures as arrays and as PNG."""
+"""Images as arrays and as PNG."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 Picture = np.ndarray[Any, Any]
-"""(height, width, 3) uint8."""
+"""Shape (height, width, 3), uint8."""
 
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """Has pictures to report; TensorBoard reads them whenever it reports."""
+    """Has images to report; TensorBoard reads them after each epoch and at the end."""
 
     def images(self) -> Mapping[str, Picture]:
-        """The newest pictures by tag; empty when nothing is new."""
+        """The newest images by tag; empty when nothing is new."""
         ...
 
 
 def png(picture: Picture) -> bytes:
-    """The picture as a PNG file.
+    """The image as the content of a PNG file.
 
     >>> png(np.zeros((2, 2, 3), np.uint8))[1:4]
     b'PNG'
@@ -36,7 +36,7 @@ def png(picture: Picture) -> bytes:
 
 
 def size_of(content: bytes) -> tuple[int, int]:
-    """The width and height that a PNG file tells of itself.
+    """Width and height in the header of a PNG file.
 
     >>> size_of(png(np.zeros((2, 3, 3), np.uint8)))
     (3, 2)

@@ -1,8 +1,8 @@
-"""What a model is made of, told before it is trained."""
+"""A table of the model's layers, their output shapes and parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,31 +13,40 @@ from torch import nn
 
 from legoloop.core.arguments import at_least
 from legoloop.core.atomic_files import atomic_write
-from legoloop.core.eval_mode import looking
+from legoloop.core.eval_mode import evaluation_mode
 from legoloop.core.lazy_modules import reject_lazy_modules
 from legoloop.core.protocols import Batch, FeedProtocol, RewindableStream
+from legoloop.core.text_table import text_table
 from legoloop.loop.plugin import State
 
 
 class ModelSummary:
-    """Before the training, tells the layers of the model, what they give out, and their weights.
+    """Before the training, prints the layers of the model, their output shapes and parameters.
 
-    Written to ``path``, None: to no file; printed if ``show``. The first ``samples`` of ``stream``
-    are fed to learn the shapes, None: no shapes. The model, its buffers and flags, the generators
-    and the stream's position stay as they are.
+    Has no side effects: the model, its buffers and train flags, the random generators and the
+    position of the stream stay as they are.
 
-    Raises ArgumentError if ``samples`` is less than 1.
+    Args:
+        model: the model to summarize.
+        feed: ``feed(batch) -> (batch on the device, outputs)``, calls the model.
+        stream: its first samples are fed to learn the output shapes; None: no shapes.
+        path: a text file to write the table to; None: no file.
+        print: also print the table.
+        samples: the number of samples that are fed.
+
+    Raises:
+        ArgumentError: if ``samples`` is less than 1, or the model has lazy modules.
 
     >>> from itertools import repeat
     >>> model = nn.Linear(3, 1)
     >>> class Stream:
-    ...     def first(self, samples): return repeat({"x": torch.rand(samples, 3)})
+    ...     def peek(self, samples): return repeat({"x": torch.rand(samples, 3)})
     >>> feed = lambda batch: (batch, {"y": model(batch["x"])})
     >>> ModelSummary(model, feed, Stream()).train_start()
-    layer   gives   weights  that learn
-    Linear  (1, 1)        4           4
+    layer   output shape  params  trainable
+    Linear  (1, 1)             4          4
     <BLANKLINE>
-    4 weights, of which 4 learn; 16 B, and 0 B of buffers
+    total params: 4 (16 B), trainable: 4, buffers: 0 B
     """
 
     def __init__(
@@ -46,7 +55,7 @@ class ModelSummary:
         feed: FeedProtocol,
         stream: RewindableStream | None = None,
         path: str | Path | None = None,
-        show: bool = True,
+        print: bool = True,
         samples: int = 1,
     ) -> None:
         at_least(1, samples=samples)
@@ -54,32 +63,29 @@ class ModelSummary:
         self.feed = feed
         self.stream = stream
         self.path = None if path is None else Path(path)
-        self.show = show
+        self.print = print
         self.samples = samples
         self.summary: str | None = None
 
     def train_start(self) -> None:
-        """Look, and tell; a resumed run puts the file in the state of its beginning."""
         if self.summary is None:
             self.summary = model_summary(self.model, self.feed, self._batch())
-            if self.show:
+            if self.print:
                 print(self.summary, flush=True)
         if self.path is not None:
-            with atomic_write(self.path) as draft:
-                draft.write_text(self.summary + "\n")
+            with atomic_write(self.path) as temporary:
+                temporary.write_text(self.summary + "\n")
 
     def state_dict(self) -> State:
-        """What was told before the training."""
         return {"summary": self.summary}
 
     def load_state_dict(self, state: State) -> None:
-        """It has been told; by now other weights may learn."""
-        self.summary = state["summary"]
+        self.summary = state["summary"]  # not made again: other parameters may be trainable by now
 
     def _batch(self) -> Batch | None:
         if self.stream is None:
             return None
-        batches = iter(self.stream.first(self.samples))
+        batches = iter(self.stream.peek(self.samples))
         batch = next(batches)
         if hasattr(batches, "close"):
             batches.close()
@@ -87,31 +93,37 @@ class ModelSummary:
 
 
 def model_summary(model: nn.Module, feed: FeedProtocol, batch: Batch | None = None) -> str:
-    """A table of the layers of a model: what each gives out and how many weights it has.
+    """A table of the layers of a model: output shape, number of parameters, how many are trainable.
 
-    ``feed(batch)`` calls the model, to learn the shapes; None: there are none, nor are there for
-    layers that it does not call. A layer that is called several times tells of the last; weights
-    that several layers share are counted once. Nothing is changed by it.
+    Has no side effects. A layer that is called several times shows its last shape; parameters that
+    several layers share are counted once.
 
-    Raises ArgumentError for a model whose weights are made when it is first called (lazy modules).
+    Args:
+        model: the model to summarize.
+        feed: ``feed(batch) -> (batch on the device, outputs)``, calls the model.
+        batch: what to feed; None: the table has no shapes. Layers that are not called have none.
+
+    Raises:
+        ArgumentError: if the model has lazy modules, whose parameters do not exist yet.
 
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
     >>> feed = lambda batch: (batch, {"logits": model(batch["image"])})
     >>> print(model_summary(model, feed, {"image": torch.rand(1, 2, 2)}))
-    layer         gives   weights  that learn
-    Sequential    (1, 2)        8           8
-      0: Flatten  (1, 4)        0           0
-      1: Linear   (1, 2)        8           8
+    layer         output shape  params  trainable
+    Sequential    (1, 2)             8          8
+      0: Flatten  (1, 4)             0          0
+      1: Linear   (1, 2)             8          8
     <BLANKLINE>
-    8 weights, of which 8 learn; 32 B, and 0 B of buffers
+    total params: 8 (32 B), trainable: 8, buffers: 0 B
     """
     reject_lazy_modules(model)
     layers = {module: _Layer(path, module) for path, module in model.named_modules()}
     if batch is not None:
-        with looking(model), _shapes_into(layers):
+        with evaluation_mode(model), _recording_shapes(layers):
             feed(batch)
-    table = [("layer", "gives", "weights", "that learn"), *(each.row() for each in layers.values())]
-    return "\n".join([*_aligned(table), "", _total(model)])
+    header = ("layer", "output shape", "params", "trainable")
+    table = text_table([header, *(layer.row() for layer in layers.values())], right=(2, 3))
+    return f"{table}\n\n{_total(model)}"
 
 
 @dataclass
@@ -125,29 +137,29 @@ class _Layer:
         self.depth = len(self.path.split(".")) if self.path else 0
 
     def row(self) -> tuple[str, str, str, str]:
-        weights = list(self.module.parameters())
+        parameters = list(self.module.parameters())
         name = f"{self.path.split('.')[-1]}: " if self.path else ""
         return (
             "  " * self.depth + name + type(self.module).__name__,
             self.shapes,
-            f"{_count(weights):,}",
-            f"{_count(weight for weight in weights if weight.requires_grad):,}",
+            f"{_count(parameters):,}",
+            f"{_count(_trainable(parameters)):,}",
         )
 
 
 @contextmanager
-def _shapes_into(layers: Mapping[nn.Module, _Layer]) -> Iterator[None]:
-    def note(module: nn.Module, _: Any, outputs: Any) -> None:
+def _recording_shapes(layers: Mapping[nn.Module, _Layer]) -> Iterator[None]:
+    def record(module: nn.Module, _: Any, outputs: Any) -> None:
         layers[module].shapes = _shapes(outputs)
 
     with ExitStack() as hooks:
         for module in layers:
-            hooks.callback(module.register_forward_hook(note).remove)
+            hooks.callback(module.register_forward_hook(record).remove)
         yield
 
 
 def _shapes(outputs: Any) -> str:
-    """The shape of a tensor; of a dict or a list, those of what it holds."""
+    """The shape of a tensor; for a dict or a list, those of its items."""
     if isinstance(outputs, torch.Tensor):
         return str(tuple(outputs.shape))
     if isinstance(outputs, Mapping):
@@ -158,26 +170,20 @@ def _shapes(outputs: Any) -> str:
     return ""
 
 
-def _aligned(table: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for layer, gives, weights, learning in table:
-        yield (
-            f"{layer:<{widths[0]}}  {gives:<{widths[1]}}  "
-            f"{weights:>{widths[2]}}  {learning:>{widths[3]}}"
-        )
-
-
 def _total(model: nn.Module) -> str:
-    weights = list(model.parameters())
-    learning = _count(weight for weight in weights if weight.requires_grad)
+    parameters = list(model.parameters())
     return (
-        f"{_count(weights):,} weights, of which {learning:,} learn; "
-        f"{_size(weights)}, and {_size(model.buffers())} of buffers"
+        f"total params: {_count(parameters):,} ({_size(parameters)}), "
+        f"trainable: {_count(_trainable(parameters)):,}, buffers: {_size(model.buffers())}"
     )
 
 
-def _count(weights: Iterable[torch.Tensor]) -> int:
-    return sum(weight.numel() for weight in weights)
+def _trainable(parameters: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    return (parameter for parameter in parameters if parameter.requires_grad)
+
+
+def _count(parameters: Iterable[torch.Tensor]) -> int:
+    return sum(parameter.numel() for parameter in parameters)
 
 
 def _size(tensors: Iterable[torch.Tensor]) -> str:

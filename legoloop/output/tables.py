@@ -1,4 +1,4 @@
-"""Tables that are written piece by piece, so that a long one is never laid out whole."""
+"""Writes CSV and Parquet files in chunks, so that a long table needs little memory."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from legoloop.core.atomic_files import DRAFT
+from legoloop.core.atomic_files import TEMP
 
 if TYPE_CHECKING:
     import polars as pl
 
-Piece = dict[str, "np.ndarray[Any, Any]"]
-"""Some rows: columns of one length by name, the same names in each piece."""
+Chunk = dict[str, "np.ndarray[Any, Any]"]
+"""Some rows: columns of one length by name, the same names in each chunk."""
 
 
-def write_csv(path: Path, pieces: Iterable[Piece]) -> None:
+def write_csv(path: Path, chunks: Iterable[Chunk]) -> None:
     """Write a CSV file with a header.
 
-    Floats have the fewest digits that read back exactly, nan is an empty field, infinity inf.
+    Floats have the fewest digits that read back exactly; nan is an empty field, infinity ``inf``.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "table.csv"
@@ -34,14 +34,14 @@ def write_csv(path: Path, pieces: Iterable[Piece]) -> None:
     from polars import selectors
 
     with path.open("wb") as file:
-        for number, piece in enumerate(pieces):
+        for number, chunk in enumerate(chunks):
             text = BytesIO()
-            frame = _frame(piece).with_columns(selectors.float().fill_nan(None))
+            frame = _frame(chunk).with_columns(selectors.float().fill_nan(None))
             frame.write_csv(text, include_header=number == 0)
             file.write(text.getbuffer())
 
 
-def write_parquet(path: Path, pieces: Iterable[Piece]) -> None:
+def write_parquet(path: Path, chunks: Iterable[Chunk]) -> None:
     """Write a Parquet file; nan stays nan.
 
     >>> import polars, tempfile
@@ -52,32 +52,32 @@ def write_parquet(path: Path, pieces: Iterable[Piece]) -> None:
     """
     import polars as pl
 
-    # A file for each piece first: what writes one file piece by piece wants another package.
-    with TemporaryDirectory(prefix=path.name, suffix=f".{DRAFT}", dir=path.parent) as folder:
-        parts = []
-        for number, piece in enumerate(pieces):
-            part = BytesIO()
-            _frame(piece).write_parquet(part)
-            parts.append(Path(folder) / f"{number}.parquet")
-            parts[-1].write_bytes(part.getbuffer())
+    # One file for each chunk first: to append to a Parquet file would take another package.
+    with TemporaryDirectory(prefix=path.name, suffix=f".{TEMP}", dir=path.parent) as folder:
+        files = []
+        for number, chunk in enumerate(chunks):
+            content = BytesIO()
+            _frame(chunk).write_parquet(content)
+            files.append(Path(folder) / f"{number}.parquet")
+            files[-1].write_bytes(content.getbuffer())
         try:
-            pl.scan_parquet(parts, glob=False).sink_parquet(path)
-        except pl.exceptions.ComputeError as error:  # how polars tells that a disk is full
+            pl.scan_parquet(files, glob=False).sink_parquet(path)
+        except pl.exceptions.ComputeError as error:  # which polars raises for a full disk
             raise OSError(EIO, str(error)) from error
 
 
-def _frame(piece: Piece) -> pl.DataFrame:
+def _frame(chunk: Chunk) -> pl.DataFrame:
     import polars as pl
 
-    return pl.DataFrame([_series(name, column) for name, column in piece.items()])
+    return pl.DataFrame([_series(name, column) for name, column in chunk.items()])
 
 
 def _series(name: str, column: np.ndarray[Any, Any]) -> pl.Series:
     import polars as pl
 
     if column.dtype.kind in "OSU":
-        words = [None if value is None else str(value) for value in column]
-        return pl.Series(name, words, dtype=pl.String)
+        texts = [None if value is None else str(value) for value in column]
+        return pl.Series(name, texts, dtype=pl.String)
     if column.dtype == np.float16:
         column = column.astype(np.float32)
     return pl.Series(name, np.ascontiguousarray(column))

@@ -1,4 +1,4 @@
-"""The weights of a run: those at its end, and the best."""
+"""Weight files: of the trained model, and of the best epoch."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import nn
 
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import DataError, MissingExtraError
-from legoloop.core.monitor import is_improvement, is_maximized, listed, scalar
-from legoloop.core.protocols import Source
+from legoloop.core.monitor import as_list, is_improvement, is_maximized, latest_scalar
+from legoloop.core.protocols import ScalarSource
 from legoloop.loop.plugin import State
 
 Weights = dict[str, Any]
@@ -22,24 +22,28 @@ SAFETENSORS = ".safetensors"
 
 
 class HasModel(Protocol):
-    """Such as an average of the weights: a plugin with a model of its own."""
+    """A plugin with a model of its own, such as an ExponentialMovingAverage."""
 
     @property
     def model(self) -> nn.Module:
-        """Of the same layers as the one that is trained."""
+        """Of the same architecture as the one that is trained."""
         ...
 
 
 class SaveModelWeights:
     """At the end of the training, writes the model's state dict, on the CPU, to a file.
 
-    The suffix of ``path`` decides what is written: ``.safetensors`` is that format, which needs the
-    extra ``safetensors``; any other, or none, is what torch saves. Read it back with
-    ``model.load_state_dict(torch.load(path))``, or ``safetensors.torch.load_file(path)`` in place
-    of ``torch.load``.
+    Read it back with ``model.load_state_dict(torch.load(path))``; for a ``.safetensors`` use
+    ``safetensors.torch.load_file(path)`` in place of ``torch.load``.
 
-    Raises MissingExtraError for a ``.safetensors`` without the package, DataError for a state dict
-    that has more than tensors in it, which that format does not take.
+    Args:
+        model: the model whose weights are written.
+        path: the file. The suffix ``.safetensors`` selects that format, which needs the extra
+            ``safetensors``; with any other suffix, or none, ``torch.save`` is used.
+
+    Raises:
+        MissingExtraError: for ``.safetensors`` without the package.
+        DataError: for ``.safetensors``, if the state dict holds anything but tensors.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "weights"
@@ -50,10 +54,9 @@ class SaveModelWeights:
 
     def __init__(self, model: nn.Module, path: str | Path) -> None:
         self.model = model
-        self.path = written_to(path)
+        self.path = checked_path(path)
 
     def train_end(self) -> None:
-        """Write the file."""
         weights = self.model.state_dict()
         for name, value in weights.items():
             if isinstance(value, torch.Tensor):
@@ -62,21 +65,27 @@ class SaveModelWeights:
 
 
 class BestModelWeights:
-    """After each epoch that was the best so far, writes the model's state dict to a file.
+    """After each epoch that is the best so far, writes the model's state dict to a file.
 
-    The suffix of ``path`` decides in which format, as that of SaveModelWeights does.
+    Of equally good epochs the first counts. The best weights are also kept in memory and in
+    checkpoints, so a resumed run replaces a file that a killed attempt wrote after its last
+    checkpoint.
 
-    The best is the one with the most, or least, of ``metric``, a scalar that one of the sources
-    reports after an epoch; of equally good ones, the first. ``mode``, min or max, may be left out
-    for a metric that is known. ``restore``: once the training is over, these weights are put back
-    into the model, so that all that is made of it then is made of the best. Where the evaluations
-    are those of an ``average`` of the weights, give it: the best are then its own.
+    Args:
+        model: the model whose weights are written.
+        path: the file; its suffix selects the format, as for SaveModelWeights.
+        sources: one or several plugins with ``scalars()``.
+        metric: tag of the scalar that is compared after each epoch.
+        mode: ``min`` or ``max`` is better; None: known for the metrics that ship.
+        restore: load the best weights into the model at the end, so that the final evaluation,
+            predictions and weights are those of the best epoch.
+        average: the plugin whose averaged model is evaluated, if there is one; the best weights
+            are then those of that model.
 
-    They are kept in memory and in checkpoints too: what an attempt that was killed wrote beyond
-    its last checkpoint is not taken for the best of the resumed one.
-
-    Raises ArgumentError for a metric of which nobody knows if more is better, and after an epoch
-    if no source reports it.
+    Raises:
+        ArgumentError: if the direction of ``metric`` is unknown and ``mode`` is None, or, after an
+            epoch, if no source reports it.
+        MissingExtraError: for ``.safetensors`` without the package.
 
     >>> import tempfile
     >>> class Told:
@@ -91,7 +100,7 @@ class BestModelWeights:
         self,
         model: nn.Module,
         path: str | Path,
-        sources: Source | Iterable[Source],
+        sources: ScalarSource | Iterable[ScalarSource],
         metric: str,
         mode: Literal["min", "max"] | None = None,
         restore: bool = False,
@@ -99,8 +108,8 @@ class BestModelWeights:
     ) -> None:
         self.model = model
         self.average = average
-        self.path = written_to(path)
-        self.sources = listed(sources)
+        self.path = checked_path(path)
+        self.sources = as_list(sources)
         self.metric = metric
         self.higher_is_better = is_maximized(metric, mode)
         self.restore = restore
@@ -108,36 +117,33 @@ class BestModelWeights:
         self.weights: Weights | None = None
 
     def train_start(self) -> None:
-        """Put the file in the state of a resumed run."""
+        """Restore the file of the loaded state."""
         if self.weights is not None:
             write_weights(self.weights, self.path)
 
     def epoch_end(self) -> None:
-        """Compare, and keep."""
-        value = scalar(self.sources, self.metric, "the best weights")
+        value = latest_scalar(self.sources, self.metric, "the best weights")
         if is_improvement(value, self.best, self.higher_is_better):
             measured = self.average.model if self.average else self.model
-            self.best, self.weights = value, _copied(measured)
+            self.best, self.weights = value, _cpu_copy(measured)
             write_weights(self.weights, self.path)
 
     def train(self) -> None:
-        """Put the best back, if that was asked for and there are any."""
+        """Load the best weights into the model, if ``restore`` is set."""
         if self.restore and self.weights is not None:
             self.model.load_state_dict(self.weights)
             if self.average:
                 self.average.model.load_state_dict(self.weights)
 
     def state_dict(self) -> State:
-        """The best and how good it is."""
         return {"best": self.best, "weights": self.weights}
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from there."""
         self.best, self.weights = state["best"], state["weights"]
 
 
-def _copied(model: nn.Module) -> Weights:
-    """A state dict of its own, on the CPU."""
+def _cpu_copy(model: nn.Module) -> Weights:
+    """A copy of the state dict, on the CPU."""
     weights = model.state_dict()
     for name, value in weights.items():
         if isinstance(value, torch.Tensor):
@@ -145,19 +151,21 @@ def _copied(model: nn.Module) -> Weights:
     return weights
 
 
-def written_to(path: str | Path) -> Path:
-    """The path, if what its suffix asks for can be written.
+def checked_path(path: str | Path) -> Path:
+    """The path, if the format that its suffix selects can be written.
 
-    >>> written_to("weights").name
+    Raises MissingExtraError for ``.safetensors`` without the package.
+
+    >>> checked_path("weights").name
     'weights'
     """
     path = Path(path)
-    _refuse_without_package(path, "writing")
+    _check_package(path, "writing")
     return path
 
 
 def write_weights(weights: Weights, path: Path) -> None:
-    """Write a state dict that is on the CPU, in the format of the path's suffix.
+    """Write a state dict that is on the CPU, in the format that the path's suffix selects.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "weights.pt"
@@ -166,16 +174,16 @@ def write_weights(weights: Weights, path: Path) -> None:
     {'bias': tensor([0.])}
     """
     content = _safetensors(weights, path) if path.suffix == SAFETENSORS else None
-    with atomic_write(path) as draft, draft.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         if content is None:
-            # Into a file object: torch would write the name of a path into the file.
+            # To a file object: given a path, torch would store its name in the file.
             torch.save(weights, file)
         else:
             file.write(content)
 
 
 def read_weights(path: Path) -> Any:
-    """What a file of weights holds, on the CPU; it is read without pickle.
+    """The content of a weight file, on the CPU, read without unpickling arbitrary objects.
 
     Raises MissingExtraError for a ``.safetensors`` without the package.
 
@@ -185,7 +193,7 @@ def read_weights(path: Path) -> Any:
     >>> read_weights(path)
     {'bias': tensor([0.])}
     """
-    _refuse_without_package(path, "reading")
+    _check_package(path, "reading")
     if path.suffix == SAFETENSORS:
         from safetensors.torch import load
 
@@ -194,9 +202,9 @@ def read_weights(path: Path) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
-def _refuse_without_package(path: Path, doing: str) -> None:
+def _check_package(path: Path, action: str) -> None:
     if path.suffix == SAFETENSORS and find_spec("safetensors") is None:
-        raise MissingExtraError.of(f"{doing} {path.name}", "safetensors", "safetensors")
+        raise MissingExtraError.of(f"{action} {path.name}", "safetensors", "safetensors")
 
 
 def _safetensors(weights: Weights, path: Path) -> bytes:
@@ -205,15 +213,15 @@ def _safetensors(weights: Weights, path: Path) -> bytes:
     others = [name for name, value in weights.items() if not isinstance(value, torch.Tensor)]
     if others:
         raise DataError(
-            f"{path.name} takes tensors alone, and '{others[0]}' is a "
+            f"{path.name} can hold tensors only, but '{others[0]}' is a "
             f"{type(weights[others[0]]).__name__}; give a path that ends in .pt"
         )
-    content: bytes = save(dict(_apart(weights)))
+    content: bytes = save(dict(_unshared(weights)))
     return content
 
 
-def _apart(weights: Weights) -> Iterator[tuple[str, torch.Tensor]]:
-    """Tensors that share their memory, as tied weights do, each with one of its own."""
+def _unshared(weights: Weights) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors; those that share memory, as tied weights do, are copied."""
     seen: set[int] = set()
     for name, value in weights.items():
         memory = value.untyped_storage().data_ptr()

@@ -1,4 +1,4 @@
-"""What many runs left behind, side by side: ``load(*folders)``, or the command of this name."""
+"""Compare runs and sweeps: ``load(*folders)`` for pandas, or ``python -m legoloop.results``."""
 
 from legoloop.results.frames import Results, load
 

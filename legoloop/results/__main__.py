@@ -11,7 +11,7 @@ from legoloop.core.errors import ArgumentError
 from legoloop.results import choosing
 from legoloop.results.compare import chosen_run, compare
 from legoloop.results.formats import formats, with_causes
-from legoloop.results.grouping import grouped
+from legoloop.results.grouping import group_runs
 from legoloop.results.reading import Run, read_runs
 from legoloop.results.table import Table, table_of_groups, table_of_runs
 
@@ -20,11 +20,11 @@ SAMPLES_SHOWN = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """List runs, or compare two; the exit status is 2 if what was asked for is not there."""
+    """List runs, or compare two; the exit status is 2 for a wrong argument."""
     given = sys.argv[1:] if arguments is None else arguments
-    asked = _parser().parse_args(_with_turned_sort(given))
+    options = _parser().parse_args(_with_reverse_sort(given))
     try:
-        print(_compared(asked) if asked.compare else _listed(asked), flush=True)
+        print(_compare(options) if options.compare else _list(options), flush=True)
     except ArgumentError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -35,36 +35,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="legoloop-results",
-        description="What many runs left behind, side by side.",
+        description="List, group and compare runs and sweeps.",
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("folders", nargs="*", metavar="DIR", help="a run directory, or a folder with some inside")
+    add(
+        "folders",
+        nargs="*",
+        metavar="DIR",
+        help="a run directory, or a folder with run directories inside",
+    )
     add(
         "--metric",
         nargs="+",
         action="extend",
         metavar="NAME",
-        help="the metrics to show; * stands for anything",
+        help="the metrics to show; * matches anything",
     )
-    add("--sort", metavar="KEY", help="best first for a metric, else smallest; -KEY turns it round")
+    add("--sort", metavar="KEY", help="best first for a metric, else smallest first; -KEY reverses")
     add(
         "--by",
         nargs="+",
         action="extend",
         metavar="KEY",
-        help="a row for each value of these; mean ± std over the completed runs of the rest",
+        help="one row for each value of these keys: mean ± std over the completed runs",
     )
     add(
         "--where",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="only runs for which this holds; also !=, <, <=, >, >=",
+        help="only runs that fulfil this; also !=, <, <=, >, >=",
     )
-    add("--last", type=_count, metavar="N", help="only the N runs that began last")
+    add("--last", type=_count, metavar="N", help="only the N runs that started last")
     add("--format", choices=FORMATS, default="table")
-    add("--compare", nargs=2, metavar="RUN", help="what differs between two runs")
+    add("--compare", nargs=2, metavar="RUN", help="the differences between two runs")
     return parser
 
 
@@ -74,7 +79,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _with_turned_sort(arguments: Sequence[str]) -> list[str]:
+def _with_reverse_sort(arguments: Sequence[str]) -> list[str]:
     """``--sort -KEY`` as ``--sort=-KEY``, which is how argparse reads a value with a dash."""
     joined: list[str] = []
     for word in arguments:
@@ -85,22 +90,24 @@ def _with_turned_sort(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-def _listed(asked: argparse.Namespace) -> str:
-    if not asked.folders:
-        raise ArgumentError("name a run directory, or a folder with some inside: DIR")
-    found = _read(asked.folders)
-    runs = _chosen(asked, found)
-    metrics = _metrics(asked.metric, found)
-    table = _grouped(asked, runs, metrics) if asked.by else _in_order(asked, runs, metrics)
-    if asked.format == "table":
-        return with_causes(_written(table, "table"), runs)
-    return _written(table, asked.format)
+def _list(options: argparse.Namespace) -> str:
+    if not options.folders:
+        raise ArgumentError("no DIR: give a run directory, or a folder with run directories inside")
+    found = _read(options.folders)
+    runs = _select(options, found)
+    metrics = _metrics(options.metric, found)
+    table = (
+        _group_table(options, runs, metrics) if options.by else _run_table(options, runs, metrics)
+    )
+    if options.format == "table":
+        return with_causes(_formatted(table, "table"), runs)
+    return _formatted(table, options.format)
 
 
-def _metrics(asked: Sequence[str] | None, found: Sequence[Run]) -> list[str]:
-    if asked:
-        return choosing.named_metrics(asked, found)
-    chosen = choosing.usual_metrics(found)
+def _metrics(patterns: Sequence[str] | None, found: Sequence[Run]) -> list[str]:
+    if patterns:
+        return choosing.matching_metrics(patterns, found)
+    chosen = choosing.default_metrics(found)
     if others := [tag for tag in choosing.tags(found) if tag not in chosen]:
         print(
             f"metrics: {', '.join(chosen)}; others with --metric: {', '.join(others)}",
@@ -109,42 +116,44 @@ def _metrics(asked: Sequence[str] | None, found: Sequence[Run]) -> list[str]:
     return chosen
 
 
-def _chosen(asked: argparse.Namespace, found: Sequence[Run]) -> Sequence[Run]:
-    """The runs that --where and --last leave; every key is looked for in all that were found."""
-    conditions = [choosing.Condition.read(text) for text in asked.where]
+def _select(options: argparse.Namespace, found: Sequence[Run]) -> Sequence[Run]:
+    """The runs that --where and --last select; every key must be known to one of all runs."""
+    conditions = [choosing.Condition.parse(text) for text in options.where]
     for condition in conditions:
-        choosing.refuse_unknown("--where", condition.key, found)
-    for key in asked.by or ():
-        choosing.refuse_unknown_setting("--by", key, found)
-    if asked.sort and asked.by:
-        choosing.refuse_unknown_of_groups("--sort", asked.sort.removeprefix("-"), asked.by, found)
-    elif asked.sort:
-        choosing.refuse_unknown("--sort", asked.sort.removeprefix("-"), found)
+        choosing.check_key("--where", condition.key, found)
+    for key in options.by or ():
+        choosing.check_group_key("--by", key, found)
+    if options.sort and options.by:
+        sort_key = options.sort.removeprefix("-")
+        choosing.check_sort_key_of_groups("--sort", sort_key, options.by, found)
+    elif options.sort:
+        choosing.check_key("--sort", options.sort.removeprefix("-"), found)
     runs = [run for run in found if all(condition.holds(run) for condition in conditions)]
-    return runs if asked.last is None else choosing.last(asked.last, runs)
+    return runs if options.last is None else choosing.last(options.last, runs)
 
 
-def _in_order(asked: argparse.Namespace, runs: Sequence[Run], metrics: Sequence[str]) -> Table:
-    if asked.sort:
-        runs = choosing.ordered(runs, asked.sort, choosing.tags(runs))
+def _run_table(options: argparse.Namespace, runs: Sequence[Run], metrics: Sequence[str]) -> Table:
+    if options.sort:
+        runs = choosing.ordered(runs, options.sort, choosing.tags(runs))
     return table_of_runs(runs, metrics)
 
 
-def _grouped(asked: argparse.Namespace, runs: Sequence[Run], metrics: Sequence[str]) -> Table:
-    groups = grouped(runs, asked.by)
-    if asked.sort:
-        groups = choosing.ordered(groups, asked.sort, choosing.tags(runs))
-    return table_of_groups(groups, asked.by, metrics)
+def _group_table(options: argparse.Namespace, runs: Sequence[Run], metrics: Sequence[str]) -> Table:
+    groups = group_runs(runs, options.by)
+    if options.sort:
+        groups = choosing.ordered(groups, options.sort, choosing.tags(runs))
+    return table_of_groups(groups, options.by, metrics)
 
 
-def _compared(asked: argparse.Namespace) -> str:
-    runs = {run.name: run for run in _read(asked.folders)}
-    found = compare(*(chosen_run(name, runs) for name in asked.compare))
-    if asked.format != "table":
-        return _written(found.table, asked.format)
-    found = found.shortened(SAMPLES_SHOWN)
-    shown = _written(found.table, "table") if found.table.rows else "nothing differs"
-    return "\n".join([shown, *(["", *found.notes] if found.notes else [])])
+def _compare(options: argparse.Namespace) -> str:
+    runs = {run.name: run for run in _read(options.folders)}
+    comparison = compare(*(chosen_run(name, runs) for name in options.compare))
+    if options.format != "table":
+        return _formatted(comparison.table, options.format)
+    comparison = comparison.shortened(SAMPLES_SHOWN)
+    rows = comparison.table.rows
+    lines = [_formatted(comparison.table, "table") if rows else "no differences"]
+    return "\n".join([*lines, *(["", *comparison.notes] if comparison.notes else [])])
 
 
 def _read(folders: Sequence[str]) -> list[Run]:
@@ -154,7 +163,7 @@ def _read(folders: Sequence[str]) -> list[Run]:
     return found.runs
 
 
-def _written(table: Table, name: str) -> str:
+def _formatted(table: Table, name: str) -> str:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     return formats(width)[name](table)
 

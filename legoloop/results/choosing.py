@@ -1,4 +1,4 @@
-"""Which runs are shown, in which order, and what of them."""
+"""Filters, sorts and selects runs, keys and metrics."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeVar
 from legoloop.core.errors import ArgumentError
 from legoloop.core.metric_direction import higher_is_better
 from legoloop.results.names import nearest
-from legoloop.results.reading import Run, natural, scalar
+from legoloop.results.reading import Run, natural_key, parse_value
 
-FACTS = ("run", "status", "started", "duration", "cause")
+RECORD_KEYS = ("run", "status", "started", "duration", "cause")
 
 _CONDITION = re.compile(r"(.+?)(<=|>=|!=|=|<|>)(.*)", re.DOTALL)
 _ORDER: Mapping[str, Callable[[float, float], bool]] = {
@@ -30,33 +30,33 @@ class HasValues(Protocol):
     """A run, or a group of runs."""
 
     def value(self, key: str) -> Any:
-        """What it says for a key; None if it says nothing."""
+        """The value of a key; None if there is none."""
         ...
 
 
 Row = TypeVar("Row", bound=HasValues)
 
 
-def varied(runs: Sequence[Run]) -> list[str]:
+def varied_keys(runs: Sequence[Run]) -> list[str]:
     """The keys of the configuration whose values differ between the runs.
 
-    Of keys that say the same in every run (``seed`` and ``data.seed``, which refers to it), those
-    are left that were set on the command line, or else the one with the fewest dots.
+    Of keys with the same values in every run (``seed`` and ``data.seed``, which refers to it),
+    those that were set on the command line are kept, or else the one with the fewest dots.
     """
-    alike: dict[tuple[str, ...], list[str]] = {}
+    equal_keys: dict[tuple[str, ...], list[str]] = {}
     for key in config_keys(runs):
         values = tuple(repr(run.config.get(key, _absent)) for run in runs)
-        told = {
+        known = {
             value
             for run, value in zip(runs, values, strict=True)
-            if run.is_whole or key in run.config
+            if run.has_full_config or key in run.config
         }
-        if len(told) > 1:
-            alike.setdefault(values, []).append(key)
-    overrides = {override for run in runs for override in run.facts["overrides"]}
+        if len(known) > 1:
+            equal_keys.setdefault(values, []).append(key)
+    overrides = {override for run in runs for override in run.record["overrides"]}
     overridden = {override.lstrip("+").partition("=")[0] for override in overrides}
     shown: set[str] = set()
-    for keys in alike.values():
+    for keys in equal_keys.values():
         chosen = [key for key in keys if key in overridden]
         shown.update(chosen or [min(keys, key=lambda key: key.count("."))])
     return [key for key in config_keys(runs) if key in shown]
@@ -68,121 +68,124 @@ def config_keys(runs: Iterable[Run]) -> list[str]:
 
 
 def tags(runs: Iterable[Run]) -> list[str]:
-    """Every metric that a run measured, in the order of the reports."""
+    """Every metric that one of the runs reported, in the order of the reports."""
     return list(dict.fromkeys(tag for run in runs for tag in run.final))
 
 
-def usual_metrics(runs: Sequence[Run]) -> list[str]:
-    """A few metrics that say most: those after each epoch of ``val``, or of what comes nearest.
+def default_metrics(runs: Sequence[Run]) -> list[str]:
+    """The metrics that are shown unless others are named: those of ``val`` after each epoch.
 
-    That is the first data set but ``train``; where nothing is evaluated, all there is.
+    Without a data set ``val``, those of the first one other than ``train``; without evaluations,
+    all metrics.
     """
-    measured = tags(runs)
-    evaluated = [tag for tag in measured if tag.count("/") == 1 and not tag.startswith("final/")]
-    sets = list(dict.fromkeys(tag.partition("/")[0] for tag in evaluated))
-    others = [name for name in sets if name != "train"] or sets
+    reported = tags(runs)
+    evaluated = [tag for tag in reported if tag.count("/") == 1 and not tag.startswith("final/")]
+    datasets = list(dict.fromkeys(tag.partition("/")[0] for tag in evaluated))
+    others = [name for name in datasets if name != "train"] or datasets
     if not others:
-        return measured
+        return reported
     chosen = "val" if "val" in others else others[0]
     return [tag for tag in evaluated if tag.startswith(f"{chosen}/")]
 
 
-def named_metrics(patterns: Iterable[str], runs: Sequence[Run]) -> list[str]:
-    """The metrics of these names, in which ``*`` stands for anything.
+def matching_metrics(patterns: Iterable[str], runs: Sequence[Run]) -> list[str]:
+    """The metrics that match one of these patterns, in which ``*`` stands for anything.
 
-    Raises ArgumentError if a pattern fits none.
+    Raises ArgumentError if a pattern matches none.
     """
-    measured = tags(runs)
+    reported = tags(runs)
     chosen: dict[str, None] = {}
     for pattern in patterns:
-        fitting = [tag for tag in measured if fnmatchcase(tag, pattern)]
-        if not fitting:
+        matching = [tag for tag in reported if fnmatchcase(tag, pattern)]
+        if not matching:
             raise ArgumentError(
                 f"--metric {pattern}: no run has such a metric; "
-                f"{nearest(pattern, measured, measured)}"
+                f"{nearest(pattern, reported, reported)}"
             )
-        chosen.update(dict.fromkeys(fitting))
+        chosen.update(dict.fromkeys(matching))
     return list(chosen)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """``KEY=VALUE``, or with ``!=``, ``<``, ``<=``, ``>``, ``>=`` in between.
+    """``KEY=VALUE``, or with the operator ``!=``, ``<``, ``<=``, ``>`` or ``>=``.
 
-    Values are compared as what they mean: ``1e-3`` is 0.001.
+    Values are compared as numbers where they are numbers: ``1e-3`` equals 0.001.
     """
 
     key: str
-    sign: str
+    operator: str
     text: str
 
     @classmethod
-    def read(cls, text: str) -> Condition:
-        """Raises ArgumentError for what is no condition, and for an order of no numbers.
+    def parse(cls, text: str) -> Condition:
+        """The condition written as text.
 
-        >>> Condition.read("optimizer.lr<=1e-3")
-        Condition(key='optimizer.lr', sign='<=', text='1e-3')
+        Raises ArgumentError if it is none, or compares the order of something but numbers.
+
+        >>> Condition.parse("optimizer.lr<=1e-3")
+        Condition(key='optimizer.lr', operator='<=', text='1e-3')
         """
-        parts = _CONDITION.fullmatch(text)
-        if parts is None:
+        match = _CONDITION.fullmatch(text)
+        if match is None:
             raise ArgumentError(f"--where {text}: write KEY=VALUE, for instance status=FAILED")
-        condition = cls(*parts.groups())
-        if condition.sign in _ORDER and not _is_number(scalar(condition.text)):
+        condition = cls(*match.groups())
+        if condition.operator in _ORDER and not _is_number(parse_value(condition.text)):
             raise ArgumentError(f"--where {text}: '{condition.text}' is not a number")
         return condition
 
     def holds(self, run: Run) -> bool:
-        """Whether it is so for this run."""
-        value, meant = run.value(self.key), scalar(self.text)
-        if self.sign in _ORDER:
-            return _is_number(value) and _ORDER[self.sign](value, meant)
-        is_meant = value == meant and isinstance(value, bool) == isinstance(meant, bool)
-        return (is_meant or str(value) == self.text) == (self.sign == "=")
+        """Whether the run fulfils the condition."""
+        value, wanted = run.value(self.key), parse_value(self.text)
+        if self.operator in _ORDER:
+            return _is_number(value) and _ORDER[self.operator](value, wanted)
+        is_equal = value == wanted and isinstance(value, bool) == isinstance(wanted, bool)
+        return (is_equal or str(value) == self.text) == (self.operator == "=")
 
 
 def last(count: int, runs: Sequence[Run]) -> list[Run]:
-    """The runs that began last, in the order in which they came."""
+    """The runs that started last, in the given order."""
     newest = sorted(runs, key=lambda run: run.started)[-count:] if count else []
     chosen = {run.directory for run in newest}
     return [run for run in runs if run.directory in chosen]
 
 
 def ordered(rows: Iterable[Row], key: str, metrics: Iterable[str]) -> list[Row]:
-    """The best first if the key is a metric, else the smallest; a ``-`` before it turns that round.
+    """Sorted by a key: the best first for a metric, else the smallest; ``-KEY`` reverses the order.
 
-    What has no value, or one that is not a number, comes last either way.
+    Rows without a value, or with nan, come last either way.
     """
-    key, is_turned = key.removeprefix("-"), key.startswith("-")
+    key, is_reversed = key.removeprefix("-"), key.startswith("-")
     tag = key.removeprefix("best ")
-    is_descending = bool(tag in set(metrics) and higher_is_better(tag)) != is_turned
+    is_descending = bool(tag in set(metrics) and higher_is_better(tag)) != is_reversed
     rows = list(rows)
-    valued = [row for row in rows if not _is_nothing(row.value(key))]
-    valued.sort(key=lambda row: _rank(row.value(key)), reverse=is_descending)
-    return [*valued, *(row for row in rows if _is_nothing(row.value(key)))]
+    with_value = [row for row in rows if not _is_missing(row.value(key))]
+    with_value.sort(key=lambda row: _rank(row.value(key)), reverse=is_descending)
+    return [*with_value, *(row for row in rows if _is_missing(row.value(key)))]
 
 
-def refuse_unknown(option: str, key: str, runs: Sequence[Run]) -> None:
-    """Raise ArgumentError unless the key is a fact, a metric or in a configuration."""
-    keys = [*FACTS, *config_keys(runs), *_measured(runs)]
+def check_key(option: str, key: str, runs: Sequence[Run]) -> None:
+    """Raise ArgumentError unless the key is in a record, a configuration or among the metrics."""
+    keys = [*RECORD_KEYS, *config_keys(runs), *_metric_columns(runs)]
     if key not in keys:
-        raise _unknown(option, key, keys, [*FACTS, *varied(runs), *tags(runs)])
+        raise _unknown(option, key, keys, [*RECORD_KEYS, *varied_keys(runs), *tags(runs)])
 
 
-def refuse_unknown_setting(option: str, key: str, runs: Sequence[Run]) -> None:
-    """Raise ArgumentError unless the key is a fact or in a configuration."""
-    keys = [*FACTS, *config_keys(runs)]
+def check_group_key(option: str, key: str, runs: Sequence[Run]) -> None:
+    """Raise ArgumentError unless the key is in a record or a configuration."""
+    keys = [*RECORD_KEYS, *config_keys(runs)]
     if key not in keys:
-        raise _unknown(option, key, keys, [*FACTS, *varied(runs)])
+        raise _unknown(option, key, keys, [*RECORD_KEYS, *varied_keys(runs)])
 
 
-def refuse_unknown_of_groups(option: str, key: str, by: Sequence[str], runs: Sequence[Run]) -> None:
-    """Raise ArgumentError unless groups of these runs can be asked for the key."""
-    keys = [*by, "n", *_measured(runs)]
+def check_sort_key_of_groups(option: str, key: str, by: Sequence[str], runs: Sequence[Run]) -> None:
+    """Raise ArgumentError unless groups of these runs have a value for the key."""
+    keys = [*by, "n", *_metric_columns(runs)]
     if key not in keys:
         raise _unknown(option, key, keys, [*by, "n", *tags(runs)])
 
 
-def _measured(runs: Sequence[Run]) -> list[str]:
+def _metric_columns(runs: Sequence[Run]) -> list[str]:
     best = dict.fromkeys(f"best {tag}" for run in runs for tag in run.best)
     return [*tags(runs), *best]
 
@@ -203,11 +206,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_nothing(value: Any) -> bool:
+def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and isnan(value))
 
 
 def _rank(value: Any) -> tuple[bool, float, list[str | int]]:
     if _is_number(value):
         return False, value, []
-    return True, 0, natural(str(value))
+    return True, 0, natural_key(str(value))

@@ -1,4 +1,4 @@
-"""What differs between two runs."""
+"""The differences between two runs."""
 
 from __future__ import annotations
 
@@ -8,53 +8,53 @@ from pathlib import Path
 from typing import Any
 
 from legoloop.core.errors import ArgumentError, DataError
+from legoloop.core.run_directory import GIT_DIFF
 from legoloop.results.names import nearest
 from legoloop.results.predictions import predicted_classes
-from legoloop.results.reading import Run, flat, read_runs
+from legoloop.results.reading import Run, flatten, read_runs
 from legoloop.results.table import Table
-from legoloop.state.run_record import DIFF
 
 CONFIGURATION = "configuration"
 PREDICTED = "predicted class"
 
 Row = tuple[str, str, Any, Any]
-"""What it is about, which one, and the two values."""
+"""Category, name, and the values of both runs."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The differences as a table, and what there is to say about the predictions."""
+    """The differences as a table, and notes about the predictions."""
 
     table: Table
     notes: list[str]
 
-    def shortened(self, most_samples: int) -> Comparison:
-        """With so many of the samples at most."""
+    def shortened(self, max_samples: int) -> Comparison:
+        """With at most so many samples whose predicted class differs."""
         rows = list(self.table.rows)
         first = next((n for n, row in enumerate(rows) if row[0] == PREDICTED), len(rows))
-        left_out = len(rows) - first - most_samples
+        left_out = len(rows) - first - max_samples
         if left_out <= 0:
             return self
         note = f"{left_out} of them are not listed; --format csv lists all"
-        kept = rows[: first + most_samples]
+        kept = rows[: first + max_samples]
         return Comparison(Table(self.table.columns, kept), [*self.notes, note])
 
 
 def compare(one: Run, other: Run) -> Comparison:
-    """What differs in configuration, code, versions, hardware, outcome, metrics, predictions."""
+    """The differences in inputs, outcome, metrics and predictions."""
     changed, notes = _changed_predictions(one, other)
     names = [run.name if one.name != other.name else str(run.directory) for run in (one, other)]
-    rows = [*made_otherwise(one, other), *_differing(_outcomes(one, other))]
+    rows = [*input_differences(one, other), *_differing(_outcomes(one, other))]
     return Comparison(Table(["about", "what", *names], [*rows, *changed]), notes)
 
 
-def made_otherwise(one: Run, other: Run) -> list[Row]:
-    """What went into two runs and differs: configuration, code, data, versions, hardware."""
-    return _differing(_ingredients(one, other))
+def input_differences(one: Run, other: Run) -> list[Row]:
+    """The differences in configuration, code, data, versions and hardware."""
+    return _differing(_inputs(one, other))
 
 
 def chosen_run(name: str, runs: Mapping[str, Run]) -> Run:
-    """The run of this name among those that were listed, or of this directory.
+    """The run of this name among ``runs``, or of this directory.
 
     Raises ArgumentError if there is neither.
     """
@@ -75,43 +75,43 @@ def _differing(rows: Iterator[Row]) -> list[Row]:
     return [row for row in rows if repr(row[2]) != repr(row[3])]
 
 
-def _ingredients(one: Run, other: Run) -> Iterator[Row]:
+def _inputs(one: Run, other: Run) -> Iterator[Row]:
     yield from _values(CONFIGURATION, one.config, other.config)
-    yield from _facts("code", "git", one, other)
-    differences = [_uncommitted(run) for run in (one, other)]
-    if differences[0] != differences[1]:
-        lines = [f"{len(text.splitlines())} lines" for text in differences]
-        yield "code", DIFF, lines[0], lines[1] + (", others" if lines[0] == lines[1] else "")
-    if "data" in one.facts and "data" in other.facts:
-        yield from _facts("data", "data", one, other)
-    yield from _facts("versions", "versions", one, other)
-    yield from _facts("hardware", "hardware", one, other)
+    yield from _recorded("code", "git", one, other)
+    diffs = [_git_diff(run) for run in (one, other)]
+    if diffs[0] != diffs[1]:
+        lines = [f"{len(text.splitlines())} lines" for text in diffs]
+        yield "code", GIT_DIFF, lines[0], lines[1] + (", others" if lines[0] == lines[1] else "")
+    if "data" in one.record and "data" in other.record:
+        yield from _recorded("data", "data", one, other)
+    yield from _recorded("versions", "versions", one, other)
+    yield from _recorded("hardware", "hardware", one, other)
 
 
 def _outcomes(one: Run, other: Run) -> Iterator[Row]:
     for what in ("status", "stop_reason", "cause"):
-        yield "outcome", what, one.facts.get(what), other.facts.get(what)
+        yield "outcome", what, one.record.get(what), other.record.get(what)
     yield "outcome", "duration", one.duration, other.duration
     yield from _values("metrics", one.final, other.final)
     runs = (one, other)
-    told = {tag for run in runs for tag, best in run.best.items() if best != run.final.get(tag)}
-    best = [{f"best {tag}": run.best[tag] for tag in run.best if tag in told} for run in runs]
+    shown = {tag for run in runs for tag, best in run.best.items() if best != run.final.get(tag)}
+    best = [{f"best {tag}": run.best[tag] for tag in run.best if tag in shown} for run in runs]
     yield from _values("metrics", *best)
 
 
-def _facts(about: str, part: str, one: Run, other: Run) -> Iterator[Row]:
-    yield from _values(about, *(run.facts.get(part) or {} for run in (one, other)))
+def _recorded(about: str, key: str, one: Run, other: Run) -> Iterator[Row]:
+    yield from _values(about, *(run.record.get(key) or {} for run in (one, other)))
 
 
 def _values(about: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Row]:
-    one, other = dict(flat(one)), dict(flat(other))
+    one, other = dict(flatten(one)), dict(flatten(other))
     for key in dict.fromkeys([*one, *other]):
         yield about, key, one.get(key), other.get(key)
 
 
-def _uncommitted(run: Run) -> bytes:
+def _git_diff(run: Run) -> bytes:
     try:
-        return (run.directory / DIFF).read_bytes()
+        return (run.directory / GIT_DIFF).read_bytes()
     except OSError:
         return b""
 
@@ -130,5 +130,5 @@ def _changed_predictions(one: Run, other: Run) -> tuple[list[Row], list[str]]:
     notes = [f"{len(changed)} of {len(both)} samples changed their predicted class"]
     for run, here, there in ((one, before, after), (other, after, before)):
         if alone := len(here.keys() - there.keys()):
-            notes.append(f"samples that {run.name} alone predicted: {alone}")
+            notes.append(f"samples that only {run.name} predicted: {alone}")
     return changed, notes

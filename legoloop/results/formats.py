@@ -1,4 +1,4 @@
-"""A table written for a terminal, for a page, or for another program."""
+"""A table as plain text, Markdown, LaTeX, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from functools import partial
 from math import isfinite
 from typing import Any
 
+from legoloop.core.text_table import text_table
 from legoloop.results.grouping import Spread
 from legoloop.results.reading import Run, Seconds
 from legoloop.results.table import Table
 
 GAP = 2
-"""Spaces between two columns."""
+"""Spaces between two columns on a terminal."""
 
 
 def terminal(table: Table, width: int | None = None) -> str:
-    """Aligned columns, without the causes of failures, which are long.
+    """The table as aligned plain text, without the causes of failures, which are long.
 
-    What is wider than ``width`` goes on in a second block, each with the first column.
+    A table wider than ``width`` is split into blocks, each with the first column.
 
     >>> print(terminal(Table(["run", "val/loss"], [["a", 0.123456], ["b", 12.0]])))
     run  val/loss
@@ -31,21 +32,19 @@ def terminal(table: Table, width: int | None = None) -> str:
     if not table.rows:
         return "no runs"
     table = table.without_repeats()
-    shown = table.only(name for name in table.columns if name != "cause" and _says(table, name))
-    columns = [_column(shown, name) for name in shown.columns]
-    blocks = ["\n".join(map(_line, zip(*block, strict=True))) for block in _blocks(columns, width)]
-    return "\n\n".join(blocks)
+    names = [name for name in _nonempty(table) if name != "cause"]
+    return "\n\n".join(_block(table, block) for block in _blocks(table, names, width))
 
 
 def with_causes(table: str, runs: Sequence[Run]) -> str:
-    """A table for a terminal, and below it what each failed run failed of."""
-    told = [(run.name, str(run.value("cause"))) for run in runs if run.value("cause")]
-    lines = [f"  {name}: " + cause.replace("\n", "\n    ") for name, cause in told]
+    """A table for a terminal, and below it the causes of the failed runs."""
+    causes = [(run.name, str(run.value("cause"))) for run in runs if run.value("cause")]
+    lines = [f"  {name}: " + cause.replace("\n", "\n    ") for name, cause in causes]
     return "\n".join([table, "", "failed:", *lines]) if lines else table
 
 
 def to_csv(table: Table) -> str:
-    """Exact numbers; a mean, its deviation and its n are three columns.
+    """The table as CSV with exact numbers; mean, standard deviation and n are three columns.
 
     >>> print(to_csv(Table(["run", "loss"], [["a", 1 / 3]])))
     run,loss
@@ -60,7 +59,7 @@ def to_csv(table: Table) -> str:
 
 
 def to_json(table: Table) -> str:
-    """A list of objects; what is not a finite number is null.
+    """The table as a list of JSON objects; nan and infinity are null.
 
     >>> print(to_json(Table(["run", "loss"], [["a", float("nan")]])))
     [
@@ -68,44 +67,41 @@ def to_json(table: Table) -> str:
     ]
     """
     table = _spread_out(table)
-    objects = [dict(zip(table.columns, map(_finite, row), strict=True)) for row in table.rows]
-    lines = (json.dumps(one, default=str, ensure_ascii=False) for one in objects)
+    rows = [dict(zip(table.columns, map(_finite, row), strict=True)) for row in table.rows]
+    lines = (json.dumps(row, default=str, ensure_ascii=False) for row in rows)
     return "[\n" + ",\n".join(f"  {line}" for line in lines) + "\n]"
 
 
 def markdown(table: Table) -> str:
-    """A table for a page in Markdown.
+    """The table in Markdown.
 
     >>> print(markdown(Table(["run", "n"], [["a|b", 2]])))
-    | run | n |
-    | :-- | --: |
-    | a\\|b | 2 |
+    | run   |   n |
+    |:------|----:|
+    | a\\|b  |   2 |
     """
-    head, *rows = _page(table, lambda text: " ".join(text.replace("|", "\\|").split()))
-    lines = [head, [_aligned(table, name, "--:", ":--") for name in _shown(table)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return _tabulated(table, "pipe", escape=lambda text: text.replace("|", "\\|"))
 
 
 def latex(table: Table) -> str:
-    r"""A ``tabular`` with the rules of the booktabs package.
+    r"""The table in LaTeX: a ``tabular`` with the rules of the booktabs package.
 
     >>> print(latex(Table(["batch_size"], [[32]])))
     \begin{tabular}{r}
     \toprule
-    batch\_size \\
+       batch\_size \\
     \midrule
-    32 \\
+               32 \\
     \bottomrule
     \end{tabular}
     """
-    head, *rows = (" & ".join(line) + r" \\" for line in _page(table, _for_latex))
-    alignment = "".join(_aligned(table, name, "r", "l") for name in _shown(table))
-    lines = [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", head, r"\midrule", *rows]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+    if not table.rows:  # a blank one: without a row, tabulate declares no columns
+        table = Table(table.columns, [[""] * len(table.columns)])
+    return _tabulated(table, "latex_booktabs").replace("±", r"$\pm$")
 
 
 def formats(width: int | None) -> Mapping[str, Callable[[Table], str]]:
-    """How a table is written, by the name of the format; ``width`` is that of the terminal."""
+    """The functions that format a table, by name; ``width`` is that of the terminal."""
     return {
         "table": partial(terminal, width=width),
         "csv": to_csv,
@@ -116,7 +112,7 @@ def formats(width: int | None) -> Mapping[str, Callable[[Table], str]]:
 
 
 def text(cell: Any) -> str:
-    """A cell for people: four digits, a duration with its units.
+    """A cell as text: four significant digits, a duration with its units.
 
     >>> text(0.123456), text(Seconds(125)), text(Spread(0.5, 0.01, 3)), text(None)
     ('0.1235', '2 min 5 s', '0.5 ± 0.01', '')
@@ -138,74 +134,58 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {left} s"
 
 
-def _says(table: Table, name: str) -> bool:
-    """Columns without anything in them are left out where people read."""
-    return any(cell is not None for cell in table.column(name)) and not (
-        name == "not completed" and not any(table.column(name))
-    )
+def _nonempty(table: Table) -> list[str]:
+    """The columns with a value; ``not completed`` only if that is not 0 everywhere."""
+    return [
+        name
+        for name in table.columns
+        if any(
+            cell is not None and (name != "not completed" or cell) for cell in table.column(name)
+        )
+    ]
 
 
-def _column(table: Table, name: str) -> list[str]:
-    cells = [name, *map(text, table.column(name))]
-    width = max(map(len, cells))
-    align = str.rjust if _is_of_numbers(table, name) else str.ljust
-    return [align(cell, width) for cell in cells]
+def _cells(table: Table, name: str) -> list[str]:
+    return [name, *map(text, table.column(name))]
 
 
-def _line(cells: Sequence[str]) -> str:
-    return (" " * GAP).join(cells).rstrip()
+def _block(table: Table, names: Sequence[str]) -> str:
+    right = [column for column, name in enumerate(names) if _is_numeric(table, name)]
+    return text_table(zip(*(_cells(table, name) for name in names), strict=True), right, GAP)
 
 
-def _blocks(columns: list[list[str]], width: int | None) -> list[list[list[str]]]:
-    """The columns in as many blocks as the width asks for."""
-    first, *others = columns
+def _blocks(table: Table, names: Sequence[str], width: int | None) -> list[list[str]]:
+    """The columns of each block, as many as fit into the width; at least two."""
+    widths = {name: max(map(len, _cells(table, name))) for name in names}
+    first, *others = names
     blocks = [[first]]
-    for column in others:
-        needed = sum(len(cells[0]) + GAP for cells in (*blocks[-1], column)) - GAP
+    for name in others:
+        needed = sum(widths[column] + GAP for column in (*blocks[-1], name)) - GAP
         if width is not None and needed > width and len(blocks[-1]) > 1:
             blocks.append([first])
-        blocks[-1].append(column)
+        blocks[-1].append(name)
     return blocks
 
 
-def _shown(table: Table) -> list[str]:
-    return [name for name in table.without_repeats().columns if _says(table, name)]
+def _tabulated(table: Table, style: str, escape: Callable[[str], str] = str) -> str:
+    from tabulate import tabulate  # type: ignore[import-untyped]
+
+    table = table.without_repeats()
+    table = table.only(_nonempty(table) if table.rows else table.columns)
+    header, *rows = (
+        [" ".join(escape(text(cell)).split()) for cell in row]
+        for row in (table.columns, *table.rows)
+    )
+    align = ["right" if _is_numeric(table, name) else "left" for name in table.columns]
+    return str(tabulate(rows, header, style, disable_numparse=True, colalign=align))
 
 
-def _page(table: Table, escaped: Callable[[str], str]) -> list[list[str]]:
-    """The heading and the rows, as text that the page takes as it is."""
-    shown = table.only(_shown(table))
-    return [[escaped(text(cell)) for cell in row] for row in (shown.columns, *shown.rows)]
-
-
-def _aligned(table: Table, name: str, number: str, other: str) -> str:
-    return number if _is_of_numbers(table, name) else other
-
-
-def _is_of_numbers(table: Table, name: str) -> bool:
+def _is_numeric(table: Table, name: str) -> bool:
     return all(isinstance(cell, int | float | Spread | None) for cell in table.column(name))
 
 
-_LATEX = str.maketrans(
-    {
-        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "\\": r"\textbackslash{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "±": r"$\pm$",
-        "\n": " ",
-    }
-)
-
-
-def _for_latex(text: str) -> str:
-    return text.translate(_LATEX)
-
-
 def _spread_out(table: Table) -> Table:
-    """A column each for mean, deviation and n."""
+    """With a column each for mean, standard deviation and n."""
     columns: list[str] = []
     cells: list[list[Any]] = []
     for name in table.columns:

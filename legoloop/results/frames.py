@@ -1,4 +1,4 @@
-"""The same as tables of pandas."""
+"""Runs, curves and predictions as pandas tables."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from legoloop.results.choosing import tags, varied
-from legoloop.results.predictions import PREDICTS, class_numbers, tells_classes
-from legoloop.results.reading import METRICS, Run, read_runs
+from legoloop.core.run_directory import METRICS, PREDICTIONS
+from legoloop.results.choosing import tags, varied_keys
+from legoloop.results.predictions import are_logits, class_numbers
+from legoloop.results.reading import Run, read_runs
 from legoloop.results.table import table_of_runs
 
 if TYPE_CHECKING:
@@ -20,15 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Results:
-    """What some runs left behind; ``read`` are the runs themselves, each read once."""
+    """The results of some runs as pandas tables.
+
+    Args:
+        read: the runs, read once.
+    """
 
     read: Sequence[Run]
 
     def runs(self) -> pd.DataFrame:
-        """A row a run, indexed by its name.
+        """A row per run, indexed by its name.
 
-        The columns: what varied between the runs, ``status``, ``duration`` in seconds, the final
-        value of each metric under its tag and the best one under ``best <tag>``, ``cause``.
+        The columns: the keys that vary between the runs, ``status``, ``duration`` in seconds, for
+        each metric the final value under its tag and the best one under ``best <tag>``, ``cause``.
         """
         import pandas as pd
 
@@ -40,20 +45,20 @@ class Results:
 
     def varied(self) -> list[str]:
         """The keys of the configuration whose values differ between the runs."""
-        return varied(self.read)
+        return varied_keys(self.read)
 
     def curves(self) -> pd.DataFrame:
-        """The ``metrics.csv`` of all runs, one below the other, after the name of the run."""
-        return self._stacked(METRICS, lambda run, table: table)
+        """The ``metrics.csv`` of all runs, concatenated; the column ``run`` has their names."""
+        return self._concatenated(METRICS, lambda run, table: table)
 
     def predictions(self) -> pd.DataFrame:
-        """The ``predicts.csv`` of all runs, one below the other, after the name of the run.
+        """The ``predicts.csv`` of all runs, concatenated; the column ``run`` has their names.
 
-        ``predicted`` is the number of the predicted class, where the columns are logits.
+        ``predicted`` is the number of the predicted class, if the columns are logits.
         """
-        return self._stacked(PREDICTS, _with_classes)
+        return self._concatenated(PREDICTIONS, _with_classes)
 
-    def _stacked(self, name: str, completed: Callable[[Run, Any], Any]) -> pd.DataFrame:
+    def _concatenated(self, name: str, completed: Callable[[Run, Any], Any]) -> pd.DataFrame:
         import pandas as pd
 
         tables = []
@@ -67,16 +72,21 @@ class Results:
 
 
 def load(*folders: str | Path) -> Results:
-    """The runs in the folders, at any depth, finished or not.
+    """Read the runs in the folders, at any depth, finished or not.
 
-    Warns of each run directory that cannot be read. Raises ArgumentError for a folder that is not
-    there or holds no run.
+    Warns about each run directory that cannot be read.
+
+    Args:
+        folders: run directories, or folders with run directories inside.
+
+    Raises:
+        ArgumentError: if a folder does not exist or contains no run.
 
     >>> import tempfile
     >>> from legoloop.state.run_record import RunRecord
     >>> folder = Path(tempfile.mkdtemp())
     >>> for job, accuracy in enumerate([0.5, 0.75]):
-    ...     record = RunRecord.claim(folder / str(job), seed=job, overrides=[f"seed={job}"])
+    ...     record = RunRecord.start(folder / str(job), seed=job, overrides=[f"seed={job}"])
     ...     record.finish("COMPLETED", final={"val/accuracy": accuracy})
     >>> load(folder).runs()["val/accuracy"].to_dict()
     {'0': 0.5, '1': 0.75}
@@ -88,7 +98,11 @@ def load(*folders: str | Path) -> Results:
 
 
 def _columns(path: Path) -> dict[str, list[Any]]:
-    """The columns of a CSV file, with exact numbers: those of pandas are, in some versions, not."""
+    """The columns of a CSV file, with exact numbers.
+
+    Not by ``pandas.read_csv``: its default rounds before pandas 3.1, and from there on the argument
+    ``float_precision="round_trip"`` is deprecated.
+    """
     with path.open(newline="") as file:
         names, *rows = csv.reader(file)
     cells = zip(*rows, strict=True) if rows else [()] * len(names)
@@ -96,7 +110,7 @@ def _columns(path: Path) -> dict[str, list[Any]]:
 
 
 def _parsed(cells: Sequence[str]) -> list[Any]:
-    """As integers, else as numbers of which some may be missing, else as they are."""
+    """As integers, else as floats with nan for empty cells, else as text."""
     if any("_" in cell for cell in cells):  # Python would read 1_2 as 12
         return list(cells)
     try:
@@ -111,6 +125,6 @@ def _parsed(cells: Sequence[str]) -> list[Any]:
 
 def _with_classes(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     columns = [str(name) for name in table.columns[1:]]
-    if tells_classes(run, columns):
+    if are_logits(run, columns):
         table["predicted"] = class_numbers(table[columns].to_numpy())
     return table

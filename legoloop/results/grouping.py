@@ -1,4 +1,4 @@
-"""Runs that differ only in what is not asked about, taken together."""
+"""Groups of runs, and the mean and standard deviation of their metrics."""
 
 from __future__ import annotations
 
@@ -34,33 +34,33 @@ class Spread:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs with the same values of some keys. Only completed ones count in ``n`` and the means."""
+    """Runs with the same values for some keys; only completed ones count in ``n`` and the means."""
 
     values: Mapping[str, Any]
     runs: Sequence[Run]
 
     @property
     def completed(self) -> list[Run]:
-        """Those that went on to their end."""
+        """The runs that were completed."""
         return [run for run in self.runs if run.is_completed]
 
     @property
     def n(self) -> int:
-        """How many completed."""
+        """The number of completed runs."""
         return len(self.completed)
 
     @property
     def not_completed(self) -> int:
-        """How many did not, or not yet."""
+        """The number of runs that failed, were interrupted or are still running."""
         return len(self.runs) - self.n
 
     def spread(self, metric: str) -> Spread | None:
-        """Over the completed runs that have the metric; None if there are none."""
+        """Of the metric over the completed runs that have it; None if there are none."""
         values = [run.value(metric) for run in self.completed if run.value(metric) is not None]
         return Spread.of(values) if values else None
 
     def value(self, key: str) -> Any:
-        """What the runs share for the key, or the mean of the metric."""
+        """The value that the runs share for the key, or the mean of the metric."""
         if key in self.values:
             return self.values[key]
         if key == "n":
@@ -69,8 +69,8 @@ class Group:
         return None if spread is None else spread.mean
 
 
-def grouped(runs: Sequence[Run], by: Sequence[str]) -> list[Group]:
-    """The runs by the values of these keys, in the order in which the values occur."""
+def group_runs(runs: Sequence[Run], by: Sequence[str]) -> list[Group]:
+    """The runs grouped by the values of these keys, in order of first occurrence."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(repr([run.value(key) for key in by]), []).append(run)

@@ -1,4 +1,4 @@
-"""The nearest of many names that would have been right."""
+"""Suggestions for a misspelt name among many."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from legoloop.core.suggestions import did_you_mean
 
 
 def nearest(wrong: str, names: Iterable[str], otherwise: Iterable[str]) -> str:
-    """A clause for the end of an error message.
+    """A hint for the end of an error message.
 
-    Names that end with the wrong one come first, then those that look like it; where there is
-    neither, the few of ``otherwise`` are told instead of all.
+    Suggests a name that ends with the wrong one, else a similar one; if there is neither, lists
+    the names in ``otherwise``, which are fewer than all.
 
     >>> nearest("lr", ["model.dropout", "optimizer.lr", "seed"], ["seed"])
     'did you mean optimizer.lr?'

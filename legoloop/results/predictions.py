@@ -1,4 +1,4 @@
-"""The classes that runs predicted, from their ``predicts.csv``."""
+"""The predicted classes of runs, from their ``predicts.csv``."""
 
 from __future__ import annotations
 
@@ -7,46 +7,45 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from legoloop.core.errors import DataError
+from legoloop.core.run_directory import PREDICTIONS
 from legoloop.results.reading import Run
 
 if TYPE_CHECKING:
     import numpy as np
 
-PREDICTS = "predicts.csv"
-
 
 def predicted_classes(run: Run) -> Mapping[str, str]:
-    """The predicted class of each sample, by what identifies the sample.
+    """The predicted class of each sample, by the sample's index.
 
-    A class is the number of its logit, or the name that the column was given. Raises DataError if
-    the run wrote no predictions, cannot be read, or predicted something else than classes.
+    A class is the number of its logit, or the name of the column. Raises DataError if the run wrote
+    no predictions, they cannot be read, or are not logits.
     """
-    path = run.directory / PREDICTS
+    path = run.directory / PREDICTIONS
     try:
         with path.open(newline="") as file:
             (_, *columns), *rows = csv.reader(file)
-        if not tells_classes(run, columns):
-            raise DataError(f"{run.name}: {PREDICTS} holds no logits, so there are no classes")
+        if not are_logits(run, columns):
+            raise DataError(f"{run.name}: {PREDICTIONS} has no logits, so there are no classes")
         index = [row[0] for row in rows]
         classes = class_numbers([[float(cell) for cell in row[1:]] for row in rows])
     except FileNotFoundError:
-        raise DataError(f"{run.name}: has no {PREDICTS}") from None
+        raise DataError(f"{run.name}: has no {PREDICTIONS}") from None
     except (OSError, ValueError) as error:
-        raise DataError(f"{run.name}: {PREDICTS} cannot be read ({error})") from None
+        raise DataError(f"{run.name}: {PREDICTIONS} cannot be read ({error})") from None
     names = ["0", "1"] if len(columns) == 1 else [name.removeprefix("logit") for name in columns]
     return dict(zip(index, (names[number] for number in classes), strict=True))
 
 
-def tells_classes(run: Run, columns: Sequence[str]) -> bool:
+def are_logits(run: Run, columns: Sequence[str]) -> bool:
     """Whether these columns are logits: by their names, or because the configuration says so."""
     is_named_so = all(name.startswith("logit") for name in columns)
     return is_named_so or run.value("plugins.predicts.key") == "logits"
 
 
 def class_numbers(logits: Any) -> np.ndarray[Any, Any]:
-    """The largest of several logits; of a single one, whether it is positive.
+    """The argmax of logits, shape (samples, columns); for a single column whether it is positive.
 
-    ``logits``: (samples, columns) float; returns (samples,) int.
+    Returns int numbers, shape (samples,).
 
     >>> class_numbers([[0.5, 2.0], [1.0, -1.0]]), class_numbers([[0.5], [-0.5]])
     (array([1, 0]), array([1, 0]))

@@ -1,4 +1,4 @@
-"""What is shown, as columns and rows, whatever it is then written as."""
+"""Tables of runs and of groups, independent of the format."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from legoloop.core.metric_direction import higher_is_better
-from legoloop.results.choosing import varied
+from legoloop.results.choosing import varied_keys
 from legoloop.results.grouping import Group
 from legoloop.results.reading import Run
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns and, for each row, a cell a column."""
+    """Column names, and rows with a cell for each column."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
 
     def column(self, name: str) -> list[Any]:
         """The cells of a column."""
-        place = self.columns.index(name)
-        return [row[place] for row in self.rows]
+        position = self.columns.index(name)
+        return [row[position] for row in self.rows]
 
     def only(self, names: Iterable[str]) -> Table:
         """These columns, in this order.
@@ -31,11 +31,11 @@ class Table:
         [[0], [1]]
         """
         names = list(names)
-        places = [self.columns.index(name) for name in names]
-        return Table(names, [[row[place] for place in places] for row in self.rows])
+        positions = [self.columns.index(name) for name in names]
+        return Table(names, [[row[position] for position in positions] for row in self.rows])
 
     def without_repeats(self) -> Table:
-        """Without the best values that are the final ones in every row."""
+        """Without the columns of best values that equal the final ones in every row."""
         return self.only(
             name
             for name in self.columns
@@ -45,8 +45,8 @@ class Table:
 
 
 def table_of_runs(runs: Sequence[Run], metrics: Iterable[str]) -> Table:
-    """A row a run: its name, what varied between the runs, how it ended, what it measured."""
-    keys = varied(runs)
+    """A row per run: its name, the keys that vary, status, duration and metrics."""
+    keys = varied_keys(runs)
     measured = [name for name in _final_and_best(metrics) if name not in keys]
     columns = ["run", *keys, "status", "duration", *measured]
     if any(run.value("cause") for run in runs):
@@ -55,7 +55,7 @@ def table_of_runs(runs: Sequence[Run], metrics: Iterable[str]) -> Table:
 
 
 def table_of_groups(groups: Sequence[Group], by: Sequence[str], metrics: Iterable[str]) -> Table:
-    """A row a group: what its runs share, how many completed, the spread of what they measured."""
+    """A row per group: its values of the keys, the number of runs, the spread of the metrics."""
     measured = _final_and_best(metrics)
     columns = [*by, "n", "not completed", *measured]
     rows = [

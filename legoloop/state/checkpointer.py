@@ -11,11 +11,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Literal
 
-from legoloop.core.arguments import at_least
-from legoloop.core.atomic_files import remove_folder, remove_temporaries, set_aside
+from legoloop.core.arguments import above_zero, at_least
+from legoloop.core.atomic_files import backups_in, remove_directory, remove_temporaries
 from legoloop.core.errors import ArgumentError, DataError
-from legoloop.core.monitor import is_maximized, listed, scalar
-from legoloop.core.protocols import Source, TrainingProgress
+from legoloop.core.monitor import as_list, is_maximized, latest_scalar
+from legoloop.core.protocols import ScalarSource, TrainingProgress
 from legoloop.loop.plugin import ShouldSave, State
 from legoloop.loop.step import Step
 from legoloop.state.checkpoints import checkpoints_in, verify, write_checkpoint
@@ -25,18 +25,28 @@ log = logging.getLogger("legoloop")
 
 
 class Checkpointer:
-    """Keeps the host's state in ``<folder>/<step>/``: all that a run needs to go on from there.
+    """Saves the host's state in ``<folder>/<step>/``: all that a run needs to resume from there.
 
-    Saves before the first step, which also shows that there is room; after every so many epochs,
+    Saves before the first step, which also shows that there is space; after every so many epochs,
     steps and seconds, as far as given; after the last epoch; and when the run is interrupted.
     Nothing is saved later: from the state after the last epoch a run goes through the same end.
+    Checkpoints that are not to be kept are removed once the new one is on the disk.
 
-    The last ``keep_last`` stay, None: all; and the ``keep_best`` by ``metric``, a scalar that one
-    of the sources reports after an epoch. ``mode``, min or max, may be left out for a metric that
-    is known. Others go once the new one is on the disk.
+    Read one back with ``host.load_state_dict(read_checkpoint(folder / step))``.
 
-    Read one back with ``host.load_state_dict(read_checkpoint(folder / step))``. Raises
-    ArgumentError for values out of range, and after an epoch if no source has the metric;
+    Args:
+        counter (TrainingProgress): counts the epochs and steps.
+        folder (str | Path): holds the checkpoints.
+        every_epochs (int | None): save after every so many epochs; None: not by epochs.
+        every_steps (int | None): save after every so many steps; None: not by steps.
+        every_seconds (float | None): save when so many seconds have passed; None: not by time.
+        keep_last (int | None): keep so many of the last checkpoints; None: all.
+        keep_best (int): keep so many of the best checkpoints by ``metric``.
+        metric (str | None): the tag of a scalar that one of the sources reports after an epoch.
+        mode (str | None): ``min`` or ``max``; None: as is known of the metric.
+        sources (ScalarSource | Iterable[ScalarSource]): report the metric.
+
+    Raises ArgumentError for values out of range, and after an epoch if no source has the metric;
     DataError if a checkpoint cannot be written.
 
     >>> from legoloop.training.counter import Counter
@@ -56,18 +66,16 @@ class Checkpointer:
         keep_best: int = 0,
         metric: str | None = None,
         mode: Literal["min", "max"] | None = None,
-        sources: Source | Iterable[Source] = (),
+        sources: ScalarSource | Iterable[ScalarSource] = (),
     ) -> None:
         counts = {"every_epochs": every_epochs, "every_steps": every_steps, "keep_last": keep_last}
         at_least(1, **{name: number for name, number in counts.items() if number is not None})
         at_least(0, keep_best=keep_best)
-        if every_seconds is not None and not every_seconds > 0:
-            raise ArgumentError(
-                f"is {every_seconds}", argument="every_seconds", remedy="give a number above 0"
-            )
+        if every_seconds is not None:
+            above_zero(every_seconds=every_seconds)
         if keep_best and metric is None:
             raise ArgumentError(
-                f"is {keep_best}, but of which metric? give its tag", argument="keep_best"
+                f"is {keep_best}, but metric is None", argument="keep_best", remedy="give its tag"
             )
         self.counter = counter
         self.folder = Path(folder)
@@ -78,23 +86,23 @@ class Checkpointer:
         self.keep_best = keep_best
         self.metric = metric
         self.higher_is_better = metric is not None and is_maximized(metric, mode)
-        self.sources = listed(sources)
-        self._kept: list[Kept] | None = None
+        self.sources = as_list(sources)
+        self._saved: list[SavedCheckpoint] | None = None
         self._newest_step: int | None = None
         self._saved_at = monotonic()
 
     def train_start(self) -> ShouldSave | None:
-        """Ask for the state, unless what the run goes on from is here."""
-        if not self.counter.steps or not _is_whole(self._here()):
+        """Request a save, unless the checkpoint that the run resumes from is here."""
+        if not self.counter.steps or not _is_valid(self._current()):
             return ShouldSave(self._save)
         self._newest_step = self.counter.steps
-        for older in set_aside(self.folder, self._here().name):
-            remove_folder(older)
-        self._prune(list(self._found()))  # the process before may not have come to it
+        for older in backups_in(self.folder, self._current().name):
+            remove_directory(older)
+        self._prune(list(self._read_saved()))  # the process before may have died before it did
         return None
 
     def batch_end(self, step: Step) -> ShouldSave | None:
-        """Ask for the state, if it is time."""
+        """Request a save, if it is time."""
         if self.every_steps and self.counter.steps % self.every_steps == 0:
             return ShouldSave(self._save)
         if self.every_seconds and monotonic() - self._saved_at >= self.every_seconds:
@@ -102,33 +110,35 @@ class Checkpointer:
         return None
 
     def epoch_end(self) -> ShouldSave:
-        """Ask for the state, to save it if it is time, or if it is the last."""
+        """Request a save, if it is time or if the epoch is the last one."""
         save = partial(self._save, score=self._score())
         if self.every_epochs and self.counter.epochs % self.every_epochs == 0:
             return ShouldSave(save)
         return ShouldSave(partial(_if_last, save))
 
     def interrupted(self) -> ShouldSave | None:
-        """Ask for the state, unless one of this step is here, which leads to the same end."""
+        """Request a save, unless this step is saved already."""
         return None if self._newest_step == self.counter.steps else ShouldSave(self._save)
 
-    def _here(self) -> Path:
+    def _current(self) -> Path:
         return self.folder / str(self.counter.steps)
 
     def _save(self, state: State, score: float | None = None) -> None:
-        if self._kept is None:
-            self._kept = list(self._found())
-        number = 1 + max((each.number for each in self._kept), default=0)
-        new = Kept(self._here(), number, score)
+        if self._saved is None:
+            self._saved = list(self._read_saved())
+        number = 1 + max((each.number for each in self._saved), default=0)
+        new = SavedCheckpoint(self._current(), number, score)
         scalars = {self.metric: score} if self.metric and score is not None else {}
         write_checkpoint(new.folder, state, number, scalars)
         self._newest_step = self.counter.steps
         self._saved_at = monotonic()
-        still = [each for each in self._kept if each.folder != new.folder and each.folder.exists()]
-        self._prune([*still, new])
+        others = [
+            each for each in self._saved if each.folder != new.folder and each.folder.exists()
+        ]
+        self._prune([*others, new])
 
-    def _found(self) -> Iterator[Kept]:
-        """What an earlier process kept; where old ones go, a damaged one takes nobody's place."""
+    def _read_saved(self) -> Iterator[SavedCheckpoint]:
+        """What an earlier process saved, without the damaged where old ones are removed."""
         for checkpoint in checkpoints_in(self.folder):
             try:
                 manifest = read_manifest(checkpoint)
@@ -137,31 +147,30 @@ class Checkpointer:
             except DataError:
                 continue
             score = manifest.scalars.get(self.metric) if self.metric else None
-            yield Kept(checkpoint, manifest.number, score)
+            yield SavedCheckpoint(checkpoint, manifest.number, score)
 
-    def _prune(self, kept: Sequence[Kept]) -> None:
-        self._kept = select_to_keep(kept, self.keep_last, self.keep_best, self.higher_is_better)
-        stay = {each.folder for each in self._kept}
+    def _prune(self, saved: Sequence[SavedCheckpoint]) -> None:
+        self._saved = select_to_keep(saved, self.keep_last, self.keep_best, self.higher_is_better)
+        to_keep = {each.folder for each in self._saved}
         for checkpoint in checkpoints_in(self.folder) if self.keep_last is not None else ():
-            if checkpoint not in stay:
+            if checkpoint not in to_keep:
                 try:
-                    remove_folder(checkpoint)
+                    remove_directory(checkpoint)
                 except OSError as error:
                     log.warning("%s cannot be removed (%s)", checkpoint, error.strerror)
-        remove_temporaries(
-            self.folder
-        )  # of a process that was killed; of a removal that was refused
+        # Of a process that was killed, or of a removal that was refused.
+        remove_temporaries(self.folder)
 
     def _score(self) -> float | None:
         if self.metric is None:
             return None
-        score = scalar(self.sources, self.metric, "the keeping of checkpoints")
+        score = latest_scalar(self.sources, self.metric, "Checkpointer")
         return score if isfinite(score) else None
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A checkpoint that is there: its place in the order of writing, its score if it has one."""
+class SavedCheckpoint:
+    """A checkpoint on the disk: its place in the order of writing, its score if it has one."""
 
     folder: Path
     number: int
@@ -169,17 +178,18 @@ class Kept:
 
 
 def select_to_keep(
-    kept: Sequence[Kept], last: int | None, best: int, higher_is_better: bool
-) -> list[Kept]:
+    saved: Sequence[SavedCheckpoint], last: int | None, best: int, higher_is_better: bool
+) -> list[SavedCheckpoint]:
     """The ``last`` that were written, None: all, and the ``best`` by score; the oldest first.
 
     Of equally good ones the earlier is better.
 
-    >>> kept = [Kept(Path(str(n)), n, score) for n, score in enumerate([0.7, 0.9, 0.8, 0.6])]
-    >>> [each.number for each in select_to_keep(kept, last=1, best=1, higher_is_better=True)]
+    >>> scores = enumerate([0.7, 0.9, 0.8, 0.6])
+    >>> saved = [SavedCheckpoint(Path(str(n)), n, score) for n, score in scores]
+    >>> [each.number for each in select_to_keep(saved, last=1, best=1, higher_is_better=True)]
     [1, 3]
     """
-    ordered = sorted(kept, key=lambda each: each.number)
+    ordered = sorted(saved, key=lambda each: each.number)
     if last is None:
         return ordered
     scored = [(each.score, each) for each in ordered if each.score is not None]
@@ -188,7 +198,7 @@ def select_to_keep(
     return [each for each in ordered if each in chosen]
 
 
-def _is_whole(checkpoint: Path) -> bool:
+def _is_valid(checkpoint: Path) -> bool:
     try:
         verify(checkpoint)
     except DataError:

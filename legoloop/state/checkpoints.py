@@ -1,4 +1,4 @@
-"""Checkpoints on the disk: a folder a step, whole or absent.
+"""Checkpoints on the disk: a folder per step, written atomically.
 
 The state is written by ``torch.save`` and read by torch's restricted unpickler
 (``weights_only``), and not before its SHA-256 is that of the manifest. Safetensors beside JSON
@@ -23,15 +23,14 @@ from typing import BinaryIO, TypeVar
 
 import torch
 
-from legoloop.core.atomic_files import atomic_directory, set_aside, start_writeback
+from legoloop.core.atomic_files import atomic_directory, backups_in, start_writeback
 from legoloop.core.errors import DataError
+from legoloop.core.run_directory import CHECKPOINT_MANIFEST, CHECKPOINT_STATE
 from legoloop.loop.plugin import State
-from legoloop.state.manifest import MANIFEST, Facts, Manifest, read_manifest, refuse_link
+from legoloop.state.manifest import FileDigest, Manifest, read_manifest, reject_outside_link
 
-STATE = "state.pt"
-
-PIECE = 2 << 20
-"""So many bytes are digested and written at a time; then the disk may begin with them."""
+CHUNK = 2 << 20
+"""The number of bytes that are digested and written at a time, before write-back starts."""
 
 log = logging.getLogger("legoloop")
 T = TypeVar("T")
@@ -42,8 +41,13 @@ def write_checkpoint(
 ) -> None:
     """Write a state of tensors, numbers, strings, lists and dicts; its manifest comes last.
 
-    ``number`` tells which of several was written last, ``scalars`` how good it is. An older one of
-    that name is replaced, and whole until then.
+    An older one of that name is replaced, and whole until then.
+
+    Args:
+        folder (Path): becomes the checkpoint; its name is the number of steps.
+        state (dict): the state.
+        number (int): grows with each checkpoint that is written to the parent folder.
+        scalars (Mapping[str, float] | None): the metric that it may be kept for.
 
     Raises DataError for anything else in the state, since it could not be read back, and if it
     cannot be written, with the bytes that it needs.
@@ -55,14 +59,17 @@ def write_checkpoint(
     {'weight': tensor([1., 1.]), 'epoch': 3}
     """
     try:
-        with atomic_directory(folder) as draft:
-            files = {STATE: _write_state(state, draft / STATE)}
-            (draft / MANIFEST).write_text(Manifest(number, files, scalars or {}).text())
+        with atomic_directory(folder) as temporary:
+            files = {CHECKPOINT_STATE: _write_state(state, temporary / CHECKPOINT_STATE)}
+            (temporary / CHECKPOINT_MANIFEST).write_text(
+                Manifest(number, files, scalars or {}).text()
+            )
     except OSError as error:
         there = next(parent for parent in folder.parents if parent.exists())
         raise DataError(
-            f"{folder} cannot be saved ({error.strerror}): it needs {_Sink.of(state).bytes} bytes, "
-            f"{shutil.disk_usage(there).free} are free; the checkpoints before it are whole"
+            f"{folder} cannot be saved ({error.strerror}): it needs "
+            f"{_HashingWriter.of(state).bytes} bytes, {shutil.disk_usage(there).free} are free; "
+            "the checkpoints before it are whole"
         ) from error
 
 
@@ -77,8 +84,8 @@ def read_checkpoint(folder: Path) -> State:
             state: State = torch.load(content, map_location="cpu", weights_only=True)
         except Exception as error:
             raise DataError(
-                f"{folder / STATE} is refused: it is not a state of tensors and plain values that "
-                f"this version of torch reads ({type(error).__name__})"
+                f"{folder / CHECKPOINT_STATE} is refused: it is not a state of tensors and plain "
+                f"values that this version of torch reads ({type(error).__name__})"
             ) from error
     return state
 
@@ -103,7 +110,7 @@ def read_newest(folder: Path) -> tuple[Path, State] | None:
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    """All checkpoints of a folder, the last written first, before them those that do not tell.
+    """All checkpoints of a folder, the last written first, before them those without a manifest.
 
     Among them may be one that a process was killed while replacing.
 
@@ -111,7 +118,7 @@ def checkpoints_in(folder: Path) -> list[Path]:
     []
     """
     steps = [path for path in folder.glob("*") if path.name.isdecimal()]
-    found = filter(is_checkpoint, [*steps, *set_aside(folder)])
+    found = filter(is_checkpoint, [*steps, *backups_in(folder)])
     return sorted(found, key=_number, reverse=True)
 
 
@@ -121,7 +128,7 @@ def is_checkpoint(folder: Path) -> bool:
     >>> is_checkpoint(Path("nowhere"))
     False
     """
-    return any(os.path.lexists(folder / name) for name in (MANIFEST, STATE))
+    return any(os.path.lexists(folder / name) for name in (CHECKPOINT_MANIFEST, CHECKPOINT_STATE))
 
 
 def verify(folder: Path) -> None:
@@ -130,12 +137,12 @@ def verify(folder: Path) -> None:
         pass
 
 
-def _newest(folder: Path, look: Callable[[Path], T]) -> tuple[Path, T] | None:
+def _newest(folder: Path, read: Callable[[Path], T]) -> tuple[Path, T] | None:
     for checkpoint in checkpoints_in(folder):
         try:
-            return checkpoint, look(checkpoint)
+            return checkpoint, read(checkpoint)
         except DataError as damage:
-            log.warning("%s; looking for the one before it", damage)
+            log.warning("%s; trying the one before it", damage)
     return None
 
 
@@ -149,14 +156,14 @@ def _number(folder: Path) -> float:
 @contextmanager
 def _verified(folder: Path) -> Iterator[BufferedReader]:
     """The file of the state, open at its beginning, once it is known to be what was written."""
-    expected = read_manifest(folder).files.get(STATE)
-    file = folder / STATE
-    refuse_link(file)
+    expected = read_manifest(folder).files.get(CHECKPOINT_STATE)
+    file = folder / CHECKPOINT_STATE
+    reject_outside_link(file)
     try:
         if not file.is_file():
             raise DataError(f"{file} is damaged: it is not there")
         with file.open("rb") as content:
-            if Facts.of(content) != expected:
+            if FileDigest.of(content) != expected:
                 raise DataError(f"{file} is damaged: it is not the file that was written")
             content.seek(0)
             yield content
@@ -164,17 +171,17 @@ def _verified(folder: Path) -> Iterator[BufferedReader]:
         raise DataError(f"{file} cannot be read ({error.strerror})") from error
 
 
-def _write_state(state: State, file: Path) -> Facts:
+def _write_state(state: State, file: Path) -> FileDigest:
     with file.open("wb") as content:
-        sink = _Sink.of(state, content)
-        if sink.error is not None:
-            raise sink.error
-    _refuse_unreadable(file)
-    return Facts(sink.bytes, sink.digest.hexdigest())
+        writer = _HashingWriter.of(state, content)
+        if writer.error is not None:
+            raise writer.error
+    _reject_unreadable(file)
+    return FileDigest(writer.bytes, writer.digest.hexdigest())
 
 
-class _Sink:
-    """What torch writes to: counts, digests, and passes on to a file if there is one.
+class _HashingWriter:
+    """The file object that torch writes to: counts, digests, and writes to a file if given one.
 
     The file's first error is kept, not raised, since torch would raise one of its own over it.
     """
@@ -182,38 +189,38 @@ class _Sink:
     def __init__(self, file: BinaryIO | None = None) -> None:
         self.file = file
         self.bytes = 0
-        self.begun = 0
+        self.flushed = 0
         self.digest = hashlib.sha256()
         self.error: OSError | None = None
 
     @classmethod
-    def of(cls, state: State, file: BinaryIO | None = None) -> _Sink:
-        sink = cls(file)
-        torch.save(state, sink)  # type: ignore[arg-type]  # write and flush are all that it calls
-        return sink
+    def of(cls, state: State, file: BinaryIO | None = None) -> _HashingWriter:
+        writer = cls(file)
+        torch.save(state, writer)  # type: ignore[arg-type]  # write and flush are all that it calls
+        return writer
 
     def write(self, data: memoryview) -> int:
-        for start in range(0, len(data), PIECE):
-            self._take(data[start : start + PIECE])
+        for start in range(0, len(data), CHUNK):
+            self._write_chunk(data[start : start + CHUNK])
         return len(data)
 
     def flush(self) -> None:
         """Torch asks for it; closing the file is what counts."""
 
-    def _take(self, piece: memoryview) -> None:
-        self.bytes += len(piece)
-        self.digest.update(piece)
+    def _write_chunk(self, chunk: memoryview) -> None:
+        self.bytes += len(chunk)
+        self.digest.update(chunk)
         if self.file is not None and self.error is None:
             try:
-                self.file.write(piece)
+                self.file.write(chunk)
             except OSError as error:
                 self.error = error
-            if self.bytes - self.begun >= PIECE:
-                start_writeback(self.file, self.begun, self.bytes - self.begun)
-                self.begun = self.bytes
+            if self.bytes - self.flushed >= CHUNK:
+                start_writeback(self.file, self.flushed, self.bytes - self.flushed)
+                self.flushed = self.bytes
 
 
-def _refuse_unreadable(file: Path) -> None:
+def _reject_unreadable(file: Path) -> None:
     try:
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(file)
     except UnpicklingError:

@@ -1,33 +1,36 @@
-"""A directory belongs to one process at a time: of several that try, one wins."""
+"""A lock on a directory: one process at a time writes to it."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from legoloop.core.errors import ConfigError
+from legoloop.core.run_directory import Kind, lock_name
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-Kind = Literal["run", "sweep"]
-
 
 class DirectoryLock:
-    """A directory that this process alone writes to, until ``release`` or the process's end.
+    """Locks a directory for this process, until ``release`` or the end of the process.
 
-    ``kind`` says what for: a sweep and its runs have directories of their own. The directory is
-    made if need be. The operating system lets go of the claim of a process that was killed.
+    The directory is made if need be. The operating system releases the lock of a process that was
+    killed.
 
-    Raises ConfigError if another process has it, or it cannot be made.
+    Args:
+        directory (Path): the directory to lock.
+        kind (str): ``run`` or ``sweep``; a sweep and its runs have directories of their own.
+
+    Raises ConfigError if another process holds the lock, or the directory cannot be made.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp()) / "new"
-    >>> claim = DirectoryLock(folder, "run")
+    >>> lock = DirectoryLock(folder, "run")
     >>> is_locked(folder, "run")
     True
-    >>> claim.release()
+    >>> lock.release()
     >>> is_locked(folder, "run")
     False
     """
@@ -42,21 +45,24 @@ class DirectoryLock:
             self._lock.acquire(blocking=False)
         except Timeout:
             raise ConfigError(
-                f"hydra.{kind}.dir: {directory} is in use by a {kind} that has not ended; "
-                "wait for it, or choose another directory"
+                f"{directory} is in use by a {kind} that has not ended",
+                key=f"hydra.{kind}.dir",
+                remedy="wait for it, or choose another directory",
             ) from None
         except OSError as error:
             raise ConfigError(
-                f"hydra.{kind}.dir: {directory} cannot be made ({error.strerror}); choose another"
+                f"{directory} cannot be made ({error.strerror})",
+                key=f"hydra.{kind}.dir",
+                remedy="choose another",
             ) from error
 
     def release(self) -> None:
-        """Leave the directory to others."""
+        """Let other processes lock the directory."""
         self._lock.release()
 
 
 def is_locked(directory: Path, kind: Kind) -> bool:
-    """Whether some process has the directory at this moment; nothing is made to find out.
+    """Whether a process holds the lock at this moment; nothing is created to find out.
 
     >>> is_locked(Path("nowhere"), "run")
     False
@@ -78,4 +84,4 @@ def is_locked(directory: Path, kind: Kind) -> bool:
 def _lock(directory: Path, kind: Kind) -> BaseFileLock:
     from filelock import FileLock
 
-    return FileLock(directory / f".{kind}.lock", thread_local=False)
+    return FileLock(directory / lock_name(kind), thread_local=False)

@@ -1,4 +1,4 @@
-"""The manifest of a checkpoint: what its files must be, so that damage shows before reading."""
+"""The manifest of a checkpoint: sizes and digests, so that damage shows before it is read."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from legoloop.core.errors import DataError
-
-MANIFEST = "manifest.json"
+from legoloop.core.run_directory import CHECKPOINT_MANIFEST
 
 
 @dataclass(frozen=True)
-class Facts:
-    """The size of a file and the SHA-256 of what it holds."""
+class FileDigest:
+    """The size of a file in bytes and the SHA-256 of its content."""
 
     bytes: int
     sha256: str
 
     @classmethod
-    def of(cls, content: BufferedReader) -> Facts:
+    def of(cls, content: BufferedReader) -> FileDigest:
         """Those of a file that is open at its beginning.
 
         >>> from io import BytesIO
-        >>> Facts.of(BufferedReader(BytesIO(b"abc"))).bytes
+        >>> FileDigest.of(BufferedReader(BytesIO(b"abc"))).bytes
         3
         """
         digest = hashlib.file_digest(content, "sha256").hexdigest()
@@ -40,28 +39,28 @@ class Manifest:
     """What a checkpoint holds: its files, when it was written, and how good it is.
 
     ``number`` grows with each checkpoint of a folder: the order in which they were written, which
-    neither steps nor clocks tell for sure. ``scalars`` are what it may be kept for.
+    neither steps nor clocks give for sure. ``scalars`` hold the metric that it may be kept for.
 
-    >>> manifest = Manifest(7, {"state.pt": Facts(3, "ba78")}, {"val/accuracy": 0.5})
+    >>> manifest = Manifest(7, {"state.pt": FileDigest(3, "ba78")}, {"val/accuracy": 0.5})
     >>> Manifest.read(manifest.text()) == manifest
     True
     """
 
     number: int
-    files: Mapping[str, Facts]
+    files: Mapping[str, FileDigest]
     scalars: Mapping[str, float] = field(default_factory=dict)
 
     def text(self) -> str:
-        """As JSON, with a digest of itself."""
+        """As JSON, with a checksum of itself."""
         content = asdict(self)
-        return json.dumps({**content, "seal": _seal(content)}, indent=2) + "\n"
+        return json.dumps({**content, "checksum": _checksum(content)}, indent=2) + "\n"
 
     @classmethod
     def read(cls, text: str) -> Manifest:
         """The manifest of a text; raises ValueError unless ``text()`` gives just that text."""
         try:
             content = json.loads(text)
-            files = {name: Facts(**facts) for name, facts in content["files"].items()}
+            files = {name: FileDigest(**facts) for name, facts in content["files"].items()}
             scalars = {tag: float(value) for tag, value in content["scalars"].items()}
             found = cls(int(content["number"]), files, scalars)
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError):
@@ -76,11 +75,11 @@ def read_manifest(checkpoint: Path) -> Manifest:
 
     Raises DataError for a folder without one, for one that is damaged, and for links.
     """
-    refuse_link(checkpoint)
-    file = checkpoint / MANIFEST
-    refuse_link(file)
+    reject_outside_link(checkpoint)
+    file = checkpoint / CHECKPOINT_MANIFEST
+    reject_outside_link(file)
     if not file.is_file():
-        raise DataError(f"{checkpoint} is no checkpoint: it has no {MANIFEST}")
+        raise DataError(f"{checkpoint} is no checkpoint: it has no {CHECKPOINT_MANIFEST}")
     try:
         return Manifest.read(file.read_bytes().decode())
     except (OSError, ValueError):
@@ -89,14 +88,14 @@ def read_manifest(checkpoint: Path) -> Manifest:
         ) from None
 
 
-def refuse_link(path: Path) -> None:
+def reject_outside_link(path: Path) -> None:
     """Raises DataError for a link that leads out of the folder it lies in.
 
-    >>> refuse_link(Path("nowhere"))
+    >>> reject_outside_link(Path("nowhere"))
     """
     if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()):
         raise DataError(f"{path} is a link to {path.resolve()}; put there what it leads to")
 
 
-def _seal(content: Mapping[str, Any]) -> str:
+def _checksum(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

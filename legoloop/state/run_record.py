@@ -1,4 +1,4 @@
-"""What a run writes down about itself: ``run.json``."""
+"""The record of a run, ``run.json``: status, times, seed, versions, attempts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from typing import Any, Literal
 import legoloop
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError
+from legoloop.core.run_directory import GIT_DIFF, RUN_RECORD
 from legoloop.state.directory_lock import DirectoryLock, is_locked
 
-RECORD = "run.json"
-DIFF = "git.diff"
 Status = Literal["RUNNING", "COMPLETED", "FAILED", "INTERRUPTED"]
 Resume = Literal["auto", "never", "must"]
 
@@ -30,7 +29,7 @@ class RunRecord:
     A run that was resumed has had several ``attempts``, each with its times and its status.
 
     >>> import tempfile
-    >>> record = RunRecord.claim(Path(tempfile.mkdtemp()) / "run", seed=0, overrides=[])
+    >>> record = RunRecord.start(Path(tempfile.mkdtemp()) / "run", seed=0, overrides=[])
     >>> record.finish("COMPLETED", final={"val/accuracy": 0.5})
     >>> read_record(record.directory)["status"]
     'COMPLETED'
@@ -38,105 +37,112 @@ class RunRecord:
 
     def __init__(
         self,
-        claim: DirectoryLock,
+        lock: DirectoryLock,
         facts: dict[str, Any],
-        before: dict[str, Any] | None,
+        previous: dict[str, Any] | None,
         code: tuple[dict[str, Any] | None, bytes],
     ) -> None:
-        self.directory = claim.directory
-        self.before = before
+        self.directory = lock.directory
+        self.previous = previous
         self._code = code
-        self._claim = claim
+        self._lock = lock
         self._facts = facts
 
     @classmethod
-    def claim(
+    def start(
         cls, directory: Path, seed: int | None, overrides: Sequence[str], resume: Resume = "never"
     ) -> RunRecord:
-        """Make the directory this run's own; nothing is written down yet but for a new run.
+        """Lock the directory for this run; only a new run is recorded at once.
 
-        ``before`` is the record of a run that was there and has not completed, None for a new one.
-        Raises ConfigError if the directory is another's, holds a run that is not to be resumed, or
-        none where one must be.
+        ``previous`` is the record of a run that was there and has not completed; None: there is
+        none.
+        Raises ConfigError if another process has the directory, if it holds a run that is not to be
+        resumed, or none where one must be.
         """
-        refuse(directory, resume)
+        check_startable(directory, resume)
         code = git_state()  # the directory itself is no difference of the code
-        claim = DirectoryLock(directory, "run")
+        lock = DirectoryLock(directory, "run")
         try:
-            before = refuse(directory, resume)  # what another process left, a moment ago
+            previous = check_startable(directory, resume)  # what another process left, a moment ago
         except ConfigError:
-            claim.release()
+            lock.release()
             raise
         facts = {
             "status": "RUNNING",
-            "started": now(),
+            "started": timestamp(),
             "ended": None,
             "overrides": list(overrides),
             "seed": seed,
         }
-        record = cls(claim, facts, before, code)
-        if before is None:
-            record.begin()
+        record = cls(lock, facts, previous, code)
+        if previous is None:
+            record.begin_attempt()
         return record
 
-    def begin(self) -> None:
-        """Write down how the run, or this attempt at it, begins."""
+    def begin_attempt(self) -> None:
+        """Record how the run, or this attempt at it, begins."""
         git, patch = self._code
-        earlier = (self.before or {}).get("attempts", [])
+        earlier = (self.previous or {}).get("attempts", [])
         self._facts.update(
             git=git,
             versions={"python": platform.python_version(), **_versions()},
             hardware=_hardware(),
             attempts=[*earlier, {"started": self._facts["started"], "status": "RUNNING"}],
         )
-        if self.before is not None:
-            self._facts["started"] = self.before.get("started")
+        if self.previous is not None:
+            self._facts["started"] = self.previous.get("started")
         self._write()
-        (self.directory / DIFF).unlink(missing_ok=True)
+        (self.directory / GIT_DIFF).unlink(missing_ok=True)
         if patch:
-            (self.directory / DIFF).write_bytes(patch)
+            (self.directory / GIT_DIFF).write_bytes(patch)
 
-    def tell(self, **facts: Any) -> None:
-        """Write down more about the run."""
+    def update(self, **facts: Any) -> None:
+        """Record more about the run."""
         self._facts.update(facts)
         self._write()
 
     def resumed_from(self, checkpoint: Path) -> None:
-        """Write down where this attempt goes on from."""
+        """Record the checkpoint that this attempt resumes from."""
         is_own = self.directory in checkpoint.parents
         named = checkpoint.relative_to(self.directory) if is_own else checkpoint
         self._facts["attempts"][-1]["resumed_from"] = str(named)
         self._write()
 
     def finish(self, status: Status, **facts: Any) -> None:
-        """Write down how the run ended, and leave the directory to others."""
-        ended = {"status": status, "ended": now()}
+        """Record how the run ended, and release the directory."""
+        ended = {"status": status, "ended": timestamp()}
         self._facts["attempts"][-1].update(ended)
         self._facts.update(**ended, **facts)
         self._write()
         self.release()
 
     def release(self) -> None:
-        """Leave the directory to others, as it is."""
-        self._claim.release()
+        """Release the directory; the record stays as it is."""
+        self._lock.release()
 
     def _write(self) -> None:
         write_record(self.directory, self._facts)
 
 
-def refuse(directory: Path, resume: Resume) -> dict[str, Any] | None:
-    """Raises ConfigError if a run in this directory is not to begin; what is there to resume."""
+def check_startable(directory: Path, resume: Resume) -> dict[str, Any] | None:
+    """The record of the run that is there to resume, None if there is none.
+
+    Raises ConfigError if no run may start in this directory: it holds one that is completed or not
+    to be resumed, or none where one must be.
+    """
     found = _found(directory)
     if found is not None and (resume == "never" or found.get("status") == "COMPLETED"):
         about = f"{found.get('status')}, started {found.get('started')}"
         raise ConfigError(
-            f"hydra.run.dir: {directory} holds a run already ({about}); "
-            "choose another directory, or remove that one"
+            f"{directory} holds a run already ({about})",
+            key="hydra.run.dir",
+            remedy="choose another directory, or remove that one",
         )
     if found is None and resume == "must":
         raise ConfigError(
-            f"resume: is must, but hydra.run.dir, {directory}, holds no run to resume; "
-            "name the directory of one"
+            f"is must, but hydra.run.dir, {directory}, holds no run to resume",
+            key="resume",
+            remedy="name the directory of one",
         )
     return found
 
@@ -144,7 +150,7 @@ def refuse(directory: Path, resume: Resume) -> dict[str, Any] | None:
 def mark_failed_if_abandoned(
     directory: Path, cause: str, overrides: Sequence[str] | None = None
 ) -> None:
-    """Record a run as failed whose process died before it could; leave any other as it is.
+    """Record a run as failed if its process died before it could; any other stays as it is.
 
     One that died before it wrote a record gets one if its ``overrides`` are given.
     """
@@ -154,23 +160,23 @@ def mark_failed_if_abandoned(
         facts = read_record(directory)
     except FileNotFoundError:
         if overrides is not None:
-            RunRecord.claim(directory, None, overrides).finish("FAILED", cause=cause)
+            RunRecord.start(directory, None, overrides).finish("FAILED", cause=cause)
         return
     if facts["status"] == "RUNNING":
-        ended = {"status": "FAILED", "ended": now()}
+        ended = {"status": "FAILED", "ended": timestamp()}
         facts["attempts"][-1].update(ended)
         write_record(directory, {**facts, **ended, "cause": cause})
 
 
 def write_record(directory: Path, facts: dict[str, Any]) -> None:
     """Write ``run.json``, whole."""
-    with atomic_write(directory / RECORD) as draft:
-        draft.write_text(json.dumps(facts, indent=2) + "\n")
+    with atomic_write(directory / RUN_RECORD) as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n")
 
 
 def read_record(directory: Path) -> dict[str, Any]:
     """The record of a run directory."""
-    facts: dict[str, Any] = json.loads((directory / RECORD).read_text())
+    facts: dict[str, Any] = json.loads((directory / RUN_RECORD).read_text())
     return facts
 
 
@@ -181,11 +187,13 @@ def _found(directory: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"hydra.run.dir: {directory / RECORD} cannot be read ({error}); choose another"
+            f"{directory / RUN_RECORD} cannot be read ({error})",
+            key="hydra.run.dir",
+            remedy="choose another",
         ) from None
 
 
-def now() -> str:
+def timestamp() -> str:
     """The time, with its zone, to the millisecond."""
     return datetime.now().astimezone().isoformat(timespec="milliseconds")
 

@@ -1,4 +1,4 @@
-"""What a sweep writes down about itself: ``sweep.json``."""
+"""The record of a sweep, ``sweep.json``: its jobs, their configurations and the code."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any
 
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError
+from legoloop.core.run_directory import RUN_RECORD, SWEEP_RECORD
 from legoloop.state.directory_lock import DirectoryLock
-from legoloop.state.run_record import RECORD as RECORD_OF_A_RUN
-from legoloop.state.run_record import Resume, git_state, now
+from legoloop.state.run_record import Resume, git_state, timestamp
 
-RECORD = "sweep.json"
 KEYS = {"started", "jobs", "configurations", "commit", "difference"}
 
 
@@ -25,12 +24,19 @@ def lock_sweep(
     resume: Resume = "never",
     accept: bool = False,
 ) -> DirectoryLock:
-    """Make a folder this sweep's own and write down its jobs, a list of overrides each.
+    """Lock a folder for this sweep and record its jobs.
 
-    A sweep of the same jobs that is there already is gone on with if ``resume`` allows it; one
-    whose configurations or code were others only if told to ``accept`` that.
+    A sweep of the same jobs that is there already is resumed.
 
-    Raises ConfigError if it is another's, holds another sweep, or cannot be made.
+    Args:
+        directory (Path): the folder of the sweep.
+        jobs (Sequence[Sequence[str]]): a list of overrides for each job.
+        configurations (Sequence[Mapping]): the resolved configuration of each job.
+        resume (str): ``auto``: resume a sweep that is there; ``never``; or ``must``.
+        accept (bool): resume it though its configurations or the code have changed.
+
+    Raises ConfigError if another process has the folder, if it holds another sweep, or if it
+    cannot be made.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -41,18 +47,18 @@ def lock_sweep(
     legoloop.core.errors.ConfigError: hydra.sweep.dir: ... holds a sweep of other jobs ...
     """
     facts = _facts(jobs, configurations)
-    _refuse(directory, facts, resume, accept)
-    claim = DirectoryLock(directory, "sweep")
+    _check_startable(directory, facts, resume, accept)
+    lock = DirectoryLock(directory, "sweep")
     try:
-        before = _refuse(directory, facts, resume, accept)
+        previous = _check_startable(directory, facts, resume, accept)
     except ConfigError:
-        claim.release()
+        lock.release()
         raise
-    if before is not None:
-        facts["started"] = before["started"]
-    with atomic_write(directory / RECORD) as draft:
-        draft.write_text(json.dumps(facts, indent=2) + "\n")
-    return claim
+    if previous is not None:
+        facts["started"] = previous["started"]
+    with atomic_write(directory / SWEEP_RECORD) as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n")
+    return lock
 
 
 def _facts(
@@ -60,7 +66,7 @@ def _facts(
 ) -> dict[str, Any]:
     git, patch = git_state()
     return {
-        "started": now(),
+        "started": timestamp(),
         "jobs": [list(job) for job in jobs],
         "configurations": [_digest(json.dumps(tree, default=str)) for tree in configurations],
         "commit": git and git["commit"],
@@ -72,55 +78,69 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _refuse(
+def _check_startable(
     directory: Path, facts: Mapping[str, Any], resume: Resume, accept: bool
 ) -> dict[str, Any] | None:
-    """Raises ConfigError unless the sweep may begin there, or go on; what is there."""
-    before = _found(directory)
-    told = f"hydra.sweep.dir: {directory}"
-    if (directory / RECORD_OF_A_RUN).exists():
-        raise ConfigError(f"{told} holds a run, and runs do not hold others; choose another")
-    if before is None:
+    """The record of the sweep to resume, None for a new one; ConfigError if it may not start."""
+    previous = _found(directory)
+    key = "hydra.sweep.dir"
+    if (directory / RUN_RECORD).exists():
+        raise ConfigError(
+            f"{directory} holds a run, and runs do not hold others",
+            key=key,
+            remedy="choose another",
+        )
+    if previous is None:
         if resume == "must":
-            raise ConfigError(f"resume: is must, but {told} holds no sweep; name one that does")
+            raise ConfigError(
+                f"is must, but {key}, {directory}, holds no sweep",
+                key="resume",
+                remedy="name one that does",
+            )
         return None
     if resume == "never":
         raise ConfigError(
-            f"{told} holds a sweep already (started {before['started']}); "
-            "choose another directory, or remove that one"
+            f"{directory} holds a sweep already (started {previous['started']})",
+            key=key,
+            remedy="choose another directory, or remove that one",
         )
-    if before["jobs"] != facts["jobs"]:
+    if previous["jobs"] != facts["jobs"]:
         raise ConfigError(
-            f"{told} holds a sweep of other jobs (started {before['started']}); "
-            "give the command that began it, or choose another directory"
+            f"{directory} holds a sweep of other jobs (started {previous['started']})",
+            key=key,
+            remedy="give the command that began it, or choose another directory",
         )
-    if not accept and (changed := _changed(before, facts)):
+    if not accept and (changed := _changed(previous, facts)):
         raise ConfigError(
-            f"{told} holds this sweep, but since it began (at {before['started']}) {changed} "
-            "changed; choose another directory, or go on all the same with on_config_change=accept"
+            f"{directory} holds this sweep, but since it began (at {previous['started']}) "
+            f"{changed} changed",
+            key=key,
+            remedy="choose another directory, or go on all the same with on_config_change=accept",
         )
-    return before
+    return previous
 
 
-def _changed(before: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-    pairs = enumerate(zip(before["configurations"], facts["configurations"], strict=True))
+def _changed(previous: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    pairs = enumerate(zip(previous["configurations"], facts["configurations"], strict=True))
     changed = [f"the configuration of job {number}" for number, (was, is_) in pairs if was != is_]
     if len(changed) > 1:
         changed = [f"the configurations of {len(changed)} jobs"]
-    if (before["commit"], before["difference"]) != (facts["commit"], facts["difference"]):
+    if (previous["commit"], previous["difference"]) != (facts["commit"], facts["difference"]):
         changed.append("the code")
     return " and ".join(changed)
 
 
 def _found(directory: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads((directory / RECORD).read_text())
+        found = json.loads((directory / SWEEP_RECORD).read_text())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError):
         found = None
     if not isinstance(found, dict) or not found.keys() >= KEYS:
         raise ConfigError(
-            f"hydra.sweep.dir: {directory / RECORD} is no record of a sweep; choose another folder"
+            f"{directory / SWEEP_RECORD} is no record of a sweep",
+            key="hydra.sweep.dir",
+            remedy="choose another folder",
         )
     return found

@@ -1,1 +1,1 @@
-"""Feed, descent, epochs, counter, stopping, schedules."""
+"""Step, schedules, epochs, counter, limits, early stopping, averaging, freezing."""

@@ -1,6 +1,8 @@
-"""Several descents that take turns, such as the two of a GAN."""
+"""Descents that alternate, such as generator and discriminator of a GAN."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from legoloop.core.arguments import at_least
 from legoloop.core.errors import ArgumentError
@@ -8,22 +10,26 @@ from legoloop.core.protocols import Scalars
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 from legoloop.training.running_mean import RunningMean
-from legoloop.training.step.descent import GradientDescent
+from legoloop.training.step.descent import GradientDescent, Phase
 
 
 class AlternatingDescent:
-    """One of several descents: makes its step at its turn, and counts and reports it apart.
+    """Runs a descent on every n-th batch, with its own counters, such as the generator of a GAN.
 
-    Of every so many batches it takes the one at place ``at``, counted from 0. All turns are given
-    the batch as it came, in the order of the plugins; the step holds the outputs and the loss of
-    the last one.
+    Several of them get the same batches, in the order of the plugins; the step holds the outputs
+    and the loss of the last one that ran.
 
-    ``steps``, ``samples`` and ``epochs`` count what this descent did, so that it is a counter for
-    its own schedule, while the host's steps are those of ``Counter``. It is a source of its own
-    mean loss, ``tag``, and stands in for its descent, with ``model`` and ``feed``, where another
-    plugin wants one.
+    ``steps``, ``samples`` and ``epochs`` count what this descent did, so that it can be the
+    ``counter`` of its own LRScheduler; the ``Counter`` counts batches. It is a source of its mean
+    loss, and can be given wherever a plugin takes a descent.
 
-    Raises ArgumentError for numbers out of range.
+    Args:
+        descent: the descent that makes the steps.
+        tag: the name of its mean loss, such as ``loss/generator``.
+        every: it runs on one of so many batches.
+        offset: on which of them, from 0.
+
+    Raises ArgumentError for values out of range.
 
     >>> import torch
     >>> model, step = torch.nn.Linear(1, 1), Step()
@@ -42,59 +48,66 @@ class AlternatingDescent:
     (2, 4, ['loss/generator'])
     """
 
-    def __init__(self, descent: GradientDescent, tag: str, every: int = 1, at: int = 0) -> None:
+    def __init__(self, descent: GradientDescent, tag: str, every: int = 1, offset: int = 0) -> None:
         at_least(1, every=every)
-        at_least(0, at=at)
-        if at >= every:
-            raise ArgumentError(f"at is {at}; give a place below {every}, which every is")
+        at_least(0, offset=offset)
+        if offset >= every:
+            raise ArgumentError(
+                f"is {offset}", argument="offset", remedy=f"give less than every, which is {every}"
+            )
         self.descent = descent
         self.model = descent.model
         self.feed = descent.feed
         self.every = every
-        self.at = at
+        self.offset = offset
         self.epochs = self.steps = self.samples = 0
         self.mean = RunningMean(tag)
         self.has_stepped = False  # with the batch at hand
         self._batches = 0
 
+    @property
+    def on_phase(self) -> Callable[[Phase], object] | None:
+        """What the descent calls at the end of each phase, for timing."""
+        return self.descent.on_phase
+
+    @on_phase.setter
+    def on_phase(self, on_phase: Callable[[Phase], object] | None) -> None:
+        self.descent.on_phase = on_phase
+
     def train_start(self) -> None:
-        """The model learns from here on."""
         self.descent.train_start()
 
     def epoch_start(self) -> None:
-        """A new mean."""
-        self.mean.clear()
+        self.mean.reset()
 
     def batch(self, step: Step) -> None:
-        """The descent's step, if it is its turn."""
-        is_mine = self._batches % self.every == self.at
+        """Make the step of the descent, if it is its turn."""
+        is_its_turn = self._batches % self.every == self.offset
         self._batches += 1
         self.has_stepped = False
-        if not is_mine:
+        if not is_its_turn:
             return
         own = Step()
         own.batch, own.size = step.batch, step.size
         self.descent.batch(own)
-        step.outputs, step.loss, step.loss_value = own.outputs, own.loss, own.loss_value
+        step.outputs, step.loss, step.loss_float = own.outputs, own.loss, own.loss_float
         self.steps += 1
         self.samples += own.size
         self.has_stepped = own.size > 0
         self.mean.add_loss(own)
 
     def epoch_end(self) -> None:
-        """One more epoch."""
         self.epochs += 1
 
     def train(self) -> None:
-        """What the descent does after its last step."""
         self.descent.train()
 
     def scalars(self) -> Scalars:
-        """The mean loss so far; nothing before the first turn."""
+        """The mean loss of the epoch so far; empty before the first turn."""
         return self.mean.scalars()
 
     def state_dict(self) -> State:
-        """The descent's, and the counts."""
+        """The state of the descent, and the counts."""
         return {
             "descent": self.descent.state_dict(),
             "batches": self._batches,
@@ -103,8 +116,7 @@ class AlternatingDescent:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from there."""
         self.descent.load_state_dict(state["descent"])
         self._batches = state["batches"]
         self.epochs, self.steps, self.samples = state["counts"]
-        self.mean.take(*state["mean"])
+        self.mean.load(*state["mean"])

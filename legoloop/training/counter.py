@@ -1,4 +1,4 @@
-"""How far the training has come."""
+"""Counting epochs, steps and samples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from legoloop.loop.step import Step
 
 
 class Counter:
-    """Counts epochs, steps and samples; the only place that does.
+    """Counts the epochs, steps and samples of the training.
 
     >>> counter, step = Counter(), Step()
     >>> step.size = 32
@@ -22,18 +22,15 @@ class Counter:
         self.samples = 0
 
     def batch_end(self, step: Step) -> None:
-        """One more step."""
         self.steps += 1
         self.samples += step.size
 
     def epoch_end(self) -> None:
-        """One more epoch."""
         self.epochs += 1
 
     def state_dict(self) -> State:
-        """The three numbers."""
+        """The three counts."""
         return dict(vars(self))
 
     def load_state_dict(self, state: State) -> None:
-        """Count on from there."""
         vars(self).update(state)

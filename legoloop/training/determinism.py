@@ -1,4 +1,4 @@
-"""Operations of torch that give the same bits each time, and no others."""
+"""Deterministic algorithms of torch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
 class DeterministicAlgorithms:
-    """Lets torch take deterministic operations only during the run, and then what it took before.
+    """Makes torch use deterministic algorithms during the run.
 
-    An operation of which there is none raises, and its message names it; with ``warn_only`` it
-    warns. Some operations take longer so.
+    An operation without one raises an error that names it. Some operations take longer.
+
+    Args:
+        warn_only: whether such an operation warns instead.
 
     >>> deterministic = DeterministicAlgorithms()
     >>> deterministic.train_start()
@@ -29,7 +31,7 @@ class DeterministicAlgorithms:
         self._before: tuple[bool, bool, bool, str | None] | None = None
 
     def train_start(self) -> None:
-        """Deterministic from here on."""
+        """Enable deterministic algorithms."""
         self._before = (
             torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(),
@@ -41,7 +43,7 @@ class DeterministicAlgorithms:
         os.environ.setdefault(CUBLAS, ":4096:8")  # without it, matrix products on a GPU raise
 
     def close(self) -> None:
-        """As it was."""
+        """Restore the previous settings."""
         if self._before is None:
             return
         is_on, warns, torch.backends.cudnn.benchmark, cublas = self._before

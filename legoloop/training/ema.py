@@ -1,4 +1,4 @@
-"""Averages of the weights, which often do better than the last ones."""
+"""Exponential moving average of the weights."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import Batch, FeedProtocol, Outputs
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
-from legoloop.training.step.nonfinite_report import are_finite
+from legoloop.training.tensors import are_finite
 
 
-class Trains(Protocol):
-    """A descent, or whatever else changes the weights of a model in ``batch``."""
+class HasModelAndFeed(Protocol):
+    """A descent, or another plugin that changes the weights of a model in ``batch``."""
 
     model: nn.Module
     feed: FeedProtocol
 
 
 class ExponentialMovingAverage:
-    """Averages the weights that a descent steps through, exponentially: the newest count most.
+    """Exponential moving average (EMA) of the weights of a descent's model, usable as a feed.
 
-    After each step ``average = decay * average + (1 - decay) * weights``, beginning with the
-    weights of the first; so it is about the mean of the last ``1 / (1 - decay)`` steps. Buffers
-    that hold finite floating-point numbers, such as the statistics of a batch norm, are averaged
-    too, others are those of the model. A step that the guard skipped is none,
-    nor is a batch that a ``AlternatingDescent`` left to others.
+    After each step ``average = decay * average + (1 - decay) * weights``, starting from the weights
+    of the first step. Floating-point buffers, such as batch norm statistics, are averaged too;
+    others are copied. Skipped steps do not count.
 
-    It is a feed of its own: ``average(batch)`` moves the batch as the descent's feed does, and
-    calls ``model``, a copy that always evaluates. An evaluation that is given it as ``feed``
-    evaluates the average. At ``train``, after the last epoch, the descent's model takes the average
-    over, so that final evaluation, predictions and saved weights are those of the average.
+    ``average(batch)`` is a feed with the averaged ``model``, which is always in evaluation mode:
+    give it to an evaluation as ``feed``. At ``train``, after the last epoch, the descent's model
+    gets the average, so that the final evaluation, predictions and saved weights are those of it.
 
-    Raises ArgumentError for a decay that is not from 0 to below 1, and for a feed that does not
-    hold the model, so that a copy of the one would not call the copy of the other.
+    Args:
+        descent: a GradientDescent or AlternatingDescent.
+        decay: from 0 to below 1; it averages about the last ``1 / (1 - decay)`` steps.
+
+    Raises ArgumentError for another decay, and for a feed that does not reference the model.
 
     >>> from legoloop.training.step.descent import GradientDescent
     >>> from legoloop.training.step.feed import Feed
@@ -59,66 +59,73 @@ class ExponentialMovingAverage:
     tensor([[3.]])
     """
 
-    def __init__(self, descent: Trains, decay: float = 0.999) -> None:
+    def __init__(self, descent: HasModelAndFeed, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
-            raise ArgumentError(f"decay is {decay}; give a number from 0 to below 1")
+            raise ArgumentError(
+                f"is {decay}", argument="decay", remedy="give a number from 0 to below 1"
+            )
         self.descent = descent
         self.decay = decay
         copies: dict[int, Any] = {}
         self.feed = deepcopy(descent.feed, copies)
         if id(descent.model) not in copies:
             raise ArgumentError(
-                "descent has a feed that does not hold its model, so that a copy of the feed would "
-                "not call the average; give an object that keeps it, such as legoloop.Feed"
+                "has a feed that does not reference its model, so a copy of the feed would not "
+                "call the averaged model",
+                argument="descent",
+                remedy="give an object that does, such as legoloop.Feed",
             )
         self.model: nn.Module = copies[id(descent.model)].eval().requires_grad_(False)
-        self._averaged = [name for name, buffer in _saved(self.model) if _has_a_mean(buffer)]
-        self._copied = [name for name, buffer in _saved(self.model) if not _has_a_mean(buffer)]
-        self._has_begun = False
+        self._averaged = [
+            name for name, buffer in _persistent_buffers(self.model) if _can_be_averaged(buffer)
+        ]
+        self._copied = [
+            name for name, buffer in _persistent_buffers(self.model) if not _can_be_averaged(buffer)
+        ]
+        self._has_steps = False
 
     def __call__(self, batch: Batch) -> tuple[Batch, Outputs]:
-        """The batch on the device, and what the average makes of it."""
+        """The batch on the device, and the outputs of the averaged model."""
         return self.feed(batch)
 
     @torch.no_grad()
     def batch(self, step: Step) -> None:
-        """The weights have changed."""
+        """Update the average, if a step was made."""
         if not getattr(self.descent, "has_stepped", step.size):
             return
         average, new = (self._tensors(model) for model in (self.model, self.descent.model))
-        if self._has_begun:
+        if self._has_steps:
             torch._foreach_lerp_(average, new, 1 - self.decay)
         else:
             torch._foreach_copy_(average, new)
         for name in self._copied:
             self.model.get_buffer(name).copy_(self.descent.model.get_buffer(name))
-        self._has_begun = True
+        self._has_steps = True
 
     def train(self) -> None:
-        """The training is over."""
-        if self._has_begun:
+        """Load the average into the model of the descent."""
+        if self._has_steps:
             self.descent.model.load_state_dict(self.model.state_dict())
 
     def state_dict(self) -> State:
-        """The average, and whether it has begun."""
-        return {"model": self.model.state_dict(), "has_begun": self._has_begun}
+        """The averaged model, and whether it has any step in it."""
+        return {"model": self.model.state_dict(), "has_steps": self._has_steps}
 
     def load_state_dict(self, state: State) -> None:
-        """Average on from there."""
         self.model.load_state_dict(state["model"])
-        self._has_begun = state["has_begun"]
+        self._has_steps = state["has_steps"]
 
     def _tensors(self, model: nn.Module) -> list[torch.Tensor]:
-        """What is averaged."""
+        """The tensors that are averaged."""
         return [*model.parameters(), *map(model.get_buffer, self._averaged)]
 
 
-def _saved(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """The buffers that are part of the state; others a module makes anew."""
+def _persistent_buffers(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """The persistent buffers."""
     names = model.state_dict().keys()
     return ((name, buffer) for name, buffer in model.named_buffers() if name in names)
 
 
-def _has_a_mean(buffer: torch.Tensor) -> bool:
+def _can_be_averaged(buffer: torch.Tensor) -> bool:
     is_dense = buffer.layout is torch.strided
     return is_dense and buffer.is_floating_point() and are_finite(buffer)

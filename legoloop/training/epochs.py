@@ -1,4 +1,4 @@
-"""What an epoch is, and how many there are."""
+"""The epoch driver, and the number of epochs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,18 @@ log = logging.getLogger("legoloop")
 
 
 class SimpleEpoch:
-    """An epoch is so many samples of one endless stream of batches.
+    """Epoch driver: an epoch is a number of samples from an endless stream of batches.
 
-    It ends with the batch that reaches ``epoch_size``; None stands for one pass of a stream that
-    knows its number of ``samples``. Raises ArgumentError if the size is less than 1, or unknown,
-    and DataError if the stream ends.
+    It ends with the batch that reaches ``epoch_size``.
+
+    Args:
+        train_iterator: the stream, such as a BatchStream.
+        epoch_size: samples per epoch, as ``batch_desc`` counts them; None: the ``samples`` of the
+            stream, which is one pass.
+        batch_desc: ``batch_desc(batch)`` gives the size of a batch; None: its samples.
+
+    Raises ArgumentError for a size that is less than 1 or unknown, and DataError if the stream
+    ends.
 
     >>> from itertools import repeat
     >>> epoch = SimpleEpoch(repeat({"x": [1, 2]}), epoch_size=3)
@@ -39,7 +46,9 @@ class SimpleEpoch:
             epoch_size = getattr(train_iterator, "samples", None)
         if epoch_size is None:
             counted = "its samples" if batch_desc is None else "what the batch_desc counts"
-            raise ArgumentError(f"epoch_size is None, but the stream does not know {counted}")
+            raise ArgumentError(
+                f"is None, but the stream does not know {counted}", argument="epoch_size"
+            )
         at_least(1, epoch_size=epoch_size)
         self.train_iterator = train_iterator
         self.epoch_size = epoch_size
@@ -47,11 +56,10 @@ class SimpleEpoch:
         self.samples = 0
 
     def epoch_start(self) -> None:
-        """A new epoch."""
         self.samples = 0
 
     def batches(self) -> Iterator[tuple[Batch, int]]:
-        """The batches that are left of the epoch, each with its number of samples."""
+        """The remaining batches of the epoch, each with its size."""
         while self.samples < self.epoch_size:
             batch = next(self.train_iterator, None)
             if batch is None:
@@ -62,13 +70,14 @@ class SimpleEpoch:
             size = self.batch_desc(batch)
             self.samples += size
             yield batch, size
-            del batch  # let go of it before the next one is fetched
+            del batch  # free it before the next one is fetched
 
     def lengths(self, num_epochs: int) -> list[int]:
-        """The number of batches of each of the first epochs, told without reading any.
+        """The number of batches of each of the first epochs, computed without reading any.
 
         They differ where batches, which never cross a pass, do not divide ``epoch_size``. Raises
-        ArgumentError for a stream that cannot tell, and where samples are not what is counted.
+        ArgumentError for a stream that cannot compute it, and with a ``batch_desc`` of another
+        kind.
         """
         ends = [0]
         for _ in range(num_epochs):
@@ -76,30 +85,30 @@ class SimpleEpoch:
         return [end - start for start, end in pairwise(ends)]
 
     def batches_to(self, samples: int) -> int:
-        """The number of batches that reach so many samples; raises as ``lengths`` does."""
+        """The number of batches that reach so many samples; raises like ``lengths``."""
         return self._batches_for(samples, position=0)
 
     def close(self) -> None:
-        """Let the stream's workers go."""
+        """Stop the workers of the stream."""
         if hasattr(self.train_iterator, "close"):
             self.train_iterator.close()
 
     def state_dict(self) -> State:
-        """The position in the epoch, and that of the stream if it knows one."""
+        """The position in the epoch, and the state of the stream if it has one."""
         state: State = {"samples": self.samples}
         if hasattr(self.train_iterator, "state_dict"):
             state["train_iterator"] = self.train_iterator.state_dict()
         return state
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from that position."""
+        """Continue from that position."""
         self.samples = state["samples"]
         stream: Any = self.train_iterator
         if "train_iterator" in state and hasattr(stream, "load_state_dict"):
             stream.load_state_dict(state["train_iterator"])
         else:
             log.warning(
-                "the training stream, a %s, begins anew: it has no state to go on from",
+                "the training stream, a %s, starts from its beginning: it has no load_state_dict",
                 type(stream).__name__,
             )
 
@@ -107,12 +116,12 @@ class SimpleEpoch:
         stream: Any = self.train_iterator
         if not hasattr(stream, "num_batches_for"):
             raise ArgumentError(
-                f"the training stream, a {type(stream).__name__}, cannot tell how many batches it "
-                "will hand over; give the number of steps"
+                f"the training stream, a {type(stream).__name__}, has no num_batches_for(samples, "
+                "position) to compute the number of steps from; give the number of steps"
             )
         if not isinstance(self.batch_desc, DefaultBatchDesc):
             raise ArgumentError(
-                f"how many batches make an epoch is not known before, since a "
+                f"the number of batches per epoch cannot be computed, since a "
                 f"{type(self.batch_desc).__name__} sizes them; give the number of steps"
             )
         batches: int = stream.num_batches_for(samples, position)
@@ -120,7 +129,11 @@ class SimpleEpoch:
 
 
 class LastEpoch:
-    """Stops when so many epochs are done; none are run for 0.
+    """Stops after a number of epochs.
+
+    Args:
+        counter: counts the epochs.
+        num_epochs: the number of epochs; 0: none is run.
 
     Raises ArgumentError for a negative number.
 
@@ -137,11 +150,10 @@ class LastEpoch:
         self.num_epochs = num_epochs
 
     def train_start(self) -> ShouldStop | None:
-        """A resumed run may have done them all."""
+        """Stop at once if a resumed run is there already."""
         return self._stop_if_done()
 
     def epoch_end(self) -> ShouldStop | None:
-        """One more is done."""
         return self._stop_if_done()
 
     def _stop_if_done(self) -> ShouldStop | None:

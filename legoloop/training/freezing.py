@@ -1,4 +1,4 @@
-"""Parts of a model that do not learn, or not yet."""
+"""Freezing parts of a model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import nn
 from legoloop.core.arguments import at_least
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import TrainingProgress
+from legoloop.core.text import shorten
 from legoloop.training.param_groups import matching
-from legoloop.training.step.nonfinite_report import listed
 
 
 class HasModel(Protocol):
@@ -21,15 +21,19 @@ class HasModel(Protocol):
 
 
 class Freeze:
-    """Keeps parts of a descent's model as they are, for the first epochs or always.
+    """Freezes parameters and buffers of a descent's model, for the first epochs or always.
 
-    ``names`` are patterns, such as ``backbone.*``, for the names of parameters and buffers. While
-    frozen, a parameter gets no gradient, so that the optimizer leaves it alone, decay and momentum
-    included; and a module with a frozen buffer, such as a batch norm, evaluates instead of
-    changing it. After so many ``epochs`` both learn again, None: never. Parameters that need no
-    gradient when this is made stay so.
+    A frozen parameter gets no gradient, so the optimizer leaves it unchanged, weight decay and
+    momentum included. A module with a frozen buffer, such as a batch norm, is in evaluation mode.
+    Parameters that do not require a gradient at the start stay frozen.
 
-    Raises ArgumentError if a pattern fits nothing, or if nothing is left to learn.
+    Args:
+        descent: a GradientDescent or AlternatingDescent.
+        counter: counts the epochs.
+        patterns: patterns for names of parameters and buffers, such as ``backbone.*``.
+        unfreeze_after_epochs: how many epochs they are frozen for; None: always.
+
+    Raises ArgumentError if a pattern matches nothing, or if no parameter is left to train.
 
     >>> import torch
     >>> from legoloop.training.counter import Counter
@@ -37,7 +41,7 @@ class Freeze:
     >>> model = nn.ModuleDict({"body": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
     >>> descent = GradientDescent(torch.optim.SGD(model.parameters()), model, feed=None, loss=None)
     >>> counter = Counter()
-    >>> freeze = Freeze(descent, counter, ["body.*"], epochs=1)
+    >>> freeze = Freeze(descent, counter, ["body.*"], unfreeze_after_epochs=1)
     >>> freeze.train_start()
     >>> [weight.requires_grad for weight in model.parameters()]
     [False, False, True, True]
@@ -50,52 +54,61 @@ class Freeze:
         self,
         descent: HasModel,
         counter: TrainingProgress,
-        names: Iterable[str],
-        epochs: int | None = None,
+        patterns: Iterable[str],
+        unfreeze_after_epochs: int | None = None,
     ) -> None:
-        names = [names] if isinstance(names, str) else list(names)
-        if epochs is not None:
-            at_least(0, epochs=epochs)
+        patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+        if unfreeze_after_epochs is not None:
+            at_least(0, unfreeze_after_epochs=unfreeze_after_epochs)
         self.descent = descent
         self.counter = counter
-        self.epochs = epochs
+        self.unfreeze_after_epochs = unfreeze_after_epochs
         model = descent.model
-        everything = dict([*model.named_parameters(), *model.named_buffers()])
-        if not names:
-            raise ArgumentError("names is empty; give patterns such as backbone.*")
-        for pattern in names:
-            if not any(matching(everything.items(), [pattern])):
+        named = dict([*model.named_parameters(), *model.named_buffers()])
+        if not patterns:
+            raise ArgumentError(
+                "is empty", argument="patterns", remedy="give patterns such as backbone.*"
+            )
+        for pattern in patterns:
+            if not any(matching(named.items(), [pattern])):
                 raise ArgumentError(
-                    f"names has '{pattern}', which fits nothing; there are {listed([*everything])}"
+                    f"has '{pattern}', which matches nothing",
+                    argument="patterns",
+                    remedy=f"there are {shorten([*named])}",
                 )
-        learning = {weight for weight in model.parameters() if weight.requires_grad}
-        fitting = matching(model.named_parameters(remove_duplicate=False), names)
-        self._parameters = learning & {weight for _, weight in fitting}
-        if self._parameters == learning:
-            raise ArgumentError("names leaves nothing to learn; give patterns that fit less")
+        trainable = {weight for weight in model.parameters() if weight.requires_grad}
+        matched = matching(model.named_parameters(remove_duplicate=False), patterns)
+        self._parameters = trainable & {weight for _, weight in matched}
+        if self._parameters == trainable:
+            raise ArgumentError(
+                "leaves no parameter to train",
+                argument="patterns",
+                remedy="give more specific ones",
+            )
         self._modules = [
             module
             for path, module in model.named_modules()
-            if any(matching(module.named_buffers(path, recurse=False), names))
+            if any(matching(module.named_buffers(path, recurse=False), patterns))
         ]
 
     def train_start(self) -> None:
-        """A resumed run may be in the middle of an epoch."""
-        self._set()
+        """Freeze, unless a resumed run is past that."""
+        self._update()
 
     def epoch_start(self) -> None:
-        """It may be time to let them learn."""
-        self._set()
+        """Unfreeze if it is time."""
+        self._update()
 
     def close(self) -> None:
-        """The run is over: another one begins with a model that learns."""
-        self._let_learn(True)
+        """Unfreeze: another run begins with a model that is trainable."""
+        self._set_trainable(True)
 
-    def _set(self) -> None:
-        self._let_learn(self.epochs is not None and self.counter.epochs >= self.epochs)
+    def _update(self) -> None:
+        after = self.unfreeze_after_epochs
+        self._set_trainable(after is not None and self.counter.epochs >= after)
 
-    def _let_learn(self, learns: bool) -> None:
+    def _set_trainable(self, is_trainable: bool) -> None:
         for weight in self._parameters:
-            weight.requires_grad_(learns)
+            weight.requires_grad_(is_trainable)
         for module in self._modules:
-            module.training = learns
+            module.training = is_trainable

@@ -1,4 +1,4 @@
-"""Ends of the training other than a number of epochs."""
+"""Limits on the steps, samples and seconds of a training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from legoloop.loop.step import Step
 
 
 class LastStep:
-    """Stops when so many steps are done, be it in mid-epoch; none are made for 0.
+    """Stops after a number of steps, also in the middle of an epoch.
+
+    Args:
+        counter: counts the steps.
+        num_steps: the number of steps; 0: none are made.
 
     Raises ArgumentError for a negative number.
 
@@ -29,16 +33,19 @@ class LastStep:
         self.num_steps = num_steps
 
     def train_start(self) -> ShouldStop | None:
-        """A resumed run may have done them all."""
+        """Stop at once if a resumed run is there already."""
         return _stop_if(self.counter.steps >= self.num_steps, f"{self.num_steps} steps are done")
 
     def batch_end(self, step: Step) -> ShouldStop | None:
-        """One more is done."""
         return self.train_start()
 
 
 class LastSample:
-    """Stops with the step that reaches so many samples, each counted as often as it was used.
+    """Stops after the step that reaches a number of samples.
+
+    Args:
+        counter: counts the samples, each as often as it is used.
+        num_samples: the number of samples.
 
     Raises ArgumentError for a negative number.
 
@@ -55,23 +62,24 @@ class LastSample:
         self.num_samples = num_samples
 
     def train_start(self) -> ShouldStop | None:
-        """A resumed run may have done them all."""
+        """Stop at once if a resumed run is there already."""
         is_done = self.counter.samples >= self.num_samples
         return _stop_if(is_done, f"{self.num_samples} samples are done")
 
     def batch_end(self, step: Step) -> ShouldStop | None:
-        """Some more are done."""
         return self.train_start()
 
 
 class TimeLimit:
-    """Stops after the step during which so many seconds of training have gone by.
+    """Stops after the step during which the time is over.
 
-    Evaluations count, the time between two attempts of a resumed run does not: each goes on from
-    the time at the end of the last step that was saved. What the run does after its last step,
-    such as the final evaluation, comes on top.
+    Evaluations count, the time between two attempts of a resumed run does not: each continues from
+    the time at the last saved step. What the run does after its last step comes on top.
 
-    Raises ArgumentError for a number that is not above 0.
+    Args:
+        seconds: the time limit, above 0.
+
+    Raises ArgumentError for another number.
 
     >>> limit = TimeLimit(seconds=1e-9)
     >>> limit.train_start()
@@ -81,29 +89,29 @@ class TimeLimit:
 
     def __init__(self, seconds: float) -> None:
         if isinstance(seconds, bool) or not seconds > 0:
-            raise ArgumentError(f"seconds is {seconds!r}; give a number above 0")
+            raise ArgumentError(
+                f"is {seconds!r}", argument="seconds", remedy="give a number above 0"
+            )
         self.seconds = seconds
         self.spent = 0.0
         self._seen_at = monotonic()
 
     def train_start(self) -> ShouldStop | None:
-        """The clock runs; that of a resumed run may have run out."""
+        """Start the clock; stop at once if the time of a resumed run is over."""
         self._seen_at = monotonic()
         return self._stop_if_over()
 
     def batch_end(self, step: Step) -> ShouldStop | None:
-        """Look at the clock."""
         now = monotonic()
         self.spent += now - self._seen_at
         self._seen_at = now
         return self._stop_if_over()
 
     def state_dict(self) -> State:
-        """The seconds up to the end of the last step."""
+        """The seconds spent up to the end of the last step."""
         return {"spent": self.spent}
 
     def load_state_dict(self, state: State) -> None:
-        """Count on from there."""
         self.spent = state["spent"]
 
     def _stop_if_over(self) -> ShouldStop | None:

@@ -1,4 +1,4 @@
-"""Learning a few batches by heart: what cannot do that, will not learn the rest."""
+"""Overfitting a few batches, to check that a model can learn at all."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ import torch
 from legoloop.core.arguments import at_least
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.errors import ArgumentError, DataError
-from legoloop.core.monitor import listed, scalar
-from legoloop.core.protocols import Batch, RewindableStream, Source
+from legoloop.core.monitor import as_list, latest_scalar
+from legoloop.core.protocols import Batch, RewindableStream, ScalarSource
 from legoloop.loop.plugin import ShouldStop, State
 
 
 class RepeatedBatches:
-    """The first batches of a loop, over and over, each augmented as the first time.
+    """Endless stream that repeats the first batches of another one, as augmented the first time.
 
-    A stream to train on, in place of the loop; the loop is not moved. Raises ArgumentError for less
-    than one batch.
+    Args:
+        train_iterator: the stream, whose position does not move.
+        num_batches: the number of batches that are repeated.
+
+    Raises ArgumentError for less than one batch.
 
     >>> class Numbers:
-    ...     def first(self, samples=None): return ({"x": [n]} for n in range(9))
+    ...     def peek(self, samples=None): return ({"x": [n]} for n in range(9))
     >>> batches = RepeatedBatches(Numbers(), num_batches=2)
     >>> [next(batches)["x"] for _ in range(3)]
     [[0], [1], [0]]
@@ -33,13 +36,13 @@ class RepeatedBatches:
     def __init__(self, train_iterator: RewindableStream, num_batches: int = 2) -> None:
         at_least(1, num_batches=num_batches)
         self.position = 0
-        self._batches = list(islice(train_iterator.first(None), num_batches))
+        self._batches = list(islice(train_iterator.peek(None), num_batches))
         sizes = map(DefaultBatchDesc(), self._batches)
         self._ends = list(accumulate(sizes))
 
     @property
     def samples(self) -> int:
-        """The number of samples of all of the batches."""
+        """The number of samples of all batches."""
         return self._ends[-1]
 
     def __iter__(self) -> Iterator[Batch]:
@@ -48,27 +51,26 @@ class RepeatedBatches:
     def __next__(self) -> Batch:
         batch = self._batches[self.position % len(self._batches)]
         self.position += 1
-        return _copied(batch)
+        return _copy(batch)
 
     def num_batches_for(self, samples: int, position: int = 0) -> int:
-        """How many batches, from a position on, it takes to hand over so many samples."""
-        begun = position % len(self._batches)
-        before = [0, *self._ends][begun]
+        """The number of batches, from a position on, that it takes to serve so many samples."""
+        offset = position % len(self._batches)
+        before = [0, *self._ends][offset]
         whole, rest = divmod(before + samples, self.samples)
         needed = sum(end < rest for end in self._ends) + (rest > 0)
-        return whole * len(self._batches) + needed - begun
+        return whole * len(self._batches) + needed - offset
 
     def state_dict(self) -> State:
-        """How many batches were handed over."""
+        """The number of batches served."""
         return {"position": self.position}
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from there."""
         self.position = state["position"]
 
 
-def _copied(batch: Batch) -> Batch:
-    """A batch of its own: model, loss or a plugin may write into it, and it comes again."""
+def _copy(batch: Batch) -> Batch:
+    """Model, loss or a plugin may write into a batch, which is served again."""
     return {
         key: value.clone() if isinstance(value, torch.Tensor) else deepcopy(value)
         for key, value in batch.items()
@@ -76,48 +78,57 @@ def _copied(batch: Batch) -> Batch:
 
 
 class OverfitCheck:
-    """Ends the training once a loss is near zero after an epoch, and fails if it never is.
+    """Stops the training once a metric is below a threshold, and fails if it never gets there.
 
-    ``metric`` is a scalar of one of the sources, near zero if it is ``below`` this. Raises
-    ArgumentError for a limit that is not above 0, and DataError when the training is over and the
-    scalar has not got there.
+    Args:
+        sources: one source of scalars or several.
+        metric: the name of the scalar, read after each epoch.
+        threshold: a number above 0.
+
+    Raises ArgumentError for another threshold, and DataError at the end of a training that did not
+    get below it.
 
     >>> class Told:
     ...     def scalars(self): return {"loss": 0.001}
     >>> OverfitCheck(Told()).epoch_end().reason
-    'loss is 0.001, near zero'
+    'loss is 0.001, below 0.01'
     """
 
     def __init__(
-        self, sources: Source | Iterable[Source], metric: str = "loss", below: float = 0.01
+        self,
+        sources: ScalarSource | Iterable[ScalarSource],
+        metric: str = "loss",
+        threshold: float = 0.01,
     ) -> None:
-        if not below > 0:
-            raise ArgumentError(f"below is {below}; give a number above 0")
-        self.sources = listed(sources)
+        if not threshold > 0:
+            raise ArgumentError(
+                f"is {threshold}", argument="threshold", remedy="give a number above 0"
+            )
+        self.sources = as_list(sources)
         self.metric = metric
-        self.below = below
+        self.threshold = threshold
         self.value: float | None = None
 
     def epoch_end(self) -> ShouldStop | None:
-        """Look at the loss of the epoch."""
-        self.value = scalar(self.sources, self.metric, "overfitting")
-        if self.value >= self.below or isnan(self.value):
+        self.value = latest_scalar(self.sources, self.metric, "overfitting")
+        if self.value >= self.threshold or isnan(self.value):
             return None
-        return ShouldStop(f"{self.metric} is {self.value:.3g}, near zero")
+        return ShouldStop(f"{self.metric} is {self.value:.3g}, below {self.threshold:g}")
 
     def train(self) -> None:
-        """There it is, or it never will be."""
-        if self.value is None or not self.value < self.below:
-            reached = "was never seen" if self.value is None else f"is {self.value:.3g} at the end"
+        """Fail unless the metric got below the threshold."""
+        if self.value is None or not self.value < self.threshold:
+            reached = (
+                "was never measured" if self.value is None else f"is {self.value:.3g} at the end"
+            )
             raise DataError(
-                f"{self.metric} {reached}, and not below {self.below:g}: a few batches are not "
-                "learnt by heart; look at model, loss and learning rate, or train longer"
+                f"{self.metric} {reached}, not below {self.threshold:g}: the model did not overfit "
+                "a few batches; check model, loss and learning rate, or train longer"
             )
 
     def state_dict(self) -> State:
-        """The loss of the last epoch."""
+        """The metric of the last epoch."""
         return {"value": self.value}
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from there."""
         self.value = state["value"]

@@ -1,4 +1,4 @@
-"""The mean of what the steps of an epoch gave, summed where the numbers are."""
+"""Running mean of a scalar over the steps of an epoch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from legoloop.loop.step import Step
 
 
 class RunningMean:
-    """A mean of scalars under a tag; the device is asked for it only when somebody reads it.
+    """Weighted mean of scalars, accumulated on their device; reading it waits for the device.
+
+    Args:
+        tag: the name of the mean in ``scalars``.
 
     >>> mean = RunningMean("loss")
     >>> mean.add(torch.tensor(2.0), weight=3)
@@ -20,19 +23,19 @@ class RunningMean:
 
     def __init__(self, tag: str) -> None:
         self.tag = tag
-        self.clear()
+        self.reset()
 
-    def clear(self) -> None:
-        """Begin a new mean."""
-        self.take(0.0, 0)
+    def reset(self) -> None:
+        """Start a new mean."""
+        self.load(0.0, 0)
 
-    def take(self, total: float, weight: int) -> None:
-        """Go on from a sum and what it weighs."""
+    def load(self, total: float, weight: int) -> None:
+        """Continue from a weighted sum and its total weight."""
         self._total: torch.Tensor | float = total
         self.weight = weight
 
     def add(self, scalar: torch.Tensor | float, weight: int = 1) -> None:
-        """Add a scalar, which counts so much; a number costs less than a tensor."""
+        """Add a scalar with a weight; a float costs less than a tensor."""
         if isinstance(scalar, float) and isinstance(self._total, float):
             self._total += weight * scalar
         else:
@@ -40,8 +43,8 @@ class RunningMean:
         self.weight += weight
 
     def add_loss(self, step: Step) -> None:
-        """Add the loss of a step for each of its samples; its number, if the step knows it."""
-        value = step.loss_value
+        """Add the loss of a step, weighted by its samples; as a float if the step has it."""
+        value = step.loss_float
         self.add(step.loss if value is None else value, weight=step.size)
 
     def _add_on_device(self, scalar: torch.Tensor, weight: int) -> None:
@@ -51,9 +54,9 @@ class RunningMean:
 
     @property
     def total(self) -> float:
-        """The sum so far."""
+        """The weighted sum."""
         return float(self._total)
 
     def scalars(self) -> Scalars:
-        """The mean so far; nothing before the first scalar that counts."""
+        """The mean by its tag; empty while the total weight is 0."""
         return {self.tag: self.total / self.weight} if self.weight else {}

@@ -9,10 +9,13 @@ from legoloop.training.running_mean import RunningMean
 
 
 class TrainLoss:
-    """A source: the mean loss over the samples of the epoch, as they were trained on.
+    """ScalarSource of the mean training loss of an epoch, as it was during training.
 
-    Takes the number if the step has it; else it sums on the device, which is asked for the sum only
-    when a writer reads it.
+    Each loss counts by the samples of its step. The device is waited for only when a writer reads
+    the mean.
+
+    Args:
+        tag: the name of the scalar.
 
     >>> import torch
     >>> loss, step = TrainLoss(), Step()
@@ -26,21 +29,18 @@ class TrainLoss:
         self.mean = RunningMean(tag)
 
     def epoch_start(self) -> None:
-        """A new mean."""
-        self.mean.clear()
+        self.mean.reset()
 
     def batch_end(self, step: Step) -> None:
-        """Add the loss of these samples."""
         self.mean.add_loss(step)
 
     def scalars(self) -> Scalars:
-        """The mean so far; nothing before the first batch."""
+        """The mean loss of the epoch so far; empty before the first batch."""
         return self.mean.scalars()
 
     def state_dict(self) -> State:
-        """The sum so far."""
+        """The weighted sum and its weight."""
         return {"total": self.mean.total, "samples": self.mean.weight}
 
     def load_state_dict(self, state: State) -> None:
-        """Add on from there."""
-        self.mean.take(state["total"], state["samples"])
+        self.mean.load(state["total"], state["samples"])

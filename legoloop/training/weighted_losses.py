@@ -1,4 +1,4 @@
-"""A loss that is the sum of several."""
+"""A weighted sum of losses."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ from legoloop.training.running_mean import RunningMean
 
 
 class WeightedLosses:
-    """The weighted sum of several losses, and a source: the mean of each over the epoch.
+    """Weighted sum of several losses; source of the mean of each over the epoch.
 
-    Given to a descent as ``loss``, and listed among the plugins. Each of ``losses`` is a
-    ``loss(batch, outputs)`` of its own, a scalar or one value per sample, (batch,); if all give one
-    per sample, so does their sum. ``weights`` are 1 where none is given. What is reported, as
-    ``loss/<name>``, is without its weight, and summed on the device.
+    Given to a GradientDescent as ``loss``, and also listed among the plugins. The scalars
+    ``loss/<name>`` are the means without the weights.
 
-    ``batch_desc`` weighs the parts of a batch that is taken in micro-batches, None: by samples.
+    Args:
+        losses: functions ``loss(batch, outputs)`` by name, each returning a scalar or one value per
+            sample, shape (batch,).
+        weights: the weight of each loss by name, 1 by default.
+        tag: the prefix of the scalars.
+        batch_desc: weighs micro-batches; None: by their samples.
 
-    Raises ArgumentError if there are no losses, and for the weight of one that is not there.
+    Raises ArgumentError if there are no losses, and for a weight of one that does not exist.
 
     >>> losses = WeightedLosses(
     ...     {"far": lambda batch, outputs: outputs["y"].abs().mean(),
@@ -52,54 +55,56 @@ class WeightedLosses:
         batch_desc: BatchSizer | None = None,
     ) -> None:
         if not losses:
-            raise ArgumentError("losses is empty; give at least one, by name")
+            raise ArgumentError("is empty", argument="losses", remedy="give at least one, by name")
         for name in weights or {}:
             if name not in losses:
-                raise ArgumentError(f"weights has '{name}'; {did_you_mean(name, losses)}")
+                raise ArgumentError(
+                    f"has '{name}'", argument="weights", remedy=did_you_mean(name, losses)
+                )
         self.losses = dict(losses)
         self.weights = {name: (weights or {}).get(name, 1.0) for name in losses}
         self.batch_desc = batch_desc or DefaultBatchDesc()
         self.means = {name: RunningMean(f"{tag}/{name}") for name in losses}
-        self._parts: list[tuple[dict[str, torch.Tensor], int]] | None = None
+        self._micro_batches: list[tuple[dict[str, torch.Tensor], int]] | None = None
 
     def __call__(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
-        """The weighted sum."""
+        """The weighted sum: one value per sample if all losses are, else a scalar."""
         given = {name: loss(batch, outputs) for name, loss in self.losses.items()}
         means = {name: losses.mean() for name, losses in given.items()}
-        if self._parts is not None:
+        if self._micro_batches is not None:
             seen = {name: mean.detach() for name, mean in means.items()}
-            self._parts.append((seen, self.batch_desc(batch)))
+            self._micro_batches.append((seen, self.batch_desc(batch)))
         summed = given if all(losses.ndim for losses in given.values()) else means
         return reduce(add, (self.weights[name] * losses for name, losses in summed.items()))
 
     def batch_start(self, step: Step) -> None:
-        """Note what is given until the step ends; an evaluation with this loss is not noted."""
-        self._parts = []
+        """Record the losses until the step ends, but not those of an evaluation."""
+        self._micro_batches = []
 
     def epoch_start(self) -> None:
-        """New means."""
         for mean in self.means.values():
-            mean.clear()
+            mean.reset()
 
     def batch_end(self, step: Step) -> None:
-        """Add what was given for the batch, unless the guard skipped it."""
-        parts, self._parts = self._parts or [], None
-        whole = sum(size for _, size in parts)
+        """Add the losses of the batch, unless the guard skipped the step."""
+        micro_batches, self._micro_batches = self._micro_batches or [], None
+        whole = sum(size for _, size in micro_batches)
         if not step.size or not whole:
             return
         for name, mean in self.means.items():
-            of_batch = reduce(add, (seen[name] * (size / whole) for seen, size in parts if size))
+            of_batch = reduce(
+                add, (seen[name] * (size / whole) for seen, size in micro_batches if size)
+            )
             mean.add(of_batch, weight=step.size)
 
     def scalars(self) -> Scalars:
-        """The means so far; nothing before the first batch."""
+        """The means of the epoch so far; empty before the first batch."""
         return {tag: n for mean in self.means.values() for tag, n in mean.scalars().items()}
 
     def state_dict(self) -> State:
-        """The sums so far."""
+        """The weighted sums and their weights."""
         return {name: [mean.total, mean.weight] for name, mean in self.means.items()}
 
     def load_state_dict(self, state: State) -> None:
-        """Add on from there."""
         for name, (total, weight) in state.items():
-            self.means[name].take(total, weight)
+            self.means[name].load(total, weight)

@@ -1,1 +1,1 @@
-"""The data sets, models and losses that ship."""
+"""Data sets, models and losses that ship with the package."""

@@ -1,38 +1,44 @@
-"""Augmentation of whole batches."""
+"""Data augmentation of whole batches."""
 
 from __future__ import annotations
 
 import torch
 
-from legoloop.core.arguments import chance, entry
+from legoloop.core.arguments import probability, require_key
 from legoloop.core.errors import DataError
 from legoloop.core.protocols import Batch
 
 
 class RandomTranspose:
-    """Swaps height and width of each square image of a batch with probability ``p``.
+    """Batch transform that swaps height and width of each square image with probability ``p``.
 
-    A batch transform: the column ``key`` is (batch, …, side, side). Draws from ``generator``, which
-    the loaders give it, None: from torch's global one; always on the CPU, so that it chooses the
-    same wherever the batch is. Raises ArgumentError for a ``p`` out of range, DataError for images
-    that are not square.
+    It draws from the ``generator`` that the loaders pass, else from torch's global one, and always
+    on the CPU, so that the result does not depend on the device of the batch.
+
+    Args:
+        p: probability, 0 to 1.
+        key: column of the batch with the images, shape (batch, …, side, side).
+
+    Raises:
+        ArgumentError: if ``p`` is out of range.
+        DataError: if the batch has no such column, or images that are not square.
 
     >>> RandomTranspose(p=1.0)({"image": torch.tensor([[[1, 2], [3, 4]]])})["image"].tolist()
     [[[1, 3], [2, 4]]]
     """
 
     def __init__(self, p: float = 0.5, key: str = "image") -> None:
-        chance(p=p)
+        probability(p=p)
         self.p = p
         self.key = key
 
     def __call__(self, batch: Batch, generator: torch.Generator | None = None) -> Batch:
-        """The batch with some of its images transposed."""
-        images = entry(batch, self.key, "the batch")
+        """Return the batch with some of its images transposed."""
+        images = require_key(batch, self.key, "the batch")
         height, width = images.shape[-2:]
         if height != width:
             raise DataError(
-                f"'{self.key}' has images of {height} by {width}; only square ones "
+                f"'{self.key}' has images of {height} by {width}; only square images "
                 "can be transposed within a batch"
             )
         swapped = torch.rand(len(images), generator=generator) < self.p

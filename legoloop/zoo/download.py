@@ -1,4 +1,4 @@
-"""Files from public mirrors."""
+"""Downloads files from public mirrors."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ CONNECT_AND_READ_SECONDS = (5, 30)
 
 
 def download(name: str, digest: str, mirrors: Sequence[str], folder: Path) -> None:
-    """Put a file into a folder, from the first mirror that has it, with a progress bar.
+    """Download a file from the first mirror that serves it, with a progress bar.
 
-    ``digest`` is the published one, as ``"sha256:440f…"``; ``mirrors`` are addresses that end in
-    a slash. The file appears under its name only when it is whole and its digest is right.
+    The file appears under its name only when it is complete and its checksum is right.
 
-    Raises MissingExtraError without the extra ``download``, and DataError, with a reason for each
-    mirror, if none of them gives the file.
+    Args:
+        name: of the file, on the mirrors and in the folder.
+        digest: the published checksum, such as ``"sha256:440f…"``.
+        mirrors: URLs that end in a slash.
+        folder: where the file is stored.
+
+    Raises:
+        MissingExtraError: without the extra ``download``.
+        DataError: if no mirror serves the file, with a reason for each.
     """
     if find_spec("pooch") is None:
         raise MissingExtraError.of(f"downloading {name}", "pooch", "download")
@@ -29,18 +35,18 @@ def download(name: str, digest: str, mirrors: Sequence[str], folder: Path) -> No
     for mirror in mirrors:
         with TemporaryDirectory() as temporary:
             try:
-                fetched = _fetched(mirror + name, digest, Path(temporary))
-            # What requests raises is an OSError; what an address that is none raises, a ValueError.
+                downloaded = _download_from(mirror + name, digest, Path(temporary))
+            # requests raises an OSError, a malformed URL a ValueError.
             except (OSError, ValueError) as error:
                 reasons.append(f"{mirror}: {_reason(error)}")
                 continue
-            with atomic_write(folder / name) as draft:
-                shutil.copyfile(fetched, draft)
+            with atomic_write(folder / name) as copy:
+                shutil.copyfile(downloaded, copy)
             return
-    raise DataError(f"no mirror gave {name} ({'; '.join(reasons)})")
+    raise DataError(f"{name} could not be downloaded ({'; '.join(reasons)})")
 
 
-def _fetched(address: str, digest: str, folder: Path) -> Path:
+def _download_from(url: str, digest: str, folder: Path) -> Path:
     import pooch
 
     algorithm, _, published = digest.partition(":")
@@ -48,14 +54,14 @@ def _fetched(address: str, digest: str, folder: Path) -> Path:
     fetch = pooch.HTTPDownloader(
         progressbar=True, chunk_size=2**16, timeout=CONNECT_AND_READ_SECONDS
     )
-    fetch(address, str(path), None)
+    fetch(url, str(path), None)
     if pooch.file_hash(str(path), alg=algorithm) != published:
-        raise ValueError(f"what it sent has another {algorithm} digest than the published one")
+        raise ValueError(f"the {algorithm} checksum of the file is not the published one")
     return path
 
 
 def _reason(error: Exception) -> str:
-    """Short: what requests says of a failed connection fills five lines."""
+    """A short reason: the message of requests for a failed connection fills five lines."""
     response = getattr(error, "response", None)
     if response is not None:
         return f"HTTP status {response.status_code}"

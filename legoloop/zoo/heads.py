@@ -1,4 +1,4 @@
-"""The last layer of every model, and what it says by task."""
+"""The output layer of the models, and its outputs by task."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ TASKS = ("multiclass", "binary", "regression")
 
 
 def outputs_for(task: str, raw: torch.Tensor) -> Outputs:
-    """Raw outputs (batch, outputs), named and shaped as losses and metrics want them.
+    """The raw outputs with the names and shapes that losses and metrics expect.
 
-    multiclass: ``logits`` and ``probas``, (batch, classes). binary: the same, (batch,), for class
-    1. regression: ``prediction``, (batch,) for one output, else (batch, outputs).
+    Args:
+        task: ``multiclass`` gives ``logits`` and ``probas``, shape (batch, classes); ``binary`` the
+            same for class 1, shape (batch,); ``regression`` gives ``prediction``, shape (batch,)
+            for one output, else (batch, outputs).
+        raw: output of the last layer, shape (batch, outputs).
 
     >>> outputs_for("binary", torch.tensor([[0.0], [2.0]]))["logits"]
     tensor([0., 2.])
@@ -30,9 +33,15 @@ def outputs_for(task: str, raw: torch.Tensor) -> Outputs:
 
 
 class Head(nn.Module):
-    """A linear layer on features (batch, features), and the outputs of its task.
+    """A linear layer on features, shape (batch, features), with the outputs of the task.
 
-    Raises ArgumentError for an unknown task, or a number of outputs that the task cannot have.
+    Args:
+        num_features: size of the input.
+        num_outputs: classes of a multiclass task, 1 for a binary one, values for regression.
+        task: ``multiclass``, ``binary`` or ``regression``.
+
+    Raises:
+        ArgumentError: for an unknown task, or a ``num_outputs`` that it cannot have.
 
     >>> sorted(Head(4, num_outputs=3, task="multiclass")(torch.zeros(2, 4)))
     ['logits', 'probas']
@@ -43,15 +52,17 @@ class Head(nn.Module):
         one_of(TASKS, task=task)
         at_least(2 if task == "multiclass" else 1, num_outputs=num_outputs)
         if task == "binary" and num_outputs != 1:
-            raise ArgumentError(f"num_outputs is {num_outputs}; a binary task has 1")
+            raise ArgumentError(
+                f"is {num_outputs}", argument="num_outputs", remedy="a binary task has 1 output"
+            )
         self.task = task
         self.linear = nn.Linear(num_features, num_outputs)
 
     @property
     def dtype(self) -> torch.dtype:
-        """That of the weights, and so of what the model takes."""
+        """The dtype of the weights, to which inputs are converted."""
         return self.linear.weight.dtype
 
     def forward(self, features: torch.Tensor) -> Outputs:
-        """The outputs by name."""
+        """Return the outputs by name."""
         return outputs_for(self.task, self.linear(features))

@@ -1,4 +1,4 @@
-"""IDX files: the format in which MNIST and its relatives come."""
+"""Reads IDX files, the format of MNIST."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_idx(path: str | os.PathLike[str]) -> torch.Tensor:
-    """The tensor in an IDX file, plain or gzipped: uint8, in the shape that its header names.
+    """Read an IDX file, plain or gzipped, as a uint8 tensor of the shape in its header.
 
-    Raises DataError, with the file and what is wrong, if it cannot be read, is not IDX, holds
-    another type than uint8, or has fewer or more bytes than its header says.
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: if it cannot be read, is not an IDX file of uint8, or its size is not the one
+            that the header implies.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "labels"
@@ -32,18 +36,18 @@ def read_idx(path: str | os.PathLike[str]) -> torch.Tensor:
     """
     content = _content(Path(path))
     start, shape = _header(content, path)
-    wanted = start + prod(shape)
-    if len(content) != wanted:
+    expected = start + prod(shape)
+    if len(content) != expected:
         raise DataError(
-            f"{path}: damaged or truncated: by its header, of shape {shape}, it has "
-            f"{wanted:,} bytes, but there are {len(content):,}"
+            f"{path}: damaged or truncated: a header of shape {shape} implies "
+            f"{expected:,} bytes, but the file has {len(content):,}"
         )
     values = np.frombuffer(content, np.uint8, offset=start) if prod(shape) else np.empty(0, "u1")
     return torch.from_numpy(values.reshape(shape).copy())
 
 
 def _content(path: Path) -> bytes:
-    """The bytes, unpacked if they are gzip, whatever the file is called."""
+    """The bytes, decompressed if they are gzip, whatever the name of the file."""
     try:
         content = path.read_bytes()
         return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
@@ -54,7 +58,7 @@ def _content(path: Path) -> bytes:
 
 
 def _header(content: bytes, path: str | os.PathLike[str]) -> tuple[int, tuple[int, ...]]:
-    """Where the values start, and their shape."""
+    """The offset of the values, and their shape."""
     if len(content) < 4 or content[:2] != b"\0\0" or content[3] == 0:
         raise DataError(
             f"{path}: not an IDX file: it begins with the bytes '{content[:4].hex(' ')}', "
@@ -62,11 +66,13 @@ def _header(content: bytes, path: str | os.PathLike[str]) -> tuple[int, tuple[in
         )
     type_code, dimensions = content[2], content[3]
     if type_code != UINT8:
-        raise DataError(f"{path}: its type code is 0x{type_code:02x}; only 0x08, uint8, is read")
+        raise DataError(
+            f"{path}: type code 0x{type_code:02x} is not supported; only 0x08, uint8, is"
+        )
     start = 4 + 4 * dimensions
     if len(content) < start:
         raise DataError(
             f"{path}: damaged or truncated: a header of {dimensions} dimensions has {start} bytes, "
-            f"but there are {len(content)}"
+            f"but the file has {len(content)}"
         )
     return start, struct.unpack(f">{dimensions}I", content[4:start])

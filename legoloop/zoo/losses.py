@@ -1,4 +1,4 @@
-"""Losses: ``loss(batch, outputs)``, the mean over the samples or one value for each."""
+"""Losses ``loss(batch, outputs)``: the mean over the samples, or one value per sample."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from legoloop.core.arguments import chance, entry, one_of
+from legoloop.core.arguments import one_of, probability, require_key
 from legoloop.core.errors import DataError
 from legoloop.core.protocols import Batch, Outputs
+from legoloop.core.text import shorten
 
 Reduction = Literal["mean", "none"]
 REDUCTIONS = ("mean", "none")
-SHOWN = 5
+MAX_SHOWN = 5
 
 
 class _Loss(nn.Module):
-    """What the losses share: how they reduce, and the names of what they compare."""
+    """Base class: the reduction, and the names of output and target."""
 
     def __init__(
         self, reduction: Reduction = "mean", output: str = "logits", target: str = "target"
@@ -31,12 +32,18 @@ class _Loss(nn.Module):
 
 
 class CrossEntropy(_Loss):
-    """Cross entropy of ``logits`` (batch, classes) and ``target`` (batch,), whole numbers.
+    """Cross entropy for multiclass tasks, with class indices or probabilities as targets.
 
-    Or soft targets: a share of each class, (batch, classes), such as ``mixed_target`` of a Mixup.
+    Args:
+        reduction: ``mean``, or ``none`` for one value per sample, shape (batch,).
+        label_smoothing: 0 to 1, as in ``torch.nn.CrossEntropyLoss``.
+        output: name of the logits, shape (batch, classes).
+        target: name of the targets: class indices, shape (batch,), integer; or a probability for
+            each class, shape (batch, classes), float, such as ``mixed_target`` of a Mixup.
 
-    ``reduction="none"`` gives one value per sample, (batch,). Raises ArgumentError for values out
-    of range, and DataError for a label that is no class, with the ``idx`` of its samples.
+    Raises:
+        ArgumentError: for another reduction, or a ``label_smoothing`` out of range.
+        DataError: for a label that is not a class, with the ``idx`` of its samples.
 
     >>> batch = {"target": torch.tensor([0, 1])}
     >>> CrossEntropy(reduction="none")(batch, {"logits": torch.zeros(2, 2)})
@@ -51,20 +58,20 @@ class CrossEntropy(_Loss):
         target: str = "target",
     ) -> None:
         super().__init__(reduction, output, target)
-        chance(label_smoothing=label_smoothing)
+        probability(label_smoothing=label_smoothing)
         self.label_smoothing = label_smoothing
 
     def forward(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
-        """The loss."""
-        logits = entry(outputs, self.output, "what the model returns")
-        target = entry(batch, self.target, "the batch")
+        """Return the loss."""
+        logits = require_key(outputs, self.output, "what the model returns")
+        target = require_key(batch, self.target, "the batch")
         is_soft = target.dtype.is_floating_point
         has_classes = logits.ndim > 1
         if is_soft and not (has_classes and target.shape == logits.shape):
-            shares = f", and a share of each has the shape of the logits, {tuple(logits.shape)}"
+            soft = f", and class probabilities have the shape of the logits, {tuple(logits.shape)}"
             raise DataError(
-                f"'{self.target}' is {target.dtype}; classes are whole numbers"
-                + (shares if has_classes else "")
+                f"'{self.target}' is {target.dtype}; class indices are integers"
+                + (soft if has_classes else "")
             )
         try:
             return functional.cross_entropy(
@@ -72,24 +79,30 @@ class CrossEntropy(_Loss):
                 target.to(logits.dtype) if is_soft else target.long(),
                 reduction=self.reduction,
                 label_smoothing=self.label_smoothing,
-                # torch skips samples of label -100 unless told of another: no label is skipped.
+                # By default torch ignores samples of label -100; here none is ignored.
                 ignore_index=torch.iinfo(torch.int64).min,
             )
         except IndexError:
-            # Looked for only now: to look at each step would cost one more pass over the labels.
+            # Checked only now: a check at every step would cost another pass over the labels.
             classes = logits.shape[1]
             wrong = (target < 0) | (target >= classes)
             if wrong.any():
-                raise _labels_refused(wrong, batch, self.target, f"0 to {classes - 1}") from None
+                raise _wrong_labels(wrong, batch, self.target, f"0 to {classes - 1}") from None
             raise
 
 
 class BinaryCrossEntropy(_Loss):
-    """Cross entropy of ``logits`` (batch,), for class 1, and ``target`` (batch,) from 0 to 1.
+    """Cross entropy for binary tasks.
 
-    ``reduction="none"`` gives one value per sample, (batch,). Raises ArgumentError for another
-    reduction, and DataError if the two differ in shape, or, on the CPU, for a label that is not
-    from 0 to 1, with the ``idx`` of its samples.
+    Args:
+        reduction: ``mean``, or ``none`` for one value per sample, shape (batch,).
+        output: name of the logits of class 1, shape (batch,).
+        target: name of the labels, from 0 to 1, shape (batch,).
+
+    Raises:
+        ArgumentError: for another reduction.
+        DataError: if the shapes differ, or, on the CPU, for a label that is not from 0 to 1, with
+            the ``idx`` of its samples.
 
     >>> batch = {"target": torch.tensor([0.0, 1.0])}
     >>> BinaryCrossEntropy()(batch, {"logits": torch.zeros(2)})
@@ -97,20 +110,27 @@ class BinaryCrossEntropy(_Loss):
     """
 
     def forward(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
-        """The loss."""
-        logits, target = _of_one_shape(batch, outputs, self.output, self.target)
-        # torch computes on with any label, and the loss of labels 1 and 2 falls without end. A
-        # look at them costs microseconds here, but would hold up a GPU.
+        """Return the loss."""
+        logits, target = _checked_pair(batch, outputs, self.output, self.target)
+        # torch accepts any label, and the loss of labels 1 and 2 has no lower bound. The check
+        # takes microseconds on the CPU, but would synchronize a GPU.
         if target.device.type == "cpu" and (wrong := (target < 0) | (target > 1)).any():
-            raise _labels_refused(wrong, batch, self.target, "0 to 1")
+            raise _wrong_labels(wrong, batch, self.target, "0 to 1")
         return functional.binary_cross_entropy_with_logits(logits, target, reduction=self.reduction)
 
 
 class MeanSquaredError(_Loss):
-    """Squared error of ``prediction`` and ``target``, both (batch,) or (batch, outputs).
+    """Squared error for regression.
 
-    ``reduction="none"`` gives one value per sample, (batch,): the mean over its outputs. Raises
-    ArgumentError for another reduction, DataError if the two differ in shape.
+    Args:
+        reduction: ``mean``, or ``none`` for one value per sample, shape (batch,), the mean over its
+            outputs.
+        output: name of the predictions, shape (batch,) or (batch, outputs).
+        target: name of the targets, of the same shape.
+
+    Raises:
+        ArgumentError: for another reduction.
+        DataError: if the shapes differ.
 
     >>> batch = {"target": torch.tensor([[1.0, 2.0], [3.0, 4.0]])}
     >>> MeanSquaredError(reduction="none")(batch, {"prediction": torch.zeros(2, 2)})
@@ -123,37 +143,36 @@ class MeanSquaredError(_Loss):
         super().__init__(reduction, output, target)
 
     def forward(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
-        """The loss."""
-        prediction, target = _of_one_shape(batch, outputs, self.output, self.target)
+        """Return the loss."""
+        prediction, target = _checked_pair(batch, outputs, self.output, self.target)
         squared = functional.mse_loss(prediction, target, reduction=self.reduction)
         return squared.flatten(1).mean(dim=1) if squared.ndim > 1 else squared
 
 
-def _of_one_shape(
+def _checked_pair(
     batch: Batch, outputs: Outputs, output: str, target: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Output and target, the latter as the former's type.
+    """Output and target, the latter converted to the dtype of the former.
 
-    torch would broadcast (batch,) against (batch, 1) to (batch, batch).
+    Raises DataError if their shapes differ: torch would broadcast (batch,) and (batch, 1) to
+    (batch, batch).
     """
-    given = entry(outputs, output, "what the model returns")
-    wanted = entry(batch, target, "the batch")
-    if given.shape != wanted.shape:
+    predicted = require_key(outputs, output, "what the model returns")
+    expected = require_key(batch, target, "the batch")
+    if predicted.shape != expected.shape:
         raise DataError(
-            f"'{output}' has shape {tuple(given.shape)}, but '{target}' {tuple(wanted.shape)}"
+            f"'{output}' has shape {tuple(predicted.shape)}, "
+            f"but '{target}' has {tuple(expected.shape)}"
         )
-    return given, wanted.to(given.dtype)
+    return predicted, expected.to(predicted.dtype)
 
 
-def _labels_refused(wrong: torch.Tensor, batch: Batch, key: str, allowed: str) -> DataError:
+def _wrong_labels(wrong: torch.Tensor, batch: Batch, key: str, allowed: str) -> DataError:
     positions: list[int] = wrong.nonzero().flatten().tolist()
     labels, idx = batch[key].tolist(), batch.get("idx", range(len(wrong)))
-    named = ", ".join(
-        f"{labels[position]} at idx {_plain(idx[position])}" for position in positions[:SHOWN]
-    )
-    more = f", and {len(positions) - SHOWN} more" if len(positions) > SHOWN else ""
-    return DataError(f"'{key}' has labels other than {allowed}: {named}{more}")
+    named = (f"{labels[position]} at idx {_as_python(idx[position])}" for position in positions)
+    return DataError(f"'{key}' has labels other than {allowed}: {shorten(named, MAX_SHOWN)}")
 
 
-def _plain(value: Any) -> Any:
+def _as_python(value: Any) -> Any:
     return value.item() if isinstance(value, torch.Tensor) else value

@@ -1,4 +1,4 @@
-"""Mixtures of two samples, to train on."""
+"""Mixup augmentation."""
 
 from __future__ import annotations
 
@@ -6,21 +6,30 @@ import torch
 from torch.distributions import Beta
 from torch.nn.functional import one_hot
 
-from legoloop.core.arguments import above_zero, at_least, entry
+from legoloop.core.arguments import above_zero, at_least, require_key
 from legoloop.core.protocols import Batch
 from legoloop.zoo.inputs import as_float
 
 
 class Mixup:
-    """Mixes each sample of a batch with another of it, and their targets alike.
+    """Batch transform that mixes each sample, and its target, with another sample of the batch.
 
-    A batch transform. The share of the other sample is below a half, one number a batch, drawn
-    from Beta(alpha, alpha): the smaller ``alpha``, the purer. ``target`` and ``idx`` stay those of
-    the sample that has the larger share; the loss reads ``mixed_target``: (batch, num_outputs) for
-    a multiclass task, else numbers of the shape of ``target``.
+    The weight of the other sample is one number per batch, drawn from Beta(alpha, alpha) and
+    folded to at most a half, so that ``target`` and ``idx`` are those of the sample with the larger
+    weight. The loss reads ``mixed_target``: shape (batch, num_outputs) for a multiclass task, else
+    the shape of ``target``. It draws from torch's global generator.
 
-    ``task``, ``num_outputs`` and ``input_key`` are what the data set tells. Draws from torch's
-    global generator. Raises ArgumentError for an ``alpha`` that is not above 0.
+    Args:
+        task: of the data set: ``multiclass``, ``binary`` or ``regression``.
+        num_outputs: of the data set.
+        input_key: column with the inputs, uint8 or float.
+        alpha: the smaller, the closer the mixtures are to one of the two samples.
+        target: column with the targets, shape (batch,).
+        mixed_target: name of the new column.
+
+    Raises:
+        ArgumentError: if ``alpha`` is not above 0.
+        DataError: if the batch has no such column.
 
     >>> _ = torch.manual_seed(0)
     >>> mixup = Mixup(task="multiclass", num_outputs=2, input_key="x", alpha=1.0)
@@ -48,15 +57,15 @@ class Mixup:
         self.mixed_target = mixed_target
 
     def __call__(self, batch: Batch) -> Batch:
-        """The batch of mixtures."""
-        inputs = as_float(entry(batch, self.input_key, "the batch"), torch.float32)
-        targets = entry(batch, self.target, "the batch")
+        """Return the mixed batch."""
+        inputs = as_float(require_key(batch, self.input_key, "the batch"), torch.float32)
+        targets = require_key(batch, self.target, "the batch")
         if self.classes is not None:
             targets = one_hot(targets.long(), self.classes)
-        share = min(drawn := Beta(self.alpha, self.alpha).sample().item(), 1 - drawn)
+        weight = min(sample := Beta(self.alpha, self.alpha).sample().item(), 1 - sample)
         other = torch.randperm(len(inputs))
         return {
             **batch,
-            self.input_key: inputs.lerp(inputs[other], share),
-            self.mixed_target: targets.float().lerp(targets[other].float(), share),
+            self.input_key: inputs.lerp(inputs[other], weight),
+            self.mixed_target: targets.float().lerp(targets[other].float(), weight),
         }

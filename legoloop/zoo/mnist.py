@@ -19,14 +19,19 @@ CLASSES = 10
 
 
 class MNIST:
-    """The handwritten digits: ``data`` (samples, 28, 28) uint8 and ``targets`` (samples,) int64.
+    """Handwritten digits: ``data``, shape (samples, 28, 28), uint8, ``targets`` (samples,), int64.
 
-    The files, plain or ``.gz``, are looked for in ``root``, ``root/mnist`` and
-    ``$LEGOLOOP_DATA/mnist``; otherwise they are downloaded into ``root/mnist`` if that is allowed.
-    ``train`` chooses between the 60,000 images to train on and the 10,000 to test on.
+    The files, plain or ``.gz``, are searched in ``root/mnist``, ``root`` and
+    ``$LEGOLOOP_DATA/mnist``.
 
-    Raises DataError if the files are neither there nor to be had, if one of them is damaged, or if
-    the two do not belong together.
+    Args:
+        root: a folder.
+        train: True: the 60,000 training images; False: the 10,000 test images.
+        download: download missing files to ``root/mnist``; needs the extra ``download``.
+
+    Raises:
+        DataError: if files are missing and could not be downloaded, if one is damaged, or if the
+            two files do not match.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -62,7 +67,7 @@ class MNIST:
     ) -> None:
         split = "train" if train else "t10k"
         wanted = (f"{split}-images-idx3-ubyte", f"{split}-labels-idx1-ubyte")
-        folder = self._found(Path(root), wanted, download)
+        folder = self._folder(Path(root), wanted, download)
         images, labels = (_file_in(folder, name) for name in wanted)
         self.data = read_idx(images)
         self.targets = read_idx(labels).long()
@@ -71,10 +76,10 @@ class MNIST:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def _found(self, root: Path, wanted: Sequence[str], download: bool) -> Path:
+    def _folder(self, root: Path, wanted: Sequence[str], download: bool) -> Path:
         """The first folder that has all the files.
 
-        Never some from one folder and some from another: those may be of different data sets.
+        Files are not combined from several folders: they may belong to different data sets.
         """
         own = root / self.name
         searched = [own, root]
@@ -84,18 +89,18 @@ class MNIST:
             if all(_is_in(folder, name) for name in wanted):
                 return folder
         missing = [name for name in wanted if not _is_in(own, name)]
-        why = self._download(missing, own) if download else "downloading is off"
-        if why is None:
+        reason = self._download(missing, own) if download else "download is False"
+        if reason is None:
             return own
         raise DataError(
             f"{self.name}: no folder has both {' and '.join(wanted)}, plain or .gz; "
-            f"searched: {', '.join(map(str, searched))}; {why}\n"
+            f"searched: {', '.join(map(str, searched))}; {reason}\n"
             f"Put {' and '.join(f'{name}.gz' for name in missing)} into {own}, or set data.root "
             f"to a folder that has both, or LEGOLOOP_DATA to one that has them under {self.name}/"
         )
 
     def _download(self, missing: Sequence[str], folder: Path) -> str | None:
-        """Downloads what is missing; if that fails, why."""
+        """Download the missing files; returns the reason if that fails."""
         try:
             for name in missing:
                 download_from(f"{name}.gz", self.digests[f"{name}.gz"], self.mirrors, folder)
@@ -106,16 +111,17 @@ class MNIST:
     def _check(self, images: Path, labels: Path) -> None:
         if self.data.ndim != 3:
             raise DataError(
-                f"{images}: images have 3 dimensions, (samples, height, width), "
-                f"but its shape is {tuple(self.data.shape)}"
+                f"{images}: images have the shape (samples, height, width), "
+                f"but this file has {tuple(self.data.shape)}"
             )
         if self.targets.ndim != 1:
             raise DataError(
-                f"{labels}: labels have 1 dimension, but its shape is {tuple(self.targets.shape)}"
+                f"{labels}: labels have the shape (samples,), "
+                f"but this file has {tuple(self.targets.shape)}"
             )
         if len(self.data) != len(self.targets):
             raise DataError(
-                f"{images} has {len(self.data)} images, but {labels} {len(self.targets)} labels"
+                f"{images} has {len(self.data)} images, but {labels} has {len(self.targets)} labels"
             )
         wrong = (self.targets >= CLASSES).nonzero()
         if len(wrong):
@@ -127,7 +133,18 @@ class MNIST:
 
 
 class FashionMNIST(MNIST):
-    """The images of clothes, in files of the same names and shapes; looked for as ``MNIST`` is."""
+    """Images of clothes, in files of the same names and shapes as those of ``MNIST``.
+
+    The files are searched in ``root/fashion_mnist``, ``root`` and ``$LEGOLOOP_DATA/fashion_mnist``.
+
+    Args:
+        root: a folder.
+        train: True: the 60,000 training images; False: the 10,000 test images.
+        download: download missing files to ``root/fashion_mnist``; needs the extra ``download``.
+
+    Raises:
+        DataError: as ``MNIST`` does.
+    """
 
     name = "fashion_mnist"
     mirrors = (
@@ -150,7 +167,14 @@ def mnist(
 ) -> ColumnDataset:
     """MNIST as columns: ``image`` (samples, 1, 28, 28) uint8, ``target`` (samples,) int64.
 
-    Raises DataError as ``MNIST`` does.
+    Args:
+        root: the folder of the files, as for ``MNIST``.
+        train: True: the 60,000 training images; False: the 10,000 test images.
+        transform: applied to each batch; None: none.
+        download: download missing files; needs the extra ``download``.
+
+    Raises:
+        DataError: as ``MNIST`` does.
     """
     return _columns(MNIST(root, train, download), transform)
 
@@ -163,7 +187,14 @@ def fashion_mnist(
 ) -> ColumnDataset:
     """Fashion-MNIST as columns: ``image`` (samples, 1, 28, 28) uint8, ``target`` (samples,) int64.
 
-    Raises DataError as ``FashionMNIST`` does.
+    Args:
+        root: the folder of the files, as for ``FashionMNIST``.
+        train: True: the 60,000 training images; False: the 10,000 test images.
+        transform: applied to each batch; None: none.
+        download: download missing files; needs the extra ``download``.
+
+    Raises:
+        DataError: as ``FashionMNIST`` does.
     """
     return _columns(FashionMNIST(root, train, download), transform)
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from legoloop.core.arguments import at_least, chance, widths
+from legoloop.core.arguments import at_least, layer_widths, probability
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import Batch, Outputs
 from legoloop.zoo.heads import Head
@@ -15,10 +15,16 @@ from legoloop.zoo.inputs import flat_input, image_input
 
 
 class Logistic(nn.Module):
-    """One linear layer on the flattened input: logistic or, by task, linear regression.
+    """One linear layer on the flattened input: logistic regression or, by task, linear regression.
 
-    ``num_features``, ``num_outputs``, ``task`` and ``input_key`` are what the data set tells.
-    Raises ArgumentError for values out of range.
+    Args:
+        num_features: values per sample.
+        num_outputs: classes of a multiclass task, 1 for a binary one, values for regression.
+        task: ``multiclass``, ``binary`` or ``regression``.
+        input_key: column of the batch with the inputs, uint8 or float.
+
+    Raises:
+        ArgumentError: for values out of range.
 
     >>> import torch
     >>> model = Logistic(num_features=30, num_outputs=1, task="binary", input_key="features")
@@ -34,7 +40,7 @@ class Logistic(nn.Module):
         self.head = Head(num_features, num_outputs, task)
 
     def forward(self, batch: Batch) -> Outputs:
-        """The outputs of the task."""
+        """Return the outputs of the task."""
         features = flat_input(batch, self.input_key, self.num_features, self.head.dtype)
         outputs: Outputs = self.head(features)
         return outputs
@@ -43,8 +49,16 @@ class Logistic(nn.Module):
 class MLP(nn.Module):
     """Fully connected layers with ReLU on the flattened input.
 
-    ``num_features``, ``num_outputs``, ``task`` and ``input_key`` are what the data set tells;
-    ``hidden`` is the width of each layer. Raises ArgumentError for values out of range.
+    Args:
+        num_features: values per sample.
+        num_outputs: classes of a multiclass task, 1 for a binary one, values for regression.
+        task: ``multiclass``, ``binary`` or ``regression``.
+        input_key: column of the batch with the inputs, uint8 or float.
+        hidden: the width of each hidden layer.
+        dropout: probability of dropout after each hidden layer, 0 to 1.
+
+    Raises:
+        ArgumentError: for values out of range.
 
     >>> import torch
     >>> model = MLP(num_features=64, num_outputs=10, task="multiclass", input_key="image")
@@ -63,8 +77,8 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         at_least(1, num_features=num_features)
-        widths(hidden=hidden)
-        chance(dropout=dropout)
+        layer_widths(hidden=hidden)
+        probability(dropout=dropout)
         self.num_features = num_features
         self.input_key = input_key
         self.layers = nn.Sequential(
@@ -76,22 +90,28 @@ class MLP(nn.Module):
         self.head = Head(hidden[-1], num_outputs, task)
 
     def forward(self, batch: Batch) -> Outputs:
-        """The outputs of the task."""
+        """Return the outputs of the task."""
         features = flat_input(batch, self.input_key, self.num_features, self.head.dtype)
         outputs: Outputs = self.head(self.layers(features))
         return outputs
 
 
 class SimpleCNN(nn.Module):
-    """Convolutions, each halving the image (a half pixel is a whole one), then a hidden layer.
+    """Convolutions, each of which halves the image, rounding up, then a fully connected layer.
 
-    ``image_shape`` (channels, height, width), ``num_outputs``, ``task`` and ``input_key`` are what
-    the data set tells; ``channels`` is the width of each convolution, ``kernel_size`` (odd) the
-    side of its window, ``hidden`` the width of the layer on top, ``dropout`` the chance of each of
-    its inputs to be left out. Images may be bytes or floats, (batch, height, width) or (batch,
-    channels, height, width).
+    Args:
+        image_shape: (channels, height, width).
+        num_outputs: classes of a multiclass task, 1 for a binary one, values for regression.
+        task: ``multiclass``, ``binary`` or ``regression``.
+        input_key: column of the batch with the images, uint8 or float, shape (batch, height, width)
+            or (batch, channels, height, width).
+        channels: output channels of each convolution.
+        kernel_size: side of the kernel, odd.
+        hidden: width of the fully connected layer.
+        dropout: probability of dropout before it, 0 to 1.
 
-    Raises ArgumentError for values out of range.
+    Raises:
+        ArgumentError: for values out of range.
 
     >>> import torch
     >>> model = SimpleCNN((1, 28, 28), num_outputs=10, task="multiclass", input_key="image")
@@ -111,14 +131,18 @@ class SimpleCNN(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        widths(image_shape=image_shape, channels=channels)
+        layer_widths(image_shape=image_shape, channels=channels)
         at_least(1, kernel_size=kernel_size, hidden=hidden)
-        chance(dropout=dropout)
+        probability(dropout=dropout)
         if kernel_size % 2 == 0:
-            raise ArgumentError(f"kernel_size is {kernel_size}; give an odd number")
+            raise ArgumentError(
+                f"is {kernel_size}", argument="kernel_size", remedy="give an odd number"
+            )
         if len(image_shape) != 3:
             raise ArgumentError(
-                f"image_shape is {tuple(image_shape)}; give (channels, height, width)"
+                f"is {tuple(image_shape)}",
+                argument="image_shape",
+                remedy="give (channels, height, width)",
             )
         depth, height, width = self.image_shape = tuple(image_shape)
         self.input_key = input_key
@@ -135,7 +159,7 @@ class SimpleCNN(nn.Module):
         self.head = Head(hidden, num_outputs, task)
 
     def forward(self, batch: Batch) -> Outputs:
-        """The outputs of the task."""
+        """Return the outputs of the task."""
         images = image_input(batch, self.input_key, self.image_shape, self.head.dtype)
         outputs: Outputs = self.head(self.hidden(self.features(images)))
         return outputs
@@ -149,9 +173,9 @@ def _hidden(before: int, after: int, dropout: float) -> nn.Sequential:
 def _halving(before: int, after: int, kernel_size: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(before, after, kernel_size, padding=kernel_size // 2),
-        # Before norm and ReLU, which then have a quarter of the work.
+        # Before norm and ReLU, which then process a quarter of the values.
         nn.MaxPool2d(2, ceil_mode=True),
-        # All channels of one sample as one group: a sample's output depends on no other sample.
+        # One group: all channels of a sample, so that its output depends on no other sample.
         nn.GroupNorm(1, after),
         nn.ReLU(),
     )

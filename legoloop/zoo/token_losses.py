@@ -1,4 +1,4 @@
-"""Losses of sequences: the mean over the tokens that count."""
+"""Losses for sequences of tokens."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from legoloop.core.arguments import entry
+from legoloop.core.arguments import require_key
 from legoloop.core.protocols import Batch, Outputs
 
 
 class TokenCrossEntropy(nn.Module):
-    """Cross entropy of ``logits`` (batch, length, classes) and ``target`` (batch, length).
+    """Cross entropy per token: a scalar, the mean over the tokens where ``mask`` is True.
 
-    The mean, a scalar, over the tokens where ``mask``, (batch, length), is True; what stands
-    elsewhere is not looked at. A descent that takes the batch in parts wants a ``TokenBatchDesc``.
+    With ``micro_batch_size`` the descent needs a ``TokenBatchDesc``.
+
+    Args:
+        output: name of the logits, shape (batch, length, classes).
+        target: name of the classes, shape (batch, length); ignored where ``mask`` is False.
+        mask: name of the mask, shape (batch, length), bool.
 
     >>> batch = {"target": torch.tensor([[0, 1]]), "mask": torch.tensor([[True, False]])}
     >>> TokenCrossEntropy()(batch, {"logits": torch.zeros(1, 2, 4)})
@@ -28,10 +32,10 @@ class TokenCrossEntropy(nn.Module):
         self.mask = mask
 
     def forward(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
-        """The loss."""
-        logits = entry(outputs, self.output, "what the model returns")
-        mask = entry(batch, self.mask, "the batch")
-        target = entry(batch, self.target, "the batch").long().where(mask, 0)
+        """Return the loss."""
+        logits = require_key(outputs, self.output, "what the model returns")
+        mask = require_key(batch, self.mask, "the batch")
+        target = require_key(batch, self.target, "the batch").long().where(mask, 0)
         losses = functional.cross_entropy(logits.transpose(1, 2), target, reduction="none")
         mean: torch.Tensor = losses.where(mask, 0).sum() / mask.sum()
         return mean

@@ -1,4 +1,4 @@
-"""Data sets with nothing to download: three of scikit-learn's, and XOR."""
+"""Data sets that need no download: three of scikit-learn's, and XOR."""
 
 from __future__ import annotations
 
@@ -25,8 +25,16 @@ def digits(
 ) -> ColumnDataset:
     """1,797 handwritten digits: ``image`` (samples, 1, 8, 8) float32 from 0 to 1, ``target`` int64.
 
-    The split is always the same for a ``val_fraction``, and has all classes in proportion; ``idx``
-    is the row in the whole set. Raises ArgumentError for a fraction that leaves a part empty.
+    The split is stratified, and always the same for a ``val_fraction``; ``idx`` is the row in the
+    whole data set.
+
+    Args:
+        train: True: the training split; False: the validation split.
+        transform: applied to each batch; None: none.
+        val_fraction: share of the samples in the validation split, above 0 and below 1.
+
+    Raises:
+        ArgumentError: for a fraction that leaves a split too small.
 
     >>> digits(train=False).columns["image"].shape
     torch.Size([360, 1, 8, 8])
@@ -34,7 +42,7 @@ def digits(
     from sklearn.datasets import load_digits
 
     image, target = load_digits(return_X_y=True)
-    chosen, _ = _parts(len(target), train, val_fraction, stratify=target)
+    chosen, _ = _split(len(target), train, val_fraction, stratify=target)
     return ColumnDataset(
         {
             "image": _float32(image[chosen] / 16).reshape(-1, 1, 8, 8),
@@ -53,7 +61,15 @@ def digits(
 def breast_cancer(train: bool = True, val_fraction: float = 0.2) -> ColumnDataset:
     """569 tumours: ``features`` (samples, 30) float32, ``target`` (samples,) float32, 1 = benign.
 
-    Features are standardised by the training part. The split is as that of ``digits``.
+    Features are standardised with mean and standard deviation of the training split. The split is
+    made as for ``digits``.
+
+    Args:
+        train: True: the training split; False: the validation split.
+        val_fraction: share of the samples in the validation split, above 0 and below 1.
+
+    Raises:
+        ArgumentError: for a fraction that leaves a split too small.
 
     >>> breast_cancer().num_features
     30
@@ -61,8 +77,8 @@ def breast_cancer(train: bool = True, val_fraction: float = 0.2) -> ColumnDatase
     from sklearn.datasets import load_breast_cancer
 
     features, target = load_breast_cancer(return_X_y=True)
-    chosen, training = _parts(len(target), train, val_fraction, stratify=target)
-    return _table(
+    chosen, training = _split(len(target), train, val_fraction, stratify=target)
+    return _columns(
         chosen,
         features=_standardised(features, training)[chosen],
         target=target[chosen],
@@ -73,9 +89,16 @@ def breast_cancer(train: bool = True, val_fraction: float = 0.2) -> ColumnDatase
 def diabetes(train: bool = True, val_fraction: float = 0.2) -> ColumnDataset:
     """442 patients: ``features`` (samples, 10) float32, ``target`` (samples,) float32.
 
-    Features and target are standardised by the training part, so that errors are in standard
-    deviations of the target; R² is the same in any unit. ``target_mean`` and ``target_std`` lead
-    back: ``prediction * target_std + target_mean``. The split is always the same for a fraction.
+    Features and target are standardised with mean and standard deviation of the training split, so
+    that errors are in standard deviations of the target; R² does not depend on the unit. To undo
+    it: ``prediction * target_std + target_mean``. The split is always the same for a fraction.
+
+    Args:
+        train: True: the training split; False: the validation split.
+        val_fraction: share of the samples in the validation split, above 0 and below 1.
+
+    Raises:
+        ArgumentError: for a fraction that leaves a split too small.
 
     >>> diabetes().task
     'regression'
@@ -83,8 +106,8 @@ def diabetes(train: bool = True, val_fraction: float = 0.2) -> ColumnDataset:
     from sklearn.datasets import load_diabetes
 
     features, target = load_diabetes(return_X_y=True, scaled=False)
-    chosen, training = _parts(len(target), train, val_fraction)
-    return _table(
+    chosen, training = _split(len(target), train, val_fraction)
+    return _columns(
         chosen,
         features=_standardised(features, training)[chosen],
         target=_standardised(target, training)[chosen],
@@ -97,17 +120,25 @@ def diabetes(train: bool = True, val_fraction: float = 0.2) -> ColumnDataset:
 def xor(
     samples: int = 1000, train: bool = True, noise: float = 0.1, seed: int = 0
 ) -> ColumnDataset:
-    """Points about the corners of a square: ``features`` (samples, 2) float32, ``target`` float32.
+    """Points around the corners of a square: ``features`` (samples, 2) float32, ``target`` float32.
 
-    A corner (±1, ±1) is of class 1 if its signs differ; ``noise`` is the standard deviation about
-    it. Raises ArgumentError for values out of range.
+    A corner (±1, ±1) has class 1 if its signs differ.
+
+    Args:
+        samples: the number of points.
+        train: True and False draw different points.
+        noise: standard deviation around the corners, 0 or more.
+        seed: of the random generator.
+
+    Raises:
+        ArgumentError: for values out of range.
 
     >>> xor(samples=4, noise=0.0).columns["features"].tolist()
     [[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]
     """
     at_least(1, samples=samples)
     if noise < 0:
-        raise ArgumentError(f"noise is {noise}; give 0 or more")
+        raise ArgumentError(f"is {noise}", argument="noise", remedy="give 0 or more")
     generator = torch.Generator().manual_seed(derived_seed("xor", seed, train))
     row = torch.arange(samples)
     first, second = row // 2 % 2, row % 2
@@ -124,14 +155,16 @@ def xor(
     )
 
 
-def _parts(
+def _split(
     samples: int, train: bool, val_fraction: float, stratify: Array | None = None
 ) -> tuple[Array, Array]:
-    """The rows of the part asked for, and those of the training part."""
+    """The rows of the chosen split, and those of the training split."""
     from sklearn.model_selection import train_test_split
 
     if not 0 < val_fraction < 1:
-        raise ArgumentError(f"val_fraction is {val_fraction}; give a number between 0 and 1")
+        raise ArgumentError(
+            f"is {val_fraction}", argument="val_fraction", remedy="give a number between 0 and 1"
+        )
     try:
         training, validation = train_test_split(
             np.arange(samples),
@@ -141,18 +174,21 @@ def _parts(
         )
     except ValueError as error:
         raise ArgumentError(
-            f"val_fraction is {val_fraction}, which leaves a part of {samples} samples too small"
+            f"is {val_fraction}, which leaves a split of {samples} samples too small",
+            argument="val_fraction",
         ) from error
     return np.sort(training if train else validation), training
 
 
 def _standardised(values: Array, training: Array) -> Array:
-    part = values[training]
-    standardised: Array = (values - part.mean(axis=0)) / part.std(axis=0)
+    reference = values[training]
+    standardised: Array = (values - reference.mean(axis=0)) / reference.std(axis=0)
     return standardised
 
 
-def _table(rows: Array, features: Array, target: Array, task: str, **tells: Any) -> ColumnDataset:
+def _columns(
+    rows: Array, features: Array, target: Array, task: str, **attributes: Any
+) -> ColumnDataset:
     return ColumnDataset(
         {
             "features": _float32(features),
@@ -163,7 +199,7 @@ def _table(rows: Array, features: Array, target: Array, task: str, **tells: Any)
         num_outputs=1,
         num_features=features.shape[1],
         input_key="features",
-        **tells,
+        **attributes,
     )
 
 

@@ -49,9 +49,6 @@ class Command:
             patch.delenv("LEGOLOOP_DATA", raising=False)
             patch.setenv("HYDRA_FULL_ERROR", "1")
             patch.setattr(sys, "argv", ["legoloop-run", *arguments])
-            # In a process of its own, the callback is not imported before Hydra is done composing.
-            patch.delitem(sys.modules, "legoloop.app.hydra_bridge.check_before_run", raising=False)
-            patch.delattr(legoloop.app.hydra_bridge, "check_before_run", raising=False)
             self.capfd.readouterr()
             status = status_of_main()
         return Ended(status, *self.capfd.readouterr())

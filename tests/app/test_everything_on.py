@@ -3,8 +3,8 @@
 What cannot be on at once, and where it is instead:
 
 - a scheduler takes the place of another: ``warmup_cosine`` here, ``plateau`` there;
-- ``precision=amp_fp16`` and its scaler there, ``bf16`` here; a scaler looks at gradients itself, so
-  that ``debug=anomaly``, which has the guard look at them, is refused beside one;
+- ``precision=amp_fp16`` and its scaler there, ``amp_bf16`` here; a scaler looks at gradients
+  itself, so that ``debug=anomaly``, which has the guard look at them, is refused beside one;
 - a stream takes the place of another: a MixedStream here, the loop with workers there, and the
   RepeatedBatches of ``debug=overfit``, which does not end well with dropout and mixup, in the last
   test;
@@ -32,7 +32,7 @@ PROJECT = Path(__file__).parent / "everything"
 FILES = (
     *("weights", "weights.safetensors", "weights_best"),
     *("metrics.csv", "metrics.jsonl", "predicts.csv", "classes.csv", "probabilities.csv"),
-    *("predictions.parquet", "confusion.csv", "mistakes.csv", "mistakes.png", "model.txt"),
+    *("predictions.parquet", "confusion.csv", "worst_errors.csv", "worst_errors.png", "model.txt"),
 )
 OF_THE_CLOCK = ("state: mlflow", "state: time_limit")
 """The states that hold the name that MLflow gave the run, and seconds."""

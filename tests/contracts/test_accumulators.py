@@ -85,3 +85,43 @@ def test_a_result_stays_as_it_was_handed_out(kind: type) -> None:
     added(accumulator, [3] * 100)
 
     assert plain(first) == before
+
+
+def holding(kind: type, given_batches: list[list[int]]) -> Any:
+    accumulator = MADE[kind]()
+    for batch in given_batches:
+        added(accumulator, batch)
+    return accumulator
+
+
+maybe_no_batches = st.lists(st.lists(st.integers(-9, 9), max_size=4), max_size=4)
+
+
+@every_accumulator
+@given(first=batches, second=batches)
+def test_merging_two_is_accumulating_in_one_go_and_changes_neither(
+    kind: type, first: list[list[int]], second: list[list[int]]
+) -> None:
+    left, right = holding(kind, first), holding(kind, second)
+    merged = left.merge(right)
+
+    assert plain(merged.result()) == plain(holding(kind, first + second).result())
+    assert plain(left.result()) == plain(holding(kind, first).result())
+    assert plain(right.result()) == plain(holding(kind, second).result())
+
+    added(merged, [7])
+    added(left, [8])
+    assert plain(merged.result()) == plain(holding(kind, [*first, *second, [7]]).result())
+    assert plain(left.result()) == plain(holding(kind, [*first, [8]]).result())
+
+
+@every_accumulator
+@given(first=maybe_no_batches, second=maybe_no_batches, third=maybe_no_batches)
+def test_merging_is_associative(
+    kind: type, first: list[list[int]], second: list[list[int]], third: list[list[int]]
+) -> None:
+    a, b, c = (holding(kind, given_batches) for given_batches in (first, second, third))
+
+    expected = plain(holding(kind, first + second + third).result())
+    assert plain(a.merge(b).merge(c).result()) == expected
+    assert plain(a.merge(b.merge(c)).result()) == expected

@@ -85,11 +85,11 @@ def test_what_asks_a_tensor_is_seen() -> None:
     assert counts["aten._local_scalar_dense.default"] >= 3
 
 
-def test_no_step_asks_the_device_for_anything(tmp_path: Path) -> None:
+def test_a_step_reads_the_loss_on_the_host_once_and_nothing_else(tmp_path: Path) -> None:
     parts = tiny(num_epochs=2)
     parts.opt.param_groups[0]["fused"] = True  # torch's plain Adam asks for its own step counts
     sources = [ll.TrainLoss(), ll.LearningRateMonitor(parts.opt)]
-    metrics = ll.AccumulatorMetrics(parts.loaders_acc(at="epoch_end"), accuracy)
+    metrics = ll.AccumulatorMetrics(parts.loaders_acc(when="epoch_end"), accuracy)
     watching = Watching()
     host = parts.host(
         *sources,
@@ -103,7 +103,8 @@ def test_no_step_asks_the_device_for_anything(tmp_path: Path) -> None:
     )
     host.run()
     assert watching.steps > 2
-    assert asked(watching.counts) == {}
+    read_by_the_guard = {"item": watching.steps, "aten._local_scalar_dense.default": watching.steps}
+    assert asked(watching.counts) == read_by_the_guard
 
 
 def test_a_step_copies_nothing_but_what_the_guard_may_have_to_put_back() -> None:
@@ -124,7 +125,7 @@ def test_nothing_is_resolved_from_the_container_while_it_trains(tmp_path: Path) 
         ["data=xor", "model=logistic", "num_epochs=2", f"hydra.run.dir={tmp_path}/run"]
     )
     host = app.host()
-    host.within = nullcontext  # what begins and ends the run around the training may ask
+    host.run_context = nullcontext  # what begins and ends the run around the training may ask
 
     def refused() -> None:
         pytest.fail("a provider was called")

@@ -57,7 +57,7 @@ class EvaluatesOften:
         self.acc = acc
 
     def batch_end(self, step: ll.Step) -> None:
-        self.acc.accumulated("val")
+        self.acc.collect("val")
 
 
 def drawing_metrics(accumulated: dict[str, Any]) -> dict[str, float]:
@@ -68,8 +68,8 @@ def drawing_metrics(accumulated: dict[str, Any]) -> dict[str, float]:
 def evaluations(parts: Tiny, **given: Any) -> list[Any]:
     accs = [
         parts.loops_acc(**given),
-        parts.loops_acc(samples_limit=3, at="train_end", **given),
-        parts.loaders_acc(at="epoch_end", **given),
+        parts.loops_acc(samples_limit=3, when="train_end", **given),
+        parts.loaders_acc(when="epoch_end", **given),
     ]
     measured = [
         ll.AccumulatorMetrics(acc, drawing_metrics, prefix=f"{number}/")
@@ -154,7 +154,7 @@ def test_an_evaluation_that_fails_and_is_caught_changes_nothing() -> None:
 
         def batch_end(self, step: ll.Step) -> None:
             try:
-                self.acc.accumulated("train")
+                self.acc.collect("train")
             except ll.DataError:
                 self.failures += 1
 

@@ -19,7 +19,7 @@ from tests.tiny import Tiny, accuracy, collected, mean_loss, tiny
 
 def a_schedule(parts: Tiny) -> ll.LRScheduler:
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(parts.opt, T_max=9)
-    return ll.LRScheduler(cosine, parts.counter, per="step")
+    return ll.LRScheduler(cosine, parts.counter, interval="step")
 
 
 def a_clipping(parts: Tiny) -> ll.GradientClipping:
@@ -100,13 +100,13 @@ MADE: dict[type, Callable[[Tiny, Path], Any]] = {
     ll.MlflowLogger: an_mlflow_logger,
     ll.Profile: lambda parts, folder: ll.Profile([parts.epoch], folder),
     ll.WorstErrors: lambda parts, folder: ll.WorstErrors(
-        folder / "mistakes.png", with_images(parts).loaders_acc(), acc_key="val"
+        folder / "worst_errors.png", with_images(parts).loaders_acc(), acc_key="val"
     ),
     ll.ModelSummary: lambda parts, folder: ll.ModelSummary(
         parts.model, parts.feed, parts.loops["train"], folder / "model.txt"
     ),
     ll.OverfitCheck: lambda parts, _: ll.OverfitCheck(
-        ll.LearningRateMonitor(parts.opt), "lr", below=99
+        ll.LearningRateMonitor(parts.opt), "lr", threshold=99
     ),
     ll.Progress: lambda parts, _: ll.Progress(parts.counter, ll.LearningRateMonitor(parts.opt)),
     ll.Predictions: lambda parts, folder: ll.Predictions(

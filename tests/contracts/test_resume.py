@@ -27,7 +27,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 import legoloop as ll
 from legoloop.loop.stages import Stage
 from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
-from tests.core.loops_of_few import Trace
+from tests.loop.tiny_plugins import Trace
 from tests.tiny import Noisy, accuracy, tiny, weights
 
 
@@ -62,7 +62,7 @@ class Burns(Trace):
         super().__init__()
         self.fuse = fuse
 
-    def _hear(self, stage: Stage) -> None:
+    def _record(self, stage: Stage) -> None:
         self.fuse.burn()
 
 
@@ -74,13 +74,13 @@ class Saves(Trace):
         self.every = every
         self.save = save
 
-    def _hear(self, stage: Stage) -> ll.ShouldSave | None:
-        super()._hear(stage)
-        return None if len(self.heard) % self.every else ll.ShouldSave(self.save)
+    def _record(self, stage: Stage) -> ll.ShouldSave | None:
+        super()._record(stage)
+        return None if len(self.stages) % self.every else ll.ShouldSave(self.save)
 
 
 class Own(Trace):
-    """A user's plugin: keeps what it heard and drew, and looks at an evaluation in mid-epoch."""
+    """A user's plugin: keeps its stages and draws, and looks at an evaluation in mid-epoch."""
 
     def __init__(self, acc: ll.LoadersAcc, stop_at: int | None) -> None:
         super().__init__()
@@ -88,22 +88,22 @@ class Own(Trace):
         self.stop_at = stop_at
         self.seen: list[float] = []
 
-    def _hear(self, stage: Stage) -> Any:
+    def _record(self, stage: Stage) -> Any:
         if stage is Stage.TRAIN_START:
             return None
-        super()._hear(stage)
+        super()._record(stage)
         if stage is Stage.BATCH:
             self.seen.append(drawn())
         if stage is Stage.BATCH_END and len(self.seen) % 2:
-            self.seen.append(float(self.acc.accumulated("val")["logits"].sum()))
-        asks_now = stage is Stage.BATCH_END and self.heard.count(stage) == self.stop_at
+            self.seen.append(float(self.acc.collect("val")["logits"].sum()))
+        asks_now = stage is Stage.BATCH_END and self.stages.count(stage) == self.stop_at
         return ll.ShouldStop("enough") if asks_now else None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"heard": [str(stage) for stage in self.heard], "seen": self.seen}
+        return {"stages": [str(stage) for stage in self.stages], "seen": self.seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.heard = [Stage(stage) for stage in state["heard"]]
+        self.stages = [Stage(stage) for stage in state["stages"]]
         self.seen = list(state["seen"])
 
 
@@ -112,7 +112,7 @@ class Outcome:
     """All that is left of a run."""
 
     stop_reason: str | None
-    heard: list[Stage]
+    stages: list[Stage]
     seen: list[float]
     rows: dict[int, dict[str, float]]
     metrics: str
@@ -170,7 +170,7 @@ class Run:
             [
                 Burns(fuse),
                 *(parts.counter, parts.epoch, parts.descent, parts.last),
-                ll.LRScheduler(rate, parts.counter, per="step"),
+                ll.LRScheduler(rate, parts.counter, interval="step"),
                 *(loops, loaders, *sources, history, own),
                 ll.EarlyStopping(each, "train/accuracy", patience=2, mode="max"),
                 ll.CsvMetrics(self.folder / "metrics.csv", parts.counter, sources, every_steps=2),
@@ -183,7 +183,7 @@ class Run:
                     every_steps=2,
                 ),
                 ll.Progress(parts.counter, sources),
-                ll.ModelSummary(parts.model, parts.feed, parts.loops["train"], show=False),
+                ll.ModelSummary(parts.model, parts.feed, parts.loops["train"], print=False),
                 ll.CsvLogits(self.folder / "predicts.csv", loaders, acc_key="train"),
                 ll.SaveModelWeights(parts.model, self.folder / "weights"),
                 ll.BestModelWeights(
@@ -195,7 +195,7 @@ class Run:
         )
         return host, lambda: Outcome(
             stop_reason=host.stop_reason,
-            heard=own.heard,
+            stages=own.stages,
             seen=own.seen,
             rows=history.rows,
             metrics=(self.folder / "metrics.csv").read_text(),
@@ -323,7 +323,7 @@ def test_resumed_at_its_very_end(tmp_path: Path) -> None:
     outcome = run.attempt()
 
     expected, _ = uninterrupted()
-    assert outcome == replace(expected, heard=[*expected.heard, Stage.TRAIN_END])
+    assert outcome == replace(expected, stages=[*expected.stages, Stage.TRAIN_END])
 
 
 def test_a_stream_that_cannot_go_on_is_said_to_begin_anew(caplog: pytest.LogCaptureFixture) -> None:
@@ -334,5 +334,8 @@ def test_a_stream_that_cannot_go_on_is_said_to_begin_anew(caplog: pytest.LogCapt
     next(first.batches())
     second.load_state_dict(first.state_dict())
 
-    assert "the training stream, a repeat, begins anew: it has no state" in caplog.text
+    assert (
+        "the training stream, a repeat, starts from its beginning: it has no load_state_dict"
+        in caplog.text
+    )
     assert [size for _, size in second.batches()] == [2, 2]

@@ -66,7 +66,7 @@ def mixed(parts: Tiny) -> ll.MixedStream:
 
 def with_a_scaler(parts: Tiny, folder: Path) -> Sequence[object]:
     """Steps are left out while it is too large, and it grows soon again."""
-    feed = ll.Feed(parts.model, "cpu", precision="fp16")
+    feed = ll.Feed(parts.model, "cpu", precision="amp_fp16")
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**20, growth_interval=2)
     given = {"scaler": scaler, "micro_batch_size": 2}
     parts.descent = ll.GradientDescent(parts.opt, parts.model, feed, mean_loss, **given)
@@ -101,8 +101,8 @@ def learnt_by_heart(parts: Tiny, _: Path) -> Sequence[object]:
     """In the second epoch."""
     falling = torch.optim.lr_scheduler.StepLR(parts.opt, step_size=1)
     rate = ll.LearningRateMonitor(parts.opt)
-    schedule = ll.LRScheduler(falling, parts.counter, per="epoch")
-    return [schedule, rate, ll.OverfitCheck(rate, "lr", below=0.005)]
+    schedule = ll.LRScheduler(falling, parts.counter, interval="epoch")
+    return [schedule, rate, ll.OverfitCheck(rate, "lr", threshold=0.005)]
 
 
 def every_two_steps(parts: Tiny, folder: Path) -> Sequence[object]:
@@ -119,9 +119,9 @@ def every_two_steps(parts: Tiny, folder: Path) -> Sequence[object]:
 
 def pictures(parts: Tiny, folder: Path) -> Sequence[object]:
     """After every epoch, in TensorBoard too."""
-    loaders = with_images(parts).loaders_acc(at="epoch_end")
+    loaders = with_images(parts).loaders_acc(when="epoch_end")
     looks = [
-        ll.WorstErrors(folder / "mistakes.png", loaders, "val"),
+        ll.WorstErrors(folder / "worst_errors.png", loaders, "val"),
         ll.ConfusionMatrix(folder / "confusion.csv", loaders, "val"),
     ]
     board = ll.TensorBoard(parts.counter, ll.TrainLoss(), folder / "logs", images=looks)
@@ -146,18 +146,20 @@ def by_itself(kind: type) -> Make:
 
 def warmed_up(kind: Callable[..., Any]) -> Make:
     def make(parts: Tiny, _: Path) -> Sequence[object]:
-        schedule = kind(parts.opt, steps=12, warmup=4)
-        return [ll.LRScheduler(schedule, parts.counter, per="step")]
+        shape = {"shape": lambda progress: 1 - progress} if kind is ll.WarmupSchedule else {}
+        schedule = kind(parts.opt, total_steps=12, warmup_steps=4, **shape)
+        return [ll.LRScheduler(schedule, parts.counter, interval="step")]
 
     return make
 
 
-SCHEDULES = (
-    ll.WarmupConstant,
-    ll.WarmupCosine,
-    ll.WarmupLinear,
-    ll.WarmupPolynomial,
-    ll.WarmupStep,
+SCHEDULES: tuple[Callable[..., Any], ...] = (
+    ll.WarmupSchedule,
+    ll.warmup_constant,
+    ll.warmup_cosine,
+    ll.warmup_linear,
+    ll.warmup_polynomial,
+    ll.warmup_step,
 )
 STREAMS = {
     ll.BatchStream: trained_on(
@@ -242,7 +244,9 @@ def test_none_is_missing_here() -> None:
     public = [getattr(ll, name) for name in ll.__all__]
     stateful = {one for one in public if isinstance(one, type) and hasattr(one, "state_dict")}
     bases = {ll.TrainingHost, ll.ScalarWriter}
-    looked_at = {kind for kind in (*MADE, *STREAMS, *SCHEDULES) if hasattr(kind, "state_dict")}
+    looked_at = {
+        kind for kind in (*MADE, *STREAMS, ll.WarmupSchedule) if hasattr(kind, "state_dict")
+    }
     assert stateful - bases == looked_at
 
 

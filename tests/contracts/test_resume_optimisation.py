@@ -60,7 +60,7 @@ class Run(Attempts):
             return mean_loss(batch, outputs)
 
         parts, bricks = tiny(num_epochs=3, batch_size=8, dataset=Noisy()), self.bricks
-        rule = {"names": ["*bias"], "types": ["*Norm*"], "weight_decay": 0.0}
+        rule = {"patterns": ["*bias"], "types": ["*Norm*"], "weight_decay": 0.0}
         rules = {"no_decay": rule} if bricks.groups else {}
         parts.opt = torch.optim.AdamW(ll.param_groups(parts.model, **rules), weight_decay=0.1)
         clipping = ll.GradientClipping(max_norm=0.5)
@@ -74,10 +74,12 @@ class Run(Attempts):
         sources = [ll.AccumulatorMetrics(loops, accuracy), *[clipping] * bricks.clip]
         history = ll.History(parts.counter, sources)
         rate = torch.optim.lr_scheduler.CosineAnnealingLR(parts.opt, T_max=9)
-        freeze = ll.Freeze(parts.descent, parts.counter, ["layers.0.*", "layers.1.*"], epochs=1)
+        freeze = ll.Freeze(
+            parts.descent, parts.counter, ["layers.0.*", "layers.1.*"], unfreeze_after_epochs=1
+        )
         others = [
             Burns(fuse),
-            *(loops, *sources, history, ll.LRScheduler(rate, parts.counter, per="step")),
+            *(loops, *sources, history, ll.LRScheduler(rate, parts.counter, interval="step")),
             *[average] * bricks.average,
             *[freeze] * bricks.freeze,
             Saves(self.save_every, self.save),

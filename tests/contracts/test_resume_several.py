@@ -63,7 +63,7 @@ class Run(Attempts):
         history = ll.History(parts.counter, [*turns, losses])
         plugins = [
             *(Burns(fuse), parts.counter, epoch, parts.last, ll.BatchTransform(mixup), losses),
-            *(*turns, ll.LRScheduler(halving, turns[0], per="step"), history),
+            *(*turns, ll.LRScheduler(halving, turns[0], interval="step"), history),
             *(Saves(self.save_every, self.save), Burns(fuse)),
         ]
         return ll.TrainingHost(plugins), lambda: (

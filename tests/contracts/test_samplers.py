@@ -14,7 +14,7 @@ import legoloop as ll
 
 MADE: dict[type, Callable[[], Any]] = {
     ll.ClassBalancedSampler: ll.ClassBalancedSampler,
-    ll.BucketSampler: lambda: ll.BucketSampler(batch_size=4, batches=2),
+    ll.BucketSampler: lambda: ll.BucketSampler(batch_size=4, pool_batches=2),
     ll.WeightedSampler: ll.WeightedSampler,
 }
 every_sampler = pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
@@ -35,7 +35,7 @@ def order(kind: type, data: ll.ColumnDataset, seed: int) -> torch.Tensor:
 
 
 def test_none_is_missing_here() -> None:
-    samplers = {getattr(ll, name) for name in ll.__all__ if name.endswith("Sampling")}
+    samplers = {getattr(ll, name) for name in ll.__all__ if name.endswith("Sampler")}
     assert samplers == set(MADE)
 
 

@@ -39,7 +39,8 @@ def test_tells_every_layer_and_every_weight(kind: type) -> None:
     counted = [sum(p.numel() for p in model.parameters() if p.requires_grad >= q) for q in (0, 1)]
     *table, _, total = summary(model).splitlines()
     assert len(table) == 1 + len(list(model.modules()))
-    assert total.startswith(f"{counted[0]:,} weights, of which {counted[1]:,} learn; ")
+    assert total.startswith(f"total params: {counted[0]:,} (")
+    assert f"trainable: {counted[1]:,}, buffers: " in total
 
 
 @every_model

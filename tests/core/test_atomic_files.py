@@ -7,75 +7,75 @@ import pytest
 from legoloop.core.atomic_files import (
     atomic_directory,
     atomic_write,
-    remove_folder,
+    backups_in,
+    remove_directory,
     remove_temporaries,
-    set_aside,
     start_writeback,
 )
 
 
 def test_a_file_is_there_only_when_its_block_has_ended(tmp_path):
     final = tmp_path / "new" / "notes"
-    with atomic_write(final) as draft:
-        draft.write_text("all")
+    with atomic_write(final) as temporary:
+        temporary.write_text("all")
         assert not final.exists()
-        assert draft.parent == final.parent
+        assert temporary.parent == final.parent
     assert final.read_text() == "all"
     assert os.listdir(final.parent) == ["notes"]
 
 
-def test_an_error_leaves_the_older_file_and_no_draft(tmp_path):
+def test_an_error_leaves_the_older_file_and_no_temporary(tmp_path):
     (tmp_path / "notes").write_text("old")
-    with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "notes") as draft:
-        draft.write_text("half") / 0
+    with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "notes") as temporary:
+        temporary.write_text("half") / 0
     assert (tmp_path / "notes").read_text() == "old"
     assert os.listdir(tmp_path) == ["notes"]
 
 
 def test_a_newer_file_takes_the_place_of_the_older(tmp_path):
     for text in ("old", "new"):
-        with atomic_write(tmp_path / "notes") as draft:
-            draft.write_text(text)
+        with atomic_write(tmp_path / "notes") as temporary:
+            temporary.write_text(text)
     assert (tmp_path / "notes").read_text() == "new"
 
 
 def test_a_folder_is_there_only_when_its_block_has_ended(tmp_path):
     final = tmp_path / "new" / "100"
-    with atomic_directory(final) as draft:
-        (draft / "inner").mkdir()
-        (draft / "inner" / "state").write_text("all")
+    with atomic_directory(final) as temporary:
+        (temporary / "inner").mkdir()
+        (temporary / "inner" / "state").write_text("all")
         assert not final.exists()
     assert (final / "inner" / "state").read_text() == "all"
     assert os.listdir(final.parent) == ["100"]
 
 
-def test_an_error_leaves_the_older_folder_and_no_draft(tmp_path):
+def test_an_error_leaves_the_older_folder_and_no_temporary(tmp_path):
     (tmp_path / "100").mkdir()
     (tmp_path / "100" / "old").touch()
-    with pytest.raises(ZeroDivisionError), atomic_directory(tmp_path / "100") as draft:
-        (draft / "new").write_text("half") / 0
+    with pytest.raises(ZeroDivisionError), atomic_directory(tmp_path / "100") as temporary:
+        (temporary / "new").write_text("half") / 0
     assert os.listdir(tmp_path) == ["100"]
     assert os.listdir(tmp_path / "100") == ["old"]
 
 
 def test_a_newer_folder_takes_the_place_of_the_older(tmp_path):
     for name in ("old", "new"):
-        with atomic_directory(tmp_path / "100") as draft:
-            (draft / name).touch()
+        with atomic_directory(tmp_path / "100") as temporary:
+            (temporary / name).touch()
     assert os.listdir(tmp_path / "100") == ["new"]
 
 
-def test_the_draft_of_a_killed_process_is_in_nobodys_way(tmp_path):
+def test_the_temporary_of_a_killed_process_is_in_nobodys_way(tmp_path):
     leaving = atomic_directory(tmp_path / "100")
     (leaving.__enter__() / "half").touch()
-    with atomic_directory(tmp_path / "100") as draft:
-        (draft / "whole").touch()
+    with atomic_directory(tmp_path / "100") as temporary:
+        (temporary / "whole").touch()
     assert os.listdir(tmp_path / "100") == ["whole"]
 
 
 def test_what_is_replaced_is_there_until_the_newer_one_is(tmp_path, monkeypatch):
-    with atomic_directory(tmp_path / "100") as draft:
-        (draft / "old").touch()
+    with atomic_directory(tmp_path / "100") as temporary:
+        (temporary / "old").touch()
     seen = []
 
     def looking(source, target):
@@ -84,14 +84,14 @@ def test_what_is_replaced_is_there_until_the_newer_one_is(tmp_path, monkeypatch)
 
     replace = os.replace
     monkeypatch.setattr(os, "replace", looking)
-    with atomic_directory(tmp_path / "100") as draft:
-        (draft / "new").touch()
+    with atomic_directory(tmp_path / "100") as temporary:
+        (temporary / "new").touch()
 
-    name = f".100.{os.getpid()}.draft"
+    name = f".100.{os.getpid()}.tmp"
     assert seen == [
         [f"{name}/new", "100/old"],
-        [".100.0.aside/old", f"{name}/new"],
-        [".100.0.aside/old", "100/new"],
+        [".100.0.bak/old", f"{name}/new"],
+        [".100.0.bak/old", "100/new"],
     ]
     assert os.listdir(tmp_path) == ["100"]
 
@@ -100,35 +100,35 @@ def test_what_cannot_be_replaced_is_put_back(tmp_path, monkeypatch):
     (tmp_path / "100" / "old").mkdir(parents=True)
     replace = os.replace
 
-    def refuses_drafts(source, target):
-        if str(source).endswith(".draft"):
+    def refuses_temporaries(source, target):
+        if str(source).endswith(".tmp"):
             raise OSError(5, "Input/output error")
         return replace(source, target)
 
-    monkeypatch.setattr(os, "replace", refuses_drafts)
+    monkeypatch.setattr(os, "replace", refuses_temporaries)
     with pytest.raises(OSError, match="Input/output"), atomic_directory(tmp_path / "100"):
         pass
     assert os.listdir(tmp_path) == ["100"]
     assert os.listdir(tmp_path / "100") == ["old"]
 
 
-def test_a_folder_set_aside_by_a_killed_process_goes_with_the_next_one(tmp_path):
-    (tmp_path / ".100.0.aside").mkdir()
-    (tmp_path / ".7.0.aside").mkdir()
-    assert set_aside(tmp_path) == [tmp_path / ".100.0.aside", tmp_path / ".7.0.aside"]
+def test_a_folder_backups_in_by_a_killed_process_goes_with_the_next_one(tmp_path):
+    (tmp_path / ".100.0.bak").mkdir()
+    (tmp_path / ".7.0.bak").mkdir()
+    assert backups_in(tmp_path) == [tmp_path / ".100.0.bak", tmp_path / ".7.0.bak"]
     (tmp_path / "100").mkdir()
     with atomic_directory(tmp_path / "100"):
         pass
-    assert sorted(os.listdir(tmp_path)) == [".7.0.aside", "100"]
+    assert sorted(os.listdir(tmp_path)) == [".7.0.bak", "100"]
 
 
 @pytest.mark.parametrize(("name", "other"), [("1", "1.5"), ("a[b]", "ab"), ("*", "7")])
-def test_only_what_was_set_aside_under_the_very_name_goes(tmp_path, name, other):
+def test_only_what_was_backups_in_under_the_very_name_goes(tmp_path, name, other):
     for each in (name, other):
-        (tmp_path / f".{each}.0.aside").mkdir()
+        (tmp_path / f".{each}.0.bak").mkdir()
     with atomic_directory(tmp_path / name):
         pass
-    assert sorted(os.listdir(tmp_path)) == sorted([f".{other}.0.aside", name])
+    assert sorted(os.listdir(tmp_path)) == sorted([f".{other}.0.bak", name])
 
 
 def test_what_the_disk_begins_with_stays_what_was_written(tmp_path):
@@ -148,7 +148,7 @@ def test_what_cannot_be_begun_is_no_error():
 
 def test_a_folder_is_never_half_removed_under_its_own_name(tmp_path, monkeypatch):
     (tmp_path / "100" / "inner").mkdir(parents=True)
-    (tmp_path / f".100.{os.getpid()}.draft").mkdir()  # of a process that had this number
+    (tmp_path / f".100.{os.getpid()}.tmp").mkdir()  # of a process that had this number
     rmdir = os.rmdir
 
     def looking(*args, **given):
@@ -156,29 +156,29 @@ def test_a_folder_is_never_half_removed_under_its_own_name(tmp_path, monkeypatch
         return rmdir(*args, **given)
 
     monkeypatch.setattr(os, "rmdir", looking)
-    remove_folder(tmp_path / "100")
+    remove_directory(tmp_path / "100")
     assert os.listdir(tmp_path) == []
 
 
 def test_only_drafts_are_removed_and_no_link_is_followed(tmp_path):
     (tmp_path / "elsewhere" / "precious").mkdir(parents=True)
     kept = tmp_path / "kept"
-    (kept / ".1.4711.draft" / "half").mkdir(parents=True)
-    (kept / ".notes.4711.draft").touch()
-    (kept / ".2.4711.draft").symlink_to(tmp_path / "elsewhere")
+    (kept / ".1.4711.tmp" / "half").mkdir(parents=True)
+    (kept / ".notes.4711.tmp").touch()
+    (kept / ".2.4711.tmp").symlink_to(tmp_path / "elsewhere")
     (kept / "1").mkdir()
-    (kept / "draft").touch()
+    (kept / "temporary").touch()
 
     remove_temporaries(kept)
 
-    assert sorted(os.listdir(kept)) == ["1", "draft"]
+    assert sorted(os.listdir(kept)) == ["1", "temporary"]
     assert os.listdir(tmp_path / "elsewhere") == ["precious"]
 
 
-def test_a_link_in_place_of_the_draft_is_not_written_through(tmp_path):
+def test_a_link_in_place_of_the_temporary_is_not_written_through(tmp_path):
     (tmp_path / "precious").write_text("mine")
-    (tmp_path / f".notes.{os.getpid()}.draft").symlink_to(tmp_path / "precious")
-    with atomic_write(tmp_path / "notes") as draft:
-        draft.write_text("new")
+    (tmp_path / f".notes.{os.getpid()}.tmp").symlink_to(tmp_path / "precious")
+    with atomic_write(tmp_path / "notes") as temporary:
+        temporary.write_text("new")
     assert (tmp_path / "precious").read_text() == "mine"
     assert (tmp_path / "notes").read_text() == "new"

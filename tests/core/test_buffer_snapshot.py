@@ -29,7 +29,7 @@ def test_what_forward_passes_changed_can_be_undone_again_and_again() -> None:
     for _ in range(3):
         model(torch.randn(1, 2).expand(3, 2) + torch.randn(3, 2))
         for buffers in kept:
-            buffers.keep()
+            buffers.save()
         before = all_of(model)
         for _ in range(2):
             model(torch.full((3, 2), torch.nan))
@@ -43,6 +43,6 @@ def test_a_model_without_buffers_has_nothing_to_keep() -> None:
     assert BufferSnapshot.of(nn.Linear(2, 2)) == []
 
 
-def test_buffers_of_one_type_are_kept_together() -> None:
+def test_buffers_of_one_type_are_saved_together() -> None:
     model = nn.Sequential(*(nn.BatchNorm1d(2) for _ in range(3)))
-    assert sorted(len(kept.places) for kept in BufferSnapshot.of(model)) == [3, 6]
+    assert sorted(len(snapshot.slots) for snapshot in BufferSnapshot.of(model)) == [3, 6]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from legoloop.core.eval_mode import looking
+from legoloop.core.eval_mode import evaluation_mode
 
 
 def draws() -> tuple[float, float, float]:
@@ -29,7 +29,7 @@ def test_puts_back_flags_and_generators_whatever_happens(fails: bool) -> None:
     seeded()
 
     try:
-        with looking(model):
+        with evaluation_mode(model):
             inside = [module.training for module in model.modules()]
             draws(), model(torch.ones(2, 2))
             if fails:
@@ -56,7 +56,7 @@ def test_what_a_forward_keeps_can_be_trained_through_later() -> None:
             return self.weight * self.kept * x
 
     model = Caching()
-    with looking(model):
+    with evaluation_mode(model):
         assert not model(torch.ones(2)).requires_grad
 
     model(torch.ones(2)).sum().backward()
@@ -77,14 +77,14 @@ class Counting(nn.Module):
 def test_buffers_that_a_model_changes_while_it_evaluates_are_back() -> None:
     model = Counting()
     model()
-    with looking(model):
+    with evaluation_mode(model):
         model()
         assert model.calls == 2
     assert model.calls == 1
 
 
 def test_so_are_those_that_it_puts_another_tensor_in_place_of() -> None:
-    class TrainingProgress(nn.Module):
+    class Counts(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("calls", torch.zeros(()))
@@ -96,9 +96,9 @@ def test_so_are_those_that_it_puts_another_tensor_in_place_of() -> None:
             self.seen = torch.cat([self.seen, torch.ones(1)])
             self.cache = torch.ones(2)
 
-    model = TrainingProgress()
+    model = Counts()
     kept = dict(model.named_buffers())
-    with looking(model):
+    with evaluation_mode(model):
         model()
     assert dict(model.named_buffers()) == {"calls": 0.0, "seen": 0.0}
     assert model.calls is kept["calls"]

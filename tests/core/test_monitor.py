@@ -7,24 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import legoloop as ll
-from legoloop.core.monitor import is_improvement, is_maximized, scalar
+from legoloop.core.monitor import is_improvement, is_maximized, latest_scalar
 from tests.told import Told
 
 
 def test_finds_a_scalar_among_several_sources() -> None:
-    assert scalar([Told(loss=1), Told(lr=2)], "lr", who="nobody") == 2.0
+    assert latest_scalar([Told(loss=1), Told(lr=2)], "lr", requester="nobody") == 2.0
 
 
 def test_names_the_scalar_that_was_meant() -> None:
     with pytest.raises(
         ll.ArgumentError,
-        match=r"nobody watches 'los', which no source reports; did you mean loss\?",
+        match=r"nobody monitors 'los', which no source reports; did you mean loss\?",
     ):
-        scalar([Told(loss=1), Told(lr=2)], "los", who="nobody")
+        latest_scalar([Told(loss=1), Told(lr=2)], "los", requester="nobody")
 
 
-def test_says_so_where_nobody_knows_which_way_is_better() -> None:
-    with pytest.raises(ll.ArgumentError, match="nobody knows if more of 'lr' is better"):
+def test_says_so_where_the_direction_is_not_known() -> None:
+    with pytest.raises(ll.ArgumentError, match="the direction of 'lr' is not known"):
         is_maximized("lr", None)
     with pytest.raises(ll.ArgumentError, match="mode is 'most'; there are min, max"):
         is_maximized("loss", "most")
@@ -37,12 +37,12 @@ numbers = st.floats(-5, 5)
 def test_never_both_ways_and_never_by_less_than_the_change(
     value: float, best: float, min_delta: float
 ) -> None:
-    higher = is_improvement(value, best, more=True, min_delta=min_delta)
-    lower = is_improvement(value, best, more=False, min_delta=min_delta)
+    higher = is_improvement(value, best, higher=True, min_delta=min_delta)
+    lower = is_improvement(value, best, higher=False, min_delta=min_delta)
     assert (higher, lower) == (value - best > min_delta, best - value > min_delta)
 
 
 def test_not_a_number_is_never_better() -> None:
-    assert not is_improvement(nan, None, more=True)
-    assert not is_improvement(nan, 1.0, more=False)
-    assert is_improvement(1.0, None, more=True)
+    assert not is_improvement(nan, None, higher=True)
+    assert not is_improvement(nan, 1.0, higher=False)
+    assert is_improvement(1.0, None, higher=True)

@@ -31,7 +31,7 @@ def test_the_first_record_tells_the_order_of_the_columns():
 def test_records_of_different_keys_are_refused(records):
     with pytest.raises(DataError) as refused:
         collate(records)
-    assert str(refused.value) == ("records of one batch differ in their keys: y not in all of them")
+    assert str(refused.value) == ("records of a batch have different keys: y not in all of them")
 
 
 def test_values_of_different_shapes_are_refused_with_the_shapes():

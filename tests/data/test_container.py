@@ -77,7 +77,7 @@ def test_two_containers_deep_the_config_of_the_one_around_it_counts():
     app = App()
     assert sizes(app.defs.data.loaders()["val"]) == [3, 2]
     app.defs.config.from_dict({"loaders": {"default": {"batch_size": 4}}})
-    assert sizes(app.defs.data.loop_iters()["val"].first()) == [4, 1]
+    assert sizes(app.defs.data.loop_iters()["val"].peek()) == [4, 1]
 
 
 def test_an_app_keeps_its_config_to_itself():
@@ -88,7 +88,7 @@ def test_an_app_keeps_its_config_to_itself():
 
 
 def noise(data):
-    return plain(data.loaders()["val"]), plain(data.loop_iters()["train"].first())
+    return plain(data.loaders()["val"]), plain(data.loop_iters()["train"].peek())
 
 
 def test_the_seed_is_that_of_the_config_or_the_chosen_one_or_0():
@@ -114,15 +114,15 @@ def test_the_seed_may_stand_in_the_config_around_it():
     [
         (
             {"loaders": {"trian": {"batch_size": 2}}},
-            "loaders.trian names no data set; did you mean train?",
+            "loaders.trian is not a data set; did you mean train?",
         ),
         (
             {"loaders": {"train": {"bacth_size": 2}}},
-            "loaders.train.bacth_size is no setting; did you mean batch_size?",
+            "loaders.train.bacth_size is not a setting; did you mean batch_size?",
         ),
         (
             {"loaders": {"default": {"batchsize": 2}}},
-            "loaders.default.batchsize is no setting; did you mean batch_size?",
+            "loaders.default.batchsize is not a setting; did you mean batch_size?",
         ),
         (
             {"loaders": {"val": {"batch_size": 0}}},
@@ -150,7 +150,7 @@ def test_mistakes_in_the_settings_are_refused(config, message):
 def test_a_device_that_is_no_gpu_changes_nothing(device):
     given = ll.Data(datasets=datasets(), device=device, config={"preload": True})
     assert noise(given) == noise(ll.Data(datasets=datasets()))
-    assert given.placed() == given.datasets()
+    assert given.placed_datasets() == given.datasets()
 
 
 def test_data_cannot_be_kept_just_anywhere():

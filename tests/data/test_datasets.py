@@ -42,7 +42,7 @@ def test_the_transform_sees_the_whole_batch():
         {"x": torch.arange(3)}, transform=lambda batch: {**batch, "sum": batch["x"].sum().repeat(2)}
     )
     assert data.__getitems__([1, 2])["sum"].tolist() == [3, 3]
-    assert not data.is_plain
+    assert not data.is_deterministic
 
 
 def test_what_the_data_tell_are_attributes():
@@ -71,5 +71,5 @@ def test_a_subclass_that_serves_batches_its_own_way_is_not_taken_for_plain():
     class Named(ColumnDataset):
         pass
 
-    assert not Noisy({"x": torch.ones(1)}).is_plain
-    assert Named({"x": torch.ones(1)}).is_plain
+    assert not Noisy({"x": torch.ones(1)}).is_deterministic
+    assert Named({"x": torch.ones(1)}).is_deterministic

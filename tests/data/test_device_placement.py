@@ -5,7 +5,7 @@ import torch
 
 from legoloop.core.errors import ArgumentError
 from legoloop.data.datasets import ColumnDataset
-from legoloop.data.device_placement import fitting, placed
+from legoloop.data.device_placement import datasets_that_fit, place_on_device
 from legoloop.data.loader_config import LoaderConfig
 from legoloop.data.loaders import Loader
 from legoloop.data.streams import BatchStream
@@ -16,8 +16,8 @@ GPU = torch.device("cuda")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
 
-def chosen(datasets, room=10**6, **batching):
-    return fitting(datasets, dict.fromkeys(datasets, LoaderConfig(**batching)), room)
+def chosen(datasets, num_bytes=10**6, **config):
+    return datasets_that_fit(datasets, dict.fromkeys(datasets, LoaderConfig(**config)), num_bytes)
 
 
 def images():
@@ -28,7 +28,7 @@ def images():
 @pytest.mark.parametrize("device", [None, torch.device("cpu")])
 def test_without_a_gpu_every_data_set_stays_itself(preload, device):
     given = {"train": columns(), "val": Records()}
-    found = placed(given, dict.fromkeys(given, LoaderConfig()), device, preload)
+    found = place_on_device(given, dict.fromkeys(given, LoaderConfig()), device, preload)
     assert all(found[name] is given[name] for name in given)
 
 
@@ -63,7 +63,7 @@ def test_columns_on_a_device_are_a_data_set_of_its_own():
 @pytest.mark.parametrize("preload", ["yes", None, 1])
 def test_no_other_choice_is_taken(preload):
     with pytest.raises(ArgumentError) as refused:
-        placed({}, {}, None, preload)
+        place_on_device({}, {}, None, preload)
     assert str(refused.value) == f"preload is {preload!r}; give auto, true or false"
 
 
@@ -71,12 +71,18 @@ def test_no_other_choice_is_taken(preload):
     ("data", "num_workers", "message"),
     [
         (Records(), 0, "preload is true, but data set 'train', a Records, has no columns to mov"),
-        (columns(), 2, "preload is true, but loaders.train.num_workers is 2; workers have no "),
+        (
+            columns(),
+            2,
+            "preload is true, but loaders.train.num_workers is 2; workers cannot serve ",
+        ),
     ],
 )
 def test_true_refuses_what_cannot_be_moved(data, num_workers, message):
     with pytest.raises(ArgumentError) as refused:
-        placed({"train": data}, {"train": LoaderConfig(num_workers=num_workers)}, GPU, True)
+        place_on_device(
+            {"train": data}, {"train": LoaderConfig(num_workers=num_workers)}, GPU, True
+        )
     assert str(refused.value).startswith(message)
 
 
@@ -84,11 +90,11 @@ def test_true_refuses_what_cannot_be_moved(data, num_workers, message):
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_batches_from_the_device_are_those_through_the_host(shuffle):
     data = ColumnDataset(images(), RandomTranspose())
-    batching = LoaderConfig(6, shuffle=shuffle)
-    there = placed({"train": data}, {"train": batching}, GPU)["train"]
+    config = LoaderConfig(6, shuffle=shuffle)
+    there = place_on_device({"train": data}, {"train": config}, GPU)["train"]
     assert there.device.type == "cuda"
     for made in (BatchStream, Loader):
-        ways = [made(data, "train", 0, batching), made(there, "train", 0, batching, GPU)]
+        ways = [made(data, "train", 0, config), made(there, "train", 0, config, GPU)]
         for _, host, device in zip(range(9), *map(iter, ways), strict=False):
             assert {value.device.type for value in device.values()} == {"cuda"}
             assert all(torch.equal(host[key], device[key].cpu()) for key in host)

@@ -118,7 +118,7 @@ def test_batches_are_those_made_by_hand(seed, batch_size, p, with_generator):
 class ListsOnly(Records):
     """Wants plain numbers, as users' data sets may."""
 
-    is_plain = True
+    is_deterministic = True
 
     def __getitems__(self, items):
         assert type(items) is list
@@ -153,7 +153,7 @@ def test_a_transform_that_gives_no_batch_is_refused(num_workers):
         batch["x"] = batch["x"] + torch.rand(len(batch["x"]), generator=generator)
 
     data = ColumnDataset({"x": torch.rand(3)}, forgets_to_return)
-    with pytest.raises(DataError, match=r"ColumnDataset.__getitems__ gave a NoneType; it gives a"):
+    with pytest.raises(DataError, match=r"ColumnDataset.__getitems__ returned a NoneType; return"):
         list(Loader(data, "val", 0, LoaderConfig(2, num_workers)))
 
 

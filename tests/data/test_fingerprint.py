@@ -67,7 +67,7 @@ def test_the_order_of_columns_and_what_is_made_of_them_do_not_count() -> None:
 
 
 def test_of_large_columns_some_rows_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_BYTES", 1000)
+    monkeypatch.setattr(module, "MAX_BYTES", 1000)
     first, last, between = (torch.zeros(5000) for _ in range(3))
     first[0] = last[-1] = between[1] = 1
     zeros = fingerprint(ColumnDataset({"x": torch.zeros(5000)}))

@@ -16,8 +16,8 @@ from legoloop.data.streams import BatchStream
 from tests.data.samples import EVERY_KIND, NoisyRecords, Records, noisy_columns, plain
 
 
-def taken(kind, count=7, batch_size=4, **batching):
-    loop = BatchStream(EVERY_KIND[kind](), "train", 3, LoaderConfig(batch_size, **batching))
+def taken(kind, count=7, batch_size=4, **config):
+    loop = BatchStream(EVERY_KIND[kind](), "train", 3, LoaderConfig(batch_size, **config))
     batches = plain(next(loop) for _ in range(count))
     loop.close()
     return batches
@@ -92,7 +92,7 @@ def test_the_generators_of_the_process_are_left_as_they_were(kind, num_workers):
     next(loop)
     found.append(draw())
     list(Loader(EVERY_KIND[kind](), "val", 0, LoaderConfig(4, num_workers)))
-    list(loop.first(5))
+    list(loop.peek(5))
     loop.close()
     found.append(draw())
     assert found == untouched
@@ -198,10 +198,13 @@ class ServedAtOnce(Served):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (Served((1, 2)), "Served gave a tuple for a sample; a record is a dict of named values"),
-        (ServedAtOnce([1]), "ServedAtOnce gave a int for a sample; a record is a dict of named "),
-        (ServedAtOnce(None), "ServedAtOnce.__getitems__ gave a NoneType; it gives a batch, a dict"),
-        (ServedAtOnce(([1],)), "ServedAtOnce.__getitems__ gave a tuple; it gives a batch, a dict"),
+        (Served((1, 2)), "Served returned a tuple for a sample; return a record, a dict"),
+        (ServedAtOnce([1]), "ServedAtOnce returned a int for a sample; return a record, a "),
+        (
+            ServedAtOnce(None),
+            "ServedAtOnce.__getitems__ returned a NoneType; return a batch",
+        ),
+        (ServedAtOnce(([1],)), "ServedAtOnce.__getitems__ returned a tuple; return a batch"),
     ],
 )
 def test_what_is_neither_record_nor_batch_is_refused(data, message):
@@ -272,19 +275,19 @@ def sizes(batches):
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
 def test_what_is_evaluated_comes_in_batches_of_its_own_size(kind):
-    batching = LoaderConfig(2, eval_batch_size=4)
-    loop = BatchStream(EVERY_KIND[kind](), "train", 3, batching)
-    assert sizes(Loader(EVERY_KIND[kind](), "val", 3, batching)) == [4, 4, 2]
-    assert sizes(loop.first()) == [4, 4, 2]
-    assert sizes(loop.first(7)) == [4, 3]
+    config = LoaderConfig(2, eval_batch_size=4)
+    loop = BatchStream(EVERY_KIND[kind](), "train", 3, config)
+    assert sizes(Loader(EVERY_KIND[kind](), "val", 3, config)) == [4, 4, 2]
+    assert sizes(loop.peek()) == [4, 4, 2]
+    assert sizes(loop.peek(7)) == [4, 3]
     assert sizes(next(loop) for _ in range(6)) == [2, 2, 2, 2, 2, 2]
-    assert len(Loader(EVERY_KIND[kind](), "val", 3, batching)) == 3
+    assert len(Loader(EVERY_KIND[kind](), "val", 3, config)) == 3
 
 
 def test_the_size_of_evaluated_batches_changes_no_sample_that_draws_for_itself():
-    def looked_at(batching):
-        loop = BatchStream(NoisyRecords(), "train", 3, batching)
-        batches = [*loop.first(7), *Loader(NoisyRecords(), "val", 3, batching)]
+    def looked_at(config):
+        loop = BatchStream(NoisyRecords(), "train", 3, config)
+        batches = [*loop.peek(7), *Loader(NoisyRecords(), "val", 3, config)]
         return [torch.cat([batch[key] for batch in batches]).tolist() for key in ("idx", "noise")]
 
     assert looked_at(LoaderConfig(2, eval_batch_size=5)) == looked_at(LoaderConfig(2))

@@ -14,7 +14,7 @@ SIZES = {"large": 10, "small": 3, "other": 5}
 
 
 def mixed(weights: dict[str, float] | None = None, seed: int = 0) -> ll.MixedStream:
-    """Batches of at most 4, whose ``x`` tells the data set that they are from."""
+    """Batches of at most 4, whose ``x`` names the data set that they are from."""
     loops = {
         name: ll.BatchStream(
             ll.ColumnDataset({"x": torch.full((samples,), number)}),
@@ -42,7 +42,7 @@ def test_each_loop_comes_as_often_as_its_weight_says() -> None:
 def test_within_a_loop_the_order_is_its_own() -> None:
     loop = mixed()
     from_large = [idx for number, idx in some(loop, 30) if number == 0]
-    alone = mixed().loops["large"]
+    alone = mixed().streams["large"]
     assert from_large == [next(alone)["idx"].tolist() for _ in from_large]
 
 

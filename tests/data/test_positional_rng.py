@@ -15,10 +15,10 @@ def drawn():
     return random.gauss(0, 1), np.random.randn(), torch.randn(2).tolist()
 
 
-def borrowed(seed, name, position):
+def draws_at(seed, name, position):
     rng = PositionalRng(seed, name)
-    with rng.borrowed():
-        rng.at(position)
+    with rng.active():
+        rng.seed_for(position)
         return drawn()
 
 
@@ -36,19 +36,19 @@ def test_another_seed_name_or_pass_is_another_order(other):
 
 
 def test_draws_are_a_function_of_seed_name_and_position():
-    draws = borrowed(0, "train", 7)
+    draws = draws_at(0, "train", 7)
     drawn()
-    assert borrowed(0, "train", 7) == draws
+    assert draws_at(0, "train", 7) == draws
     for other in ((1, "train", 7), (0, "val", 7), (0, "train", 8)):
-        assert all(a != b for a, b in zip(borrowed(*other), draws, strict=True))
+        assert all(a != b for a, b in zip(draws_at(*other), draws, strict=True))
 
 
 def test_a_position_forgets_the_half_used_draws_of_the_one_before():
     rng = PositionalRng(0, "train")
-    with rng.borrowed():
-        rng.at(1)
+    with rng.active():
+        rng.seed_for(1)
         first = drawn()
-        rng.at(1)
+        rng.seed_for(1)
         assert drawn() == first
 
 
@@ -62,8 +62,8 @@ def test_the_generators_of_the_process_are_left_as_they_were(begun, fails):
     rng = PositionalRng(0, "train")
     for _ in range(2):
         try:
-            with rng.borrowed():
-                rng.at(3)
+            with rng.active():
+                rng.seed_for(3)
                 drawn()
                 if fails:
                     raise ZeroDivisionError
@@ -74,7 +74,7 @@ def test_the_generators_of_the_process_are_left_as_they_were(begun, fails):
 
 def test_one_thread_computes_inside_and_as_many_as_before_afterwards():
     torch.set_num_threads(2)
-    with PositionalRng(0, "train").borrowed():
+    with PositionalRng(0, "train").active():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 2
 

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 GPU = torch.device("cuda")
 
 
-def a_loop(kind="noisy records", num_workers=0, device=GPU, **batching):
+def a_loop(kind="noisy records", num_workers=0, device=GPU, **config):
     return BatchStream(
-        EVERY_KIND[kind](), "train", 3, LoaderConfig(4, num_workers, **batching), device
+        EVERY_KIND[kind](), "train", 3, LoaderConfig(4, num_workers, **config), device
     )
 
 

@@ -14,7 +14,7 @@ import legoloop as ll
 SAMPLERS = {
     "weighted": ll.WeightedSampler("weight"),
     "balanced": ll.ClassBalancedSampler("target"),
-    "bucket": ll.BucketSampler(batch_size=4, key="length", batches=3),
+    "bucket": ll.BucketSampler(batch_size=4, key="length", pool_batches=3),
 }
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
 
@@ -26,22 +26,22 @@ def a_dataset(samples: int = 50) -> ll.ColumnDataset:
     )
 
 
-def a_loop(sampler: Any, name: str = "train", seed: int = 0, **batching: Any) -> ll.BatchStream:
-    settings = ll.LoaderConfig(batch_size=4, sampler=sampler, **batching)
+def a_loop(sampler: Any, name: str = "train", seed: int = 0, **config: Any) -> ll.BatchStream:
+    settings = ll.LoaderConfig(batch_size=4, sampler=sampler, **config)
     return ll.BatchStream(a_dataset(), name, seed, settings)
 
 
-def drawn(loop: ll.BatchStream, batches: int) -> list[list[int]]:
+def served(loop: ll.BatchStream, batches: int) -> list[list[int]]:
     return [next(loop)["idx"].tolist() for _ in range(batches)]
 
 
 @every_sampler
 def test_the_order_is_a_function_of_seed_name_and_pass(sampler: Any) -> None:
-    in_turn = drawn(a_loop(sampler), 26)
-    assert in_turn == drawn(a_loop(sampler), 26)
+    in_turn = served(a_loop(sampler), 26)
+    assert in_turn == served(a_loop(sampler), 26)
     assert in_turn[:13] != in_turn[13:]
-    assert in_turn != drawn(a_loop(sampler, name="more"), 26)
-    assert in_turn != drawn(a_loop(sampler, seed=1), 26)
+    assert in_turn != served(a_loop(sampler, name="more"), 26)
+    assert in_turn != served(a_loop(sampler, seed=1), 26)
 
 
 @every_sampler
@@ -49,18 +49,18 @@ def test_the_order_is_a_function_of_seed_name_and_pass(sampler: Any) -> None:
 def test_a_position_is_gone_to_without_what_came_before(sampler: Any, position: int) -> None:
     loop = a_loop(sampler)
     loop.load_state_dict({"position": position})
-    assert drawn(loop, 6) == drawn(a_loop(sampler), position + 6)[position:]
+    assert served(loop, 6) == served(a_loop(sampler), position + 6)[position:]
 
 
 @every_sampler
 def test_a_pass_has_as_many_samples_as_ever(sampler: Any) -> None:
-    assert [len(batch) for batch in drawn(a_loop(sampler), 14)] == [*[4] * 12, 2, 4]
+    assert [len(batch) for batch in served(a_loop(sampler), 14)] == [*[4] * 12, 2, 4]
     assert a_loop(sampler).num_batches_for(51) == 14
 
 
 def test_the_same_for_workers() -> None:
     by_workers = a_loop(ll.ClassBalancedSampler(), num_workers=1)
-    assert drawn(by_workers, 3) == drawn(a_loop(ll.ClassBalancedSampler()), 3)
+    assert served(by_workers, 3) == served(a_loop(ll.ClassBalancedSampler()), 3)
     by_workers.close()
 
 
@@ -88,7 +88,7 @@ def test_classes_come_alike() -> None:
 )
 def test_buckets_hold_every_sample_once(lengths: list[int], batch_size: int, pool: int) -> None:
     data = ll.ColumnDataset({"length": torch.tensor(lengths)})
-    order = ll.BucketSampler(batch_size, batches=pool)(data, torch.Generator().manual_seed(0))
+    order = ll.BucketSampler(batch_size, pool_batches=pool)(data, torch.Generator().manual_seed(0))
     assert sorted(order.tolist()) == list(range(len(lengths)))
 
 
@@ -104,7 +104,7 @@ def test_one_pool_pads_as_little_as_sorting_does() -> None:
 @pytest.mark.parametrize("weights", [[1.0, -1.0], [0.0, 0.0], [1.0, float("nan")]])
 def test_refuses_what_are_no_weights(weights: list[float]) -> None:
     data = ll.ColumnDataset({"weight": torch.tensor(weights)})
-    with pytest.raises(ll.DataError, match="'weight' are no weights"):
+    with pytest.raises(ll.DataError, match="sampling weights in 'weight' must be finite"):
         ll.WeightedSampler()(data, torch.Generator())
 
 
@@ -118,22 +118,22 @@ def test_refuses_a_data_set_without_the_values() -> None:
 
 def test_refuses_a_sampler_that_gives_too_few() -> None:
     loop = a_loop(lambda dataset, generator: torch.arange(3))
-    with pytest.raises(ll.DataError, match="gave 3 indices for a pass over 'train'"):
+    with pytest.raises(ll.DataError, match="returned 3 indices for a pass over 'train'"):
         next(loop)
 
 
 def test_a_sampler_may_give_a_list() -> None:
     loop = a_loop(lambda dataset, generator: list(range(len(dataset))))
-    assert drawn(loop, 2) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert served(loop, 2) == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
 @pytest.mark.parametrize(
     ("order", "told"),
     [
-        ([*range(49), -1], r"gave the index -1 .* indices are 0 to 49"),
-        ([*range(49), 50], r"gave the index 50 .* indices are 0 to 49"),
-        ([True, False] * 25, r"gave torch.bool of shape \(50,\) for a pass over 'train'"),
-        ([0.0] * 50, "gave torch.float"),
+        ([*range(49), -1], r"returned the index -1 .* indices are 0 to 49"),
+        ([*range(49), 50], r"returned the index 50 .* indices are 0 to 49"),
+        ([True, False] * 25, r"returned torch.bool of shape \(50,\) for a pass over 'train'"),
+        ([0.0] * 50, "returned torch.float"),
         ([[0, 1]] * 50, r"of shape \(50, 2\)"),
     ],
 )

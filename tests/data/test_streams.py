@@ -12,8 +12,8 @@ from legoloop.data.streams import BatchStream
 from tests.data.samples import EVERY_KIND, NoisyRecords, Records, columns, flat, plain
 
 
-def a_loop(data=None, name="train", seed=0, **batching):
-    return BatchStream(data or Records(), name, seed, LoaderConfig(**{"batch_size": 4, **batching}))
+def a_loop(data=None, name="train", seed=0, **config):
+    return BatchStream(data or Records(), name, seed, LoaderConfig(**{"batch_size": 4, **config}))
 
 
 def indices(loop, count):
@@ -124,7 +124,7 @@ def test_the_first_samples_are_those_of_the_first_pass(samples, batch_size, want
     following = plain([next(loop)])
     loop.load_state_dict({"position": position})
 
-    first = plain(loop.first(wanted))
+    first = plain(loop.peek(wanted))
     for key in ("idx", "noise"):
         in_whole = [value for batch in whole for value in batch[key]]
         assert [value for batch in first for value in batch[key]] == in_whole[:wanted]
@@ -135,7 +135,7 @@ def test_the_first_samples_are_those_of_the_first_pass(samples, batch_size, want
 @pytest.mark.parametrize("wanted", [None, 10, 1000])
 def test_the_first_samples_are_at_most_one_pass(wanted):
     loop = a_loop()
-    assert [len(batch["idx"]) for batch in loop.first(wanted)] == [4, 4, 2]
+    assert [len(batch["idx"]) for batch in loop.peek(wanted)] == [4, 4, 2]
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
@@ -145,7 +145,7 @@ def test_looking_at_the_first_samples_while_the_loop_runs(num_workers):
     found = []
     for _ in range(4):
         found += plain([next(loop)])
-        list(loop.first(6))
+        list(loop.peek(6))
     loop.close()
     assert found == alone
 

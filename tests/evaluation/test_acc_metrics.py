@@ -10,10 +10,10 @@ from tests.tiny import accuracy, tiny
 
 
 @pytest.mark.parametrize(
-    ("at", "measured"),
+    ("when", "measured"),
     [("epoch_end", [True, True, True, False]), ("train_end", [False, False, False, True])],
 )
-def test_measures_at_the_end_of_what_the_evaluation_says(at: Any, measured: list[bool]) -> None:
+def test_measures_at_the_end_of_what_the_evaluation_says(when: Any, measured: list[bool]) -> None:
     seen: list[bool] = []
 
     class Reads:
@@ -27,7 +27,7 @@ def test_measures_at_the_end_of_what_the_evaluation_says(at: Any, measured: list
             seen.append(bool(self.source.scalars()))
 
     parts = tiny(num_epochs=3)
-    acc = parts.loaders_acc(at=at)
+    acc = parts.loaders_acc(when=when)
     metrics = ll.AccumulatorMetrics(acc, accuracy)
 
     parts.host(Reads(metrics), metrics, acc).run()
@@ -42,7 +42,7 @@ def test_equals_the_metric_of_all_samples_computed_directly() -> None:
 
     parts.host(acc, metrics).run()
 
-    arrays = acc.accumulated("train")
+    arrays = acc.collect("train")
     expected = float((arrays["logits"].argmax(1) == arrays["target"]).mean())
     assert metrics.scalars()["final/train/accuracy"] == expected
     assert set(metrics.scalars()) == {"final/train/accuracy", "final/val/accuracy"}
@@ -50,9 +50,9 @@ def test_equals_the_metric_of_all_samples_computed_directly() -> None:
 
 def test_scalars_are_plain_floats_whatever_the_method_gives() -> None:
     class Evaluation:
-        at, names = "epoch_end", ("val",)
+        when, datasets = "epoch_end", ("val",)
 
-        def accumulated(self, name: str) -> dict[str, Any]:
+        def collect(self, name: str) -> dict[str, Any]:
             return {}
 
     metrics = ll.AccumulatorMetrics(

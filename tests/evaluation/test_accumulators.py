@@ -45,9 +45,9 @@ def test_any_split_of_an_array_gives_the_array(
 
 @given(st.lists(hnp.arrays(st.sampled_from(DTYPES), 3), min_size=2, max_size=4))
 def test_types_are_promoted_as_concatenate_does(parts: list[np.ndarray[Any, Any]]) -> None:
-    expected = np.concatenate(parts[:2])
+    expected = np.concatenate(parts)
 
-    result = gathered(parts[:2])
+    result = gathered(parts)
 
     assert result.dtype == expected.dtype
     np.testing.assert_array_equal(result, expected)
@@ -139,12 +139,16 @@ def test_a_batch_is_copied_once() -> None:
 
 
 def test_refuses_one_value_for_a_whole_batch() -> None:
-    with pytest.raises(ll.DataError, match="has one value for the whole batch, not one per sample"):
+    with pytest.raises(
+        ll.DataError, match="there is one value for the whole batch, not one per sample"
+    ):
         gathered([torch.tensor(1.0)])
 
 
 def test_refuses_shapes_that_differ_and_names_who_takes_them() -> None:
-    with pytest.raises(ll.DataError, match=r"has shape \(3,\) in one batch and \(2,\).*ListAcc"):
+    with pytest.raises(
+        ll.DataError, match=r"entries have shape \(3,\) in one batch and \(2,\).*ListAcc"
+    ):
         gathered([torch.zeros(1, 2), torch.zeros(1, 3)])
 
 
@@ -199,3 +203,56 @@ def test_what_was_listed_is_its_own_when_a_model_writes_over_its_outputs(as_list
         outputs.fill_(value)
         accumulator.add([*outputs] if as_list else outputs)
     assert [float(entry[0]) for entry in accumulator.result()] == [1.0, 1.0, 2.0, 2.0]
+
+
+any_type = hnp.arrays(
+    st.sampled_from([*DTYPES, np.int8, np.uint16, np.uint64, np.float16, np.complex64]), 2
+)
+
+
+@given(st.lists(any_type, min_size=3, max_size=3))
+def test_merging_is_associative_in_the_types_too_and_as_concatenate(
+    parts: list[np.ndarray[Any, Any]],
+) -> None:
+    def holding(*arrays: np.ndarray[Any, Any]) -> ll.NumpyAccumulator:
+        accumulator = ll.NumpyAccumulator()
+        for array in arrays:
+            accumulator.add(array)
+        return accumulator
+
+    a, b, c = map(holding, parts)
+    results = [
+        holding(*parts).result(),
+        a.merge(b).merge(c).result(),
+        a.merge(b.merge(c)).result(),
+    ]
+    for result in results:
+        assert result.dtype == np.concatenate(parts).dtype
+        np.testing.assert_array_equal(result, results[0])
+
+
+def test_accumulators_of_different_names_or_numbers_do_not_merge() -> None:
+    one = ll.CompositeAccumulator(logits=ll.NumpyAccumulator())
+    other = ll.CompositeAccumulator(target=ll.NumpyAccumulator())
+    with pytest.raises(ll.ArgumentError, match="other collects target, but this one logits"):
+        one.merge(other)
+    with pytest.raises(ll.ArgumentError, match="other has 2 accumulators, but this union 1"):
+        ll.UnionAccumulator(one).merge(ll.UnionAccumulator(one, other))
+
+
+def test_shapes_that_differ_do_not_merge() -> None:
+    first, second = ll.NumpyAccumulator(), ll.NumpyAccumulator()
+    first.add(torch.zeros(1, 2))
+    second.add(torch.zeros(1, 3))
+    with pytest.raises(ll.DataError, match=r"entries have shape \(3,\) in one batch and \(2,\)"):
+        first.merge(second)
+
+
+def test_an_accumulator_without_merge_says_so() -> None:
+    class Last(ll.Accumulator):
+        def add(self, values: Any) -> None: ...
+
+        def result(self) -> Any: ...
+
+    with pytest.raises(NotImplementedError, match=r"Last does not define merge\(other\)"):
+        Last().merge(Last())

@@ -15,8 +15,8 @@ def test_a_loader_pass_has_every_sample_once() -> None:
     parts = tiny(batch_size=4)
     acc = parts.loaders_acc()
 
-    assert acc.accumulated("train")["idx"].tolist() == list(range(22))
-    assert acc.accumulated("val")["idx"].tolist() == list(range(9))
+    assert acc.collect("train")["idx"].tolist() == list(range(22))
+    assert acc.collect("val")["idx"].tolist() == list(range(9))
     assert acc.evaluated == 31
 
 
@@ -25,7 +25,7 @@ def test_a_loop_pass_has_at_most_one_pass_and_the_limit(limit: int | None, sampl
     parts = tiny(batch_size=4)
     acc = parts.loops_acc(samples_limit=limit)
 
-    idx = acc.accumulated("train")["idx"]
+    idx = acc.collect("train")["idx"]
 
     assert len(idx) == len(set(idx)) == samples
     assert acc.evaluated == samples
@@ -36,7 +36,7 @@ def test_a_loop_pass_begins_at_the_loops_own_beginning_and_leaves_its_position()
     first = torch.cat([next(untouched.loops["train"])["idx"] for _ in range(2)])
     next(parts.loops["train"])
 
-    idx = parts.loops_acc(samples_limit=8).accumulated("train")["idx"]
+    idx = parts.loops_acc(samples_limit=8).collect("train")["idx"]
 
     assert idx.tolist() == first.tolist()
     assert parts.loops["train"].position == 1
@@ -50,8 +50,8 @@ def test_evaluates_with_the_model_in_evaluation_mode() -> None:
     parts.model.train()
     before = weights(parts.model)
 
-    first = parts.loaders_acc().accumulated("val")["logits"]
-    second = parts.loaders_acc().accumulated("val")["logits"]
+    first = parts.loaders_acc().collect("val")["logits"]
+    second = parts.loaders_acc().collect("val")["logits"]
 
     np.testing.assert_array_equal(first, second)
     assert weights(parts.model) == before
@@ -60,9 +60,9 @@ def test_evaluates_with_the_model_in_evaluation_mode() -> None:
 
 def test_passes_over_augmented_data_are_all_the_same() -> None:
     parts = tiny(dataset=Noisy())
-    first = parts.loaders_acc().accumulated("train")["logits"]
+    first = parts.loaders_acc().collect("train")["logits"]
     random.random(), torch.rand(1)
-    np.testing.assert_array_equal(first, parts.loaders_acc().accumulated("train")["logits"])
+    np.testing.assert_array_equal(first, parts.loaders_acc().collect("train")["logits"])
 
 
 class Asks:
@@ -73,7 +73,7 @@ class Asks:
         self.told: list[Any] = []
 
     def ask(self) -> None:
-        self.told.append(self.acc.accumulated("val")["logits"].copy())
+        self.told.append(self.acc.collect("val")["logits"].copy())
 
 
 class AsksAtEpochEnd(Asks):
@@ -93,7 +93,7 @@ class AsksAfterEachBatch(Asks):
 
 def test_many_askers_at_one_moment_share_one_pass() -> None:
     parts = tiny(num_epochs=3)
-    acc = parts.loaders_acc(at="epoch_end", names=["val"])
+    acc = parts.loaders_acc(when="epoch_end", datasets=["val"])
     metrics = ll.AccumulatorMetrics(acc, accuracy)
 
     parts.host(AsksAtEpochEnd(acc), acc, AsksAtEpochEnd(acc), metrics).run()
@@ -112,7 +112,7 @@ def test_nobody_asking_means_no_pass() -> None:
 
 def test_the_end_of_the_training_is_evaluated_once_for_all() -> None:
     parts = tiny()
-    acc = parts.loaders_acc(names=["val"])
+    acc = parts.loaders_acc(datasets=["val"])
 
     parts.host(AsksAtTrainEnd(acc), AsksAtTrainEnd(acc), acc).run()
 
@@ -121,7 +121,7 @@ def test_the_end_of_the_training_is_evaluated_once_for_all() -> None:
 
 def test_is_never_stale_when_asked_between_batches() -> None:
     parts = tiny(num_epochs=1)
-    acc = parts.loaders_acc(names=["val"])
+    acc = parts.loaders_acc(datasets=["val"])
     often = AsksAfterEachBatch(acc)
 
     parts.host(often, acc).run()
@@ -155,13 +155,13 @@ class Doubling:
 @pytest.mark.parametrize("stage", ["epoch", "train"])
 def test_is_never_stale_after_a_plugin_changed_the_weights(stage: str) -> None:
     parts = tiny(num_epochs=1)
-    acc = parts.loaders_acc(names=["val"])
+    acc = parts.loaders_acc(datasets=["val"])
     at_epoch_end, at_train_end = AsksAtEpochEnd(acc), AsksAtTrainEnd(acc)
     others = [AsksAfterEachBatch(acc), at_epoch_end, at_train_end, acc]
 
     parts.host(*others, Doubling(parts.model, stage)).run()
 
-    fresh = parts.loaders_acc().accumulated("val")["logits"]
+    fresh = parts.loaders_acc().collect("val")["logits"]
     np.testing.assert_array_equal(at_train_end.told[0], fresh)
     assert np.array_equal(at_epoch_end.told[0], fresh) == (stage == "epoch")
 
@@ -179,7 +179,7 @@ def test_a_pass_that_fails_leaves_everything_as_it_was() -> None:
     acc = parts.loaders_acc(factory=Refusing)
 
     with pytest.raises(ll.DataError, match="refused"):
-        acc.accumulated("val")
+        acc.collect("val")
 
     assert parts.model.training
     assert torch.equal(torch.get_rng_state(), torch_state)
@@ -199,7 +199,7 @@ def test_factories_and_results_may_draw() -> None:
     parts = tiny()
     state = torch.get_rng_state()
 
-    parts.loaders_acc(factory=Drawing).accumulated("val")
+    parts.loaders_acc(factory=Drawing).collect("val")
 
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -217,7 +217,7 @@ def test_string_idx_and_outputs_over_batch_values_of_the_same_name() -> None:
         factory=ll.CompositeFactory(idx=ll.NumpyAccumulator, logits=ll.NumpyAccumulator)
     )
 
-    accumulated = acc.accumulated("train")
+    accumulated = acc.collect("train")
 
     assert accumulated["idx"].tolist() == [f"sample {item}" for item in range(5)]
     assert accumulated["logits"].shape == (5, 3)
@@ -226,8 +226,8 @@ def test_string_idx_and_outputs_over_batch_values_of_the_same_name() -> None:
 @pytest.mark.parametrize(
     ("kind", "given", "message"),
     [
-        ("loaders_acc", {"at": "epoch"}, "at is 'epoch'; give 'epoch_end' or 'train_end'"),
-        ("loaders_acc", {"names": ["vall"]}, r"names has 'vall'; did you mean val\?"),
+        ("loaders_acc", {"when": "epoch"}, "when is 'epoch'; did you mean epoch_end?"),
+        ("loaders_acc", {"datasets": ["vall"]}, r"datasets has 'vall'; did you mean val\?"),
         (
             "loops_acc",
             {"samples_limit": 0},
@@ -242,7 +242,7 @@ def test_refuses_wrong_settings(kind: str, given: dict[str, Any], message: str) 
 
 def test_refuses_a_name_it_does_not_cover() -> None:
     with pytest.raises(ll.ArgumentError, match="no evaluation of 'train'; there are val"):
-        tiny().loaders_acc(names=["val"]).accumulated("train")
+        tiny().loaders_acc(datasets=["val"]).collect("train")
 
 
 def test_refuses_a_loop_that_looking_would_move() -> None:
@@ -253,7 +253,7 @@ def test_refuses_a_loop_that_looking_would_move() -> None:
 
 def two(**given: Any) -> tuple[Any, list[ll.LoadersAcc]]:
     parts = tiny(num_epochs=3)
-    return parts, [parts.loaders_acc(names=["val"], **given) for _ in range(2)]
+    return parts, [parts.loaders_acc(datasets=["val"], **given) for _ in range(2)]
 
 
 def evaluated(accs: list[ll.LoadersAcc]) -> int:
@@ -311,7 +311,7 @@ def test_another_feed_stream_or_factory_makes_its_own_pass() -> None:
             self.acc = acc
 
         def train_end(self) -> None:
-            self.acc.accumulated("val")
+            self.acc.collect("val")
 
     parts.host(*accs, *map(Asks, accs)).run()
 
@@ -321,23 +321,23 @@ def test_another_feed_stream_or_factory_makes_its_own_pass() -> None:
 
 def test_nothing_is_shared_outside_of_a_run() -> None:
     parts, (first, second) = two()
-    before = first.accumulated("val")["logits"].copy()
+    before = first.collect("val")["logits"].copy()
     with torch.no_grad():
         for parameter in parts.model.parameters():
             parameter.add_(1)
 
-    assert not np.array_equal(second.accumulated("val")["logits"], before)
+    assert not np.array_equal(second.collect("val")["logits"], before)
     parts.host(first, second).run()
-    trained = first.accumulated("val")["logits"].copy()
+    trained = first.collect("val")["logits"].copy()
     with torch.no_grad():
         for parameter in parts.model.parameters():
             parameter.add_(1)
-    assert not np.array_equal(second.accumulated("val")["logits"], trained)
+    assert not np.array_equal(second.collect("val")["logits"], trained)
 
 
 def test_what_was_found_before_the_run_is_forgotten() -> None:
     parts, accs = two()
-    stale = accs[0].accumulated("val")["logits"].copy()
+    stale = accs[0].collect("val")["logits"].copy()
     with torch.no_grad():
         for parameter in parts.model.parameters():
             parameter.add_(1)
@@ -348,7 +348,7 @@ def test_what_was_found_before_the_run_is_forgotten() -> None:
             self.acc = acc
 
         def epoch_start(self) -> None:
-            seen.append(self.acc.accumulated("val")["logits"])
+            seen.append(self.acc.collect("val")["logits"])
 
     parts.host(*accs, AsksFirst(accs[1])).run()
     assert not np.array_equal(seen[0], stale)
@@ -357,9 +357,9 @@ def test_what_was_found_before_the_run_is_forgotten() -> None:
 def test_a_stream_hands_out_what_an_evaluation_accumulates() -> None:
     parts = tiny()
     acc = parts.loaders_acc()
-    rows = list(acc.streamed("val", ["idx", "logits"]))
+    rows = list(acc.iterate("val", ["idx", "logits"]))
 
-    whole = parts.loaders_acc().accumulated("val")
+    whole = parts.loaders_acc().collect("val")
     assert [len(row["idx"]) for row in rows] == [4, 4, 1]
     for key in ("idx", "logits"):
         np.testing.assert_array_equal(np.concatenate([row[key] for row in rows]), whole[key])
@@ -370,7 +370,7 @@ def test_a_stream_hands_out_what_an_evaluation_accumulates() -> None:
 def test_a_stream_that_is_closed_leaves_everything_as_it_was() -> None:
     parts = tiny()
     state = torch.get_rng_state()
-    rows: Any = parts.loaders_acc().streamed("val", ["logits"])
+    rows: Any = parts.loaders_acc().iterate("val", ["logits"])
     next(rows)
     torch.rand(1)
     assert not parts.model.training
@@ -381,11 +381,11 @@ def test_a_stream_that_is_closed_leaves_everything_as_it_was() -> None:
 
 
 def test_a_stream_refuses_what_is_not_there() -> None:
-    acc = tiny().loaders_acc(names=["val"])
+    acc = tiny().loaders_acc(datasets=["val"])
     with pytest.raises(ll.ArgumentError, match="no evaluation of 'train'; there are val"):
-        next(acc.streamed("train", ["idx"]))
+        next(acc.iterate("train", ["idx"]))
     with pytest.raises(ll.DataError, match=r"has no 'logit'; did you mean logits\?"):
-        next(acc.streamed("val", ["logit"]))
+        next(acc.iterate("val", ["logit"]))
 
 
 def test_one_that_the_host_forgot_is_of_the_weights_as_they_are() -> None:
@@ -409,11 +409,32 @@ def test_weights_that_change_out_of_a_run_are_noticed() -> None:
     parts = tiny()
     acc = parts.loaders_acc()
     parts.host(acc, ll.AccumulatorMetrics(acc, total)).run()
-    before = acc.accumulated("val")["logits"].copy()
+    before = acc.collect("val")["logits"].copy()
     evaluated = acc.evaluated
-    np.testing.assert_array_equal(acc.accumulated("val")["logits"], before)
+    np.testing.assert_array_equal(acc.collect("val")["logits"], before)
     assert acc.evaluated == evaluated
 
     parts.model.load_state_dict({k: v + 1 for k, v in parts.model.state_dict().items()})
 
-    assert not np.array_equal(acc.accumulated("val")["logits"], before)
+    assert not np.array_equal(acc.collect("val")["logits"], before)
+
+
+def test_nothing_is_taken_from_a_run_before_whose_hooks_were_called_by_hand() -> None:
+    parts = tiny()
+    acc = parts.loaders_acc()
+    found = []
+    for shift in range(2):
+        parts.model.load_state_dict({k: v + shift for k, v in parts.model.state_dict().items()})
+        acc.train_start()
+        found.append(acc.collect("val")["logits"].copy())
+        acc.close()
+    assert not np.array_equal(*found)
+
+
+def test_evaluations_of_different_hosts_share_nothing() -> None:
+    parts, accs = two()
+    for acc in accs:
+        parts.host(acc)
+        acc.train_start()
+        acc.collect("val")
+    assert [acc.evaluated for acc in accs] == [9, 9]

@@ -11,7 +11,7 @@ from tests.tiny import Tiny, accuracy, collected, tiny
 
 
 def a_trial(parts: Tiny, **given: Any) -> ll.EvaluationSanityCheck:
-    made = {"factory": collected, "metrics": accuracy, "needs": ["idx", "logits"], **given}
+    made = {"factory": collected, "metrics": accuracy, "required_keys": ["idx", "logits"], **given}
     return ll.EvaluationSanityCheck(parts.loops, parts.model, parts.feed, **made)
 
 
@@ -26,7 +26,9 @@ def before_the_first_step(**given: Any) -> Tiny:
 
 def test_it_evaluates_a_few_samples_of_each_loop() -> None:
     parts, seen = tiny(), []
-    parts.host(a_trial(parts, metrics=lambda arrays: seen.append(arrays) or {}, samples=6)).run()
+    parts.host(
+        a_trial(parts, metrics=lambda arrays: seen.append(arrays) or {}, num_samples=6)
+    ).run()
     assert [len(arrays["logits"]) for arrays in seen] == [6, 6]
 
 
@@ -45,16 +47,16 @@ def test_an_accumulator_of_what_is_not_there() -> None:
 
 def test_a_column_to_predict_that_is_not_there() -> None:
     parts = tiny()
-    with pytest.raises(ll.DataError, match="trial evaluation of 'train' gives no 'logit'"):
-        parts.trained(a_trial(parts, needs=["logit"]))
+    with pytest.raises(ll.DataError, match="sanity check of 'train' gives no 'logit'"):
+        parts.trained(a_trial(parts, required_keys=["logit"]))
 
 
 def test_a_resumed_run_leaves_it_out() -> None:
-    trial = a_trial(tiny(), needs=["logit"])
-    trial.load_state_dict({"is_tried": True})
+    trial = a_trial(tiny(), required_keys=["logit"])
+    trial.load_state_dict({"is_checked": True})
     trial.train_start()
 
 
 def test_less_than_one_sample_is_refused() -> None:
-    with pytest.raises(ll.ArgumentError, match="samples is 0"):
-        a_trial(tiny(), samples=0)
+    with pytest.raises(ll.ArgumentError, match="num_samples is 0"):
+        a_trial(tiny(), num_samples=0)

@@ -46,7 +46,7 @@ def test_goes_on_in_mid_epoch() -> None:
         return {"samples": len(arrays["target"])}
 
     whole, resumed = ll.TrainMetrics(method), ll.TrainMetrics(method)
-    batches = list(tiny().loops["train"].first(22))
+    batches = list(tiny().loops["train"].peek(22))
     for number, batch in enumerate(batches):
         step = ll.Step()
         step.batch, step.outputs, step.size = batch, {"logits": batch["x"]}, len(batch["x"])

@@ -113,7 +113,7 @@ class Calls:
                 kept = f"{self.below}.kept{self.number}"
                 os.link(target, kept)
             real(source, target, **given)
-            if not str(target).endswith(".draft"):  # on its way out: nobody misses it
+            if not str(target).endswith(".tmp"):  # on its way out: nobody misses it
                 self.renamed.append((os.path.abspath(source), os.path.abspath(target), kept))
 
         return rename

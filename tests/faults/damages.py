@@ -9,8 +9,13 @@ from pathlib import Path
 import torch
 
 from legoloop.core.errors import DataError
-from legoloop.state.checkpoints import STATE, checkpoints_in, read_checkpoint, read_newest
-from legoloop.state.manifest import MANIFEST
+from legoloop.core.run_directory import CHECKPOINT_MANIFEST
+from legoloop.state.checkpoints import (
+    CHECKPOINT_STATE,
+    checkpoints_in,
+    read_checkpoint,
+    read_newest,
+)
 from tests.faults.interruptions import before_a_call
 from tests.faults.kills import kill_itself
 from tests.faults.tally import Tally
@@ -27,7 +32,9 @@ def damaged_checkpoint(long: bool) -> Tally:
     with trial() as whole:
         whole.run(fault=before_a_call("faulted:Net.forward", 40, kill_itself))
         newest, before = checkpoints_in(whole.directory / "checkpoints")[:2]
-        sizes = {name: (newest / name).stat().st_size for name in (STATE, MANIFEST)}
+        sizes = {
+            name: (newest / name).stat().st_size for name in (CHECKPOINT_STATE, CHECKPOINT_MANIFEST)
+        }
         damages = list(_damages(sizes))
         resumed = damages[::8] if long else damages[150:151]
         for told, name, change in damages:

@@ -51,7 +51,7 @@ def started_by_many_at_once(long: bool) -> Tally:
             if killed:
                 one.run(fault=before_a_call("faulted:Net.forward", 20, kill_itself))
             together = before_a_call(
-                "legoloop.state.run_record:refuse",
+                "legoloop.state.run_record:check_startable",
                 1,
                 partial(_wait_until, time.time() + 0.1 * number),
             )

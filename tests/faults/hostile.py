@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from legoloop.state.checkpoints import STATE, checkpoints_in
-from legoloop.state.manifest import MANIFEST, Facts, Manifest
+from legoloop.state.checkpoints import CHECKPOINT_STATE, checkpoints_in
+from legoloop.state.manifest import CHECKPOINT_MANIFEST, FileDigest, Manifest
 from tests.faults.interruptions import before_a_call
 from tests.faults.kills import kill_itself
 from tests.faults.tally import Tally
@@ -134,28 +134,28 @@ def hostile_files(long: bool) -> Tally:
 
 
 def _pickled(checkpoint: Path, canary: Path) -> None:
-    (checkpoint / STATE).write_bytes(pickle.dumps(MakesCanary(canary)))
+    (checkpoint / CHECKPOINT_STATE).write_bytes(pickle.dumps(MakesCanary(canary)))
     _sealed(checkpoint)
 
 
 def _saved_by_torch(checkpoint: Path, canary: Path) -> None:
-    torch.save({"plugins": MakesCanary(canary)}, checkpoint / STATE)
+    torch.save({"plugins": MakesCanary(canary)}, checkpoint / CHECKPOINT_STATE)
     _sealed(checkpoint)
 
 
 def _linked(checkpoint: Path, canary: Path) -> None:
     elsewhere = checkpoint.parents[2] / "elsewhere"
     elsewhere.mkdir()
-    (checkpoint / STATE).rename(elsewhere / STATE)
-    torch.save({"plugins": MakesCanary(canary)}, elsewhere / STATE)
-    (checkpoint / STATE).symlink_to(elsewhere / STATE)
+    (checkpoint / CHECKPOINT_STATE).rename(elsewhere / CHECKPOINT_STATE)
+    torch.save({"plugins": MakesCanary(canary)}, elsewhere / CHECKPOINT_STATE)
+    (checkpoint / CHECKPOINT_STATE).symlink_to(elsewhere / CHECKPOINT_STATE)
 
 
 def _sealed(checkpoint: Path) -> None:
     """A manifest that fits what is there."""
-    with (checkpoint / STATE).open("rb") as content:
-        facts = Facts.of(content)
-    (checkpoint / MANIFEST).write_text(Manifest(99, {STATE: facts}).text())
+    with (checkpoint / CHECKPOINT_STATE).open("rb") as content:
+        facts = FileDigest.of(content)
+    (checkpoint / CHECKPOINT_MANIFEST).write_text(Manifest(99, {CHECKPOINT_STATE: facts}).text())
 
 
 _IN_PLACE_OF_A_CHECKPOINT: dict[str, tuple[Callable[[Path, Path], None], bool]] = {

@@ -41,7 +41,7 @@ RECORDED = {
     "training": ("faulted:Net.forward", 20),
     "the first save": ("legoloop.state.checkpoints:_write_state", 1),
     "saving": ("legoloop.state.checkpoints:_write_state", 3),
-    "pruning": ("legoloop.state.checkpointer:remove_folder", 1),
+    "pruning": ("legoloop.state.checkpointer:remove_directory", 1),
     "prediction": ("legoloop.output.predictions.csv_predictions:CsvLogits.train_end", 1),
     "writing the weights": ("legoloop.output.weights:SaveModelWeights.train_end", 1),
 }

@@ -11,7 +11,7 @@ from pkgutil import resolve_name
 from typing import Any
 from unittest import mock
 
-from legoloop.state.checkpoints import STATE, checkpoints_in
+from legoloop.state.checkpoints import CHECKPOINT_STATE, checkpoints_in
 from tests.faults import damages, directories, interruptions, not_numbers, same_bits
 from tests.faults.calls import Calls
 from tests.faults.interruptions import before_a_call
@@ -99,7 +99,7 @@ def _damaged() -> str | None:
     with trial() as killed:
         killed.run(fault=before_a_call("faulted:Net.forward", 40, kill_itself))
         newest, before = checkpoints_in(killed.directory / "checkpoints")[:2]
-        file = newest / STATE
+        file = newest / CHECKPOINT_STATE
         file.write_bytes(damages.flipped(file.read_bytes(), 0))
         return damages.problem(newest, before)
 
@@ -151,11 +151,11 @@ def _as_it_is(real: Any) -> Any:
 
 
 def _keeps_what_it_found(real: Any) -> Any:
-    def train_start(self: Any) -> None:
-        self._left_over = []
+    def restore(self: Any) -> None:
+        self._stale_files = []
         real(self)
 
-    return train_start
+    return restore
 
 
 def _no_lock(real: Any) -> Any:
@@ -180,11 +180,11 @@ def _leaves_flags(real: Any) -> Any:
     return looking
 
 
-def _disturbed(real: Any) -> Any:
-    def undisturbed(self: Any) -> AbstractContextManager[None]:
+def _never_deferring(real: Any) -> Any:
+    def deferring(self: Any) -> AbstractContextManager[None]:
         return nullcontext()
 
-    return undisturbed
+    return deferring
 
 
 def _always(real: Any) -> Any:
@@ -196,13 +196,13 @@ MUTANTS: Mapping[str, tuple[str, Callable[[Any], Any], Check]] = {
     "no fsync": ("legoloop.core.atomic_files:_sync", _nothing, _power_lost),
     "no fsync of folders": ("legoloop.core.atomic_files:_sync", _files_alone, _power_lost),
     "no draft, no rename": (
-        "legoloop.core.atomic_files:_draft_of",
+        "legoloop.core.atomic_files:_temporary_of",
         _as_it_is,
         partial(_killed_in_writing, "run.json", 4),
     ),
-    "digests not compared": ("legoloop.state.manifest:Facts.__eq__", _always, _damaged),
+    "digests not compared": ("legoloop.state.manifest:FileDigest.__eq__", _always, _damaged),
     "event files not replaced": (
-        "legoloop.output.scalars.tensorboard:TensorBoard.train_start",
+        "legoloop.output.scalars.tensorboard:TensorBoard.restore",
         _keeps_what_it_found,
         _killed_in_training,
     ),
@@ -218,7 +218,7 @@ MUTANTS: Mapping[str, tuple[str, Callable[[Any], Any], Check]] = {
     ),
     "no lock": ("legoloop.state.directory_lock:_lock", _no_lock, _of(directories.started_twice)),
     "finished runs not refused": (
-        "legoloop.state.run_record:refuse",
+        "legoloop.state.run_record:check_startable",
         _what_is_there,
         _of(directories.started_twice),
     ),
@@ -234,7 +234,7 @@ MUTANTS: Mapping[str, tuple[str, Callable[[Any], Any], Check]] = {
     ),
     "part of the epoch lost": (
         "legoloop.loop.host:TrainingHost.load_state_dict",
-        _without("_epoch_parts", 0),
+        _without("_epoch_phase", 0),
         _killed_in_training,
     ),
     "schedule lost": (
@@ -248,22 +248,22 @@ MUTANTS: Mapping[str, tuple[str, Callable[[Any], Any], Check]] = {
         _killed_in_training,
     ),
     "interruptions do not wait": (
-        "legoloop.loop.host:TrainingHost._undisturbed",
-        _disturbed,
+        "legoloop.loop.interruption:Interruption.deferring",
+        _never_deferring,
         _interrupted,
     ),
     "no guard": (
-        "legoloop.training.step.nonfinite_guard:NonFiniteGuard.lets_step",
+        "legoloop.training.step.nonfinite_guard:NonFiniteGuard._allow_step",
         _always,
         _of(not_numbers.not_a_number),
     ),
     "draws not by position": (
-        "legoloop.data.positional_rng:PositionalRng.at",
+        "legoloop.data.positional_rng:PositionalRng.seed_for",
         _nothing,
         _with_a_worker,
     ),
     "flags left as they are": (
-        "legoloop.evaluation.evaluator:looking",
+        "legoloop.evaluation.evaluator:evaluation_mode",
         _leaves_flags,
         _of(same_bits.looking_in_between),
     ),

@@ -10,7 +10,7 @@ import torch
 
 from legoloop.state.checkpoints import read_newest
 from legoloop.state.run_record import read_record
-from legoloop.training.step.nonfinite_report import are_finite, named_tensors
+from legoloop.training.tensors import are_finite, named_tensors
 from tests.faults.tally import Tally
 from tests.faults.trials import EVERY, Fault, Trial, trial
 

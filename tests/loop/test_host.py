@@ -18,7 +18,7 @@ from legoloop.loop.host import TrainingHost
 from legoloop.loop.plugin import ShouldSave, ShouldStop
 from legoloop.loop.stages import Stage
 from legoloop.loop.step import Step
-from tests.core.loops_of_few import Drive, Epochs, Trace
+from tests.loop.tiny_plugins import Drive, Epochs, Trace
 
 BATCH = [Stage.BATCH_START, Stage.BATCH, Stage.BATCH_END]
 
@@ -35,7 +35,7 @@ def traced(*others, drive=None, **answers):
 def test_the_stages_of_a_run():
     trace, host = traced(Epochs(2))
     host.run()
-    assert trace.heard == [
+    assert trace.stages == [
         Stage.TRAIN_START,
         *epoch(2),
         *epoch(2),
@@ -48,11 +48,13 @@ def test_the_stages_of_a_run():
 def test_the_batches_run_at_the_drivers_turn():
     before, after = Trace(), Trace()
     drive = Drive(1)
-    heard: list[tuple[str, Stage]] = []
-    before._hear = lambda stage: heard.append(("before", stage))
-    after._hear = lambda stage: heard.append(("after", stage))
+    called: list[tuple[str, Stage]] = []
+    before._record = lambda stage: called.append(("before", stage))
+    after._record = lambda stage: called.append(("after", stage))
     TrainingHost([before, drive, after, Epochs(1)]).run()
-    around = heard[heard.index(("before", Stage.EPOCH)) : heard.index(("after", Stage.EPOCH)) + 1]
+    around = called[
+        called.index(("before", Stage.EPOCH)) : called.index(("after", Stage.EPOCH)) + 1
+    ]
     inside = [(who, stage) for stage in BATCH for who in ("before", "after")]
     assert around == [("before", Stage.EPOCH), *inside, ("after", Stage.EPOCH)]
 
@@ -71,9 +73,9 @@ def test_the_epoch_of_the_driver_itself_comes_after_its_batches():
 @pytest.mark.parametrize("stage", list(Stage))
 def test_a_stop_from_any_stage_is_honoured_and_every_start_has_its_end(stage, way):
     class Stops(Trace):
-        def _hear(self, heard):
-            super()._hear(heard)
-            if heard != stage:
+        def _record(self, called):
+            super()._record(called)
+            if called != stage:
                 return None
             return ShouldStop("enough") if way == "returned" else host.stop("enough")
 
@@ -85,7 +87,9 @@ def test_a_stop_from_any_stage_is_honoured_and_every_start_has_its_end(stage, wa
     closing = [Stage.EPOCH, Stage.EPOCH_END]
     if stage is Stage.TRAIN_START:
         epochs = []
-    elif stage is Stage.EPOCH_START or stage is Stage.EPOCH:  # trace hears both before the driver
+    elif (
+        stage is Stage.EPOCH_START or stage is Stage.EPOCH
+    ):  # trace is called for both before the driver
         epochs = [Stage.EPOCH_START, *closing]
     elif stage in BATCH:
         epochs = [Stage.EPOCH_START, Stage.EPOCH, *BATCH, Stage.EPOCH_END]
@@ -93,7 +97,7 @@ def test_a_stop_from_any_stage_is_honoured_and_every_start_has_its_end(stage, wa
         epochs = [Stage.EPOCH_START, Stage.EPOCH, *BATCH * 2, Stage.EPOCH_END]
     else:
         epochs = [Stage.EPOCH_START, Stage.EPOCH, *BATCH * 2, Stage.EPOCH_END] * 2
-    assert trace.heard == [Stage.TRAIN_START, *epochs, Stage.TRAIN, Stage.TRAIN_END]
+    assert trace.stages == [Stage.TRAIN_START, *epochs, Stage.TRAIN, Stage.TRAIN_END]
     first_reason = "that many epochs" if stage in (Stage.TRAIN, Stage.TRAIN_END) else "enough"
     assert host.stop_reason == first_reason
 
@@ -114,7 +118,7 @@ def test_a_stage_is_looked_up_once_when_the_host_is_made():
     trace, host = traced(Epochs())
     trace.batch = None
     host.run()
-    assert trace.heard.count(Stage.BATCH) == 2
+    assert trace.stages.count(Stage.BATCH) == 2
 
 
 def test_a_plugin_listed_twice_runs_once():
@@ -123,7 +127,7 @@ def test_a_plugin_listed_twice_runs_once():
         host = TrainingHost([trace, Drive(1), Epochs(1), trace])
     assert warned[0].filename == __file__
     host.run()
-    assert trace.heard.count(Stage.BATCH) == 1
+    assert trace.stages.count(Stage.BATCH) == 1
 
 
 def test_the_step_is_emptied_after_batch_end():
@@ -175,8 +179,8 @@ def test_close_is_called_however_the_run_ended(stage):
         def close(self):
             closed.append(self)
 
-        def _hear(self, heard):
-            if heard == stage:
+        def _record(self, called):
+            if called == stage:
                 raise KeyboardInterrupt
 
     first, second = Closes(), Closes()
@@ -272,21 +276,21 @@ def test_the_first_reason_to_stop_is_kept():
 
 
 @pytest.mark.parametrize("stage", list(Stage))
-def test_a_state_is_saved_after_every_plugin_has_heard_the_stage(stage):
+def test_a_state_is_saved_after_all_hooks_of_the_stage_were_called(stage):
     class Asks(Trace):
-        def _hear(self, heard):
-            return ShouldSave(states.append) if heard == stage else None
+        def _record(self, called):
+            return ShouldSave(states.append) if called == stage else None
 
-    class TrainingProgress(Trace):
+    class Counts(Trace):
         def state_dict(self):
-            return {"heard": self.heard.count(stage)}
+            return {"called": self.stages.count(stage)}
 
         def load_state_dict(self, state):
             pass
 
     states: list[dict] = []
-    TrainingHost([Drive(2), Asks(), Epochs(2), TrainingProgress()]).run()
-    seen = [state["plugins"]["TrainingProgress"]["heard"] for state in states]
+    TrainingHost([Drive(2), Asks(), Epochs(2), Counts()]).run()
+    seen = [state["plugins"]["Counts"]["called"] for state in states]
     assert seen == list(range(1, len(seen) + 1))
     assert len(seen) == {True: 4, False: 2}[stage in BATCH] if "train" not in stage else 1
 
@@ -323,7 +327,7 @@ class SavesAt(Trace):
         super().__init__()
         self.stage, self.time, self.states = stage, time, states
 
-    def _hear(self, stage):
+    def _record(self, stage):
         if stage != self.stage:
             return None
         self.time -= 1
@@ -358,7 +362,7 @@ def test_a_run_goes_on_from_any_stage_as_if_it_had_never_been_left(stage, time, 
     assert resumed.stop_reason == whole.stop_reason
 
 
-def test_a_resumed_run_hears_train_start_but_not_the_start_of_its_epoch():
+def test_a_resumed_run_calls_train_start_but_not_the_start_of_its_epoch():
     states = []
     keep = ShouldSave(lambda state: states.append(copy.deepcopy(state)))
     _, host = traced(Epochs(1), drive=Drive(2), batch_end=keep)
@@ -367,7 +371,7 @@ def test_a_resumed_run_hears_train_start_but_not_the_start_of_its_epoch():
     resumed.load_state_dict(states[0])
     resumed.run()
     rest = [*BATCH, Stage.EPOCH, Stage.EPOCH_END, Stage.TRAIN, Stage.TRAIN_END]
-    assert trace.heard == [Stage.TRAIN_START, *rest]
+    assert trace.stages == [Stage.TRAIN_START, *rest]
 
 
 def test_a_state_of_other_plugins_is_refused_with_both_lists():
@@ -416,7 +420,7 @@ class Saves:
         self.states: list[Any] = []
 
     def epoch_end(self) -> None:
-        """A plugin hears some stage."""
+        """Some hook of a plugin is called."""
 
     def interrupted(self) -> ShouldSave:
         return ShouldSave(self.states.append)
@@ -430,33 +434,33 @@ class Interrupts:
         self.host: TrainingHost | None = None
         self.came_through = False
 
-    def _hear(self, stage: str) -> None:
+    def _record(self, stage: str) -> None:
         if stage == self.stage:
             assert self.host is not None
             self.host.interrupt(Interrupted())
             self.came_through = True
 
     def train_start(self) -> None:
-        self._hear("train_start")
+        self._record("train_start")
 
     def epoch_start(self) -> None:
-        self._hear("epoch_start")
+        self._record("epoch_start")
 
     def batch(self, step: Step) -> None:
-        self._hear("batch")
+        self._record("batch")
 
     def epoch_end(self) -> None:
-        self._hear("epoch_end")
+        self._record("epoch_end")
 
     def train(self) -> None:
-        self._hear("train")
+        self._record("train")
 
     def train_end(self) -> None:
-        self._hear("train_end")
+        self._record("train_end")
 
 
 @pytest.mark.parametrize(
-    ("stage", "waits", "heard_last"),
+    ("stage", "waits", "last_stage"),
     [
         ("train_start", False, Stage.TRAIN_START),
         ("epoch_start", True, Stage.EPOCH_START),
@@ -467,13 +471,13 @@ class Interrupts:
     ],
 )
 def test_an_interruption_waits_while_something_would_be_left_half_done(
-    stage: str, waits: bool, heard_last: Stage
+    stage: str, waits: bool, last_stage: Stage
 ) -> None:
     trace, saves, interrupts = Trace(), Saves(), Interrupts(stage)
     host = interrupts.host = TrainingHost([trace, Drive(), Epochs(), saves, interrupts])
     with pytest.raises(Interrupted):
         host.run()
-    assert trace.heard[-1] == heard_last, "what every plugin hears of a stage, it hears"
+    assert trace.stages[-1] == last_stage, "all hooks of the stage were called"
     assert interrupts.came_through == waits
     assert len(saves.states) == int(waits or stage == "epoch_end")
 
@@ -503,8 +507,8 @@ def test_an_interruption_in_an_evaluation_saves_what_was_trained_before_it() -> 
     other = TrainingHost([*others, trace])
     other.load_state_dict(saves.states[0])
     other.run()
-    assert rows.rows == [0], "the epoch's end is heard once more, and by all"
-    assert Stage.BATCH not in trace.heard
+    assert rows.rows == [0], "epoch_end is called once more, for all plugins"
+    assert Stage.BATCH not in trace.stages
     assert drive.given == 3
 
 
@@ -517,9 +521,9 @@ def test_a_run_that_was_interrupted_between_steps_goes_on_with_the_next() -> Non
     other = TrainingHost([Drive(3), Epochs(), Saves(), Interrupts("never"), again])
     other.load_state_dict(saves.states[0])
     other.run()
-    assert trace.heard.count(Stage.BATCH_END) == 1
-    assert again.heard.count(Stage.BATCH_END) == 2
-    assert Stage.EPOCH_START not in again.heard
+    assert trace.stages.count(Stage.BATCH_END) == 1
+    assert again.stages.count(Stage.BATCH_END) == 2
+    assert Stage.EPOCH_START not in again.stages
 
 
 def test_the_run_happens_within_what_it_is_given() -> None:
@@ -539,7 +543,7 @@ def test_the_run_happens_within_what_it_is_given() -> None:
             told.append("closed")
 
     host = TrainingHost([Drive(), Epochs(), Closes()])
-    host.within = within
+    host.run_context = within
     host.run()
     assert told == ["begins", "epoch", "closed", "ends"]
 
@@ -548,7 +552,7 @@ def test_what_fails_once_it_was_interrupted_is_that_interruption() -> None:
     class Fails:
         def batch(self, step: Step) -> None:
             host.interrupt(Interrupted())
-            raise RuntimeError("a worker heard it too, and is gone")
+            raise RuntimeError("a worker got the signal too, and is gone")
 
     host = TrainingHost([Drive(), Epochs(), Fails()])
     with pytest.raises(Interrupted) as ended:

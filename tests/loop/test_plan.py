@@ -8,7 +8,7 @@ from torch import nn
 from legoloop.core.errors import PluginError
 from legoloop.loop.plan import Plan
 from legoloop.loop.stages import Stage
-from tests.core.loops_of_few import Drive, Epochs, Trace
+from tests.loop.tiny_plugins import Drive, Epochs, Trace
 
 
 class Reader:
@@ -25,7 +25,7 @@ def order(plugins):
     return list(Plan.of(plugins).plugins)
 
 
-def test_a_plugin_hears_each_stage_after_those_that_it_holds():
+def test_hooks_are_called_after_those_of_referenced_plugins():
     epochs = Epochs()
     assert order({"reader": Reader([epochs]), "drive": Drive(), "epochs": epochs}) == [
         "drive",
@@ -146,8 +146,10 @@ def test_two_plugins_of_one_name_are_refused():
 
 
 @pytest.mark.parametrize("deaf", [None, object(), "counter", nn.Linear(1, 1)])
-def test_a_plugin_that_hears_nothing_is_refused(deaf):
-    with pytest.raises(PluginError, match=r"^plugin 'deaf', a \w+, hears no stage and reports no"):
+def test_a_plugin_without_hooks_and_scalars_is_rejected(deaf):
+    with pytest.raises(
+        PluginError, match=r"^plugin 'deaf', a \w+, has no method of a stage and no scalars"
+    ):
         Plan.of({"deaf": deaf, "drive": Drive()})
 
 
@@ -159,14 +161,14 @@ def test_a_source_alone_is_a_plugin():
     assert order([Source(), Drive()]) == ["Source", "Drive"]
 
 
-def test_calls_are_those_of_the_plugins_that_hear_the_stage_in_order():
+def test_calls_are_the_hooks_of_the_stage_in_order():
     late, early = Reader(None, after="early"), Reader(None)
     plan = Plan.of({"late": late, "early": early, "drive": Drive()})
     assert plan.calls(Stage.EPOCH_END) == [early.epoch_end, late.epoch_end]
     assert plan.calls(Stage.BATCH) == []
 
 
-def test_the_table_marks_what_is_heard_and_where_the_batches_run():
+def test_the_table_marks_hooks_and_where_the_batches_run():
     lines = Plan.of({"trace": Trace(), "drive": Drive()}).table().splitlines()
     assert lines[0].split() == list(Stage)
     rows = {line.split()[0]: dict(zip(Stage, line.split()[1:], strict=True)) for line in lines[1:]}

@@ -9,7 +9,7 @@ from torch import nn
 from legoloop.core.errors import PluginError
 from legoloop.loop.plugin import TrainingPlugin
 from legoloop.loop.stages import Stage, collect_hooks, misspelt_stage
-from tests.core.loops_of_few import Trace
+from tests.loop.tiny_plugins import Trace
 
 
 def a_plugin(**methods):
@@ -27,15 +27,15 @@ def test_batch_stages_take_the_step_and_the_others_nothing():
         assert taken == (["self", "step"] if stage.takes_step else ["self"])
 
 
-def test_all_nine_are_heard_as_bound_methods():
+def test_all_nine_are_collected_as_bound_methods():
     trace = Trace()
-    heard = collect_hooks("trace", trace)
-    assert list(heard) == list(Stage)
-    heard[Stage.EPOCH]()
-    assert trace.heard == [Stage.EPOCH]
+    hooks = collect_hooks("trace", trace)
+    assert list(hooks) == list(Stage)
+    hooks[Stage.EPOCH]()
+    assert trace.stages == [Stage.EPOCH]
 
 
-def test_the_empty_methods_of_the_base_class_are_not_heard():
+def test_the_empty_methods_of_the_base_class_are_no_hooks():
     class Mine(TrainingPlugin):
         def batch_end(self, step):
             pass
@@ -43,7 +43,7 @@ def test_the_empty_methods_of_the_base_class_are_not_heard():
     assert list(collect_hooks("mine", Mine())) == [Stage.BATCH_END]
 
 
-def test_inherited_and_decorated_stages_are_heard():
+def test_inherited_and_decorated_methods_are_hooks():
     class Base:
         def epoch_end(self):
             pass

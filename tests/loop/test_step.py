@@ -10,7 +10,7 @@ def test_a_new_and_an_emptied_step_hold_nothing():
     for _ in range(2):
         assert (step.batch, step.outputs, step.loss, step.size) == (None, None, None, 0)
         step.batch, step.outputs, step.loss, step.size = {}, {}, 1.0, 3
-        step.empty()
+        step.clear()
 
 
 def test_nothing_but_the_slots_can_be_carried():

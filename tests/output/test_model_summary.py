@@ -42,21 +42,21 @@ BATCH = {"x": torch.ones(2, 4), "name": ["a", "b"]}
 
 def test_tells_shapes_and_weights_of_every_layer() -> None:
     assert summary_of(Odd(), BATCH) == [
-        "layer             gives                                weights  that learn",
-        "Odd               logits (2, 3), parts (2, 4), (2, 4)      138         134",
-        "  body: Linear    (2, 4)                                    20          20",
-        "  unused: Linear                                             6           6",
-        "  tied: Linear    (2, 4)                                    20          16",
-        "  lstm: LSTM      (2, 1, 3), (1, 2, 3), (1, 2, 3)          108         108",
+        "layer             output shape                         params  trainable",
+        "Odd               logits (2, 3), parts (2, 4), (2, 4)     138        134",
+        "  body: Linear    (2, 4)                                   20         20",
+        "  unused: Linear                                            6          6",
+        "  tied: Linear    (2, 4)                                   20         16",
+        "  lstm: LSTM      (2, 1, 3), (1, 2, 3), (1, 2, 3)         108        108",
         "",
-        "138 weights, of which 134 learn; 552 B, and 4 B of buffers",
+        "total params: 138 (552 B), trainable: 134, buffers: 4 B",
     ]
 
 
 def test_without_a_batch_tells_the_weights_alone() -> None:
     model = nn.Linear(1000, 1000)
     assert summary_of(model, None)[-1] == (
-        "1,001,000 weights, of which 1,001,000 learn; 4 MB, and 0 B of buffers"
+        "total params: 1,001,000 (4 MB), trainable: 1,001,000, buffers: 0 B"
     )
     assert "(" not in summary_of(model, None)[1]
 
@@ -118,7 +118,7 @@ def test_in_a_run_it_is_printed_and_written_and_the_run_is_the_same(
 
 def test_may_print_nothing_and_write_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     parts = tiny()
-    ll.ModelSummary(parts.model, parts.feed, parts.loops["train"], show=False).train_start()
+    ll.ModelSummary(parts.model, parts.feed, parts.loops["train"], print=False).train_start()
     assert capsys.readouterr().out == ""
 
 

@@ -74,7 +74,9 @@ def test_each_second_is_told_where_it_went(
     micro_batch_size: int | None, passes: int, clock: Clock, tmp_path: Path
 ) -> None:
     parts = slow(clock, micro_batch_size)
-    acc = parts.loaders_acc(factory=lambda: clock.takes(8.0, ll.ListAccumulator()), names=["val"])
+    acc = parts.loaders_acc(
+        factory=lambda: clock.takes(8.0, ll.ListAccumulator()), datasets=["val"]
+    )
     measured = ll.AccumulatorMetrics(acc, lambda _: clock.takes(16.0, {"x": 1.0}))
 
     class Slow:
@@ -87,11 +89,11 @@ def test_each_second_is_told_where_it_went(
         def epoch_end(self) -> None:
             clock.takes(128.0)
 
-    profile = ll.Profile([parts.epoch], tmp_path, [acc])
+    profile = ll.Profile([parts.epoch], tmp_path, [acc], [parts.descent])
     acc.factory = lambda: clock.takes(8.0, Rows())
     parts.host(profile, acc, measured, Slow()).run()
 
-    assert profile.made == 12
+    assert profile.steps == 12
     assert profile.seconds == {
         "start": 32.0,
         "data": 12 * 0.5,
@@ -104,16 +106,31 @@ def test_each_second_is_told_where_it_went(
     }
 
 
-def test_a_backward_pass_of_ones_own_counts(clock: Clock, tmp_path: Path) -> None:
-    profile = ll.Profile([tiny().epoch], tmp_path)
-    weight = torch.ones(1, requires_grad=True)
-    weight.register_hook(lambda gradient: clock.takes(2.0))
-    profile.train_start()
+def test_a_descent_of_ones_own_may_tell_its_phases(clock: Clock, tmp_path: Path) -> None:
+    class Own:
+        on_phase: Any = None
 
-    weight.sum().backward()
+        def batch(self, step: ll.Step) -> None:
+            clock.takes(2.0)
+            self.on_phase("backward")
+            clock.takes(4.0)
 
-    profile.close()
-    assert profile.seconds["backward"] == 2.0
+    parts = tiny()
+    profile = ll.Profile([parts.epoch], tmp_path, descents=[descent := Own()])
+    parts.host(profile, descent).run()
+
+    assert profile.seconds["backward"] == 12 * 2.0
+    assert profile.seconds["others"] == 12 * 4.0
+    assert descent.on_phase is None
+
+
+def test_several_descents_are_timed_alike(clock: Clock, tmp_path: Path) -> None:
+    parts = slow(clock)
+    turns = ll.AlternatingDescent(parts.descent, tag="loss", every=2)
+    profile = ll.Profile([parts.epoch], tmp_path, descents=[turns])
+    parts.descent = turns  # type: ignore[assignment]
+    parts.host(profile).run()
+    assert profile.seconds["backward"] == 6 * 2.0
 
 
 class Rows(ll.Accumulator):
@@ -130,17 +147,17 @@ def traced(folder: Path) -> list[dict[str, Any]]:
     return events
 
 
-@pytest.mark.parametrize(("skip", "steps", "recorded"), [(5, 3, 3), (0, 1, 1), (9, 99, 3)])
-def test_traces_so_many_steps(skip: int, steps: int, recorded: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("wait", "active", "recorded"), [(5, 3, 3), (0, 1, 1), (9, 99, 3)])
+def test_traces_so_many_steps(wait: int, active: int, recorded: int, tmp_path: Path) -> None:
     parts = tiny()
-    parts.host(ll.Profile([parts.epoch], tmp_path, steps=steps, skip=skip)).run()
+    parts.host(ll.Profile([parts.epoch], tmp_path, wait=wait, active=active)).run()
     made = [event for event in traced(tmp_path) if event["name"] == "Optimizer.step#Adam.step"]
     assert len(made) == recorded
 
 
 def test_a_training_shorter_than_what_is_skipped_has_no_trace(tmp_path: Path) -> None:
     parts = tiny(num_epochs=1)
-    parts.host(ll.Profile([parts.epoch], tmp_path, skip=99)).run()
+    parts.host(ll.Profile([parts.epoch], tmp_path, wait=99)).run()
     assert [file.name for file in tmp_path.iterdir()] == ["profile.txt"]
 
 
@@ -148,20 +165,19 @@ def test_the_run_is_the_same_and_nothing_is_left_of_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bare = tiny(dataset=Noisy()).trained()
-    backward = torch.autograd.backward
     parts = tiny(dataset=Noisy())
     acc = parts.loaders_acc()
     metrics = ll.AccumulatorMetrics(acc, accuracy)
-    profile = ll.Profile([parts.epoch], tmp_path, [acc])
+    profile = ll.Profile([parts.epoch], tmp_path, [acc], [parts.descent])
 
     assert parts.trained(profile, acc, metrics) == bare == weights(parts.model)
 
-    assert torch.autograd.backward is backward
+    assert parts.descent.on_phase is None
     assert "batches" not in vars(parts.epoch)
-    assert not {"accumulated", "streamed"} & set(vars(acc))
+    assert not {"collect", "iterate"} & set(vars(acc))
     told = capsys.readouterr().out
     assert told == (tmp_path / "profile.txt").read_text()
-    assert [line.split()[0] for line in told.splitlines()[1:]] == list(profiling.PARTS)
+    assert [line.split()[0] for line in told.splitlines()[1:]] == list(profiling.PHASES)
     assert told.startswith("12 steps, ")
 
 
@@ -170,11 +186,11 @@ def test_a_run_that_fails_is_told_of_and_undone(tmp_path: Path) -> None:
         def epoch_end(self) -> None:
             raise RuntimeError("on purpose")
 
-    backward = torch.autograd.backward
     parts = tiny()
+    profile = ll.Profile([parts.epoch], tmp_path, descents=[parts.descent])
     with pytest.raises(RuntimeError, match="on purpose"):
-        parts.host(ll.Profile([parts.epoch], tmp_path), Fails()).run()
-    assert torch.autograd.backward is backward
+        parts.host(profile, Fails()).run()
+    assert parts.descent.on_phase is None
     assert (tmp_path / "profile.txt").is_file()
 
 
@@ -182,7 +198,7 @@ def test_the_step_that_ends_the_training_counts(tmp_path: Path) -> None:
     parts = tiny()
     profile = ll.Profile([parts.epoch], tmp_path)
     parts.host(profile, ll.LastStep(parts.counter, num_steps=4)).run()
-    assert profile.made == parts.counter.steps == 4
+    assert profile.steps == parts.counter.steps == 4
 
 
 def test_unless_enabled_nothing_is_touched(
@@ -195,5 +211,5 @@ def test_unless_enabled_nothing_is_touched(
 
 
 def test_refuses_to_trace_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ll.ArgumentError, match="steps is 0"):
-        ll.Profile([tiny().epoch], tmp_path, steps=0)
+    with pytest.raises(ll.ArgumentError, match="active is 0"):
+        ll.Profile([tiny().epoch], tmp_path, active=0)

@@ -17,9 +17,9 @@ from hypothesis.extra import numpy as hnp
 
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import DataError
-from legoloop.output.tables import Piece, write_csv, write_parquet
+from legoloop.output.tables import Chunk, write_csv, write_parquet
 
-Write = Callable[[Path, Iterable[Piece]], None]
+Write = Callable[[Path, Iterable[Chunk]], None]
 NUMBERS = [np.float16, np.float32, np.float64, np.int8, np.int64, np.uint64, np.bool_]
 
 numbers = st.sampled_from(NUMBERS).flatmap(

@@ -197,10 +197,10 @@ def test_the_best_of_an_average_are_its_own(tmp_path: Path) -> None:
 
 
 def test_refuses_a_metric_nobody_knows_or_reports(tmp_path: Path) -> None:
-    with pytest.raises(ll.ArgumentError, match="nobody knows if more of 'lr' is better"):
+    with pytest.raises(ll.ArgumentError, match="the direction of 'lr' is not known"):
         ll.BestModelWeights(Net(), tmp_path / "weights_best", Told(), "lr")
     best = ll.BestModelWeights(Net(), tmp_path / "weights_best", Told(1), "val/acc", mode="max")
-    with pytest.raises(ll.ArgumentError, match=r"watches 'val/acc', .* did you mean val/accuracy"):
+    with pytest.raises(ll.ArgumentError, match=r"monitors 'val/acc', .* did you mean val/accuracy"):
         best.epoch_end()
 
 
@@ -243,7 +243,9 @@ def test_safetensors_take_tensors_alone(tmp_path: Path) -> None:
         def get_extra_state(self) -> dict[str, int]:
             return {"steps": 7}
 
-    with pytest.raises(ll.DataError, match=r"weights.safetensors takes tensors alone, and '_extra"):
+    with pytest.raises(
+        ll.DataError, match=r"weights.safetensors can hold tensors only, but '_extra"
+    ):
         ll.SaveModelWeights(Extra(), tmp_path / "weights.safetensors").train_end()
     assert list(tmp_path.iterdir()) == []
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from legoloop.core.errors import ArgumentError
 from legoloop.results.choosing import (
     Condition,
+    check_key,
+    default_metrics,
     last,
-    named_metrics,
+    matching_metrics,
     ordered,
-    refuse_unknown,
-    usual_metrics,
-    varied,
+    varied_keys,
 )
 from legoloop.results.reading import Run, read_runs
 from tests.results.made_runs import made_run, made_sweep
@@ -36,20 +36,20 @@ def names(runs: list[Run]) -> str:
 
 
 def test_of_keys_that_say_the_same_the_one_that_was_set_is_shown(sweep: list[Run]) -> None:
-    assert varied(sweep) == ["seed", "optimizer.lr"]
+    assert varied_keys(sweep) == ["seed", "optimizer.lr"]
 
 
 def test_of_derived_keys_the_one_nearest_to_the_root_is_shown() -> None:
     runs = [a_run(**{"plugins.last.num": n, "num": n, "fixed": 1}) for n in (1, 2)]
-    assert varied(runs) == ["num"]
+    assert varied_keys(runs) == ["num"]
 
 
 def test_a_key_that_only_some_runs_have_varies() -> None:
-    assert varied([a_run(a=1, b=None), a_run(a=1)]) == ["b"]
+    assert varied_keys([a_run(a=1, b=None), a_run(a=1)]) == ["b"]
 
 
 def test_one_run_does_not_vary(sweep: list[Run]) -> None:
-    assert varied(sweep[:1]) == varied([]) == []
+    assert varied_keys(sweep[:1]) == varied_keys([]) == []
 
 
 @pytest.mark.parametrize(
@@ -64,17 +64,19 @@ def test_one_run_does_not_vary(sweep: list[Run]) -> None:
 )
 def test_the_usual_metrics(tags: list[str], chosen: list[str]) -> None:
     final = dict.fromkeys(tags, 0.0)
-    assert usual_metrics([Run("run", Path(), {"status": "RUNNING"}, {}, True, final, {})]) == chosen
+    assert (
+        default_metrics([Run("run", Path(), {"status": "RUNNING"}, {}, True, final, {})]) == chosen
+    )
 
 
 def test_metrics_are_named_with_wildcards_and_each_once(sweep: list[Run]) -> None:
     chosen = ["val/loss", "val/accuracy"]
-    assert named_metrics(["val/loss", "val/*"], sweep) == chosen
+    assert matching_metrics(["val/loss", "val/*"], sweep) == chosen
 
 
 def test_an_unknown_metric_is_refused_with_the_nearest(sweep: list[Run]) -> None:
     with pytest.raises(ArgumentError, match=r"--metric accuracy: .* did you mean train/accuracy\?"):
-        named_metrics(["accuracy"], sweep)
+        matching_metrics(["accuracy"], sweep)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,7 @@ def test_an_unknown_metric_is_refused_with_the_nearest(sweep: list[Run]) -> None
     ],
 )
 def test_where(sweep: list[Run], condition: str, left: str) -> None:
-    holds = Condition.read(condition).holds
+    holds = Condition.parse(condition).holds
     assert names([run for run in sweep if holds(run)]) == left
 
 
@@ -113,14 +115,14 @@ def test_where(sweep: list[Run], condition: str, left: str) -> None:
 )
 def test_what_is_no_condition_is_refused(condition: str, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
-        Condition.read(condition)
+        Condition.parse(condition)
 
 
 def test_an_unknown_key_is_refused_with_the_nearest(sweep: list[Run]) -> None:
     with pytest.raises(ArgumentError, match=r"--sort zzz: .*; there are run, status"):
-        refuse_unknown("--sort", "zzz", sweep)
+        check_key("--sort", "zzz", sweep)
     with pytest.raises(ArgumentError, match=r"--where betas: .*; did you mean optimizer.betas\?"):
-        refuse_unknown("--where", "betas", sweep)
+        check_key("--where", "betas", sweep)
 
 
 def test_the_last_are_those_that_began_last_wherever_they_stand(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_a_comparison_ends_with_what_changed(results: Results, tmp_path: Path) -
         "1 of 2 samples changed their predicted class",
     ]
     same = results("--compare", tmp_path / "0", tmp_path / "0")
-    assert same.out.splitlines()[0] == "nothing differs"
+    assert same.out.splitlines()[0] == "no differences"
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,10 @@ def test_a_wrong_folder_is_one_message(results: Results, sweep: Path) -> None:
     ended = results(wrong)
     told = f"error: {wrong}: there is no such folder; did you mean {sweep}?\n"
     assert (ended.status, ended.out, ended.err) == (2, "", told)
-    assert results().err == "error: name a run directory, or a folder with some inside: DIR\n"
+    assert (
+        results().err
+        == "error: no DIR: give a run directory, or a folder with run directories inside\n"
+    )
     assert results(sweep, "--last", "-1").status == 2
 
 

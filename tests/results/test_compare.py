@@ -79,8 +79,8 @@ def test_samples_that_changed_their_class(tmp_path: Path) -> None:
     assert list(found.table.rows) == [(PREDICTED, "cat.png", "0", "1"), (PREDICTED, "9", "0", "2")]
     assert found.notes == [
         "2 of 3 samples changed their predicted class",
-        "samples that a alone predicted: 1",
-        "samples that b alone predicted: 2",
+        "samples that only a predicted: 1",
+        "samples that only b predicted: 2",
     ]
 
 
@@ -101,7 +101,7 @@ def test_predictions_of_numbers_are_no_classes(tmp_path: Path) -> None:
     found = predicted_by(tmp_path, one, other)
     assert found.table.rows == []
     (note,) = found.notes
-    assert "a: predicts.csv holds no logits" in note
+    assert "a: predicts.csv has no logits" in note
 
 
 @pytest.mark.parametrize("damaged", ["", CLASSES + "0,1,x,3\n", CLASSES + "0,1\n1,2,3,4\n"])

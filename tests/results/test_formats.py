@@ -50,19 +50,24 @@ def test_a_spread_is_three_columns_for_programs() -> None:
 
 def test_markdown() -> None:
     assert markdown(TABLE).splitlines() == [
-        "| run | seed | duration | val/loss | best val/loss | cause |",
-        "| :-- | --: | --: | --: | --: | :-- |",
-        "| a\\|b_1 | 0 | 1 min 1 s | 0.3333 | 0.25 |  |",
-        "| c | 1 |  |  |  | it, broke & burnt |",
+        "| run    |   seed |   duration |   val/loss |   best val/loss | cause             |",
+        "|:-------|-------:|-----------:|-----------:|----------------:|:------------------|",
+        "| a\\|b_1 |      0 |  1 min 1 s |     0.3333 |            0.25 |                   |",
+        "| c      |      1 |            |            |                 | it, broke & burnt |",
     ]
 
 
 def test_latex() -> None:
-    assert latex(TABLE).splitlines()[2:6] == [
+    lines = [" ".join(line.split()) for line in latex(TABLE).splitlines()]
+    assert lines == [
+        r"\begin{tabular}{lrrrrl}",
+        r"\toprule",
         r"run & seed & duration & val/loss & best val/loss & cause \\",
         r"\midrule",
-        r"a|b\_1 & 0 & 1 min 1 s & 0.3333 & 0.25 &  \\",
-        r"c & 1 &  &  &  & it, broke \& burnt \\",
+        r"a|b\_1 & 0 & 1 min 1 s & 0.3333 & 0.25 & \\",
+        r"c & 1 & & & & it, broke \& burnt \\",
+        r"\bottomrule",
+        r"\end{tabular}",
     ]
     assert r"0.5 $\pm$ 0.25" in latex(SPREAD)
 
@@ -114,4 +119,4 @@ def test_no_runs() -> None:
     assert to_csv(empty) == "run,status"
     assert json.loads(to_json(empty)) == []
     assert len(markdown(empty).splitlines()) == 2
-    assert r"\begin{tabular}" in latex(empty)
+    assert r"\begin{tabular}{ll}" in latex(empty)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legoloop.results.grouping import Spread, grouped
+from legoloop.results.grouping import Spread, group_runs
 from legoloop.results.reading import read_runs
 from tests.results.made_runs import lr_and_seed, made_run, made_sweep
 
@@ -29,7 +29,7 @@ def test_a_value_that_is_no_number_is_not_hidden() -> None:
 
 
 def test_groups_share_what_is_asked_for(tmp_path: Path) -> None:
-    groups = grouped(read_runs(made_sweep(tmp_path)).runs, ["optimizer.lr"])
+    groups = group_runs(read_runs(made_sweep(tmp_path)).runs, ["optimizer.lr"])
     assert [group.value("optimizer.lr") for group in groups] == [0.1, 0.01]
     assert [[run.name for run in group.runs] for group in groups] == [list("012"), list("345")]
     assert groups[0].value("val/accuracy") == pytest.approx(0.1 + 1 / 16)
@@ -42,11 +42,11 @@ def test_only_completed_runs_count(tmp_path: Path) -> None:
     for seed, status in enumerate(["COMPLETED", "FAILED", "INTERRUPTED", "RUNNING", "COMPLETED"]):
         final = {"loss": float(seed)}
         made_run(tmp_path, str(seed), lr_and_seed(0.1, seed), final, status=status)
-    (group,) = grouped(read_runs(tmp_path).runs, ["optimizer.lr"])
+    (group,) = group_runs(read_runs(tmp_path).runs, ["optimizer.lr"])
     assert (group.n, group.not_completed, group.value("loss")) == (2, 3, 2.0)
 
 
 def test_lists_can_be_grouped_by_and_a_metric_that_nobody_has_is_nothing(tmp_path: Path) -> None:
-    (group,) = grouped(read_runs(made_sweep(tmp_path)).runs, ["optimizer.betas", "status"])
+    (group,) = group_runs(read_runs(made_sweep(tmp_path)).runs, ["optimizer.betas", "status"])
     assert group.values == {"optimizer.betas": [0.9, 0.99], "status": "COMPLETED"}
     assert group.value("none") is None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from legoloop.core.errors import ArgumentError
-from legoloop.results.choosing import varied
+from legoloop.results.choosing import varied_keys
 from legoloop.results.reading import Run, read_runs
 from legoloop.state.run_record import RunRecord
 from tests.results.made_runs import lr_and_seed, made_run, made_sweep
@@ -97,7 +97,7 @@ def test_a_run_that_failed_without_a_configuration_is_told_by_its_overrides(
     made_run(tmp_path, "2", status="FAILED", overrides=written, cause="no data")
     runs = read_runs(tmp_path).runs
     assert runs[2].config == {"optimizer.lr": 0.01, "new": [1, 2]}
-    assert varied(runs) == ["optimizer.lr", "new"]
+    assert varied_keys(runs) == ["optimizer.lr", "new"]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_missing_record_is_told_where_hydra_began_a_run(tmp_path: Path) -> Non
     (tmp_path / "killed" / ".hydra").mkdir(parents=True)
     (tmp_path / "something else").mkdir()
     found = read_runs(tmp_path)
-    assert found.problems == [f"{tmp_path / 'killed'}: has no run.json; left out"]
+    assert found.problems == [f"{tmp_path / 'killed'}: has no run.json; skipped"]
     assert len(found.runs) == 1
 
 
@@ -162,7 +162,7 @@ def test_paths_inside_the_run_directory_do_not_vary(tmp_path: Path) -> None:
     runs = read_runs(made_sweep(tmp_path, lrs=[0.1])).runs
     assert runs[0].config["predicts"] == "${run_dir}/predicts.csv"
     assert "run_dir" not in runs[0].config
-    assert varied(runs) == ["seed"]
+    assert varied_keys(runs) == ["seed"]
 
 
 def test_a_completed_run_costs_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,12 +186,12 @@ def test_a_folder_that_is_not_there_is_refused_with_the_nearest(tmp_path: Path) 
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match=r"holds no run; a run directory is one that has run"):
+    with pytest.raises(ArgumentError, match=r"contains no run; .* is one that has run\.json"):
         read_runs(tmp_path)
 
 
 def test_a_run_is_running_as_long_as_its_process_has_the_directory(tmp_path: Path) -> None:
-    record = RunRecord.claim(tmp_path / "0", seed=0, overrides=[])
+    record = RunRecord.start(tmp_path / "0", seed=0, overrides=[])
     assert [run.value("status") for run in read_runs(tmp_path).runs] == ["RUNNING"]
     record.release()
     assert [run.value("status") for run in read_runs(tmp_path).runs] == ["KILLED"]

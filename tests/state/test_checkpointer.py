@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 
 import legoloop as ll
 from legoloop.state import checkpointer as keeping
-from legoloop.state.checkpointer import Kept, select_to_keep
+from legoloop.state.checkpointer import SavedCheckpoint, select_to_keep
 from legoloop.state.checkpoints import (
-    STATE,
+    CHECKPOINT_STATE,
     checkpoints_in,
     newest_checkpoint,
     read_checkpoint,
     read_newest,
     write_checkpoint,
 )
-from tests.core.loops_of_few import Drive, Epochs
+from tests.loop.tiny_plugins import Drive, Epochs
 from tests.tiny import Noisy, Tiny, accuracy, tiny, weights
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ EPOCHS = 4
 def a_run(folder: Path, **given: Any) -> tuple[Tiny, ll.TrainingHost]:
     """A run with everything that keeps state."""
     parts = tiny(num_epochs=EPOCHS, epoch_size=10, dataset=Noisy())
-    acc = parts.loaders_acc(at="epoch_end")
+    acc = parts.loaders_acc(when="epoch_end")
     metrics = ll.AccumulatorMetrics(acc, accuracy)
     sources = [metrics, loss := ll.TrainLoss()]
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(parts.opt, T_max=11)
@@ -43,7 +43,7 @@ def a_run(folder: Path, **given: Any) -> tuple[Tiny, ll.TrainingHost]:
     return parts, parts.host(
         acc,
         *sources,
-        ll.LRScheduler(scheduler, parts.counter, per="step"),
+        ll.LRScheduler(scheduler, parts.counter, interval="step"),
         ll.EarlyStopping(loss, "loss", patience=100),
         ll.History(parts.counter, sources),
         ll.CsvMetrics(folder / "metrics.csv", parts.counter, sources),
@@ -55,7 +55,7 @@ RESUME = """
 import sys
 from pathlib import Path
 from legoloop.state.checkpoints import read_checkpoint
-from tests.state.test_keeping import a_run
+from tests.state.test_checkpointer import a_run
 from tests.tiny import weights
 folder = Path(sys.argv[1])
 parts, host = a_run(folder)
@@ -186,8 +186,8 @@ def few(folder: Path, **given: Any) -> tuple[ll.Counter, ll.Checkpointer, ll.Tra
 
 def test_what_a_run_goes_on_from_is_not_written_again(tmp_path: Path) -> None:
     few(tmp_path)[2].run()
-    before = (tmp_path / "4" / STATE).stat()
-    (tmp_path / "6" / STATE).write_bytes(b"damaged")
+    before = (tmp_path / "4" / CHECKPOINT_STATE).stat()
+    (tmp_path / "6" / CHECKPOINT_STATE).write_bytes(b"damaged")
 
     counter, _, host = few(tmp_path, every_epochs=None)
     found = read_newest(tmp_path)
@@ -197,7 +197,7 @@ def test_what_a_run_goes_on_from_is_not_written_again(tmp_path: Path) -> None:
 
     assert found[0] == tmp_path / "4"
     assert counter.steps == 6
-    assert (tmp_path / "4" / STATE).stat() == before
+    assert (tmp_path / "4" / CHECKPOINT_STATE).stat() == before
     assert read_checkpoint(tmp_path / "6")["stop_reason"] == "that many epochs"
 
 
@@ -226,12 +226,16 @@ def test_an_interruption_saves_what_is_not_there_yet(tmp_path: Path) -> None:
 
 scores = st.one_of(st.none(), st.sampled_from([0.0, 0.5, 1.0]), st.floats(-1, 1))
 kepts = st.lists(scores, max_size=12).flatmap(
-    lambda given: st.permutations([Kept(Path(str(n)), n, s) for n, s in enumerate(given)])
+    lambda given: st.permutations(
+        [SavedCheckpoint(Path(str(n)), n, s) for n, s in enumerate(given)]
+    )
 )
 
 
 @given(kepts, st.integers(1, 5), st.integers(0, 5), st.booleans())
-def test_the_last_and_the_best_stay(kept: Sequence[Kept], last: int, best: int, more: bool) -> None:
+def test_the_last_and_the_best_stay(
+    kept: Sequence[SavedCheckpoint], last: int, best: int, more: bool
+) -> None:
     stay = select_to_keep(kept, last, best, more)
     gone = [each for each in kept if each not in stay]
     scored = [each for each in kept if each.score is not None]
@@ -254,7 +258,7 @@ def test_the_last_and_the_best_stay(kept: Sequence[Kept], last: int, best: int, 
 
 
 @given(kepts, st.integers(0, 5), st.booleans())
-def test_all_stay_if_told_so(kept: Sequence[Kept], best: int, more: bool) -> None:
+def test_all_stay_if_told_so(kept: Sequence[SavedCheckpoint], best: int, more: bool) -> None:
     assert set(select_to_keep(kept, None, best, more)) == set(kept)
 
 
@@ -323,17 +327,17 @@ def test_old_ones_go_only_when_the_new_one_is_there(
         seen.append((path.name, whole))
         remove(path)
 
-    remove = keeping.remove_folder
-    monkeypatch.setattr(keeping, "remove_folder", removed)
+    remove = keeping.remove_directory
+    monkeypatch.setattr(keeping, "remove_directory", removed)
     few(tmp_path, keep_last=1)[2].run()
     assert seen == [("0", ["2", "0"]), ("2", ["4", "2"]), ("4", ["6", "4"])]
 
 
 def test_damaged_ones_take_nobodys_place(tmp_path: Path) -> None:
     few(tmp_path)[2].run()
-    flipped = bytearray((tmp_path / "6" / STATE).read_bytes())
+    flipped = bytearray((tmp_path / "6" / CHECKPOINT_STATE).read_bytes())
     flipped[100] ^= 1
-    (tmp_path / "6" / STATE).write_bytes(flipped)
+    (tmp_path / "6" / CHECKPOINT_STATE).write_bytes(flipped)
 
     counter, checkpoints, host = few(tmp_path)
     counter.steps = 5
@@ -359,10 +363,10 @@ def test_touches_nothing_of_others(tmp_path: Path) -> None:
 
 def test_removes_what_killed_processes_left(tmp_path: Path) -> None:
     few(tmp_path)[2].run()
-    (tmp_path / "6").rename(tmp_path / ".6.0.aside")
-    write_checkpoint(tmp_path / ".6.4711.draft", {})
+    (tmp_path / "6").rename(tmp_path / ".6.0.bak")
+    write_checkpoint(tmp_path / ".6.4711.tmp", {})
     found = newest_checkpoint(tmp_path)
-    assert found == tmp_path / ".6.0.aside"
+    assert found == tmp_path / ".6.0.bak"
 
     _, _, host = few(tmp_path)
     host.load_state_dict(read_checkpoint(found))
@@ -378,7 +382,7 @@ def test_one_that_cannot_be_removed_ends_no_run(
     def refuses(path: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(keeping, "remove_folder", refuses)
+    monkeypatch.setattr(keeping, "remove_directory", refuses)
     few(tmp_path)[2].run()
     assert steps_in(tmp_path) == [0, 2, 4, 6]
     assert f"{tmp_path / '0'} cannot be removed (Permission denied)" in caplog.text
@@ -396,9 +400,9 @@ def test_one_that_cannot_be_removed_ends_no_run(
         ({"every_seconds": float("nan")}, "every_seconds is nan; give a number above 0"),
         ({"keep_last": 0}, "keep_last is 0; give a whole number of at least 1"),
         ({"keep_best": -1}, "keep_best is -1; give a whole number of at least 0"),
-        ({"keep_best": 2}, "keep_best is 2, but of which metric? give its tag"),
+        ({"keep_best": 2}, "keep_best is 2, but metric is None; give its tag"),
         ({"metric": "val/loss", "mode": "mim"}, "mode is 'mim'; did you mean min?"),
-        ({"metric": "mine"}, "mode is None, but nobody knows if more of 'mine' is better"),
+        ({"metric": "mine"}, "mode is None, but the direction of 'mine' is not known"),
     ],
 )
 def test_refuses_values_out_of_range(given: dict[str, Any], told: str) -> None:

@@ -27,9 +27,9 @@ from hypothesis import strategies as st
 
 import legoloop as ll
 from legoloop.core.rng import get_rng_state, set_rng_state
+from legoloop.core.run_directory import CHECKPOINT_MANIFEST, CHECKPOINT_STATE
 from legoloop.state.checkpoints import (
-    PIECE,
-    STATE,
+    CHUNK,
     checkpoints_in,
     is_checkpoint,
     newest_checkpoint,
@@ -37,7 +37,7 @@ from legoloop.state.checkpoints import (
     read_newest,
     write_checkpoint,
 )
-from legoloop.state.manifest import MANIFEST, Facts, Manifest
+from legoloop.state.manifest import FileDigest, Manifest
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,7 +77,7 @@ def test_everything_that_a_state_is_made_of_comes_back_as_it_was(tmp_path: Path)
     assert back["strided"].stride() == state["strided"].stride()
 
 
-@pytest.mark.parametrize("size", [PIECE - 1, PIECE, 3 * PIECE + 1])
+@pytest.mark.parametrize("size", [CHUNK - 1, CHUNK, 3 * CHUNK + 1])
 def test_a_state_of_several_pieces_comes_back(tmp_path: Path, size: int) -> None:
     state = {
         "large": (torch.arange(size) % 251).to(torch.uint8),
@@ -100,25 +100,25 @@ def test_the_disk_begins_with_each_byte_once_while_more_come(
         assert os.fstat(handle).st_size >= start + size - io.DEFAULT_BUFFER_SIZE
 
     monkeypatch.setattr(os, "posix_fadvise", listening)
-    tensors = [torch.ones(size, dtype=torch.uint8) for size in (3 * PIECE, *[PIECE // 4] * 9)]
+    tensors = [torch.ones(size, dtype=torch.uint8) for size in (3 * CHUNK, *[CHUNK // 4] * 9)]
     write_checkpoint(tmp_path / "1", {"tensors": tensors})
 
     starts, ends = zip(*asked, strict=True)
     assert starts == (0, *ends[:-1])
-    assert all(PIECE <= end - start < 2 * PIECE for start, end in asked)
-    assert 0 <= (tmp_path / "1" / STATE).stat().st_size - ends[-1] < PIECE
+    assert all(CHUNK <= end - start < 2 * CHUNK for start, end in asked)
+    assert 0 <= (tmp_path / "1" / CHECKPOINT_STATE).stat().st_size - ends[-1] < CHUNK
 
 
 def test_no_byte_of_a_state_is_copied_to_be_written(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "0", a_state(0))
-    state = {"weight": torch.ones(4 * PIECE, dtype=torch.uint8)}
+    state = {"weight": torch.ones(4 * CHUNK, dtype=torch.uint8)}
     tracemalloc.start()
     try:
         write_checkpoint(tmp_path / "1", state)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < PIECE
+    assert peak < CHUNK
 
 
 def test_generators_go_on_as_they_would_have(tmp_path: Path) -> None:
@@ -148,8 +148,8 @@ def test_replaces_an_older_one_of_the_same_step(checkpoint: Path) -> None:
 
 
 def test_the_manifest_lists_size_and_digest(checkpoint: Path) -> None:
-    facts = json.loads((checkpoint / MANIFEST).read_text())["files"][STATE]
-    assert facts["bytes"] == (checkpoint / STATE).stat().st_size
+    facts = json.loads((checkpoint / CHECKPOINT_MANIFEST).read_text())["files"][CHECKPOINT_STATE]
+    assert facts["bytes"] == (checkpoint / CHECKPOINT_STATE).stat().st_size
     assert len(facts["sha256"]) == 64
 
 
@@ -174,13 +174,13 @@ def damaged(two: Path, name: str) -> Iterator[Path]:
             read_checkpoint(Path(copy, "2"))
 
 
-FILES = st.sampled_from([STATE, MANIFEST])
+FILES = st.sampled_from([CHECKPOINT_STATE, CHECKPOINT_MANIFEST])
 
 
 @given(name=FILES, part=st.floats(0, 1, exclude_max=True))
-@example(name=STATE, part=0.0)
-@example(name=MANIFEST, part=0.0)
-@example(name=MANIFEST, part=0.9999)
+@example(name=CHECKPOINT_STATE, part=0.0)
+@example(name=CHECKPOINT_MANIFEST, part=0.0)
+@example(name=CHECKPOINT_MANIFEST, part=0.9999)
 def test_a_file_cut_short_anywhere_is_detected(two: Path, name: str, part: float) -> None:
     with damaged(two, name) as file:
         os.truncate(file, int(part * file.stat().st_size))
@@ -202,13 +202,13 @@ def test_bytes_put_in_anywhere_are_detected(two: Path, name: str, part: float, m
         file.write_bytes(content[:here] + more + content[here:])
 
 
-@pytest.mark.parametrize("name", [STATE, MANIFEST])
+@pytest.mark.parametrize("name", [CHECKPOINT_STATE, CHECKPOINT_MANIFEST])
 def test_a_deleted_file_is_detected(two: Path, name: str) -> None:
     with damaged(two, name) as file:
         file.unlink()
 
 
-@pytest.mark.parametrize("name", [STATE, MANIFEST])
+@pytest.mark.parametrize("name", [CHECKPOINT_STATE, CHECKPOINT_MANIFEST])
 def test_a_folder_in_place_of_a_file_is_detected(two: Path, name: str) -> None:
     with damaged(two, name) as file:
         file.unlink()
@@ -216,13 +216,13 @@ def test_a_folder_in_place_of_a_file_is_detected(two: Path, name: str) -> None:
 
 
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(two: Path) -> None:
-    with damaged(two, STATE) as file:
+    with damaged(two, CHECKPOINT_STATE) as file:
         file.unlink()
         os.mkfifo(file)
 
 
 def test_each_flip_of_the_manifest_is_detected(checkpoint: Path) -> None:
-    manifest = checkpoint / MANIFEST
+    manifest = checkpoint / CHECKPOINT_MANIFEST
     whole = manifest.read_bytes()
     for position in range(len(whole)):
         manifest.write_bytes(
@@ -243,7 +243,7 @@ def test_each_flip_of_the_manifest_is_detected(checkpoint: Path) -> None:
     ids=lambda text: text[:20],
 )
 def test_refuses_what_is_no_manifest(checkpoint: Path, text: str) -> None:
-    (checkpoint / MANIFEST).write_text(text)
+    (checkpoint / CHECKPOINT_MANIFEST).write_text(text)
     with pytest.raises(ll.DataError, match="is damaged: it"):
         read_checkpoint(checkpoint)
 
@@ -259,9 +259,9 @@ def test_refuses_a_folder_that_is_no_checkpoint(tmp_path: Path) -> None:
 
 def with_manifest(folder: Path) -> None:
     """A manifest that fits whatever the file of the state holds."""
-    with (folder / STATE).open("rb") as content:
-        facts = Facts.of(content)
-    (folder / MANIFEST).write_text(Manifest(9, {STATE: facts}).text())
+    with (folder / CHECKPOINT_STATE).open("rb") as content:
+        facts = FileDigest.of(content)
+    (folder / CHECKPOINT_MANIFEST).write_text(Manifest(9, {CHECKPOINT_STATE: facts}).text())
 
 
 class Canary:
@@ -275,7 +275,7 @@ class Canary:
 def test_a_pickle_that_runs_code_is_refused(two: Path, tmp_path: Path) -> None:
     shutil.copytree(two, tmp_path, dirs_exist_ok=True)
     canary = tmp_path / "canary"
-    torch.save({"weight": Canary(canary)}, tmp_path / "2" / STATE)
+    torch.save({"weight": Canary(canary)}, tmp_path / "2" / CHECKPOINT_STATE)
     with_manifest(tmp_path / "2")
 
     with pytest.raises(ll.DataError, match="is refused: it is not a state of tensors"):
@@ -288,13 +288,13 @@ def test_a_pickle_that_runs_code_is_refused(two: Path, tmp_path: Path) -> None:
 
 
 def test_bytes_that_are_no_state_are_refused(checkpoint: Path) -> None:
-    (checkpoint / STATE).write_bytes(b"whatever")
+    (checkpoint / CHECKPOINT_STATE).write_bytes(b"whatever")
     with_manifest(checkpoint)
     with pytest.raises(ll.DataError, match="is refused"):
         read_checkpoint(checkpoint)
 
 
-@pytest.mark.parametrize("linked", ["2", f"2/{STATE}", f"2/{MANIFEST}"])
+@pytest.mark.parametrize("linked", ["2", f"2/{CHECKPOINT_STATE}", f"2/{CHECKPOINT_MANIFEST}"])
 def test_a_link_that_leads_elsewhere_is_refused(two: Path, tmp_path: Path, linked: str) -> None:
     shutil.copytree(two, tmp_path / "kept")
     (tmp_path / "kept" / linked).rename(tmp_path / "elsewhere")
@@ -310,7 +310,7 @@ def test_writing_does_not_follow_links(tmp_path: Path) -> None:
     (tmp_path / "elsewhere" / "precious").touch()
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "1").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "kept" / f".1.{os.getpid()}.draft").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "kept" / f".1.{os.getpid()}.tmp").symlink_to(tmp_path / "elsewhere")
 
     write_checkpoint(tmp_path / "kept" / "1", a_state(1))
 
@@ -338,12 +338,12 @@ def test_damaged_ones_are_named_and_passed_over(
     two: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copytree(two, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "2" / STATE).write_bytes(b"")
+    (tmp_path / "2" / CHECKPOINT_STATE).write_bytes(b"")
     assert newest_checkpoint(tmp_path) == tmp_path / "1"
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert f"{tmp_path / '2' / STATE} is damaged" in caplog.text
+    assert f"{tmp_path / '2' / CHECKPOINT_STATE} is damaged" in caplog.text
 
-    (tmp_path / "1" / MANIFEST).unlink()
+    (tmp_path / "1" / CHECKPOINT_MANIFEST).unlink()
     assert newest_checkpoint(tmp_path) is None
     assert read_newest(tmp_path) is None
 
@@ -354,7 +354,7 @@ def test_whatever_else_lies_there_is_no_checkpoint(
     (tmp_path / "7").mkdir()
     (tmp_path / "8").touch()
     (tmp_path / "notes").mkdir()
-    write_checkpoint(tmp_path / ".9.4711.draft", a_state(9))
+    write_checkpoint(tmp_path / ".9.4711.tmp", a_state(9))
     assert newest_checkpoint(tmp_path) is None
     assert caplog.records == []
 
@@ -403,7 +403,7 @@ def test_an_error_at_any_call_leaves_what_was_there(tmp_path: Path, call: str, e
         assert found is not None
         assert found[1]["epoch"] in (2, 20)
         assert read_checkpoint(tmp_path / "1")["epoch"] == 1
-        assert not list(tmp_path.glob("*.draft"))
+        assert not list(tmp_path.glob("*.tmp"))
         failures += failing.has_failed
     assert 0 < failures < 20
 

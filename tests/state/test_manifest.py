@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legoloop.state.manifest import Facts, Manifest
+from legoloop.state.manifest import FileDigest, Manifest
 
 manifests = st.builds(
     Manifest,
     number=st.integers(0),
-    files=st.dictionaries(st.text(), st.builds(Facts, st.integers(0), st.text())),
+    files=st.dictionaries(st.text(), st.builds(FileDigest, st.integers(0), st.text())),
     scalars=st.dictionaries(st.text(), st.floats(allow_nan=False)),
 )
 
@@ -33,7 +33,7 @@ def test_no_other_text_is_taken_for_it(manifest: Manifest, data: st.DataObject) 
 
 
 def test_the_seal_covers_every_entry() -> None:
-    text = Manifest(1, {"state.pt": Facts(3, "ba78")}, {"val/loss": 0.5}).text()
+    text = Manifest(1, {"state.pt": FileDigest(3, "ba78")}, {"val/loss": 0.5}).text()
     for key, other in (("number", 2), ("files", {}), ("scalars", {"val/loss": 0.4})):
         changed = json.dumps({**json.loads(text), key: other}, indent=2) + "\n"
         with pytest.raises(ValueError, match="not the text that was written"):

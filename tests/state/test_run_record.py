@@ -29,7 +29,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def claimed(project: Path) -> Path:
     directory = project / "runs" / "one"
-    RunRecord.claim(directory, seed=0, overrides=[])
+    RunRecord.start(directory, seed=0, overrides=[])
     return directory
 
 
@@ -62,10 +62,10 @@ def test_outside_a_project_there_is_no_commit(
 
 
 def test_a_finished_run_is_refused(tmp_path: Path) -> None:
-    RunRecord.claim(tmp_path, seed=0, overrides=[]).finish("COMPLETED")
+    RunRecord.start(tmp_path, seed=0, overrides=[]).finish("COMPLETED")
     before = (tmp_path / "run.json").read_bytes()
     with pytest.raises(ConfigError) as error:
-        RunRecord.claim(tmp_path, seed=0, overrides=[], resume="auto")
+        RunRecord.start(tmp_path, seed=0, overrides=[], resume="auto")
     assert str(error.value).startswith(
         f"hydra.run.dir: {tmp_path} holds a run already (COMPLETED, started "
     )
@@ -74,13 +74,13 @@ def test_a_finished_run_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", ["FAILED", "INTERRUPTED"])
 def test_an_unfinished_run_is_resumed_if_that_is_wanted(tmp_path: Path, status: Any) -> None:
-    RunRecord.claim(tmp_path, seed=0, overrides=["a=1"]).finish(status, cause="odd")
+    RunRecord.start(tmp_path, seed=0, overrides=["a=1"]).finish(status, cause="odd")
     with pytest.raises(ConfigError, match=f"holds a run already .{status}"):
-        RunRecord.claim(tmp_path, seed=0, overrides=["a=1"], resume="never")
-    record = RunRecord.claim(tmp_path, seed=0, overrides=["a=1"], resume="auto")
-    assert record.before is not None
-    assert record.before["status"] == status
-    record.begin()
+        RunRecord.start(tmp_path, seed=0, overrides=["a=1"], resume="never")
+    record = RunRecord.start(tmp_path, seed=0, overrides=["a=1"], resume="auto")
+    assert record.previous is not None
+    assert record.previous["status"] == status
+    record.begin_attempt()
     record.resumed_from(tmp_path / "checkpoints" / "7")
     record.finish("COMPLETED")
     facts = read_record(tmp_path)
@@ -95,14 +95,14 @@ def test_an_unfinished_run_is_resumed_if_that_is_wanted(tmp_path: Path, status: 
 
 def test_where_one_must_be_resumed_there_must_be_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no run to resume"):
-        RunRecord.claim(tmp_path / "new", seed=0, overrides=[], resume="must")
+        RunRecord.start(tmp_path / "new", seed=0, overrides=[], resume="must")
     assert not (tmp_path / "new").exists()
 
 
 def test_a_run_under_way_is_not_touched(tmp_path: Path) -> None:
-    record = RunRecord.claim(tmp_path, seed=0, overrides=[])
+    record = RunRecord.start(tmp_path, seed=0, overrides=[])
     with pytest.raises(ConfigError, match="is in use by a run"):
-        RunRecord.claim(tmp_path, seed=0, overrides=[], resume="auto")
+        RunRecord.start(tmp_path, seed=0, overrides=[], resume="auto")
     mark_failed_if_abandoned(tmp_path, "gone")
     assert read_record(tmp_path)["status"] == "RUNNING"
     record.release()
@@ -122,5 +122,5 @@ def test_one_that_died_before_its_record_gets_one(tmp_path: Path) -> None:
 def test_a_record_that_cannot_be_read_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(ConfigError, match=r"run.json cannot be read"):
-        RunRecord.claim(tmp_path, seed=0, overrides=[], resume="auto")
+        RunRecord.start(tmp_path, seed=0, overrides=[], resume="auto")
     assert (tmp_path / "run.json").read_text() == "{"

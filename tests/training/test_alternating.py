@@ -75,7 +75,7 @@ def test_it_is_the_counter_of_its_own_schedule() -> None:
     parts = tiny(num_epochs=2)
     turn = ll.AlternatingDescent(parts.descent, "loss/first", every=3)
     halving = torch.optim.lr_scheduler.ExponentialLR(parts.opt, gamma=0.5)
-    run(parts, turn, ll.LRScheduler(halving, turn, per="step"))
+    run(parts, turn, ll.LRScheduler(halving, turn, interval="step"))
     assert turn.steps == 4
     assert parts.opt.param_groups[0]["lr"] == pytest.approx(0.01 * 0.5**4)
 
@@ -93,8 +93,8 @@ def test_it_stands_in_for_its_descent() -> None:
 
 def test_refuses_a_place_that_never_comes() -> None:
     parts = tiny()
-    with pytest.raises(ll.ArgumentError, match="at is 2; give a place below 2"):
-        ll.AlternatingDescent(parts.descent, "loss", every=2, at=2)
+    with pytest.raises(ll.ArgumentError, match="offset is 2; give less than every, which is 2"):
+        ll.AlternatingDescent(parts.descent, "loss", every=2, offset=2)
     with pytest.raises(ll.ArgumentError, match="every is 0"):
         ll.AlternatingDescent(parts.descent, "loss", every=0)
 

@@ -94,14 +94,14 @@ def test_an_evaluation_that_is_fed_by_it_evaluates_the_average() -> None:
             ema_logits = ema({"x": batch["x"]})[1]["logits"]
             logits = parts.feed({"x": batch["x"]})[1]["logits"]
             seen.extend([ema_logits, logits])
-            seen.extend(torch.tensor(acc.accumulated("val")["logits"]) for acc in self.accs)
+            seen.extend(torch.tensor(acc.collect("val")["logits"]) for acc in self.accs)
             parts.model.train()
 
     batch = {key: torch.cat([b[key] for b in parts.loaders["val"]]) for key in ("x", "idx")}
     parts.trained(ema, of_average, of_weights, Looks())
 
     expected_of_average, expected_of_weights, average, plain = seen
-    order = parts.loops["val"].first(None)
+    order = parts.loops["val"].peek(None)
     at = torch.cat([torch.as_tensor(b["idx"]) for b in order])
     torch.testing.assert_close(average, expected_of_average.detach()[at])
     torch.testing.assert_close(plain, expected_of_weights.detach()[at])
@@ -169,7 +169,9 @@ def test_refuses_a_decay_out_of_range(decay: float) -> None:
 def test_refuses_a_feed_that_does_not_hold_the_model() -> None:
     parts = tiny()
     parts.descent.feed = lambda batch: (batch, parts.model(batch))
-    with pytest.raises(ll.ArgumentError, match="descent has a feed that does not hold its model"):
+    with pytest.raises(
+        ll.ArgumentError, match="descent has a feed that does not reference its model"
+    ):
         ll.ExponentialMovingAverage(parts.descent)
 
 

@@ -112,7 +112,7 @@ def test_lets_go_of_a_batch_before_it_fetches_the_next() -> None:
     stream = Watching()
     step = ll.Step()
     for step.batch, step.size in ll.SimpleEpoch(stream, epoch_size=10).batches():
-        step.empty()
+        step.clear()
 
     assert stream.kept == 0
 

@@ -49,7 +49,7 @@ def test_what_is_frozen_gets_no_update_no_decay_and_no_statistics(optimizer: str
     frozen = {name for name in names if name.startswith(("layers.0.", "layers.1."))}
     changes = Changes(parts)
 
-    parts.trained(ll.Freeze(parts.descent, parts.counter, FIRST, epochs=2), changes)
+    parts.trained(ll.Freeze(parts.descent, parts.counter, FIRST, unfreeze_after_epochs=2), changes)
 
     assert changes.seen == [names - frozen, names - frozen, names]
 
@@ -103,7 +103,7 @@ def test_a_parameter_that_needed_no_gradient_before_stays_so() -> None:
     fixed: Any = parts.model
     fixed.layers[0].bias.requires_grad_(False)
     changes = Changes(parts)
-    parts.trained(ll.Freeze(parts.descent, parts.counter, FIRST, epochs=1), changes)
+    parts.trained(ll.Freeze(parts.descent, parts.counter, FIRST, unfreeze_after_epochs=1), changes)
     assert "layers.0.weight" in changes.seen[1]
     assert "layers.0.bias" not in changes.seen[1]
 
@@ -111,9 +111,12 @@ def test_a_parameter_that_needed_no_gradient_before_stays_so() -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "names is empty; give patterns such as"),
-        (["layers.0.*", "body.*"], r"names has 'body\.\*', which fits nothing; there are layers.0"),
-        (["*"], r"names leaves nothing to learn"),
+        ([], "patterns is empty; give patterns such as"),
+        (
+            ["layers.0.*", "body.*"],
+            r"patterns has 'body\.\*', which matches nothing; there are layers.0",
+        ),
+        (["*"], r"patterns leaves no parameter to train"),
     ],
 )
 def test_refuses_patterns_that_cannot_be_meant(names: list[str], message: str) -> None:
@@ -124,5 +127,5 @@ def test_refuses_patterns_that_cannot_be_meant(names: list[str], message: str) -
 
 def test_refuses_a_negative_number_of_epochs() -> None:
     parts = tiny()
-    with pytest.raises(ll.ArgumentError, match="epochs is -1; give a whole number of at least 0"):
-        ll.Freeze(parts.descent, parts.counter, FIRST, epochs=-1)
+    with pytest.raises(ll.ArgumentError, match="unfreeze_after_epochs is -1; give a whole"):
+        ll.Freeze(parts.descent, parts.counter, FIRST, unfreeze_after_epochs=-1)

@@ -16,9 +16,7 @@ from tests.tiny import Noisy, tiny
 
 def a_loop(samples: int, batch_size: int) -> ll.BatchStream:
     data = ll.ColumnDataset({"x": torch.arange(samples)})
-    return ll.BatchStream(
-        data, name="train", seed=0, batching=ll.LoaderConfig(batch_size=batch_size)
-    )
+    return ll.BatchStream(data, name="train", seed=0, config=ll.LoaderConfig(batch_size=batch_size))
 
 
 def test_they_are_the_first_of_the_loop_which_stays_where_it_is() -> None:
@@ -31,7 +29,7 @@ def test_they_are_the_first_of_the_loop_which_stays_where_it_is() -> None:
 
 
 def test_they_are_augmented_once() -> None:
-    loop = ll.BatchStream(Noisy(), name="train", seed=0, batching=ll.LoaderConfig(batch_size=4))
+    loop = ll.BatchStream(Noisy(), name="train", seed=0, config=ll.LoaderConfig(batch_size=4))
     one, same = islice(ll.RepeatedBatches(loop, num_batches=1), 2)
     assert torch.equal(one["x"], same["x"])
 
@@ -41,7 +39,7 @@ def test_they_stay_as_they_are_whatever_is_written_into_them() -> None:
         def __getitem__(self, item: int) -> dict[str, Any]:
             return {**super().__getitem__(item), "words": [str(item)]}
 
-    loop = ll.BatchStream(Listed(), name="train", seed=0, batching=ll.LoaderConfig(batch_size=4))
+    loop = ll.BatchStream(Listed(), name="train", seed=0, config=ll.LoaderConfig(batch_size=4))
     batches = ll.RepeatedBatches(loop, num_batches=1)
     batch = next(batches)
     x, words = batch["x"].clone(), [list(word) for word in batch["words"]]
@@ -89,15 +87,15 @@ def overfitted(**given: Any) -> tuple[ll.TrainingHost, ll.Counter]:
 
 
 def test_the_run_ends_when_the_loss_is_near_zero() -> None:
-    host, counter = overfitted(below=0.3)
+    host, counter = overfitted(threshold=0.3)
     host.run()
-    assert str(host.stop_reason).endswith("near zero")
+    assert str(host.stop_reason).endswith("below 0.3")
     assert counter.epochs < 40
 
 
 def test_the_run_fails_when_the_loss_does_not_get_there() -> None:
-    host, counter = overfitted(below=1e-12)
-    with pytest.raises(ll.DataError, match="not below 1e-12: a few batches are not learnt"):
+    host, counter = overfitted(threshold=1e-12)
+    with pytest.raises(ll.DataError, match="not below 1e-12: the model did not overfit"):
         host.run()
     assert counter.epochs == 40
 
@@ -114,12 +112,12 @@ def test_a_loss_that_is_no_number_is_not_near_zero() -> None:
 
 
 def test_a_run_without_an_epoch_has_learnt_nothing() -> None:
-    with pytest.raises(ll.DataError, match="loss was never seen"):
+    with pytest.raises(ll.DataError, match="loss was never measured"):
         ll.OverfitCheck(ll.TrainLoss()).train()
 
 
 def test_limits_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(ll.ArgumentError, match="below is 0"):
-        ll.OverfitCheck(ll.TrainLoss(), below=0)
+    with pytest.raises(ll.ArgumentError, match="threshold is 0"):
+        ll.OverfitCheck(ll.TrainLoss(), threshold=0)
     with pytest.raises(ll.ArgumentError, match="num_batches is 0"):
         ll.RepeatedBatches(a_loop(10, batch_size=4), num_batches=0)

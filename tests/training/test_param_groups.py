@@ -11,7 +11,7 @@ from torch import nn
 import legoloop as ll
 from tests.tiny import Net, tiny
 
-NO_DECAY = {"names": ["*bias*"], "types": ["*Norm*"], "weight_decay": 0.0}
+NO_DECAY = {"patterns": ["*bias*"], "types": ["*Norm*"], "weight_decay": 0.0}
 
 
 class Transfer(nn.Module):
@@ -48,7 +48,7 @@ def test_no_decay_on_norms_and_biases() -> None:
 def test_rules_that_fit_the_same_parameter_add_up() -> None:
     model = Transfer()
     groups = ll.param_groups(
-        model, no_decay=NO_DECAY, backbone={"names": ["backbone.*"], "lr": 1e-5}, gone=None
+        model, no_decay=NO_DECAY, backbone={"patterns": ["backbone.*"], "lr": 1e-5}, gone=None
     )
     assert len(groups) == 4
     assert told(groups, model) == {
@@ -70,8 +70,8 @@ def test_rules_that_fit_the_same_parameter_add_up() -> None:
 def test_each_parameter_is_in_one_group(names: list[str], types: list[str]) -> None:
     model = Transfer()
     rules = {
-        "first": {"names": names, "lr": 0.5},
-        "second": {"names": ["*weight"], "types": types, "momentum": 0.9},
+        "first": {"patterns": names, "lr": 0.5},
+        "second": {"patterns": ["*weight"], "types": types, "momentum": 0.9},
     }
     groups = ll.param_groups(model, **rules)
     found = [weight for group in groups for weight in group["params"]]
@@ -84,7 +84,7 @@ def test_a_shared_parameter_is_fitted_by_any_of_its_names() -> None:
     model = Transfer()
     model.tied = nn.Linear(4, 2)
     model.tied.weight = model.head.weight
-    groups = ll.param_groups(model, tied={"names": ["tied.weight"], "lr": 0.5})
+    groups = ll.param_groups(model, tied={"patterns": ["tied.weight"], "lr": 0.5})
     assert [group.get("lr") for group in groups] == [None, 0.5]
     assert groups[1]["params"] == [model.head.weight]
 
@@ -93,7 +93,7 @@ def test_trains_like_groups_written_by_hand() -> None:
     def trained(by_hand: bool) -> list[torch.Tensor]:
         parts = tiny()
         model: Any = parts.model
-        rule: dict[str, Any] = {"names": ["layers.0.*"], "lr": 0.0}
+        rule: dict[str, Any] = {"patterns": ["layers.0.*"], "lr": 0.0}
         groups = ll.param_groups(model, first=rule)
         if by_hand:
             head = [*model.layers[1].parameters(), *model.layers[4].parameters()]
@@ -114,13 +114,16 @@ def test_trains_like_groups_written_by_hand() -> None:
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ({"names": ["bakbone.*"], "lr": 1}, "rule fits no parameter; there are backbone.0.weight"),
-        ({"types": ["Conv*"], "lr": 1}, "rule fits no parameter; there are backbone.0.weight"),
-        ({"lr": 1}, r"rule has no patterns; give names=\[…\], types=\[…\] or both"),
-        ({"names": ["*"]}, "rule has no settings; give one, such as lr or weight_decay"),
-        ({"names": "*", "lr": 1}, r"rule.names is '\*'; give a list of patterns"),
         (
-            {"names": ["*"], "weigth_decay": 0},
+            {"patterns": ["bakbone.*"], "lr": 1},
+            "rule matches no parameter; there are backbone.0.weight",
+        ),
+        ({"types": ["Conv*"], "lr": 1}, "rule matches no parameter; there are backbone.0.weight"),
+        ({"lr": 1}, r"rule has no patterns; give patterns=\[…\], types=\[…\] or both"),
+        ({"patterns": ["*"]}, "rule has no settings; give one, such as lr or weight_decay"),
+        ({"patterns": "*", "lr": 1}, r"rule.patterns is '\*'; give a list of patterns"),
+        (
+            {"patterns": ["*"], "weigth_decay": 0},
             "rule.weigth_decay is read by no optimizer; did you mean weight_decay",
         ),
     ],
@@ -131,7 +134,9 @@ def test_refuses_a_rule_that_does_nothing(rule: Any, message: str) -> None:
 
 
 def test_refuses_rules_that_disagree() -> None:
-    one, other = ({"names": [names], "lr": lr} for names, lr in (("head.*", 0.1), ("*bias", 0.2)))
+    one, other = (
+        {"patterns": [names], "lr": lr} for names, lr in (("head.*", 0.1), ("*bias", 0.2))
+    )
     with pytest.raises(
         ll.ArgumentError, match=r"other sets lr of 'head.bias' to 0.2, and another rule to 0.1"
     ):
@@ -139,5 +144,5 @@ def test_refuses_rules_that_disagree() -> None:
 
 
 def test_a_setting_of_an_optimizer_of_ones_own_is_taken() -> None:
-    groups = ll.param_groups(Transfer(), head={"names": ["head.*"], "trust": 0.1})
+    groups = ll.param_groups(Transfer(), head={"patterns": ["head.*"], "trust": 0.1})
     assert groups[1]["trust"] == 0.1

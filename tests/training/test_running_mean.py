@@ -9,11 +9,11 @@ def test_goes_on_from_a_sum() -> None:
     whole, begun, other = RunningMean("x"), RunningMean("x"), RunningMean("x")
     for mean in (whole, begun):
         mean.add(torch.tensor(0.1), weight=3)
-    other.take(begun.total, begun.weight)
+    other.load(begun.total, begun.weight)
     for mean in (whole, other):
         mean.add(torch.tensor(0.7), weight=2)
     assert other.scalars() == whole.scalars()
-    whole.clear()
+    whole.reset()
     assert whole.scalars() == {}
 
 

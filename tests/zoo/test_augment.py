@@ -51,7 +51,7 @@ def test_a_chance_out_of_range_is_refused(p: float) -> None:
 
 
 def test_images_that_are_not_square_are_refused() -> None:
-    with pytest.raises(DataError, match="'image' has images of 2 by 3; only square ones"):
+    with pytest.raises(DataError, match="'image' has images of 2 by 3; only square images"):
         RandomTranspose()({"image": torch.rand(4, 2, 3)})
 
 

@@ -126,8 +126,8 @@ def test_when_all_fail_one_message_says_everything_and_nothing_is_left(
 
     assert str(refused.value) == (
         "mnist: no folder has both train-images-idx3-ubyte and train-labels-idx1-ubyte, plain or "
-        f".gz; searched: {root}/mnist, {root}; no mirror gave train-images-idx3-ubyte.gz "
-        f"({mirrors[0].address}: what it sent has another sha256 digest than the published one; "
+        f".gz; searched: {root}/mnist, {root}; train-images-idx3-ubyte.gz could not be downloaded "
+        f"({mirrors[0].address}: the sha256 checksum of the file is not the published one; "
         f"{mirrors[1].address}: ConnectionError)\n"
         "Put train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz into "
         f"{root}/mnist, or set data.root to a folder that has both, or LEGOLOOP_DATA to one that "
@@ -140,7 +140,7 @@ def test_a_whole_file_stays_when_the_next_one_fails(
     reader: type[MNIST], mirrors: list[Mirror], tmp_path: Path
 ) -> None:
     (mirrors[1].folder / NAMES[1]).unlink()
-    with pytest.raises(DataError, match=f"no mirror gave {NAMES[1]} .*HTTP status 404"):
+    with pytest.raises(DataError, match=f"{NAMES[1]} could not be downloaded .*HTTP status 404"):
         reader(tmp_path / "data")
     assert everything_under(tmp_path / "data" / "mnist") == [NAMES[0]]
 
@@ -150,14 +150,14 @@ def test_other_published_digests_than_sha256_are_checked_too(
 ) -> None:
     (mirrors[0].folder / "notes").write_bytes(b"some notes")
     address = [mirrors[0].address]
-    with pytest.raises(DataError, match="another md5 digest"):
+    with pytest.raises(DataError, match="the md5 checksum of the file is not"):
         download("notes", f"md5:{'0' * 32}", address, tmp_path / "here")
     download("notes", f"md5:{hashlib.md5(b'some notes').hexdigest()}", address, tmp_path / "here")
     assert (tmp_path / "here" / "notes").read_bytes() == b"some notes"
 
 
 def test_an_address_that_is_none_is_a_mirror_that_does_not_answer(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no mirror gave notes \(nowhere/: MissingSchema"):
+    with pytest.raises(DataError, match=r"notes could not be downloaded \(nowhere/: MissingSchema"):
         download("notes", "md5:0", ["nowhere/"], tmp_path)
     assert everything_under(tmp_path) == []
 

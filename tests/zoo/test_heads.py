@@ -35,7 +35,7 @@ def test_a_regression_predicts_as_many_numbers_as_there_are_targets(
     [
         (3, "multi_class", "task is 'multi_class'; did you mean multiclass?"),
         (1, "multiclass", "num_outputs is 1; give a whole number of at least 2"),
-        (2, "binary", "num_outputs is 2; a binary task has 1"),
+        (2, "binary", "num_outputs is 2; a binary task has 1 output"),
         (0, "regression", "num_outputs is 0; give a whole number of at least 1"),
     ],
 )

@@ -73,15 +73,15 @@ def test_a_gzip_with_a_flipped_byte_is_refused(tmp_path: Path) -> None:
         (b"<html>not here</html>", "not an IDX file: it begins with the bytes '3c 68 74 6d'"),
         (b"", "not an IDX file: it begins with the bytes ''"),
         (bytes([0, 0, 8, 0]), "not an IDX file: it begins with the bytes '00 00 08 00'"),
-        (bytes([0, 0, 13, 1, 0, 0, 0, 1]), "its type code is 0x0d; only 0x08, uint8, is read"),
-        (bytes([0, 0, 8, 3, 0, 0]), "a header of 3 dimensions has 16 bytes, but there are 6"),
+        (bytes([0, 0, 13, 1, 0, 0, 0, 1]), "type code 0x0d is not supported; only 0x08, uint8, is"),
+        (bytes([0, 0, 8, 3, 0, 0]), "a header of 3 dimensions has 16 bytes, but the file has 6"),
         (
             bytes([0, 0, 8, 1, 0, 0, 0, 9, 1]),
-            r"by its header, of shape \(9,\), it has 17 bytes, but there are 9",
+            r"a header of shape \(9,\) implies 17 bytes, but the file has 9",
         ),
         (
             bytes([0, 0, 8, 1, 0, 0, 0, 1, 1, 2]),
-            r"by its header, of shape \(1,\), it has 9 bytes, but there are 10",
+            r"a header of shape \(1,\) implies 9 bytes, but the file has 10",
         ),
     ],
 )

@@ -87,7 +87,7 @@ def test_a_binary_label_is_0_or_1(labels: list[float]) -> None:
             CrossEntropy(),
             {"target": torch.rand(3)},
             {"logits": LOGITS},
-            "'target' is torch.float32; classes are whole numbers",
+            "'target' is torch.float32; class indices are integers",
         ),
         (
             CrossEntropy(),
@@ -105,13 +105,13 @@ def test_a_binary_label_is_0_or_1(labels: list[float]) -> None:
             MeanSquaredError(),
             {"target": torch.rand(3, 1)},
             {"prediction": torch.rand(3)},
-            r"'prediction' has shape \(3,\), but 'target' \(3, 1\)",
+            r"'prediction' has shape \(3,\), but 'target' has \(3, 1\)",
         ),
         (
             BinaryCrossEntropy(),
             {"target": torch.ones(3)},
             {"logits": LOGITS},
-            r"'logits' has shape \(3, 3\), but 'target' \(3,\)",
+            r"'logits' has shape \(3, 3\), but 'target' has \(3,\)",
         ),
     ],
 )

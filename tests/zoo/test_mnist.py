@@ -74,7 +74,7 @@ def test_missing_files_are_named_with_the_folders_searched_and_the_settings(
     assert str(refused.value) == (
         "fashion_mnist: no folder has both t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, "
         f"plain or .gz; searched: {tmp_path}/fashion_mnist, {tmp_path}, /shared/fashion_mnist; "
-        "downloading is off\n"
+        "download is False\n"
         "Put t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz into "
         f"{tmp_path}/fashion_mnist, or set data.root to a folder that has both, or LEGOLOOP_DATA "
         "to one that has them under fashion_mnist/"
@@ -86,8 +86,8 @@ def test_missing_files_are_named_with_the_folders_searched_and_the_settings(
     ("images", "labels", "what"),
     [
         (images_of(3), labels_of(2), "images-idx3-ubyte has 3 images, but .* 2 labels"),
-        (images_of(2).flatten(1), labels_of(2), r"images have 3 dimensions.* is \(2, 784\)"),
-        (images_of(2), labels_of(2)[None], r"labels have 1 dimension.* is \(1, 2\)"),
+        (images_of(2).flatten(1), labels_of(2), r"images have the shape .* has \(2, 784\)"),
+        (images_of(2), labels_of(2)[None], r"labels have the shape .* has \(1, 2\)"),
         (
             images_of(3),
             torch.tensor([9, 10, 11], dtype=torch.uint8),

@@ -114,12 +114,12 @@ def test_values_out_of_range_are_refused(make: Any, what: str) -> None:
         (
             cnn(),
             {"image": torch.rand(1, 3, 4, 4)},
-            r"'image' has images of shape \(3, 4, 4\), the model takes \(1, 4, 4\)",
+            r"'image' has images of shape \(3, 4, 4\); the model expects \(1, 4, 4\)",
         ),
         (
             Logistic(6, **TOLD),
             {"image": torch.rand(2, 7)},
-            "'image' has 7 values a sample, the model takes 6",
+            "'image' has 7 values per sample; the model expects 6",
         ),
     ],
 )

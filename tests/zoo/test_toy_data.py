@@ -99,7 +99,7 @@ def test_a_fraction_that_leaves_a_part_empty_is_refused(make: Maker, samples: in
             ArgumentError, match=r"val_fraction is .*; give a number between 0 and 1"
         ):
             make(val_fraction=val_fraction)
-    with pytest.raises(ArgumentError, match=f"leaves a part of {samples} samples too small"):
+    with pytest.raises(ArgumentError, match=f"leaves a split of {samples} samples too small"):
         make(val_fraction=1 - 1e-9)
 
 

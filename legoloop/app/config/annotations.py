@@ -9,7 +9,7 @@ from typing import Any
 
 
 def type_mismatch(target: Callable[..., Any], name: str, value: Any) -> str | None:
-    """None if the value fits, or if nobody can tell; else the annotation, as text.
+    """None if the value fits, or if there is no annotation; else the annotation, as text.
 
     Lists stand for tuples too, since YAML has only lists; whole numbers are floats.
 

@@ -15,8 +15,9 @@ DATA_PROVIDERS = ("datasets", "loaders", "loop_iters", "train_iterator")
 PLUGIN_LISTS = {
     "sources": "scalars",
     "picture_sources": "images",
-    "evaluations": "accumulated",
+    "evaluations": "collect",
     "drivers": "batches",
+    "descents": "on_phase",
 }
 """Lists of plugins that may be injected, and the method that the plugins in each of them have."""
 APP_PROVIDERS = ("params", "device", *PLUGIN_LISTS)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import lru_cache
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from legoloop.core.errors import ConfigError
 
@@ -165,7 +165,7 @@ def read_settings(kind: type[S], values: Mapping[str, Any], prefix: str = "") ->
     legoloop.core.errors.ConfigError: num_epochs: is -1; give a whole number of at least 0
     """
     read: dict[str, Any] = {}
-    for name, annotation in _annotations(kind).items():
+    for name, annotation in _annotations(cast(Hashable, kind)).items():
         if name not in values:
             continue
         value = values[name]

@@ -108,7 +108,7 @@ def _public(owner: Any) -> list[str]:
 
 
 def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter] | None:
-    """The parameters by name, without self; None if the target does not tell them."""
+    """The parameters by name, without self; None if it has no signature."""
     try:
         return dict(inspect.signature(target).parameters)
     except (TypeError, ValueError):

@@ -25,7 +25,7 @@ from legoloop.app.config.settings import (
 )
 from legoloop.core.errors import ArgumentError, ConfigError
 from legoloop.core.suggestions import did_you_mean
-from legoloop.data.container import loader_configs
+from legoloop.data.loader_config import loader_configs
 
 Needs = Mapping[str, set[str]]
 """The names that each name needs to be built first."""

@@ -19,7 +19,7 @@ PLUGINS = "hydra_plugins"
 
 
 def skip_broken_plugins() -> None:
-    """Keep Hydra from stumbling over a plugin that is installed and broken; to be called first.
+    """Skip plugins of Hydra that are installed and broken; to be called first.
 
     Hydra imports all modules in ``hydra_plugins`` when it starts, and stops at what one of them
     raises. Here that costs a line on stderr. Where no plugin is broken, this is what Hydra would
@@ -29,7 +29,7 @@ def skip_broken_plugins() -> None:
     """
     try:
         with warnings.catch_warnings():
-            # Hydra goes on after an ImportError, and warns in five lines.
+            # Hydra continues after an ImportError, with a warning of five lines.
             warnings.filterwarnings("error", r"\n\tError importing")
             find_plugins()
     except (Exception, SystemExit):

@@ -16,7 +16,7 @@ from legoloop.app.hydra_bridge.internals import (
     copy_resolver_cache,
     set_task_overrides,
 )
-from legoloop.app.hydra_bridge.key_origin import parse_overrides
+from legoloop.app.hydra_bridge.overrides import parse_overrides
 
 
 class CachingConfigLoader(ConfigLoader):

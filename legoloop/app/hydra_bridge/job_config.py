@@ -1,4 +1,4 @@
-"""What Hydra composed for a job: its tree, its directory, its overrides, its blueprint."""
+"""What Hydra composed for a job: its tree, its directory, its blueprint."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.paths import Tree
 from legoloop.app.config.references import resolve_references
+from legoloop.app.hydra_bridge.key_origin import user_origins
+from legoloop.app.hydra_bridge.overrides import task_overrides
 from legoloop.core.errors import ConfigError
 
 
@@ -28,8 +29,6 @@ def blueprint_of_job(
 
     Raises ConfigError for a mistake in it.
     """
-    from legoloop.app.hydra_bridge.key_origin import user_origins
-
     bind_run_directory(config, directory)
     unresolved = to_plain(config, resolve=False)
     # Bound now: ${hydra:…} follows whatever is composed last.
@@ -64,12 +63,12 @@ def to_plain(config: DictConfig, resolve: bool = True) -> Tree:
     missing (``???``).
     """
     tree: Tree = {}
-    for key in config:
+    for key in map(str, config):
         if key != "hydra":
             is_reference = OmegaConf.is_interpolation(config, key)
             value = _written(config, key) if is_reference and not resolve else config[key]
             is_inner = OmegaConf.is_config(value)
-            tree[str(key)] = (
+            tree[key] = (
                 OmegaConf.to_container(value, resolve=resolve, throw_on_missing=resolve)
                 if is_inner
                 else value
@@ -98,7 +97,7 @@ def bind_run_directory(config: DictConfig, directory: str | Path) -> None:
     """
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
         config.hydra.runtime.output_dir = str(Path(directory).absolute())
-    HydraConfig.instance().cfg = config  # set_config copies it
+    HydraConfig.instance().cfg = config  # type: ignore[assignment]  # set_config copies it
 
 
 def run_directory(config: DictConfig) -> Path:
@@ -116,35 +115,3 @@ def run_directory(config: DictConfig) -> Path:
             key="hydra.run.dir",
         )
     return directory
-
-
-def task_overrides(hydra: HydraConf | DictConfig) -> list[str]:
-    """The overrides of a job as the user wrote them, without those of Hydra's own settings."""
-    return _unresolved(hydra.overrides.task)
-
-
-def all_overrides(hydra: HydraConf | DictConfig) -> list[str]:
-    """The overrides of a job, those of Hydra's own settings first."""
-    return [*_unresolved(hydra.overrides.hydra), *task_overrides(hydra)]
-
-
-def search_path(folder: Path) -> str:
-    """The override that lets Hydra find a folder of groups, whatever its name.
-
-    >>> search_path(Path("/mine/a, b"))
-    "hydra.searchpath=['file:///mine/a, b']"
-    """
-    return f"hydra.searchpath=[{quote_override(f'file://{folder.absolute()}')}]"
-
-
-def quote_override(text: str) -> str:
-    """A text as a value of an override, whatever is in it.
-
-    >>> quote_override("it's")
-    "'it\\\\'s'"
-    """
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _unresolved(overrides: Any) -> list[str]:
-    return list(OmegaConf.to_container(overrides, resolve=False))  # type: ignore[arg-type]

@@ -9,7 +9,6 @@ from typing import Any
 
 from hydra.conf import HydraConf
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -17,7 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from legoloop.app.config.paths import leaves, overlaps
 from legoloop.app.config.settings import TOP_LEVEL
 from legoloop.app.hydra_bridge.internals import Repository, config_repository
-from legoloop.app.hydra_bridge.job_config import all_overrides, task_overrides
+from legoloop.app.hydra_bridge.overrides import (
+    all_overrides,
+    is_value,
+    parse_overrides,
+    task_overrides,
+)
 from legoloop.app.hydra_bridge.shipped_config import (
     CONFIG_NAME,
     SETTINGS_FILE,
@@ -78,23 +82,6 @@ def keys_on_command_line(overrides: Sequence[Override], found: Repository) -> It
     for override in overrides:
         if is_value(override, found) or override.key_or_group in TOP_LEVEL:
             yield override.key_or_group
-
-
-def is_value(override: Override, found: Repository) -> bool:
-    """Whether an override sets a value, and does not choose an option of a group."""
-    return not found.get_group_options(override.key_or_group)
-
-
-def parse_overrides(overrides: Sequence[str]) -> list[Override]:
-    """Overrides as Hydra understands them."""
-    return [_parse(text) for text in overrides]
-
-
-@lru_cache(maxsize=1024)
-def _parse(text: str) -> Override:
-    # Of lists alone Hydra tells which override it is that cannot be read.
-    (parsed,) = OverridesParser.create().parse_overrides([text])
-    return parsed
 
 
 def repository(overrides: list[str], config_name: str = CONFIG_NAME) -> Repository:

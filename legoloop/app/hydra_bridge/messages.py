@@ -21,8 +21,8 @@ def as_config_error(error: BaseException, config: DictConfig | None = None) -> C
 
     Args:
         error: what Hydra, OmegaConf, the YAML parser or the checks raised.
-        config: the composed tree, Hydra's part included: with it, the place where the key was set
-            is told too.
+        config: the composed tree, Hydra's part included: with it, the message also says where
+            the key was set.
     """
     if isinstance(error, ConfigError):
         if error.key is None or error.where is not None:

@@ -16,9 +16,9 @@ from yaml import YAMLError
 from legoloop.app.config.settings import COLLECTIONS, COMPONENTS
 from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
 from legoloop.app.hydra_bridge.internals import apply_overrides as apply_to_composed
-from legoloop.app.hydra_bridge.job_config import search_path
-from legoloop.app.hydra_bridge.key_origin import is_value, parse_overrides, repository
+from legoloop.app.hydra_bridge.key_origin import repository
 from legoloop.app.hydra_bridge.messages import format_error
+from legoloop.app.hydra_bridge.overrides import is_value, parse_overrides, search_path
 from legoloop.app.hydra_bridge.shipped_config import (
     CONFIG_NAME,
     register_settings,

@@ -11,7 +11,7 @@ from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.paths import find_path
 from legoloop.app.config.settings import LAUNCH_KEYS
 from legoloop.core.errors import ConfigError
-from legoloop.results.compare import CONFIGURATION, Row, made_otherwise
+from legoloop.results.compare import CONFIGURATION, Row, input_differences
 from legoloop.results.reading import Run, read_runs
 
 
@@ -23,7 +23,7 @@ def differences(blueprint: Blueprint) -> list[str]:
     run = str(blueprint.settings.rerun)
     places = (to_absolute_path(run), blueprint.settings.run_dir)
     before, now = (read_recorded(Path(place)) for place in places)
-    rows = made_otherwise(before, now)
+    rows = input_differences(before, now)
     lines = [
         _line(row) for row in rows if row[0] != CONFIGURATION or _is_its_own(blueprint, row[1])
     ]
@@ -51,5 +51,5 @@ def read_recorded(run: Path) -> Run:
     """The run of a directory. Raises ConfigError if there is none, or its record is damaged."""
     found = read_runs(run)
     if found.problems:
-        raise ConfigError(found.problems[0].removesuffix("; left out"))
+        raise ConfigError(found.problems[0].removesuffix("; skipped"))
     return found.runs[0]

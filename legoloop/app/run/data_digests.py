@@ -1,4 +1,4 @@
-"""What the data of a run was, as its record tells it."""
+"""Digests of the data sets of a run, for its record."""
 
 from __future__ import annotations
 

@@ -10,13 +10,13 @@ import sys
 from itertools import zip_longest
 from pathlib import Path
 
-from legoloop.app.hydra_bridge.job_config import quote_override
+from legoloop.app.hydra_bridge.overrides import quote_override
 from legoloop.core.errors import DataError
 from legoloop.core.run_directory import METRICS, PREDICTIONS, WEIGHTS
 from legoloop.loop.plugin import ShouldSave, State
 
 RESULTS = (METRICS, WEIGHTS, PREDICTIONS)
-"""What two equal runs have in common, by what is told best first."""
+"""The files in which equal runs are equal; the first difference is reported."""
 
 
 class RerunAndCompare:

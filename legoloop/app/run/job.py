@@ -10,9 +10,10 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from legoloop.app.config.blueprint import Blueprint
-from legoloop.app.hydra_bridge.job_config import blueprint_of_tree, task_overrides
+from legoloop.app.hydra_bridge.job_config import blueprint_of_tree
 from legoloop.app.hydra_bridge.key_origin import user_origins
 from legoloop.app.hydra_bridge.messages import format_error
+from legoloop.app.hydra_bridge.overrides import task_overrides
 from legoloop.app.run.command_state import current_command
 from legoloop.app.run.lifecycle import execute, lock_directory, prepare, record_failure
 from legoloop.core.errors import ConfigError
@@ -56,6 +57,6 @@ def record_interruption() -> None:
     waiting = current_command().prepared
     while waiting:
         _, (_, record) = waiting.popitem()
-        if record.before is None:
+        if record.previous is None:
             record.finish("INTERRUPTED")
         print("interrupted", file=sys.stderr)

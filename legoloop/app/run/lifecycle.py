@@ -87,11 +87,11 @@ def lock_directory(prepared: Prepared) -> RunRecord:
     resume, checkpoint = parse_resume(settings.resume)
     if checkpoint is not None:
         _check_unchanged(prepared, run_of(checkpoint))
-    record = RunRecord.claim(
+    record = RunRecord.start(
         prepared.directory, settings.seed, prepared.blueprint.overrides, resume
     )
     try:
-        if record.before is not None:
+        if record.previous is not None:
             _check_unchanged(prepared, prepared.directory)
     except ConfigError:
         record.release()
@@ -101,16 +101,16 @@ def lock_directory(prepared: Prepared) -> RunRecord:
 
 def record_failure(directory: Path, seed: int | None, overrides: Sequence[str], cause: str) -> None:
     """Record a run that could not be prepared."""
-    record = RunRecord.claim(directory, seed, overrides, resume="auto")
-    if record.before is not None:
-        record.begin()
+    record = RunRecord.start(directory, seed, overrides, resume="auto")
+    if record.previous is not None:
+        record.begin_attempt()
     record.finish("FAILED", cause=cause)
 
 
 def execute(prepared: Prepared, record: RunRecord) -> bool:
     """Run, and write down how it ended; True if it completed.
 
-    A user's mistake is told in one message, its traceback goes to the run's log alone; anything
+    A user's mistake is printed in one line, its traceback goes to the run's log alone; anything
     else is a bug and is raised on.
     """
     try:
@@ -194,29 +194,29 @@ def _host(prepared: Prepared) -> TrainingHost:
 
 def _begin(prepared: Prepared, record: RunRecord) -> None:
     remove_temporaries_of(prepared.directory)
-    if record.before is not None:
-        record.begin()
+    if record.previous is not None:
+        record.begin_attempt()
     checkpoint = _checkpoint(prepared, record)
-    if record.before is not None and checkpoint is None:
+    if record.previous is not None and checkpoint is None:
         archive_attempt(prepared.directory)
     if checkpoint is not None and prepared.host is not None:
         record.resumed_from(checkpoint)
         load_checkpoint_into(prepared.host, checkpoint, strict=not _accepts_changes(prepared))
         print(f"resumed from: {display_path(checkpoint)}", flush=True)
     _write_config(prepared)
-    record.tell(blueprint=prepared.composed.to_dict())
+    record.update(blueprint=prepared.composed.to_dict())
     if prepared.host is not None:
         _write_plan(prepared, prepared.host)
-        record.tell(data=data_digests(prepared.app))
+        record.update(data=data_digests(prepared.app))
     _print_differences(prepared)
     overrides = list(prepared.blueprint.overrides)
     log.info("the run begins, with the overrides %s", overrides)
 
 
 def _checkpoint(prepared: Prepared, record: RunRecord) -> Path | None:
-    """Where to go on from; None for a run that begins."""
+    """The checkpoint to resume from; None for a new run."""
     _, named = parse_resume(prepared.blueprint.settings.resume)
-    if named is not None or record.before is None or prepared.host is None:
+    if named is not None or record.previous is None or prepared.host is None:
         return named
     return newest_of(prepared.host)
 

@@ -1,4 +1,4 @@
-"""A run again: the record of a run as the configuration that Hydra composes from.
+"""``rerun=RUN``: the record of a run as the configuration that Hydra composes from.
 
 ``rerun=RUN`` changes the primary configuration and nothing else. Overrides, sweeps, Hydra's flags
 and settings, the checks and the messages then are what they are for any run.
@@ -22,8 +22,8 @@ from legoloop.app.config.components import component_paths
 from legoloop.app.config.paths import Tree, get_path
 from legoloop.app.config.settings import COLLECTIONS, COMPONENTS, LAUNCH_KEYS, defaults
 from legoloop.app.hydra_bridge.internals import Repository, parse_arguments
-from legoloop.app.hydra_bridge.job_config import search_path
-from legoloop.app.hydra_bridge.key_origin import is_value, parse_overrides, repository
+from legoloop.app.hydra_bridge.key_origin import repository
+from legoloop.app.hydra_bridge.overrides import is_value, parse_overrides, search_path
 from legoloop.app.hydra_bridge.recorded_config import recorded_tree
 from legoloop.app.hydra_bridge.shipped_config import (
     CONFIG_NAME,
@@ -79,7 +79,7 @@ def recorded_run(overrides: Sequence[str]) -> Path | None:
 def _as_primary(run: Path) -> dict[str, Any]:
     """The record in the form of ``config.yaml``, whose groups are left open.
 
-    How the run was begun is no part of what is begun again, and its files stay its own.
+    How the run was launched is not repeated, and its files are not touched.
     """
     ships: Any = OmegaConf.to_container(
         OmegaConf.load(shipped_config_dir() / f"{CONFIG_NAME}.yaml")

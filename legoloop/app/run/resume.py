@@ -106,14 +106,14 @@ def _is_lock(path: Path) -> bool:
 
 
 def _changed_keys(blueprint: Blueprint, directory: Path) -> Iterator[str]:
-    from legoloop.results.reading import read_config, told_config
+    from legoloop.results.reading import flatten_run_config, read_config
 
     recorded = read_config(directory)
     if recorded is None:
         return
     observed = {key: recorded[key] for key in OBSERVATION_KEYS if key in recorded}
     alike, _ = resolve_with(blueprint.unresolved, observed)
-    before, now = behaviour(recorded), behaviour(told_config(alike))
+    before, now = behaviour(recorded), behaviour(flatten_run_config(alike))
     for key in dict.fromkeys([*before, *now]):
         was, is_now = before.get(key, _ABSENT), now.get(key, _ABSENT)
         if repr(was) != repr(is_now):
@@ -121,7 +121,7 @@ def _changed_keys(blueprint: Blueprint, directory: Path) -> Iterator[str]:
 
 
 def _changed_code(directory: Path) -> Iterator[str]:
-    """The commit, or what differs from it; files that git does not know are not looked at."""
+    """The commit, or what differs from it; untracked files are ignored."""
     before = read_record(directory).get("git") if (directory / RUN_RECORD).exists() else None
     now, patch = git_state()
     if before is None or now is None:

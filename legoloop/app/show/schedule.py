@@ -13,9 +13,9 @@ from legoloop.app.wiring.container import make_app
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.loop.plan import drives
 from legoloop.training.limits import LastSample, LastStep
-from legoloop.training.schedules.lr_plot import drawn, planned_rates
+from legoloop.training.schedules.lr_plot import ascii_plot, planned_rates
 from legoloop.training.schedules.lr_plugins import LRScheduler
-from legoloop.training.schedules.lr_schedules import total_steps
+from legoloop.training.schedules.total_steps import total_steps
 
 T = TypeVar("T")
 
@@ -85,8 +85,8 @@ def _cut(lengths: Sequence[int], steps: int) -> Iterator[int]:
 def _curve(name: str, plugin: LRScheduler, lengths: Sequence[int]) -> str:
     rates = planned_rates(plugin, lengths)
     return (
-        f"{name}: {type(plugin.scheduler).__name__}, moved once per {plugin.per}; "
+        f"{name}: {type(plugin.scheduler).__name__}, moved once per {plugin.interval}; "
         f"{len(lengths)} epochs, {sum(lengths)} steps\n"
         f"first {rates[0]:.4g}, greatest {max(rates):.4g} at step {rates.index(max(rates))}, "
-        f"last {rates[-1]:.4g}\n{drawn(rates)}"
+        f"last {rates[-1]:.4g}\n{ascii_plot(rates)}"
     )

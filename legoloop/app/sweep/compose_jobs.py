@@ -84,7 +84,7 @@ def _with_progress(combinations: Sequence[Overrides]) -> Iterator[Overrides]:
         disable=not sys.stderr.isatty(),
     )
     for overrides in bar:
-        # In a sweep that must be there, a job may not have begun.
+        # The sweep must exist; one of its jobs may not have started yet.
         yield [text for text in overrides if text != "resume=must"]
 
 

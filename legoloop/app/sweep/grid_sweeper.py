@@ -38,7 +38,7 @@ class GridSweeper(Sweeper):
     ) -> None:
         """Take what Hydra gives, and make the launcher.
 
-        Raises ConfigError for settings, of the sweeper or the launcher, that cannot be.
+        Raises ConfigError for invalid settings of the sweeper or the launcher.
         """
         from hydra.core.plugins import Plugins
 
@@ -56,7 +56,7 @@ class GridSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Check, claim the folder, launch what is to be run, sum up.
+        """Check all jobs, lock the folder, launch the pending jobs, summarize.
 
         Raises ConfigError for a mistake in any job, SystemExit if not all jobs have completed.
         """

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from legoloop.app.config.blueprint import Blueprint, behaviour
 from legoloop.app.config.settings import LAUNCH_KEYS
 from legoloop.app.sweep.process_state import preserve_process_state
-from legoloop.results.reading import told_config
+from legoloop.results.reading import flatten_run_config
 from legoloop.state.run_record import read_record
 
 Overrides = Sequence[str]
@@ -48,7 +48,7 @@ class Job:
     @property
     def behaviour(self) -> Mapping[str, Any]:
         """What the job does, by dotted key."""
-        return behaviour(told_config(self.blueprint.tree))
+        return behaviour(flatten_run_config(self.blueprint.tree))
 
     @property
     def has_completed(self) -> bool:

@@ -17,7 +17,7 @@ from legoloop.app.sweep.launchers.jobs import JobsLauncher
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError, UserError
 from legoloop.core.run_directory import SWEEP_CONFIG, SWEEP_RESULTS
-from legoloop.results.choosing import tags, usual_metrics
+from legoloop.results.choosing import default_metrics, tags
 from legoloop.results.formats import terminal, to_csv, with_causes
 from legoloop.results.reading import read_runs
 from legoloop.results.table import table_of_runs
@@ -104,4 +104,4 @@ def summarize(directory: Path) -> None:
     with atomic_write(directory / SWEEP_RESULTS) as draft:
         draft.write_text(to_csv(table_of_runs(runs, tags(runs))))
     print(f"\nsweep directory: {display_path(directory)}", flush=True)
-    print(with_causes(terminal(table_of_runs(runs, usual_metrics(runs))), runs), flush=True)
+    print(with_causes(terminal(table_of_runs(runs, default_metrics(runs))), runs), flush=True)

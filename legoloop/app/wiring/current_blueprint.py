@@ -11,7 +11,7 @@ from legoloop.core.errors import ConfigError
 
 
 class CurrentBlueprint:
-    """A blueprint with the values over it that somebody set after it was composed.
+    """A blueprint, with the values applied that were set on the app after composing.
 
     What was set travels through references: ``num_epochs`` set late reaches every
     ``${num_epochs}``. The new values are checked like all others.
@@ -30,7 +30,7 @@ class CurrentBlueprint:
         """The blueprint as it stands.
 
         Raises ConfigError for a value that was set wrong, and for components that were added or
-        taken away.
+        removed.
         """
         now = self._read()
         if now != self._known:
@@ -46,6 +46,6 @@ class CurrentBlueprint:
         )
         if blueprint.scope != composed.scope:
             raise ConfigError(
-                "components are added and taken away when composing, not later", key="plugins"
+                "components cannot be added or removed after composing", key="plugins"
             )
         return blueprint

@@ -1,4 +1,4 @@
-"""Which class logits stand for."""
+"""The class that logits predict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def is_single(logits: np.ndarray[Any, Any]) -> bool:
-    """Whether there is one logit a sample, positive for class 1.
+    """Whether there is one logit per sample, positive for class 1.
 
     >>> is_single(np.zeros((3, 1))), is_single(np.zeros((3, 2)))
     (True, False)
@@ -17,7 +17,7 @@ def is_single(logits: np.ndarray[Any, Any]) -> bool:
 
 
 def predicted_classes(logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The class of each sample, (samples,) int64.
+    """The predicted class of each sample, shape (samples,), int64.
 
     >>> predicted_classes(np.array([[0.5], [-0.5]])).tolist()
     [1, 0]

@@ -1,4 +1,4 @@
-"""The samples that a model is most wrong about, as pictures."""
+"""The misclassified samples with the largest margin, as an image grid and a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from legoloop.core.arguments import at_least, evaluated
+from legoloop.core.arguments import at_least, require_evaluated
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import DataError
 from legoloop.core.on_evaluation import EvaluationHook
@@ -22,30 +22,41 @@ from legoloop.output.images import Picture, png
 from legoloop.output.predictions.classes import is_single, predicted_classes
 
 TILE, CAPTION = 72, 14
-"""In pixels: a picture is at least so high and wide, what stands below it so high."""
+"""In pixels: the smallest side of an image, and the height of the text below it."""
 
 
 class WorstErrors(EvaluationHook[StreamingEvaluation]):
-    """Shows the samples that the model is most wrong about: a picture, and a CSV file beside it.
+    """Writes the samples that the model is most wrong about to an image grid and a CSV table.
 
-    ``acc_plugin`` evaluates the data set named ``acc_key``, and says by ``at`` when. A pass of its
-    own over it keeps the ``number`` of mistakes at which the logit of the class that was predicted
-    is the farthest above that of the right one. ``path`` is the picture, a ``.png``, the table with
-    ``index``, target and predicted class has its name and ``.csv``. The entries of the batches:
-    ``image``, (samples, channels, height, width) or (samples, height, width); ``key``, the logits,
-    (samples, classes), or (samples,) for two classes; ``target``, (samples,) from 0 on.
+    Those are the misclassified samples whose logit of the predicted class is the farthest above
+    that of the target. It makes a pass of its own over the data set, when ``acc_plugin`` evaluates.
+    The image is in TensorBoard too.
 
-    Raises ArgumentError if the evaluation has no such data set or ``number`` is less than 1,
-    DataError for an entry that is missing or holds no images.
+    Args:
+        path: the image, a ``.png``; the table has the same name and ``.csv``, with the columns
+            ``index``, target and predicted.
+        acc_plugin: the evaluation.
+        acc_key: name of the data set.
+        count: the number of samples to show, at most.
+        image: entry of the batches with the images, shape (samples, channels, height, width) or
+            (samples, height, width).
+        key: entry of the outputs with the logits, shape (samples, classes), or (samples,) for two
+            classes.
+        target: entry of the batches with the classes from 0 on, shape (samples,).
+        index: entry of the batches that identifies samples, shape (samples,).
+
+    Raises:
+        ArgumentError: if the evaluation has no such data set, or ``count`` is less than 1.
+        DataError: if an entry is missing, or ``image`` has another shape.
 
     >>> import tempfile
     >>> class Evaluated:
-    ...     at, names = "epoch_end", ("val",)
-    ...     def streamed(self, name, keys):
+    ...     when, datasets = "epoch_end", ("val",)
+    ...     def iterate(self, name, keys):
     ...         values = {"image": np.random.rand(2, 1, 8, 8), "logits": np.array([-1.0, 2.0]),
     ...                   "target": np.array([0, 0]), "idx": np.array([7, 3])}
     ...         yield {key: values[key] for key in keys}
-    >>> path = Path(tempfile.mkdtemp()) / "mistakes.png"
+    >>> path = Path(tempfile.mkdtemp()) / "worst_errors.png"
     >>> WorstErrors(path, Evaluated(), "val").epoch_end()
     >>> print(path.with_suffix(".csv").read_text().strip())
     idx,target,predicted
@@ -57,18 +68,18 @@ class WorstErrors(EvaluationHook[StreamingEvaluation]):
         path: str | Path,
         acc_plugin: StreamingEvaluation,
         acc_key: str,
-        number: int = 16,
+        count: int = 16,
         image: str = "image",
         key: str = "logits",
         target: str = "target",
         index: str = "idx",
     ) -> None:
-        at_least(1, number=number)
-        evaluated(acc_plugin.names, acc_key)
+        at_least(1, count=count)
+        require_evaluated(acc_plugin.datasets, acc_key)
         super().__init__(acc_plugin)
         self.path = Path(path)
         self.acc_key = acc_key
-        self.number = number
+        self.count = count
         self.image = image
         self.key = key
         self.target = target
@@ -76,43 +87,42 @@ class WorstErrors(EvaluationHook[StreamingEvaluation]):
         self._picture: Picture | None = None
 
     def images(self) -> dict[str, Picture]:
-        """The picture of the mistakes made with the weights as they are; none without one."""
-        return {} if self._picture is None else {f"mistakes/{self.acc_key}": self._picture}
+        """The image grid for the current weights; none before an evaluation, or without errors."""
+        return {} if self._picture is None else {f"worst_errors/{self.acc_key}": self._picture}
 
-    def forget(self) -> None:
-        """There are no mistakes yet with the weights to come."""
+    def reset(self) -> None:
         self._picture = None
 
-    def measure(self) -> None:
-        """Look, and write both files."""
+    def compute(self) -> None:
+        """Evaluate, and write both files."""
         keys = [self.image, self.key, self.target, self.index]
-        with closing(self.acc_plugin.streamed(self.acc_key, keys)) as batches:  # type: ignore[type-var]
-            every = chain.from_iterable(self._of(batch) for batch in batches)
-            worst = nlargest(self.number, every, key=lambda mistake: mistake.margin)
-        with atomic_write(self.path.with_suffix(".csv")) as draft, draft.open("w") as file:
+        with closing(self.acc_plugin.iterate(self.acc_key, keys)) as batches:  # type: ignore[type-var]
+            errors = chain.from_iterable(self._errors_in(batch) for batch in batches)
+            worst = nlargest(self.count, errors, key=lambda error: error.margin)
+        with atomic_write(self.path.with_suffix(".csv")) as temporary, temporary.open("w") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow([self.index, self.target, "predicted"])
-            table.writerows([each.index, each.target, each.predicted] for each in worst)
-        self._picture = album(worst) if worst else None
+            table.writerows([error.index, error.target, error.predicted] for error in worst)
+        self._picture = image_grid(worst) if worst else None
         if self._picture is None:
             self.path.unlink(missing_ok=True)
         else:
-            with atomic_write(self.path) as draft:
-                draft.write_bytes(png(self._picture))
+            with atomic_write(self.path) as temporary:
+                temporary.write_bytes(png(self._picture))
 
-    def _of(self, batch: Arrays) -> Iterator[Mistake]:
+    def _errors_in(self, batch: Arrays) -> Iterator[ClassificationError]:
         images, logits = batch[self.image], batch[self.key]
         if images.ndim not in (3, 4):
             raise DataError(
-                f"'{self.image}' has the shape {images.shape}; images are (samples, channels, "
-                "height, width) or (samples, height, width)"
+                f"'{self.image}' has the shape {images.shape}; images have the shape (samples, "
+                "channels, height, width) or (samples, height, width)"
             )
         targets = batch[self.target].reshape(-1).astype(np.int64)
         predicted = predicted_classes(logits)
         rows = np.flatnonzero(predicted != targets)
         margins = np.nan_to_num(_margins(logits, predicted, targets), nan=np.inf)
         for row in rows:
-            yield Mistake(
+            yield ClassificationError(
                 float(margins[row]),
                 np.array(images[row]),
                 batch[self.index][row],
@@ -122,8 +132,8 @@ class WorstErrors(EvaluationHook[StreamingEvaluation]):
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """A sample that was taken for another class, and how sure the model was."""
+class ClassificationError:
+    """A misclassified sample; ``margin`` is by how much its logit exceeds that of the target."""
 
     margin: float
     image: np.ndarray[Any, Any]
@@ -132,31 +142,32 @@ class Mistake:
     predicted: int
 
 
-def album(mistakes: Sequence[Mistake]) -> Picture:
-    """The images side by side, each with its class and the one that it was taken for.
+def image_grid(errors: Sequence[ClassificationError]) -> Picture:
+    """The images in a grid, each with its target and the predicted class.
 
-    >>> album([Mistake(1.0, np.zeros((1, 8, 8)), index=7, target=4, predicted=9)] * 3).shape
+    >>> error = ClassificationError(1.0, np.zeros((1, 8, 8)), index=7, target=4, predicted=9)
+    >>> image_grid([error] * 3).shape
     (172, 144, 3)
     """
     from PIL import Image, ImageDraw
 
-    tiles = [_tile(mistake.image) for mistake in mistakes]
+    tiles = [_tile(error.image) for error in errors]
     height, width = (max(tile.shape[side] for tile in tiles) for side in (0, 1))
     columns = int(np.ceil(np.sqrt(len(tiles))))
     rows = -(-len(tiles) // columns)
     page = Image.new("RGB", (columns * width, rows * (height + CAPTION)), "white")
     draw = ImageDraw.Draw(page)
-    for number, (tile, mistake) in enumerate(zip(tiles, mistakes, strict=True)):
+    for number, (tile, error) in enumerate(zip(tiles, errors, strict=True)):
         left, top = number % columns * width, number // columns * (height + CAPTION)
         page.paste(Image.fromarray(tile), (left, top))
-        caption = f"{mistake.target} as {mistake.predicted}"
+        caption = f"{error.target} as {error.predicted}"
         draw.text((left + width // 2, top + height), caption, fill="black", anchor="ma")
-    drawn: Picture = np.asarray(page)
-    return drawn
+    grid: Picture = np.asarray(page)
+    return grid
 
 
 def _tile(image: np.ndarray[Any, Any]) -> Picture:
-    """Its own darkest and brightest value become black and white."""
+    """The image as RGB, enlarged; its smallest and largest value become black and white."""
     pixels = image.astype(np.float64)
     planes = pixels if pixels.ndim == 3 else pixels[None]
     colours = np.nan_to_num(planes[:3] if len(planes) >= 3 else planes[:1].repeat(3, axis=0))

@@ -1,4 +1,4 @@
-"""Scalars as a table that any program reads."""
+"""Scalars in a CSV file."""
 
 from __future__ import annotations
 
@@ -7,19 +7,29 @@ from collections.abc import Iterable, Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 
-from legoloop.core.protocols import Scalars, Source, TrainingProgress
+from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.output.scalars.scalar_file import ScalarFile
 
 
 class CsvMetrics(ScalarFile):
-    """Writes the scalars of the sources to a CSV file: step, epoch, then a column a scalar.
+    """Writes scalars to a CSV file: the columns step and epoch, then one for each scalar.
 
-    Numbers are written so that they read back exactly. The file is whole whenever it is looked
-    at; a scalar that comes later gets a column of its own, empty in the rows before it. Reports
-    that follow each other quickly are put on the disk together, those up to a checkpoint and to
-    the end of the run always. A resumed run takes out of the file what the attempt before it wrote
-    beyond the saved state.
+    Numbers read back exactly. There is one row for each step; a scalar that is first reported later
+    gets a new column, empty in the rows before. The file is replaced atomically, at most 1% of
+    the time is spent on it, and at a checkpoint and at the end it is complete. A resumed run drops
+    rows that were written after the checkpoint.
+
+    Args:
+        path: the file; missing folders are created.
+        counter: tells step and epoch.
+        sources: one or several plugins with ``scalars()``.
+        every_steps: also write after every so many steps; None: only at the end of epochs.
+
+    Raises:
+        ArgumentError: for a source without ``scalars()``, or ``every_steps`` below 1.
+        DataError: for a scalar named ``step`` or ``epoch``, two of the same tag, or a file that
+            cannot be written.
 
     >>> import tempfile
     >>> from legoloop.training.counter import Counter
@@ -36,7 +46,7 @@ class CsvMetrics(ScalarFile):
         self,
         path: str | Path,
         counter: TrainingProgress,
-        sources: Source | Iterable[Source],
+        sources: ScalarSource | Iterable[ScalarSource],
         every_steps: int | None = None,
     ) -> None:
         super().__init__(path, counter, sources, every_steps)
@@ -44,32 +54,26 @@ class CsvMetrics(ScalarFile):
         self._columns: dict[str, str] = {}  # the header, as a row
         self._lines: dict[int, str] = {}
 
-    def train_start(self) -> None:
-        """Put the file in the state of a resumed run."""
-        if self._rows:
-            self.write_file()
-
     def write(self, step: int, scalars: Scalars) -> None:
-        """Complete the row of this step; the file has it when it is time to write."""
+        """Complete the row of this step."""
         row = self._rows.setdefault(step, {"step": step})
         row |= {"epoch": self.counter.epochs, **scalars}
         if row.keys() <= self._columns.keys():
             self._lines[step] = self._line(row)
         else:
             self._lay_out()
-        self.reported()
+        self.mark_dirty()
 
     def lines(self) -> Iterator[str]:
-        """The header, and a line a row."""
-        yield self._line(self._columns)
-        yield from self._lines.values()
+        """The header and the rows."""
+        if self._lines:
+            yield self._line(self._columns)
+            yield from self._lines.values()
 
     def state_dict(self) -> State:
-        """The rows."""
         return {**super().state_dict(), "rows": self._rows}
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from these rows."""
         super().load_state_dict(state)
         self._rows = dict(state["rows"])
         self._lay_out()

@@ -17,11 +17,10 @@ _numbers = count()
 
 
 class EventFile:
-    """A new file in a folder; what is added to it is there once it is flushed.
+    """A new event file in a folder; what is added reaches the disk with ``flush()``.
 
-    Written right here. TensorBoard's own writer has a thread for it, which takes four times as long
-    to hand an event over to, keeps an error of the disk for later, and is in the way of whoever
-    forks.
+    Written in the calling thread. TensorBoard's own writer uses a thread of its own, which takes
+    four times as long to hand an event over to, reports disk errors late, and breaks forking.
     """
 
     def __init__(self, folder: Path, suffix: str) -> None:
@@ -39,15 +38,15 @@ class EventFile:
         self._added = BytesIO()
         self._records = RecordWriter(self._added)
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
-        self.flush()  # the file is there, to be found by an attempt after this one
+        self.flush()  # creates the file, so that a resumed run can find and replace it
 
     def add_scalars(self, scalars: Mapping[str, float], step: int, when: float) -> None:
-        """One event of this step; ``when`` in seconds since 1970."""
+        """Add an event of this step; ``when`` is in seconds since 1970."""
         values = [self._summary.Value(tag=tag, simple_value=v) for tag, v in scalars.items()]
         self.add(self._summary(value=values), step, when)
 
     def add_picture(self, tag: str, png: bytes, step: int, when: float) -> None:
-        """A picture, encoded as PNG."""
+        """Add an image, encoded as PNG."""
         width, height = size_of(png)
         image = self._summary.Image(
             height=height, width=width, colorspace=3, encoded_image_string=png
@@ -55,11 +54,14 @@ class EventFile:
         self.add(self._summary(value=[self._summary.Value(tag=tag, image=image)]), step, when)
 
     def add(self, summary: Any, step: int, when: float) -> None:
-        """Whatever TensorBoard's functions made."""
+        """Add a summary that one of TensorBoard's functions has made."""
         self._write(self._event(summary=summary, step=step, wall_time=when))
 
     def flush(self) -> None:
-        """Append what was added; raises OSError if the disk refuses, and what was added is lost."""
+        """Append what was added to the file.
+
+        Raises OSError if it cannot be written; what was added is lost then.
+        """
         added = self._added.getvalue()
         if not added:
             return
@@ -73,5 +75,5 @@ class EventFile:
 
 
 def _unique() -> str:
-    """As TensorBoard names event files, which it reads in the order of their names."""
+    """A name like TensorBoard's own, which reads event files in the order of their names."""
     return f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"

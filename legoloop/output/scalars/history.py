@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from legoloop.core.protocols import Scalars, Source, TrainingProgress
+from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.output.scalars.scalar_writer import ScalarWriter
 
@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
 
 class History(ScalarWriter):
-    """Keeps the scalars of the sources: ``rows`` by step, ``frame()`` as a table.
+    """Keeps scalars in memory: ``rows`` has them by step and tag, ``frame()`` as a pandas table.
+
+    Args:
+        counter: tells the step.
+        sources: one or several plugins with ``scalars()``.
+        every_steps: also keep them after every so many steps; None: only at the end of epochs.
+
+    Raises:
+        ArgumentError: for a source without ``scalars()``, or ``every_steps`` below 1.
+        DataError: if two sources report the same tag.
 
     >>> from legoloop.training.counter import Counter
     >>> class Half:
@@ -28,7 +37,7 @@ class History(ScalarWriter):
     def __init__(
         self,
         counter: TrainingProgress,
-        sources: Source | Iterable[Source],
+        sources: ScalarSource | Iterable[ScalarSource],
         every_steps: int | None = None,
     ) -> None:
         super().__init__(counter, sources, every_steps)
@@ -39,16 +48,14 @@ class History(ScalarWriter):
         self.rows.setdefault(step, {}).update(scalars)
 
     def frame(self) -> pd.DataFrame:
-        """A row a step, indexed by it; a column a scalar."""
+        """A row for each step, which is the index, and a column for each scalar."""
         import pandas as pd
 
         return pd.DataFrame.from_dict(self.rows, orient="index").rename_axis("step")
 
     def state_dict(self) -> State:
-        """The rows."""
         return {**super().state_dict(), "rows": self.rows}
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from these rows."""
         super().load_state_dict(state)
         self.rows = dict(state["rows"])

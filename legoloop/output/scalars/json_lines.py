@@ -1,4 +1,4 @@
-"""Scalars as JSON, a line a report."""
+"""Scalars in a JSON Lines file."""
 
 from __future__ import annotations
 
@@ -7,19 +7,29 @@ from collections.abc import Iterable
 from math import isfinite
 from pathlib import Path
 
-from legoloop.core.protocols import Scalars, Source, TrainingProgress
+from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.output.scalars.scalar_file import ScalarFile
 
 
 class JsonLines(ScalarFile):
-    """Writes the scalars of the sources to a file of JSON lines: step, epoch, then the scalars.
+    """Writes scalars to a JSON Lines file: an object of step, epoch and scalars for each report.
 
-    An object is what was new at a report, so a step may have two: one after its epoch, one at the
-    end. Numbers read back exactly; one that is not finite, which JSON has no word for, is null.
-    The file is whole whenever it is looked at; reports that follow each other quickly are put on
-    the disk together. A resumed run takes out of it what the attempt before it wrote beyond the
-    saved state.
+    An object holds what was new, so a step may have two: one after its epoch, one at the end.
+    Numbers read back exactly; nan and infinity, which JSON does not have, become null. The file is
+    replaced atomically, at most 1% of the time is spent on it, and at a checkpoint and at the end
+    it is complete. A resumed run drops lines that were written after the checkpoint.
+
+    Args:
+        path: the file; missing folders are created.
+        counter: tells step and epoch.
+        sources: one or several plugins with ``scalars()``.
+        every_steps: also write after every so many steps; None: only at the end of epochs.
+
+    Raises:
+        ArgumentError: for a source without ``scalars()``, or ``every_steps`` below 1.
+        DataError: for a scalar named ``step`` or ``epoch``, two of the same tag, or a file that
+            cannot be written.
 
     >>> import tempfile
     >>> from legoloop.training.counter import Counter
@@ -35,33 +45,26 @@ class JsonLines(ScalarFile):
         self,
         path: str | Path,
         counter: TrainingProgress,
-        sources: Source | Iterable[Source],
+        sources: ScalarSource | Iterable[ScalarSource],
         every_steps: int | None = None,
     ) -> None:
         super().__init__(path, counter, sources, every_steps)
         self._lines: list[str] = []
 
-    def train_start(self) -> None:
-        """Put the file in the state of a resumed run."""
-        if self._lines:
-            self.write_file()
-
     def write(self, step: int, scalars: Scalars) -> None:
-        """One line."""
+        """Add a line."""
         finite = {tag: value if isfinite(value) else None for tag, value in scalars.items()}
         report = {"step": step, "epoch": self.counter.epochs, **finite}
         self._lines.append(json.dumps(report) + "\n")
-        self.reported()
+        self.mark_dirty()
 
     def lines(self) -> list[str]:
-        """A line a report."""
+        """One for each report."""
         return self._lines
 
     def state_dict(self) -> State:
-        """The lines."""
         return {**super().state_dict(), "lines": self._lines}
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from these lines."""
         super().load_state_dict(state)
         self._lines = list(state["lines"])

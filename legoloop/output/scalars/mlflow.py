@@ -1,4 +1,4 @@
-"""Scalars for MLflow."""
+"""Scalars for an MLflow tracking server."""
 
 from __future__ import annotations
 
@@ -14,35 +14,44 @@ from typing import Any, TypeVar
 import yaml
 
 from legoloop.core.errors import DataError, MissingExtraError
-from legoloop.core.protocols import Scalars, Source, TrainingProgress
+from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.output.scalars.scalar_writer import ScalarWriter
+from legoloop.output.scalars.throttle import Throttle
 
 log = logging.getLogger("legoloop")
 
 Item = TypeVar("Item")
 
-SHARE = 0.05
-"""Of the time of a run at most so much goes into sending before the end."""
+MAX_SEND_FRACTION = 0.05
+"""The share of a run's time that may go into sending before the end."""
 
-MOST_METRICS, MOST_PARAMS, LONGEST_PARAM = 1000, 100, 6000
-"""What MLflow takes at once."""
+MAX_METRICS, MAX_PARAMS, MAX_PARAM_LENGTH = 1000, 100, 6000
+"""What MLflow accepts in one request: metrics, parameters, characters of a parameter."""
 
 
 class MlflowLogger(ScalarWriter):
-    """Writes the scalars of the sources to a run of an MLflow tracking server.
+    """Writes scalars to a run of an MLflow tracking server.
 
-    ``tracking_uri`` is the server, or a database such as ``sqlite:///mlflow.db``, None: as MLflow
-    is set up. The run is one of ``experiment``, which is made if need be, and has the name
-    ``run_name``, None: one that MLflow makes up. ``params`` are what the run was made with: a dict,
-    or a YAML file that is there when the training starts; nested keys are joined with dots.
-    ``artifacts`` are files and folders that are uploaded once the training has ended.
+    Reports that follow each other quickly are sent together; at a checkpoint and at the end all are
+    sent. A resumed run continues the same MLflow run. MLflow cannot delete metrics: those that a
+    killed attempt sent after its last checkpoint stay, and are not sent again.
 
-    Reports that follow each other quickly are sent together, those up to a checkpoint and to the
-    end always. A resumed run goes on with the same run there; what the attempt before it reported
-    beyond the saved state stays, since MLflow takes nothing back, and is not reported again.
+    Args:
+        counter: tells the step.
+        sources: one or several plugins with ``scalars()``.
+        tracking_uri: of the server, or a database such as ``sqlite:///mlflow.db``; None: as MLflow
+            is configured.
+        experiment: name of the MLflow experiment, which is created if it does not exist.
+        run_name: None: MLflow chooses one.
+        params: parameters of the run: a dict, or a YAML file that is there when the training
+            starts; nested keys are joined with dots.
+        artifacts: files and folders to upload once the training has ended.
+        every_steps: also write after every so many steps; None: only at the end of epochs.
 
-    Raises MissingExtraError without the package mlflow, DataError if the server does not answer.
+    Raises:
+        MissingExtraError: if the package mlflow is not installed.
+        DataError: if the server does not accept the run, or two sources report the same tag.
 
     >>> from legoloop.training.counter import Counter
     >>> class Half:
@@ -55,7 +64,7 @@ class MlflowLogger(ScalarWriter):
     def __init__(
         self,
         counter: TrainingProgress,
-        sources: Source | Iterable[Source],
+        sources: ScalarSource | Iterable[ScalarSource],
         tracking_uri: str | None = None,
         experiment: str = "legoloop",
         run_name: str | None = None,
@@ -72,74 +81,77 @@ class MlflowLogger(ScalarWriter):
         self.params = params
         self.artifacts = [Path(artifact) for artifact in artifacts]
         self.run_id: str | None = None
-        self._connected: Any = None
-        self._there: set[tuple[str, int]] = set()  # reported by an attempt before, beyond its save
+        self._client: Any = None
+        self._already_sent: set[tuple[str, int]] = set()  # by a killed attempt: tag, step
         self._waiting: list[tuple[str, float, int, int]] = []  # tag, value, step, when
-        self._due = time.monotonic()
+        self._throttle = Throttle(MAX_SEND_FRACTION)
         self._has_begun = self._has_ended = False
 
     def train_start(self) -> None:
-        """Begin a run there, or go on with that of the attempts before."""
+        super().train_start()
         if self.run_id is None:
-            self._begin()
+            self._create_run()
             return
-        with self._asking() as client:
+        with self._reporting_errors() as client:
             client.update_run(self.run_id, status="RUNNING")
-            for tag in client.get_run(self.run_id).data.metrics:
-                history = client.get_metric_history(self.run_id, tag)
-                self._there.update((tag, metric.step) for metric in history)
         self._has_begun = True
 
+    def restore(self) -> None:
+        """Ask for the metrics that the server has already."""
+        if self.run_id is None:
+            return
+        with self._reporting_errors() as client:
+            for tag in client.get_run(self.run_id).data.metrics:
+                history = client.get_metric_history(self.run_id, tag)
+                self._already_sent.update((tag, metric.step) for metric in history)
+
     def write(self, step: int, scalars: Scalars) -> None:
-        """Send what is not there, if it is time."""
+        """Send the scalars that the server does not have, if sending is due, else later."""
         when = int(time.time() * 1000)
         new = [(allowed(tag), value, step, when) for tag, value in scalars.items()]
-        self._waiting += [metric for metric in new if (metric[0], step) not in self._there]
-        if time.monotonic() >= self._due:
-            self.catch_up()
+        self._waiting += [metric for metric in new if (metric[0], step) not in self._already_sent]
+        if self._throttle.is_due():
+            self.flush()
 
     def train_end(self) -> None:
-        """Report what was measured at the end."""
         super().train_end()
         self._has_ended = True
 
     def close(self) -> None:
-        """Tell how the run ended; other plugins have written by now what is uploaded."""
+        """Upload the artifacts, which other plugins have written by now, and end the run."""
         if not self._has_begun:
             return
         self._has_begun = False
         try:
-            self.catch_up()
-            with self._asking() as client:
+            self.flush()
+            with self._reporting_errors() as client:
                 for artifact in self.artifacts if self._has_ended else ():
                     if artifact.is_dir():
                         client.log_artifacts(self.run_id, str(artifact), artifact.name)
                     elif artifact.exists():
                         client.log_artifact(self.run_id, str(artifact))
                 client.set_terminated(self.run_id, "FINISHED" if self._has_ended else "KILLED")
-        except DataError as error:  # a run that did not come to its end has an error of its own
+        except DataError as error:  # a run that failed has an error of its own
             if self._has_ended:
                 raise
             log.warning("%s", error)
 
     def state_dict(self) -> State:
-        """Which run it is; all that was reported has been sent."""
         return {**super().state_dict(), "run_id": self.run_id}
 
     def load_state_dict(self, state: State) -> None:
-        """Go on with that run."""
         super().load_state_dict(state)
         self.run_id = state["run_id"]
 
-    def _begin(self) -> None:
+    def _create_run(self) -> None:
         from mlflow.entities import Param
 
-        with self._asking() as client:
+        with self._reporting_errors() as client:
             run = client.create_run(self._experiment_id(client), run_name=self.run_name)
             self.run_id = run.info.run_id
-            params = [Param(key, value) for key, value in flat(self._told_params()).items()]
-            for some in in_parts(params, MOST_PARAMS):
-                client.log_batch(self.run_id, params=some)
+            params = [Param(key, value) for key, value in as_params(self._read_params()).items()]
+            for chunk in batched(params, MAX_PARAMS):
+                client.log_batch(self.run_id, params=chunk)
         self._has_begun = True
 
     def _experiment_id(self, client: Any) -> str:
@@ -147,56 +159,54 @@ class MlflowLogger(ScalarWriter):
 
         if (found := client.get_experiment_by_name(self.experiment)) is None:
             try:
-                made: str = client.create_experiment(self.experiment)
-                return made
-            except MlflowException:  # another job of a sweep may have been quicker
+                created: str = client.create_experiment(self.experiment)
+                return created
+            except MlflowException:  # another job of a sweep may have created it meanwhile
                 if (found := client.get_experiment_by_name(self.experiment)) is None:
                     raise
         experiment_id: str = found.experiment_id
         return experiment_id
 
-    def _told_params(self) -> Mapping[str, Any]:
+    def _read_params(self) -> Mapping[str, Any]:
         if isinstance(self.params, str | Path):
-            told: dict[str, Any] = yaml.safe_load(Path(self.params).read_text())
-            return told
+            params: dict[str, Any] = yaml.safe_load(Path(self.params).read_text())
+            return params
         return self.params or {}
 
-    def catch_up(self) -> None:
-        """Send what waits."""
+    def flush(self) -> None:
+        """Send all metrics that are waiting."""
         if not self._waiting:
             return
         from mlflow.entities import Metric
 
         if self.run_id is None:
-            self._begin()
-        began = time.monotonic()
-        with self._asking() as client:
+            self._create_run()
+        with self._throttle.timed(), self._reporting_errors() as client:
             metrics = [Metric(tag, value, when, step) for tag, value, step, when in self._waiting]
-            for some in in_parts(metrics, MOST_METRICS):
-                client.log_batch(self.run_id, metrics=some)
+            for chunk in batched(metrics, MAX_METRICS):
+                client.log_batch(self.run_id, metrics=chunk)
         self._waiting = []
-        now = time.monotonic()
-        self._due = now + (now - began) / SHARE
 
     @contextmanager
-    def _asking(self) -> Iterator[Any]:
+    def _reporting_errors(self) -> Iterator[Any]:
+        """Lend the client; its errors become DataErrors."""
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
         try:
-            if self._connected is None:
-                self._connected = MlflowClient(self.tracking_uri)
-            yield self._connected
+            if self._client is None:
+                self._client = MlflowClient(self.tracking_uri)
+            yield self._client
         except MlflowException as error:
             if error.error_code == "INTERNAL_ERROR":  # such as a server that is gone
-                self._has_begun = False  # nor is it asked at the end: it takes minutes to say no
-            where = self.tracking_uri or "as it is set up"
+                self._has_begun = False  # not contacted at the end again: it retries for minutes
+            where = self.tracking_uri or "the configured server"
             reason = str(error).splitlines()[0]
-            raise DataError(f"MLflow, {where}, did not take the run ({reason})") from error
+            raise DataError(f"MLflow ({where}) did not accept the run ({reason})") from error
 
 
 def allowed(tag: str) -> str:
-    """The tag in the letters that MLflow takes.
+    """The tag with characters that MLflow does not accept replaced.
 
     >>> allowed("val[red]/top-1")
     'val_red_/top-1'
@@ -204,27 +214,27 @@ def allowed(tag: str) -> str:
     return re.sub(r"[^\w\-. :/]", "_", tag)
 
 
-def flat(params: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """The values as texts, under keys joined with dots.
+def as_params(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """The values as strings, under keys joined with dots.
 
-    >>> flat({"seed": 0, "optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}})
+    >>> as_params({"seed": 0, "optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}})
     {'seed': '0', 'optimizer.lr': '0.1', 'optimizer.betas': '[0.9, 0.99]'}
     """
-    texts: dict[str, str] = {}
-    for key, value in params.items():
-        path = f"{above}{key}"
+    params: dict[str, str] = {}
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
         if isinstance(value, Mapping) and value:
-            texts |= flat(value, f"{path}.")
+            params |= as_params(value, f"{path}.")
         else:
-            texts[allowed(path)] = str(value)[:LONGEST_PARAM]
-    return texts
+            params[allowed(path)] = str(value)[:MAX_PARAM_LENGTH]
+    return params
 
 
-def in_parts(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
-    """The items, at most so many at once.
+def batched(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """The items in chunks of ``size``, the last one shorter.
 
-    >>> list(in_parts([1, 2, 3], most=2))
+    >>> list(batched([1, 2, 3], size=2))
     [[1, 2], [3]]
     """
-    for first in range(0, len(items), most):
-        yield items[first : first + most]
+    for first in range(0, len(items), size):
+        yield items[first : first + size]

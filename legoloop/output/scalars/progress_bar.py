@@ -1,4 +1,4 @@
-"""The line at the bottom of a terminal that moves."""
+"""A progress bar at the bottom of the terminal, by tqdm."""
 
 from __future__ import annotations
 
@@ -10,61 +10,61 @@ from typing import Any
 
 from tqdm import tqdm
 
-FORMAT = "{desc} {bar:20} {n_fmt}/{total_fmt}  {told}"
+FORMAT = "{desc} {bar:20} {n_fmt}/{total_fmt}  {columns}"
 
 
-class Bar:
-    """Shows how far an epoch has come; lines that are printed meanwhile stand above it.
+class ProgressBar:
+    """Shows the progress of an epoch; what is printed meanwhile appears above it.
 
-    It is drawn when it is told something new, and by no thread of its own.
+    It is redrawn by ``show`` only, without a thread.
     """
 
     def __init__(self) -> None:
-        self._line = _Line(file=sys.stdout, bar_format=FORMAT, leave=False, dynamic_ncols=True)
+        self._line = _TqdmLine(file=sys.stdout, bar_format=FORMAT, leave=False, dynamic_ncols=True)
         self._streams = ExitStack()
         if sys.stderr.isatty():
-            self._streams.enter_context(redirect_stderr(self._above(sys.stderr)))
-        self._screen = self._streams.enter_context(redirect_stdout(self._above(sys.stdout)))
+            self._streams.enter_context(redirect_stderr(self._print_above(sys.stderr)))
+        self._screen = self._streams.enter_context(redirect_stdout(self._print_above(sys.stdout)))
 
-    def show(self, description: str, completed: int, total: int | None, told: str) -> None:
-        """Draw it anew."""
-        # The last batch may lead beyond the end, which tqdm takes for an end that is not known.
+    def show(self, description: str, completed: int, total: int | None, columns: str) -> None:
+        """Redraw the bar."""
+        # The last batch may exceed the total; tqdm would then treat the total as unknown.
         self._line.total = None if total is None else max(total, completed)
-        self._line.n, self._line.told = completed, told
+        self._line.n, self._line.columns = completed, columns
         self._line.set_description_str(description, refresh=True)
 
     def print(self, line: str) -> None:
-        """A line above it."""
+        """Print a line above the bar."""
         self._screen.write(f"{line}\n")
 
     def close(self) -> None:
-        """Take it away, and give the streams back."""
+        """Remove the bar and restore the streams."""
         self._line.close()
         self._streams.close()
 
-    def _above(self, stream: Any) -> Any:
-        above = _Above(stream, self._line)
+    def _print_above(self, stream: Any) -> Any:
+        above = _PrintAbove(stream, self._line)
         self._streams.callback(above.end)
-        for handler in logging.root.handlers:  # each keeps the stream that there was at its start
+        for handler in logging.root.handlers:  # each holds the stream that it was created with
             if isinstance(handler, logging.StreamHandler) and handler.stream is stream:
                 handler.setStream(above)
                 self._streams.callback(handler.setStream, stream)
         return above
 
 
-class _Line(tqdm):  # type: ignore[type-arg]
-    monitor_interval = 0  # no thread that looks whether it moves
-    told = ""
+class _TqdmLine(tqdm):  # type: ignore[type-arg]
+    monitor_interval = 0  # no monitor thread
+    columns = ""
 
     @property
     def format_dict(self) -> dict[str, Any]:
-        return {**super().format_dict, "told": self.told}
+        return {**super().format_dict, "columns": self.columns}
 
 
-class _Above:
-    """A stream whose whole lines are put above another one; one without an end waits for it."""
+class _PrintAbove:
+    """A stream that prints complete lines above the bar, and buffers incomplete ones."""
 
-    def __init__(self, stream: Any, line: _Line) -> None:
+    def __init__(self, stream: Any, line: _TqdmLine) -> None:
         self._stream = stream
         self._line = line
         self._unfinished = ""

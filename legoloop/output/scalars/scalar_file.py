@@ -1,37 +1,46 @@
-"""A file that holds every report of a run."""
+"""Base class of the loggers that write one text file."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
-from time import monotonic
 
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import DataError
-from legoloop.core.protocols import Scalars, Source, TrainingProgress
+from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.output.scalars.scalar_writer import ScalarWriter
+from legoloop.output.scalars.throttle import Throttle
 
-PLACE = ("step", "epoch")
-"""What a report begins with."""
-SHARE = 0.01
-"""Of the time of a run at most so much goes into writing the file before the end."""
+INDEX_COLUMNS = ("step", "epoch")
+"""The first columns of a report, which no scalar may be named."""
+MAX_WRITE_FRACTION = 0.01
+"""The share of a run's time that may go into writing the file before the end."""
 
 
 class ScalarFile(ScalarWriter):
-    """A writer whose file is whole whenever it is looked at, and written anew for new reports.
+    """Base class for loggers whose file is replaced atomically: a reader never sees half a report.
 
-    Subclasses define ``lines()`` and call ``reported()`` at the end of ``write``. Reports that
-    follow each other quickly are put on the disk together, those up to a checkpoint and to the end
-    of the run always. Raises DataError for a scalar named ``step`` or ``epoch``, as a report
-    begins with these.
+    Subclasses define ``lines()`` and call ``mark_dirty()`` at the end of ``write``. Reports that
+    follow each other quickly are written together; at a checkpoint and at the end of the training
+    the file always has all of them.
+
+    Args:
+        path: the file; missing folders are created.
+        counter: tells step and epoch.
+        sources: one or several plugins with ``scalars()``.
+        every_steps: also write after every so many steps; None: only at the end of epochs.
+
+    Raises:
+        ArgumentError: for a source without ``scalars()``, or ``every_steps`` below 1.
+        DataError: for a scalar named ``step`` or ``epoch``, or if the file cannot be written.
 
     >>> import tempfile
     >>> from legoloop.training.counter import Counter
     >>> class Half:
     ...     def scalars(self): return {"half": 0.5}
     >>> class Tags(ScalarFile):
-    ...     def write(self, step, scalars): self.tags = scalars; self.reported()
+    ...     def write(self, step, scalars): self.tags = scalars; self.mark_dirty()
     ...     def lines(self): yield from self.tags
     >>> path = Path(tempfile.mkdtemp()) / "tags.txt"
     >>> Tags(path, Counter(), Half()).epoch_end()
@@ -43,45 +52,53 @@ class ScalarFile(ScalarWriter):
         self,
         path: str | Path,
         counter: TrainingProgress,
-        sources: Source | Iterable[Source],
+        sources: ScalarSource | Iterable[ScalarSource],
         every_steps: int | None = None,
     ) -> None:
         super().__init__(counter, sources, every_steps)
         self.path = Path(path)
-        self._is_behind = False  # the file does not have all the reports
-        self._due = monotonic()
+        self._dirty = False  # some reports are not in the file yet
+        self._throttle = Throttle(MAX_WRITE_FRACTION)
 
     @abstractmethod
     def lines(self) -> Iterable[str]:
-        """All of the file."""
+        """The whole content of the file; nothing if there is no report yet."""
 
-    def reported(self) -> None:
-        """There is something new; the file has it when it is time to write."""
-        self._is_behind = True
-        if monotonic() >= self._due:
+    def mark_dirty(self) -> None:
+        """There is a new report: write the file now if that is due, else later."""
+        self._dirty = True
+        if self._throttle.is_due():
             self.write_file()
 
-    def catch_up(self) -> None:
-        """The file has all the reports."""
-        if self._is_behind:
+    def flush(self) -> None:
+        """Write the file if a report is missing from it."""
+        if self._dirty:
             self.write_file()
+
+    def restore(self) -> None:
+        """Replace the file by the reports of the loaded state; without any, remove it."""
+        if any(True for _ in self.lines()):
+            self.write_file()
+        else:
+            self.path.unlink(missing_ok=True)
 
     def write_file(self) -> None:
-        """Write it now."""
-        began = monotonic()
-        # Not appended to: a line that a kill or a full disk cuts short would be in the file.
-        with atomic_write(self.path) as draft, draft.open("w", newline="") as file:
+        """Replace the file."""
+        # Not appended to: a kill or a full disk could leave half a line in the file.
+        with (
+            self._throttle.timed(),
+            atomic_write(self.path) as temporary,
+            temporary.open("w", newline="") as file,
+        ):
             file.writelines(self.lines())
-        self._is_behind = False
-        now = monotonic()
-        self._due = now + (now - began) / SHARE
+        self._dirty = False
 
-    def _collected(self) -> Scalars:
-        scalars = super()._collected()
-        for tag in PLACE:
+    def _read_sources(self) -> Scalars:
+        scalars = super()._read_sources()
+        for tag in INDEX_COLUMNS:
             if tag in scalars:
                 raise DataError(
                     f"a source reports '{tag}', which is a column of {self.path.name} already; "
-                    "give it a prefix"
+                    "set a prefix for it"
                 )
         return scalars

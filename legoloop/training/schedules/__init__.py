@@ -1,1 +1,1 @@
-"""Learning rate schedules, and the plugins that move them."""
+"""Learning rate schedules, the plugins that step them, and their plot."""

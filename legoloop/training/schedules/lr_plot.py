@@ -1,4 +1,4 @@
-"""The learning rates of a training that is not made, as a picture of text."""
+"""The learning rates of a planned training, as an ASCII plot."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from legoloop.training.schedules.lr_schedules import rates
 
 
 def planned_rates(plugin: LRScheduler, lengths: Sequence[int]) -> list[float]:
-    """The rate of the first parameter group at each step of epochs of these lengths.
+    """The learning rate of the first parameter group at each step of epochs of these lengths.
 
-    Moves the scheduler on, so that nothing can be trained with it afterwards.
+    Advances the scheduler, so that nothing can be trained with it afterwards.
 
     >>> import torch
     >>> from legoloop.training.counter import Counter
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     >>> halving = torch.optim.lr_scheduler.ExponentialLR(opt, gamma=0.5)
-    >>> planned_rates(LRScheduler(halving, Counter(), per="epoch"), lengths=[2, 1])
+    >>> planned_rates(LRScheduler(halving, Counter(), interval="epoch"), lengths=[2, 1])
     [1.0, 1.0, 0.5]
     """
-    if plugin.per == "step":
+    if plugin.interval == "step":
         return rates(plugin.scheduler, sum(lengths))
-    of_epochs = rates(plugin.scheduler, len(lengths))
-    return list(chain.from_iterable(map(repeat, of_epochs, lengths)))
+    per_epoch = rates(plugin.scheduler, len(lengths))
+    return list(chain.from_iterable(map(repeat, per_epoch, lengths)))
 
 
-def drawn(values: Sequence[float], width: int = 60, height: int = 12) -> str:
-    """A curve from the first value to the last, its least and its greatest value beside it.
+def ascii_plot(values: Sequence[float], width: int = 60, height: int = 12) -> str:
+    """A plot of the values in order, labelled with the smallest and the largest one.
 
-    A column holds all values of as many steps as it stands for, so that no peak is missed.
+    A column shows all values of the steps that it stands for, so that no peak is missed.
 
-    >>> print(drawn([0.0, 0.5, 1.0, 0.5, 0.0], height=3))
+    >>> print(ascii_plot([0.0, 0.5, 1.0, 0.5, 0.0], height=3))
     1 |  *
       | * *
     0 |*   *

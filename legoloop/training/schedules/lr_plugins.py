@@ -1,4 +1,4 @@
-"""Learning rates that change, and reporting them."""
+"""Plugins that step learning rate schedulers, and a source of the learning rates."""
 
 from __future__ import annotations
 
@@ -9,24 +9,30 @@ import torch
 
 from legoloop.core.errors import ArgumentError
 from legoloop.core.metric_direction import higher_is_better
-from legoloop.core.monitor import listed, scalar
-from legoloop.core.protocols import Scalars, Source, TrainingProgress
+from legoloop.core.monitor import as_list, latest_scalar
+from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 
 
 class LRScheduler:
-    """Moves a torch scheduler on once per step or per epoch.
+    """Steps a torch scheduler once per training step or once per epoch.
 
-    The scheduler moves before every step (or epoch) but the first, so that each is made at the
-    rate that a hand-written loop gives it. Raises ArgumentError for another unit, and for a
-    scheduler that wants a metric.
+    It does so before every step (or epoch) but the first: each then has the learning rate that it
+    has in a loop that calls ``scheduler.step()`` after it.
+
+    Args:
+        scheduler: a scheduler of torch, other than ReduceLROnPlateau.
+        counter: counts the steps and epochs; an AlternatingDescent for a scheduler of its own.
+        interval: ``step`` or ``epoch``.
+
+    Raises ArgumentError for another interval, and for a scheduler that needs a metric.
 
     >>> from legoloop.training.counter import Counter
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     >>> halving = torch.optim.lr_scheduler.ExponentialLR(opt, gamma=0.5)
     >>> counter = Counter()
-    >>> plugin = LRScheduler(halving, counter, per="epoch")
+    >>> plugin = LRScheduler(halving, counter, interval="epoch")
     >>> plugin.epoch_start()
     >>> opt.step(); counter.epoch_end(); plugin.epoch_start()
     >>> opt.param_groups[0]["lr"]
@@ -37,53 +43,58 @@ class LRScheduler:
         self,
         scheduler: torch.optim.lr_scheduler.LRScheduler,
         counter: TrainingProgress,
-        per: Literal["step", "epoch"] = "epoch",
+        interval: Literal["step", "epoch"] = "epoch",
     ) -> None:
-        if per not in ("step", "epoch"):
-            raise ArgumentError(f"per is {per!r}; give 'step' or 'epoch'")
+        if interval not in ("step", "epoch"):
+            raise ArgumentError(
+                f"is {interval!r}", argument="interval", remedy="give 'step' or 'epoch'"
+            )
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             raise ArgumentError(
                 "ReduceLROnPlateau needs a metric; give it to ReduceLROnPlateauPlugin"
             )
         self.scheduler = scheduler
         self.counter = counter
-        self.per = per
-        self._moved_at = 0
+        self.interval = interval
+        self._stepped_at = 0
 
     def epoch_start(self) -> None:
-        """A new epoch, a new rate."""
-        if self.per == "epoch":
-            self._move(self.counter.epochs)
+        if self.interval == "epoch":
+            self._step_once(self.counter.epochs)
 
     def batch_start(self, step: Step) -> None:
-        """A new step, a new rate."""
-        if self.per == "step":
-            self._move(self.counter.steps)
+        if self.interval == "step":
+            self._step_once(self.counter.steps)
 
-    def _move(self, done: int) -> None:
-        """A descent that takes turns has not made a step with every batch."""
-        if done > self._moved_at:
+    def _step_once(self, done: int) -> None:
+        """The counter of an AlternatingDescent does not advance with every batch."""
+        if done > self._stepped_at:
             self.scheduler.step()
-            self._moved_at = done
+            self._stepped_at = done
 
     def state_dict(self) -> State:
-        """That of the scheduler, and when it moved last."""
-        return {"scheduler": self.scheduler.state_dict(), "moved_at": self._moved_at}
+        """The state of the scheduler, and the count at which it was stepped last."""
+        return {"scheduler": self.scheduler.state_dict(), "stepped_at": self._stepped_at}
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from there."""
         self.scheduler.load_state_dict(state["scheduler"])
-        self._moved_at = state["moved_at"]
-        # Torch warns of a move before the first step, and cannot know of those before the resume.
+        self._stepped_at = state["stepped_at"]
+        # torch warns of a scheduler step before the first optimizer step, which was made.
         self.scheduler.optimizer._opt_called = True  # type: ignore[attr-defined]
 
 
 class ReduceLROnPlateauPlugin:
-    """Moves torch's ReduceLROnPlateau on once per epoch, by a scalar of the sources.
+    """Steps torch's ReduceLROnPlateau once per epoch, with a metric of the sources.
 
-    The scalar is read after an epoch, and the rate changes with the next one. Raises ArgumentError
-    if the scheduler takes for better what is known to be worse, and after an epoch if no source
-    reports the scalar.
+    The metric is read after an epoch, and the learning rate changes with the next one.
+
+    Args:
+        scheduler: a ReduceLROnPlateau of torch.
+        sources: one source of scalars or several.
+        metric: the name of the scalar, such as ``val/loss``.
+
+    Raises ArgumentError if the mode of the scheduler contradicts the direction of a well-known
+    metric, for another scheduler, and after an epoch if no source reports the metric.
 
     >>> class Stuck:
     ...     def scalars(self): return {"val/loss": 1.0}
@@ -99,47 +110,49 @@ class ReduceLROnPlateauPlugin:
     def __init__(
         self,
         scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau,
-        sources: Source | Iterable[Source],
+        sources: ScalarSource | Iterable[ScalarSource],
         metric: str,
     ) -> None:
         if not isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             raise ArgumentError(
-                f"scheduler is a {type(scheduler).__name__}, which wants no metric; give it to "
-                "LRScheduler, or give a ReduceLROnPlateau"
+                f"is a {type(scheduler).__name__}, which needs no metric",
+                argument="scheduler",
+                remedy="give it to LRScheduler, or give a ReduceLROnPlateau",
             )
         known = higher_is_better(metric)
         if known is not None and known != (scheduler.mode == "max"):
             raise ArgumentError(
-                f"metric is '{metric}', but the scheduler's mode is {scheduler.mode}; "
-                f"give it mode {'max' if known else 'min'}"
+                f"is '{metric}', but the scheduler's mode is {scheduler.mode}",
+                argument="metric",
+                remedy=f"give the scheduler mode={'max' if known else 'min'}",
             )
         self.scheduler = scheduler
-        self.sources = listed(sources)
+        self.sources = as_list(sources)
         self.metric = metric
         self._last: float | None = None
 
     def epoch_start(self) -> None:
-        """A new epoch, maybe a new rate."""
         if self._last is not None:
             self.scheduler.step(self._last)
             self._last = None
 
     def epoch_end(self) -> None:
-        """How good it was."""
-        self._last = scalar(self.sources, self.metric, "the plateau")
+        self._last = latest_scalar(self.sources, self.metric, "the plateau")
 
     def state_dict(self) -> State:
-        """That of the scheduler, and what it has yet to be told."""
+        """The state of the scheduler, and the metric that it was not stepped with yet."""
         return {"scheduler": self.scheduler.state_dict(), "last": self._last}
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from there."""
         self.scheduler.load_state_dict(state["scheduler"])
         self._last = state["last"]
 
 
 class LearningRateMonitor:
-    """A source: the rate of each parameter group, ``lr``, or ``lr/0``, ``lr/1`` and so on.
+    """Reports the learning rates: ``lr``, or ``lr/0``, ``lr/1``, … if there are several groups.
+
+    Args:
+        optimizer: the optimizer.
 
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
     >>> LearningRateMonitor(opt).scalars()
@@ -150,7 +163,7 @@ class LearningRateMonitor:
         self.optimizer = optimizer
 
     def scalars(self) -> Scalars:
-        """The rates as they are now."""
+        """The current learning rate of each parameter group."""
         rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         if len(rates) == 1:
             return {"lr": rates[0]}

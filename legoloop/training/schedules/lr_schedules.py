@@ -1,219 +1,233 @@
-"""Schedules in steps, over as many as the training has: a linear warm-up, and what follows."""
+"""Learning rate schedules over the steps of a training: linear warm-up, then a decay."""
 
 from __future__ import annotations
 
 import logging
-from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import cos, pi
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from legoloop.core.arguments import at_least, chance
+from legoloop.core.arguments import at_least, probability
 from legoloop.core.errors import ArgumentError
 
 log = logging.getLogger("legoloop")
 
 
-class TellsLength(Protocol):
-    """An epoch driver that knows beforehand how many batches it will yield."""
+class WarmupSchedule(LRScheduler):
+    """Linear warm-up to the learning rate of the optimizer, then a decay of any shape.
 
-    def lengths(self, num_epochs: int) -> list[int]:
-        """The number of batches of each of the first epochs."""
-        ...
+    With w warm-up steps, step k, from 0, is made at (k + 1) / (w + 1) of the rate, and step w at
+    the full rate. Each parameter group keeps its proportion. The rate depends on the number of the
+    step alone. ``warmup_cosine``, ``warmup_linear`` and so on make such a schedule.
 
-    def batches_to(self, samples: int) -> int:
-        """The number of batches that reach so many samples."""
-        ...
-
-
-def total_steps(
-    epoch: TellsLength,
-    num_epochs: int,
-    num_steps: int | None = None,
-    num_samples: int | None = None,
-) -> int:
-    """The number of steps that a training will have, computed from its data and its limits.
-
-    Exact, and no batch is read: what it costs is the length of the data set. A time limit, early
-    stopping and whatever else ends a training before is not in it. Raises ArgumentError for an
-    epoch that cannot tell.
-
-    >>> from legoloop.data.datasets import ColumnDataset
-    >>> from legoloop.data.loader_config import LoaderConfig
-    >>> from legoloop.data.streams import BatchStream
-    >>> from legoloop.training.epochs import SimpleEpoch
-    >>> data = ColumnDataset({"x": torch.zeros(10)})
-    >>> epoch = SimpleEpoch(BatchStream(data, "train", 0, LoaderConfig(batch_size=4)))
-    >>> total_steps(epoch, num_epochs=5), total_steps(epoch, num_epochs=5, num_steps=12)
-    (15, 12)
-    """
-    if not hasattr(epoch, "lengths"):
-        raise ArgumentError(
-            f"the epoch, a {type(epoch).__name__}, has no lengths(num_epochs), so nobody knows the "
-            "number of steps; give it"
-        )
-    at_least(0, num_epochs=num_epochs)
-    ends = [sum(epoch.lengths(num_epochs))]
-    if num_steps is not None:
-        ends.append(num_steps)
-    if num_samples is not None:
-        ends.append(epoch.batches_to(num_samples))
-    return min(ends)
-
-
-class WarmUp(LRScheduler):
-    """Rises in even steps to the rates of the optimizer, then goes on as ``after`` says.
-
-    ``steps`` is the number of steps of the training, ``warmup`` how many of them rise: a whole
-    number, or a share of all. With w of them, step number k, from 0, is made at (k + 1) / (w + 1)
-    of the rate, and step w at all of it. Each parameter group keeps its proportion.
+    Args:
+        optimizer: the optimizer whose learning rates change.
+        shape: ``shape(progress, **parameters)`` gives the factor of the rate after the warm-up;
+            ``progress`` goes from 0 to 1.
+        total_steps: the number of steps of the training.
+        warmup_steps: how many of them are warm-up: an int, or a fraction of all, from 0 to below 1.
+        **parameters: passed on to ``shape``.
 
     Raises ArgumentError for values out of range.
+
+    >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    >>> def square_root(progress): return 1 - progress**0.5
+    >>> rates(WarmupSchedule(opt, square_root, total_steps=5, warmup_steps=1), 3)
+    [0.5, 1.0, 0.5]
     """
 
     def __init__(
-        self, optimizer: torch.optim.Optimizer, steps: int, warmup: int | float = 0.05
+        self,
+        optimizer: torch.optim.Optimizer,
+        shape: Callable[..., float],
+        total_steps: int,
+        warmup_steps: int | float = 0.05,
+        **parameters: Any,
     ) -> None:
-        at_least(0, steps=steps)
-        self.steps = steps
-        self.warmup = _number_of(warmup, steps)
+        at_least(0, total_steps=total_steps)
+        self.shape = shape
+        self.total_steps = total_steps
+        self.warmup_steps = _resolve_warmup(warmup_steps, total_steps)
+        self.parameters = parameters
         super().__init__(optimizer)
 
-    @abstractmethod
-    def after(self, done: float) -> float:
-        """The share of the rate, once a share of the steps after the warm-up is done, 0 to 1."""
-
     def get_lr(self) -> list[Any]:
-        """The rate of each parameter group for the step at hand."""
-        share = self._share(self.last_epoch)
-        return [rate * share for rate in self.base_lrs]
+        """The learning rate of each parameter group for the current step."""
+        factor = self.factor(self.last_epoch)
+        return [rate * factor for rate in self.base_lrs]
 
-    def _share(self, step: int) -> float:
-        if step < self.warmup:
-            return (step + 1) / (self.warmup + 1)
-        return self.after(min((step - self.warmup) / max(self.steps - self.warmup, 1), 1.0))
+    def factor(self, step: int) -> float:
+        """The factor of the learning rate at a step, counted from 0."""
+        if step < self.warmup_steps:
+            return (step + 1) / (self.warmup_steps + 1)
+        progress = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
+        return self.shape(min(progress, 1.0), **self.parameters)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state without the shape, which is code."""
+        return {key: value for key, value in super().state_dict().items() if key != "shape"}
 
 
-class WarmupConstant(WarmUp):
-    """Warms up, and stays.
+def warmup_constant(
+    optimizer: torch.optim.Optimizer, total_steps: int, warmup_steps: int | float = 0.05
+) -> WarmupSchedule:
+    """Linear warm-up, then a constant learning rate; a WarmupSchedule.
+
+    Args:
+        optimizer: the optimizer whose learning rates change.
+        total_steps: the number of steps of the training.
+        warmup_steps: how many of them are warm-up: an int, or a fraction of all, from 0 to below 1.
+
+    Raises ArgumentError for values out of range.
 
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    >>> rates(WarmupConstant(opt, steps=5, warmup=3), 5)
+    >>> rates(warmup_constant(opt, total_steps=5, warmup_steps=3), 5)
     [0.25, 0.5, 0.75, 1.0, 1.0]
     """
-
-    def after(self, done: float) -> float:
-        """All of it."""
-        return 1.0
+    return WarmupSchedule(optimizer, _constant, total_steps, warmup_steps)
 
 
-class _Falling(WarmUp):
-    """Warms up, and falls to ``end`` times the rate along a curve from 1 to 0."""
+def warmup_linear(
+    optimizer: torch.optim.Optimizer,
+    total_steps: int,
+    warmup_steps: int | float = 0.05,
+    final_ratio: float = 0.0,
+) -> WarmupSchedule:
+    """Linear warm-up, then linear decay to ``final_ratio`` of the rate; a WarmupSchedule.
 
-    def __init__(
-        self,
-        optimizer: torch.optim.Optimizer,
-        steps: int,
-        warmup: int | float = 0.05,
-        end: float = 0.0,
-    ) -> None:
-        chance(end=end)
-        self.end = end
-        super().__init__(optimizer, steps, warmup)
+    Args:
+        optimizer: the optimizer whose learning rates change.
+        total_steps: the number of steps of the training.
+        warmup_steps: how many of them are warm-up: an int, or a fraction of all, from 0 to below 1.
+        final_ratio: the fraction of the rate that is left after the last step, from 0 to 1.
 
-    @abstractmethod
-    def curve(self, done: float) -> float:
-        """From 1 to 0."""
-
-    def after(self, done: float) -> float:
-        """What the curve leaves, over the end."""
-        return self.end + (1 - self.end) * self.curve(done)
-
-
-class WarmupLinear(_Falling):
-    """Warms up, and falls in even steps to ``end`` times the rate after the last one.
+    Raises ArgumentError for values out of range.
 
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    >>> rates(WarmupLinear(opt, steps=5, warmup=1), 5)
+    >>> rates(warmup_linear(opt, total_steps=5, warmup_steps=1), 5)
     [0.5, 1.0, 0.75, 0.5, 0.25]
     """
-
-    def curve(self, done: float) -> float:
-        """A line."""
-        return 1 - done
+    probability(final_ratio=final_ratio)
+    return WarmupSchedule(optimizer, _linear, total_steps, warmup_steps, final_ratio=final_ratio)
 
 
-class WarmupCosine(_Falling):
-    """Warms up, and falls along a half cosine to ``end`` times the rate after the last step.
+def warmup_cosine(
+    optimizer: torch.optim.Optimizer,
+    total_steps: int,
+    warmup_steps: int | float = 0.05,
+    final_ratio: float = 0.0,
+) -> WarmupSchedule:
+    """Linear warm-up, then cosine decay to ``final_ratio`` of the rate; a WarmupSchedule.
+
+    Args:
+        optimizer: the optimizer whose learning rates change.
+        total_steps: the number of steps of the training.
+        warmup_steps: how many of them are warm-up: an int, or a fraction of all, from 0 to below 1.
+        final_ratio: the fraction of the rate that is left after the last step, from 0 to 1.
+
+    Raises ArgumentError for values out of range.
 
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    >>> [round(rate, 3) for rate in rates(WarmupCosine(opt, steps=5, warmup=1), 5)]
+    >>> schedule = warmup_cosine(opt, total_steps=5, warmup_steps=1)
+    >>> [round(rate, 3) for rate in rates(schedule, 5)]
     [0.5, 1.0, 0.854, 0.5, 0.146]
     """
-
-    def curve(self, done: float) -> float:
-        """Half a cosine."""
-        return (1 + cos(pi * done)) / 2
+    probability(final_ratio=final_ratio)
+    return WarmupSchedule(optimizer, _cosine, total_steps, warmup_steps, final_ratio=final_ratio)
 
 
-class WarmupPolynomial(_Falling):
-    """Warms up, and falls as a power of what is left to ``end`` times the rate.
+def warmup_polynomial(
+    optimizer: torch.optim.Optimizer,
+    total_steps: int,
+    warmup_steps: int | float = 0.05,
+    final_ratio: float = 0.0,
+    power: float = 2.0,
+) -> WarmupSchedule:
+    """Linear warm-up, then polynomial decay to ``final_ratio`` of the rate; a WarmupSchedule.
+
+    Args:
+        optimizer: the optimizer whose learning rates change.
+        total_steps: the number of steps of the training.
+        warmup_steps: how many of them are warm-up: an int, or a fraction of all, from 0 to below 1.
+        final_ratio: the fraction of the rate that is left after the last step, from 0 to 1.
+        power: the exponent of the decay, above 0.
+
+    Raises ArgumentError for values out of range.
 
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    >>> rates(WarmupPolynomial(opt, steps=5, warmup=1, power=2.0), 5)
+    >>> rates(warmup_polynomial(opt, total_steps=5, warmup_steps=1, power=2.0), 5)
     [0.5, 1.0, 0.5625, 0.25, 0.0625]
     """
-
-    def __init__(
-        self,
-        optimizer: torch.optim.Optimizer,
-        steps: int,
-        warmup: int | float = 0.05,
-        end: float = 0.0,
-        power: float = 2.0,
-    ) -> None:
-        if not power > 0:
-            raise ArgumentError(f"power is {power!r}; give a number above 0")
-        self.power = power
-        super().__init__(optimizer, steps, warmup, end)
-
-    def curve(self, done: float) -> float:
-        """A power of what is left."""
-        return float((1 - done) ** self.power)
+    probability(final_ratio=final_ratio)
+    if not power > 0:
+        raise ArgumentError(f"is {power!r}", argument="power", remedy="give a number above 0")
+    return WarmupSchedule(
+        optimizer, _polynomial, total_steps, warmup_steps, final_ratio=final_ratio, power=power
+    )
 
 
-class WarmupStep(WarmUp):
-    """Warms up, and is multiplied by ``gamma`` at each of the shares ``at`` of what comes after.
+def warmup_step(
+    optimizer: torch.optim.Optimizer,
+    total_steps: int,
+    warmup_steps: int | float = 0.05,
+    milestones: Sequence[float] = (0.5, 0.75),
+    gamma: float = 0.1,
+) -> WarmupSchedule:
+    """Linear warm-up, then the rate is multiplied by ``gamma`` at milestones; a WarmupSchedule.
+
+    Args:
+        optimizer: the optimizer whose learning rates change.
+        total_steps: the number of steps of the training.
+        warmup_steps: how many of them are warm-up: an int, or a fraction of all, from 0 to below 1.
+        milestones: fractions of the steps after the warm-up, each from 0 to 1.
+        gamma: the factor of the rate at each milestone.
+
+    Raises ArgumentError for values out of range.
 
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    >>> rates(WarmupStep(opt, steps=5, warmup=1, at=[0.5, 0.75], gamma=0.5), 5)
+    >>> rates(warmup_step(opt, total_steps=5, warmup_steps=1, milestones=[0.5, 0.75], gamma=0.5), 5)
     [0.5, 1.0, 1.0, 0.5, 0.25]
     """
+    for number, milestone in enumerate(milestones):
+        probability(**{f"milestones[{number}]": milestone})
+    return WarmupSchedule(
+        optimizer, _step, total_steps, warmup_steps, milestones=list(milestones), gamma=gamma
+    )
 
-    def __init__(
-        self,
-        optimizer: torch.optim.Optimizer,
-        steps: int,
-        warmup: int | float = 0.05,
-        at: Sequence[float] = (0.5, 0.75),
-        gamma: float = 0.1,
-    ) -> None:
-        for number, share in enumerate(at):
-            chance(**{f"at[{number}]": share})
-        self.at = list(at)
-        self.gamma = gamma
-        super().__init__(optimizer, steps, warmup)
 
-    def after(self, done: float) -> float:
-        """Once for each share that is reached."""
-        return float(self.gamma ** sum(done >= share for share in self.at))
+def _constant(progress: float) -> float:
+    return 1.0
+
+
+def _linear(progress: float, final_ratio: float) -> float:
+    return _from_one_to(final_ratio, 1 - progress)
+
+
+def _cosine(progress: float, final_ratio: float) -> float:
+    return _from_one_to(final_ratio, (1 + cos(pi * progress)) / 2)
+
+
+def _polynomial(progress: float, final_ratio: float, power: float) -> float:
+    return _from_one_to(final_ratio, float((1 - progress) ** power))
+
+
+def _step(progress: float, milestones: Sequence[float], gamma: float) -> float:
+    return float(gamma ** sum(progress >= milestone for milestone in milestones))
+
+
+def _from_one_to(final_ratio: float, curve: float) -> float:
+    """A curve from 1 to 0, scaled to end at ``final_ratio``."""
+    return final_ratio + (1 - final_ratio) * curve
 
 
 def rates(scheduler: LRScheduler, steps: int) -> list[float]:
-    """The rate of the first parameter group at each step, no step being made; uses it up.
+    """The learning rate of the first parameter group at each of the first steps.
+
+    Advances the scheduler, so that nothing can be trained with it afterwards.
+
 
     >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     >>> rates(torch.optim.lr_scheduler.ExponentialLR(opt, gamma=0.5), 3)
@@ -221,7 +235,7 @@ def rates(scheduler: LRScheduler, steps: int) -> list[float]:
     """
     group = scheduler.optimizer.param_groups[0]
     seen: list[float] = []
-    # Torch warns of a move before the first step, and none is ever made here.
+    # torch warns of a scheduler step before the first optimizer step, and none is made here
     scheduler.optimizer._opt_called = True  # type: ignore[attr-defined]
     for _ in range(steps):
         if seen:
@@ -230,13 +244,17 @@ def rates(scheduler: LRScheduler, steps: int) -> list[float]:
     return seen
 
 
-def _number_of(warmup: int | float, steps: int) -> int:
-    if isinstance(warmup, float) and 0 <= warmup < 1:
-        return round(warmup * steps)
-    if isinstance(warmup, float | bool) or warmup < 0:
+def _resolve_warmup(warmup_steps: int | float, total_steps: int) -> int:
+    if isinstance(warmup_steps, float) and 0 <= warmup_steps < 1:
+        return round(warmup_steps * total_steps)
+    if isinstance(warmup_steps, float | bool) or warmup_steps < 0:
         raise ArgumentError(
-            f"warmup is {warmup!r}; give a whole number of steps, or a share from 0 to below 1"
+            f"is {warmup_steps!r}",
+            argument="warmup_steps",
+            remedy="give a number of steps, or a fraction of all, from 0 to below 1",
         )
-    if warmup > steps:
-        log.warning("warmup is %d, but the training has %d steps in all", warmup, steps)
-    return warmup
+    if warmup_steps > total_steps:
+        log.warning(
+            "warmup_steps is %d, but the training has %d steps in all", warmup_steps, total_steps
+        )
+    return warmup_steps

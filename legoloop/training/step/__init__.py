@@ -1,1 +1,1 @@
-"""What one optimisation step is made of: feed, precision, loss, backward, guard, optimizer."""
+"""One training step: feed, autocast, loss, backward pass, guard, optimizer step."""

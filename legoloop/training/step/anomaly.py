@@ -1,4 +1,4 @@
-"""Where in the forward pass a gradient that is not a number comes from."""
+"""Anomaly detection of torch.autograd."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 
 
 class DetectAnomaly:
-    """Turns torch's anomaly detection on for the run, and back to what it was afterwards.
+    """Enables torch's anomaly detection during the run.
 
-    The backward pass then stops at the first nan, and tells by a traceback which line of the
-    forward pass it belongs to. Everything takes several times as long.
+    The backward pass then fails at the first nan, with a traceback of the operation of the forward
+    pass that it belongs to. Training takes several times as long.
 
     >>> anomaly = DetectAnomaly()
     >>> anomaly.train_start()
@@ -23,12 +23,11 @@ class DetectAnomaly:
     """
 
     def __init__(self) -> None:
-        self._on = ExitStack()
+        self._detection = ExitStack()
 
     def train_start(self) -> None:
-        """On."""
-        self._on.enter_context(torch.autograd.set_detect_anomaly(True))
+        self._detection.enter_context(torch.autograd.set_detect_anomaly(True))
 
     def close(self) -> None:
-        """As it was."""
-        self._on.close()
+        """Restore the previous setting."""
+        self._detection.close()

@@ -1,53 +1,47 @@
-"""A number of the device's that the host wants to know."""
+"""Asynchronous device-to-host copy of a scalar."""
 
 from __future__ import annotations
 
-from ctypes import c_double, c_float
 from typing import Any
 
 import torch
 
-IN_MEMORY = {torch.float32: c_float, torch.float64: c_double}
-
 
 class AsyncScalar:
-    """Sends a scalar to the host while the device goes on; reading waits for that one copy alone.
+    """Copies a scalar to the host in the background; reading it waits for that copy alone.
 
-    >>> number = AsyncScalar()
-    >>> number.send(torch.tensor(0.5))
-    >>> number.read()
+    >>> scalar = AsyncScalar()
+    >>> scalar.start_copy(torch.tensor(0.5))
+    >>> scalar.get()
     0.5
     """
 
     def __init__(self) -> None:
-        self._sent: Any = None
-        self._host: Any = None
-        self._arrived: Any = None
+        self._host: torch.Tensor | None = None
+        self._pinned: torch.Tensor | None = None
+        self._copied: Any = None
 
-    def send(self, scalar: torch.Tensor) -> None:
-        """Begin to copy a scalar; on the CPU there is nothing to do."""
-        self._sent = scalar
+    def start_copy(self, scalar: torch.Tensor) -> None:
+        """Start to copy a scalar tensor; one on the CPU is read where it is."""
+        self._host = scalar.detach()
         if not scalar.is_cpu:
-            self._copy(scalar.detach())
+            self._host = self._start_copy_to_pinned(self._host)
 
-    def read(self) -> float:
-        """The number that was sent last; once."""
-        sent, self._sent = self._sent, None
-        if not sent.is_cpu:
-            self._arrived.synchronize()
-            sent = self._host
-        if sent.dtype not in IN_MEMORY or sent.is_neg():
-            dtype = torch.promote_types(sent.dtype, torch.float32)
-            sent = torch.empty((), dtype=dtype).copy_(sent.detach())
-        # item() would tell the same, and look like the waits that no step is to have.
-        number: float = IN_MEMORY[sent.dtype].from_address(sent.data_ptr()).value
-        return number
+    def get(self) -> float:
+        """The value that was copied last; each copy can be read once."""
+        host, self._host = self._host, None
+        assert host is not None, "start_copy() comes first"
+        if host is self._pinned:
+            self._copied.synchronize()
+        value: float = host.item()
+        return value
 
-    def _copy(self, scalar: torch.Tensor) -> None:
-        """Into memory that both can reach: the copy goes on in the background only if pinned."""
-        if self._host is None:
+    def _start_copy_to_pinned(self, scalar: torch.Tensor) -> torch.Tensor:
+        """Only a copy into pinned memory goes on in the background."""
+        if self._pinned is None:
             dtype = torch.promote_types(scalar.dtype, torch.float32)
-            self._host = torch.empty((), dtype=dtype, pin_memory=True)
-            self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        self._host.copy_(scalar, non_blocking=True)
-        self._arrived.record(torch.cuda.current_stream(scalar.device))
+            self._pinned = torch.empty((), dtype=dtype, pin_memory=True)
+            self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self._pinned.copy_(scalar, non_blocking=True)
+        self._copied.record(torch.cuda.current_stream(scalar.device))
+        return self._pinned

@@ -1,4 +1,4 @@
-"""Batches changed on their way to the training, and nowhere else."""
+"""Transforming training batches."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from legoloop.loop.step import Step
 
 
 class BatchTransform:
-    """Changes each batch that is trained on; evaluations see the data as they are.
+    """Applies a transform to each training batch; evaluations get the batches unchanged.
 
-    ``transform`` takes a batch, a dict, and returns one with as many samples. What it draws comes
-    from the generators of the training, whose state a checkpoint holds, so that a resumed run
-    draws the same.
+    Random numbers come from the global generators, whose state is part of a checkpoint, so a
+    resumed run draws the same.
+
+    Args:
+        transform: ``transform(batch)`` returns a batch with as many samples; both are dicts.
 
     >>> twice, step = BatchTransform(lambda batch: {"x": 2 * batch["x"]}), Step()
     >>> step.batch = {"x": 3}
@@ -26,5 +28,4 @@ class BatchTransform:
         self.transform = transform
 
     def batch_start(self, step: Step) -> None:
-        """A batch is there."""
         step.batch = self.transform(step.batch)

@@ -1,4 +1,4 @@
-"""Gradients that are kept from being too large."""
+"""Gradient clipping."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from legoloop.training.running_mean import RunningMean
 
 
 class GradientClipping:
-    """Clips gradients before the optimizer's step, and is a source: their norm as it was before.
+    """Clips gradients before the optimizer step; source of the mean norm before clipping.
 
-    Given to a descent as ``clip``. With ``max_norm`` all gradients are scaled together, so that
-    their norm is at most that; with ``max_value`` each number is brought between minus and plus
-    that; with neither they are only measured. The scalar is the mean norm, of the kind
-    ``norm_type``, over the steps of the epoch, summed on the device.
+    Given to a GradientDescent as ``clip``. With neither limit, gradients are only measured.
 
-    Raises ArgumentError if both are given, or one that is not above 0.
+    Args:
+        max_norm: scales all gradients together, so that their total norm is at most this.
+        max_value: clamps each element to [-max_value, max_value].
+        norm_type: the order of the norm, such as 2.0 or ``inf``.
+        tag: the name of the scalar, the mean norm over the epoch.
+
+    Raises ArgumentError if both limits are given, or one that is not above 0.
 
     >>> clipping = GradientClipping(max_norm=1.0)
     >>> weight = torch.zeros(2, requires_grad=True)
@@ -40,12 +43,16 @@ class GradientClipping:
         norm_type: float = 2.0,
         tag: str = "gradient_norm",
     ) -> None:
-        for name, most in {"max_norm": max_norm, "max_value": max_value}.items():
-            if most is not None and not most > 0:
-                raise ArgumentError(f"{name} is {most}; give a number above 0, or None")
+        for name, limit in {"max_norm": max_norm, "max_value": max_value}.items():
+            if limit is not None and not limit > 0:
+                raise ArgumentError(
+                    f"is {limit}", argument=name, remedy="give a number above 0, or None"
+                )
         if max_norm is not None and max_value is not None:
             raise ArgumentError(
-                f"max_value is {max_value} and max_norm is {max_norm}; give one of them"
+                f"is {max_value} and max_norm is {max_norm}",
+                argument="max_value",
+                remedy="give one of them",
             )
         self.max_norm = max_norm
         self.max_value = max_value
@@ -53,7 +60,7 @@ class GradientClipping:
         self.mean = RunningMean(tag)
 
     def __call__(self, parameters: Sequence[torch.Tensor]) -> None:
-        """Clip the gradients that these parameters have."""
+        """Clip the gradients of these parameters in place."""
         gradients = [weight.grad for weight in parameters if weight.grad is not None]
         norm = get_total_norm(gradients, self.norm_type)
         if self.max_norm is not None:
@@ -63,17 +70,15 @@ class GradientClipping:
         self.mean.add(norm)
 
     def epoch_start(self) -> None:
-        """A new mean."""
-        self.mean.clear()
+        self.mean.reset()
 
     def scalars(self) -> Scalars:
-        """The mean norm so far; nothing before the first step."""
+        """The mean norm of the epoch so far; empty before the first step."""
         return self.mean.scalars()
 
     def state_dict(self) -> State:
-        """The sum so far."""
+        """The sum of the norms and their number."""
         return {"total": self.mean.total, "steps": self.mean.weight}
 
     def load_state_dict(self, state: State) -> None:
-        """Add on from there."""
-        self.mean.take(state["total"], state["steps"])
+        self.mean.load(state["total"], state["steps"])

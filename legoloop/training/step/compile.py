@@ -1,4 +1,4 @@
-"""Model and loss compiled into one."""
+"""Model and loss compiled into one function by torch.compile."""
 
 from __future__ import annotations
 
@@ -14,68 +14,91 @@ from legoloop.training.step.feed import Feed
 
 Mode = Literal["default", "reduce-overhead", "max-autotune"]
 MODES = get_args(Mode)
-RECORDING: tuple[Mode, ...] = ("reduce-overhead", "max-autotune")
-"""On a GPU these play a recorded graph again, which overwrites what it gave before."""
-FIXED = 4
-"""So many sizes of a batch are compiled each for itself."""
-Fed = tuple[Batch, Outputs, torch.Tensor]
-FedLoss = Callable[[Batch], Fed]
+CUDAGRAPH_MODES: tuple[Mode, ...] = ("reduce-overhead", "max-autotune")
+"""On a GPU these replay a recorded CUDA graph, which overwrites its previous outputs."""
+MAX_STATIC_SHAPES = 4
+"""The number of batch shapes that are each compiled statically."""
+StepOutput = tuple[Batch, Outputs, torch.Tensor]
+"""The batch on the device, the outputs of the model, and the loss."""
+Forward = Callable[[FeedProtocol, Loss, Batch], StepOutput]
 
 
-def compiled(feed: FeedProtocol, loss: Loss, mode: Literal[True] | str) -> FedLoss:
-    """A function that feeds a batch and takes the loss, compiled by torch; it begins slowly.
+def forward(feed: FeedProtocol, loss: Loss, batch: Batch) -> StepOutput:
+    """Run model and loss on a batch; returns the batch on the device, the outputs and the loss.
 
-    It gives the batch on the device, the outputs, and what the loss gave. ``mode`` is one of
-    torch's: True is its ``default``; ``reduce-overhead`` also records what is launched on a GPU and
-    plays it again, for batches of a size met before. The first few sizes are compiled each for
-    itself, so that what a batch gives does not depend on those before it; any others together. What
-    is not a tensor in a batch stays outside, for neither to see. Numbers may differ from those of
-    the plain functions in their last bits.
+    >>> forward(lambda batch: (batch, {"y": 2}), lambda batch, outputs: outputs["y"] + 1, {"x": 1})
+    ({'x': 1}, {'y': 2}, 3)
+    """
+    batch, outputs = feed(batch)
+    return batch, outputs, loss(batch, outputs)
 
-    Raises ArgumentError for another mode, a feed that is no Feed, and a CPU that torch finds no C++
-    compiler for.
+
+def compile_step(feed: FeedProtocol, mode: Literal[True] | str) -> Forward:
+    """``forward`` compiled by torch.compile; the first calls are slow.
+
+    The first MAX_STATIC_SHAPES batch shapes are compiled statically, so that the result for a batch
+    does not depend on the batches before it; all others share one dynamic compilation. Only the
+    tensors of a batch reach model and loss. Results may differ from those of ``forward`` in the
+    last bits.
+
+    Args:
+        feed: a ``legoloop.Feed``.
+        mode: a mode of torch.compile; True: ``default``. ``reduce-overhead`` and ``max-autotune``
+            also use CUDA graphs on a GPU.
+
+    Raises ArgumentError for another mode, another kind of feed, and a CPU for which torch finds no
+    C++ compiler.
     """
     if mode is not True and mode not in MODES:
-        raise ArgumentError(f"compile is {mode!r}; give true, false, or one of {', '.join(MODES)}")
+        raise ArgumentError(
+            f"is {mode!r}",
+            argument="compile",
+            remedy=f"give true, false, or one of {', '.join(MODES)}",
+        )
     if not isinstance(feed, Feed):
         raise ArgumentError(
-            f"compile is {mode!r}, which takes a legoloop.Feed; the feed is a {type(feed).__name__}"
+            f"is {mode!r}, which takes a legoloop.Feed",
+            argument="compile",
+            remedy=f"the feed is a {type(feed).__name__}",
         )
     if feed.device.type == "cpu" and not _has_a_cpp_compiler():
         raise ArgumentError(
-            f"compile is {mode!r}, for which torch needs a C++ compiler on a CPU, and finds none: "
-            "install g++, or name one in the environment variable CXX"
+            f"is {mode!r}, for which torch needs a C++ compiler on a CPU, and finds none: "
+            "install g++, or name one in the environment variable CXX",
+            argument="compile",
         )
 
     # Where a model breaks the graph, torch keeps the parts with the code of its class.
     torch.compiler.reset()
 
-    def whole(batch: Batch) -> tuple[Outputs, torch.Tensor]:
+    def outputs_and_loss(feed: Feed, loss: Loss, batch: Batch) -> tuple[Outputs, torch.Tensor]:
         outputs = feed.outputs(batch)
         return outputs, loss(batch, outputs)
 
-    def fast(dynamic: bool) -> Any:
-        # What torch compiled, a bounded number of versions, it keeps with the code: each has one.
-        code = whole.__code__.replace()
-        own = FunctionType(code, whole.__globals__, closure=whole.__closure__)
+    def compiled(dynamic: bool) -> Any:
+        # torch keeps a bounded number of compiled versions with each code object: copy it.
+        code = outputs_and_loss.__code__.replace()
+        own = FunctionType(code, outputs_and_loss.__globals__)
         return torch.compile(own, mode=None if mode is True else mode, dynamic=dynamic)
 
-    # Left to itself, torch compiles for any size once a second one came: what a batch gives would
-    # depend on those before it, and a resumed run or a later job of a sweep have other bits.
-    fixed, any_size = fast(dynamic=False), fast(dynamic=True)
-    met: set[tuple[torch.Size, ...]] = set()
+    # Left to itself, torch compiles for dynamic shapes once a second shape came: the result for a
+    # batch would depend on those before it, and a resumed run or a later job would differ in bits.
+    static, dynamic = compiled(dynamic=False), compiled(dynamic=True)
+    static_shapes: set[tuple[torch.Size, ...]] = set()
 
-    def fed(batch: Batch) -> Fed:
+    def compiled_forward(feed: FeedProtocol, loss: Loss, batch: Batch) -> StepOutput:
+        assert isinstance(feed, Feed)
         batch = feed.moved(batch)
         tensors = {k: v for k, v in batch.items() if isinstance(v, torch.Tensor)}
-        sizes = tuple(tensor.shape for tensor in tensors.values())
-        if len(met) < FIXED:
-            met.add(sizes)
+        shapes = tuple(tensor.shape for tensor in tensors.values())
+        if len(static_shapes) < MAX_STATIC_SHAPES:
+            static_shapes.add(shapes)
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        outputs, losses = (fixed if sizes in met else any_size)(tensors)
+        function = static if shapes in static_shapes else dynamic
+        outputs, losses = function(feed, loss, tensors)
         return batch, outputs, losses
 
-    return fed
+    return compiled_forward
 
 
 def _has_a_cpp_compiler() -> bool:

@@ -3,52 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from legoloop.core.arguments import at_least
 from legoloop.core.batch_size import DefaultBatchDesc
+from legoloop.core.buffer_snapshot import BufferSnapshot
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.lazy_modules import reject_lazy_modules
-from legoloop.core.protocols import Batch, BatchSizer, FeedProtocol, Loss, Outputs
+from legoloop.core.protocols import Batch, BatchSizer, FeedProtocol, Loss
+from legoloop.core.text import shorten
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
-from legoloop.training.step.compile import RECORDING, compiled
-from legoloop.training.step.micro_batches import detached, joined, shares, split
-from legoloop.training.step.nonfinite_guard import NonFiniteGuard
-from legoloop.training.step.optimizer_step import fast_step
-from legoloop.training.step.torch_shortcuts import fast_backward, fast_zero_grad
+from legoloop.training.step.compile import CUDAGRAPH_MODES, StepOutput, compile_step, forward
+from legoloop.training.step.micro_batches import detach, join, shares, split_batch
+from legoloop.training.step.nonfinite_guard import NonFiniteGuard, ObserveLoss
+from legoloop.training.step.torch_shortcuts import fast_backward, fast_step, fast_zero_grad
+from legoloop.training.tensors import are_finite, named_tensors
+
+Phase = Literal["forward", "backward", "optimizer"]
 
 
 class GradientDescent:
-    """Feeds the batch, takes the loss, and lets the optimizer make one step.
+    """One training step per batch: forward pass, loss, backward pass, optimizer step.
 
-    ``loss(batch, outputs)`` gives a scalar or one value per sample, shape (batch,), of which the
-    mean is taken. The step is filled with the batch on its device, the outputs and the detached
-    loss.
+    The step is filled with the batch on its device, the outputs and the detached loss. Where the
+    guard skips the step, its ``size`` and ``loss`` become 0.
 
-    ``guard`` stands before the optimizer's step; None: a NonFiniteGuard that stops at a loss
-    that is nan or infinite. A step that it skips weighs nothing: ``size`` and ``loss`` are 0.
+    ``on_phase``, None by default, may be set to a function for timing: it is called with
+    ``"forward"`` (which includes the loss), ``"backward"`` and ``"optimizer"`` when each has ended;
+    with micro-batches the first two are called for each.
 
-    ``clip`` is called with the optimizer's parameters once the guard lets the step be made, such as
-    a GradientClipping.
+    Args:
+        opt: the optimizer; not LBFGS, which evaluates the loss several times a step.
+        model: the model that is trained.
+        feed: ``feed(batch) -> (batch on the device, outputs)``, such as a ``Feed``.
+        loss: ``loss(batch, outputs)`` gives a scalar, or one value per sample, shape (batch,),
+            of which the mean is taken.
+        guard: checks the loss before the optimizer's step; None: a NonFiniteGuard that stops.
+        clip: called with the list of the optimizer's parameters before its step, such as a
+            GradientClipping.
+        micro_batch_size: accumulates gradients over micro-batches of at most so many samples, and
+            makes the step that the whole batch would make.
+        batch_desc: weighs the micro-batches if the loss is a scalar, such as a mean over tokens;
+            None: by their samples.
+        compile: whether torch.compile compiles model and loss: true, false, or one of its modes,
+            such as ``reduce-overhead``.
+        scaler: scales the loss, so that fp16 gradients do not underflow; skips a step whose
+            gradients overflow.
 
-    ``micro_batch_size`` accumulates gradients: the batch goes through the model in parts of at most
-    so many samples, and the step is the one that the whole batch would have made. A loss that is a
-    scalar counts for what ``batch_desc`` says its part holds, None: samples; so if it is a mean
-    over tokens, give one that counts those.
-
-    ``compile`` lets torch compile model and loss into one: true, or a mode of its ``compile``, such
-    as ``reduce-overhead``. ``scaler`` scales the loss, so that gradients of fp16 do not vanish; a
-    step with gradients that overflow is left out, and the next ones are scaled by less.
-
-    Raises DataError where the guard does, for a loss that is no tensor, and instead of handing out
-    a state that is not finite; ArgumentError for a micro-batch size less than 1, a compilation that
-    does not exist, one that overwrites the gradients of the parts before, a scaler beside a guard
-    of gradients, LBFGS, which takes the loss several times a step, and a model whose weights are
-    made when it is first called.
+    Raises ArgumentError for arguments out of range or that exclude each other, and for a model with
+    lazy modules; DataError where the guard does, for a loss that is not a tensor, and instead of
+    returning a state that is not finite.
 
     >>> model = nn.Linear(1, 1, bias=False)
     >>> descent = GradientDescent(
@@ -79,15 +87,18 @@ class GradientDescent:
     ) -> None:
         if micro_batch_size is not None:
             at_least(1, micro_batch_size=micro_batch_size)
-            if compile in RECORDING:
+            if compile in CUDAGRAPH_MODES:
                 raise ArgumentError(
-                    f"compile is {compile!r}, which plays gradients into the same memory again, "
-                    "and micro_batch_size adds them up; give compile=true"
+                    f"is {compile!r}, whose CUDA graphs reuse gradient buffers, so "
+                    "gradients cannot be accumulated over micro-batches",
+                    argument="compile",
+                    remedy="give compile=true",
                 )
         if isinstance(opt, torch.optim.LBFGS):
             raise ArgumentError(
-                "opt is an LBFGS, whose step takes the loss several times; here a step takes it "
-                "once: give an optimizer of another kind"
+                "is an LBFGS, which evaluates the loss several times a step",
+                argument="opt",
+                remedy="give an optimizer that needs it once",
             )
         reject_lazy_modules(model)
         self.opt = opt
@@ -100,75 +111,41 @@ class GradientDescent:
         self.batch_desc = batch_desc or DefaultBatchDesc()
         if scaler is not None and self.guard.gradients:
             raise ArgumentError(
-                "scaler looks at the gradients itself: leave gradients of the guard false"
+                "has gradients=true, but the scaler checks the gradients itself",
+                argument="guard",
+                remedy="give one of them",
             )
         self.scaler = scaler
-        self._compiled = compiled(feed, loss, compile) if compile else None
-        self.guard.watch(model, feed, loss)
+        self.buffers = BufferSnapshot.of(model) if self.guard.undoes_steps else []
+        self.on_phase: Callable[[Phase], object] | None = None
+        self._forward = compile_step(feed, compile) if compile else forward
+        self._nonfinite_buffers = {
+            f"model.{name}" for name, value in model.named_buffers() if not are_finite(value)
+        }
 
     def train_start(self) -> None:
-        """The model learns from here on."""
+        """Set the model to training mode."""
         self.model.train()
 
     def batch(self, step: Step) -> None:
-        """Forward, backward, step."""
-        self.guard.before_forward()
-        accumulates = self.micro_batch_size is not None
-        losses = self._backward_in_parts(step) if accumulates else self._backward(step)
-        if self.guard.lets_step(step, losses):
-            self._step()
+        """Make one step, unless the guard skips it."""
+        self.guard.run_step(step, self)
+        if self.on_phase is not None:
+            self.on_phase("optimizer")
 
-    def _backward(self, step: Step) -> torch.Tensor:
-        """The gradients of the batch; returns what the loss gave."""
-        step.batch, step.outputs, losses = self._fed(step.batch)
+    def compute_gradients(self, step: Step, observe_loss: ObserveLoss) -> torch.Tensor:
+        """Forward and backward pass; returns the loss, a scalar or one value per sample."""
+        if self.micro_batch_size is not None:
+            return self._accumulate_gradients(step, observe_loss, self.micro_batch_size)
+        step.batch, step.outputs, losses = self._checked_forward(step.batch)
         step.loss = loss = losses.mean() if losses.ndim else losses
-        self.guard.see_loss(loss)
+        observe_loss(loss)
         fast_zero_grad(self.opt)
-        fast_backward(self._scaled(loss))
+        self._backward(loss)
         return losses
 
-    def _backward_in_parts(self, step: Step) -> torch.Tensor:
-        """The same gradients, summed up over parts that are fed one after the other."""
-        assert self.micro_batch_size is not None
-        parts = split(step.batch, self.micro_batch_size)
-        samples = DefaultBatchDesc()
-        of_samples, of_scalar = shares(parts, samples), shares(parts, self.batch_desc)
-        made = []
-        fast_zero_grad(self.opt)
-        step.loss = 0.0
-        for number, part in enumerate(parts):
-            batch, outputs, losses = self._fed(part)
-            share = of_samples[number] if losses.ndim else of_scalar[number]
-            if share:  # the mean over nothing is no number, and counts for nothing
-                loss = share * (losses.mean() if losses.ndim else losses)
-                step.loss = step.loss + loss.detach()
-                self.guard.see_loss(step.loss)
-                fast_backward(self._scaled(loss))
-            made.append(detached({"batch": batch, "outputs": outputs, "losses": losses}))
-        whole = joined(made, [samples(part) for part in parts])
-        step.batch, step.outputs = whole["batch"], whole["outputs"]
-        whole_losses: torch.Tensor = whole["losses"]
-        return whole_losses
-
-    def _fed(self, batch: Batch) -> tuple[Batch, Outputs, torch.Tensor]:
-        """The batch on the device, the outputs, and what the loss gave."""
-        if self._compiled is not None:
-            batch, outputs, losses = self._compiled(batch)
-        else:
-            batch, outputs = self.feed(batch)
-            losses = self.loss(batch, outputs)
-        if not isinstance(losses, torch.Tensor):
-            raise DataError(
-                f"the loss is of type {type(losses).__name__}; give a tensor: a scalar, or one "
-                "value a sample"
-            )
-        return batch, outputs, losses
-
-    def _scaled(self, loss: torch.Tensor) -> Any:
-        return loss if self.scaler is None else self.scaler.scale(loss)
-
-    def _step(self) -> None:
-        """The gradients are as they should be."""
+    def optimizer_step(self) -> None:
+        """Unscale and clip the gradients, and step the optimizer."""
         if self.scaler is not None:
             self.scaler.unscale_(self.opt)
         if self.clip is not None:
@@ -179,22 +156,79 @@ class GradientDescent:
             self.scaler.step(self.opt)
             self.scaler.update()
 
+    def _accumulate_gradients(
+        self, step: Step, observe_loss: ObserveLoss, size: int
+    ) -> torch.Tensor:
+        """The same gradients, summed over micro-batches."""
+        micro_batches = split_batch(step.batch, size)
+        num_samples = DefaultBatchDesc()
+        sample_shares = shares(micro_batches, num_samples)
+        scalar_shares = shares(micro_batches, self.batch_desc)
+        made = []
+        fast_zero_grad(self.opt)
+        step.loss = 0.0
+        for number, micro_batch in enumerate(micro_batches):
+            batch, outputs, losses = self._checked_forward(micro_batch)
+            share = sample_shares[number] if losses.ndim else scalar_shares[number]
+            if share:  # the mean of no values is nan, and must not count
+                loss = share * (losses.mean() if losses.ndim else losses)
+                step.loss = step.loss + loss.detach()
+                observe_loss(step.loss)
+                self._backward(loss)
+            made.append(detach({"batch": batch, "outputs": outputs, "losses": losses}))
+        whole = join(made, [num_samples(micro_batch) for micro_batch in micro_batches])
+        step.batch, step.outputs = whole["batch"], whole["outputs"]
+        whole_losses: torch.Tensor = whole["losses"]
+        return whole_losses
+
+    def _checked_forward(self, batch: Batch) -> StepOutput:
+        batch, outputs, losses = self._forward(self.feed, self.loss, batch)
+        if not isinstance(losses, torch.Tensor):
+            raise DataError(
+                f"the loss is of type {type(losses).__name__}; give a tensor: a scalar, or one "
+                "value per sample"
+            )
+        if self.on_phase is not None:
+            self.on_phase("forward")
+        return batch, outputs, losses
+
+    def _backward(self, loss: torch.Tensor) -> None:
+        scaled: Any = loss if self.scaler is None else self.scaler.scale(loss)
+        fast_backward(scaled)
+        if self.on_phase is not None:
+            self.on_phase("backward")
+
     def train(self) -> None:
-        """A last step may have spoilt the weights, and no loss after it would tell."""
+        """Check the weights: the last step may have spoilt them, and no loss follows it."""
         if self.guard.action != "warn":
             self.state_dict()
 
     def state_dict(self) -> State:
-        """Model and optimizer, and the scaler."""
+        """The states of model, optimizer and scaler; raises DataError if they are not finite."""
         state = {"model": self.model.state_dict(), "opt": self.opt.state_dict()}
         if self.scaler is not None:
             state["scaler"] = self.scaler.state_dict()
-        self.guard.refuse_non_finite(state)
+        self._reject_nonfinite(state)
         return state
 
     def load_state_dict(self, state: State) -> None:
-        """Put both back."""
+        """Load the states of model, optimizer and scaler."""
         self.model.load_state_dict(state["model"])
         self.opt.load_state_dict(state["opt"])
         if self.scaler is not None and "scaler" in state:
             self.scaler.load_state_dict(state["scaler"])
+
+    def _reject_nonfinite(self, state: State) -> None:
+        """Buffers that were not finite from the beginning, such as a mask, may be so."""
+        names = [
+            name
+            for name, value in named_tensors(state)
+            if name not in self._nonfinite_buffers and not are_finite(value)
+        ]
+        if names:
+            counter = self.guard.counter
+            when = f"after step {counter.steps}: " if counter is not None else ""
+            raise DataError(
+                f"{when}these are not finite any more: {shorten(names)}; gradients=true of the "
+                "guard stops at the first gradient that is not"
+            )

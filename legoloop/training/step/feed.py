@@ -1,4 +1,4 @@
-"""From a batch to what the model makes of it."""
+"""Running a model on a batch."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import nn
 from legoloop.core.arguments import one_of
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import Batch, Outputs
-from legoloop.training.step.precision import PRECISIONS, Precision, number_type
+from legoloop.training.step.precision import PRECISIONS, Precision, autocast_dtype
 
 
 class Feed:
     """Moves a batch to the device and calls the model with it.
 
-    ``model(batch) -> outputs``, both dicts; the model is moved to the device here.
-
-    ``precision`` is what the model computes in: ``fp32`` leaves it alone; ``bf16`` and ``fp16``
-    let torch take 16 bits for the operations that bear it, weights stay as they are and outputs
-    come back as float32; ``auto`` is bf16 on a device that has it in hardware, else fp32. Gradients
-    of fp16 need a scaler (``GradientDescent``).
-
-    ``channels_last`` keeps the channels of images side by side in memory, which convolutions are
-    faster with; ``auto`` does so for a model that has convolutions of two dimensions.
+    Args:
+        model: ``model(batch) -> outputs``, both dicts; it is moved to the device.
+        device: the device.
+        precision: ``fp32``; ``amp_bf16`` or ``amp_fp16``: torch.autocast with that dtype, while
+            weights stay as they are and outputs are converted to float32; ``auto``: ``amp_bf16`` on
+            a device that supports it in hardware, else ``fp32``. ``amp_fp16`` needs a gradient
+            scaler (``GradientDescent``).
+        channels_last: whether images are stored in channels-last order, which makes convolutions
+            faster: true, false, or ``auto``: for a model with 2-D convolutions.
 
     Raises ArgumentError for another precision or layout.
 
@@ -46,12 +46,15 @@ class Feed:
     ) -> None:
         one_of(PRECISIONS, precision=precision)
         if channels_last not in (True, False, "auto"):
-            raise ArgumentError(f"channels_last is {channels_last!r}; give true, false or auto")
-        self.device = _numbered(torch.device(device))
+            raise ArgumentError(
+                f"is {channels_last!r}", argument="channels_last", remedy="give true, false or auto"
+            )
+        self.device = _with_index(torch.device(device))
         self.model = model.to(self.device)
-        self.dtype = number_type(precision, self.device)
+        self.dtype = autocast_dtype(precision, self.device)
         self.channels_last = bool(channels_last) and (
-            channels_last is True or any(isinstance(part, nn.Conv2d) for part in model.modules())
+            channels_last is True
+            or any(isinstance(module, nn.Conv2d) for module in model.modules())
         )
         if self.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -72,23 +75,23 @@ class Feed:
         }
 
     def outputs(self, batch: Batch) -> Outputs:
-        """What the model makes of a batch on the device."""
+        """The outputs of the model for a batch on the device."""
         if self.dtype is None:
             outputs: Outputs = self.model(batch)
             return outputs
         with torch.autocast(self.device.type, self.dtype):
-            return _widened(self.model(batch))
+            return _to_float32(self.model(batch))
 
 
-def _numbered(device: torch.device) -> torch.device:
-    """As tensors name it: ``cuda:0``, not ``cuda``."""
+def _with_index(device: torch.device) -> torch.device:
+    """``cuda:0`` for ``cuda``, as tensors name their device."""
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", torch.cuda.current_device())
     return device
 
 
-def _widened(outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Losses and metrics are computed in float32 whatever the model computed in."""
+def _to_float32(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Losses and metrics are computed in float32."""
     return {
         key: value.float()
         if isinstance(value, torch.Tensor) and value.dtype in (torch.bfloat16, torch.float16)

@@ -1,10 +1,11 @@
-"""Losses and gradients that are not finite: noticed before they reach the weights."""
+"""The guard against losses and gradients that are nan or infinite."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from math import inf, isfinite
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import nn
@@ -13,38 +14,62 @@ from legoloop.core.arguments import one_of
 from legoloop.core.buffer_snapshot import BufferSnapshot
 from legoloop.core.errors import DataError
 from legoloop.core.protocols import FeedProtocol, Loss, TrainingProgress
-from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 from legoloop.training.step.async_scalar import AsyncScalar
-from legoloop.training.step.nonfinite_report import Fault, are_finite, listed, named_tensors
+from legoloop.training.step.nonfinite_report import NonFiniteReport
+from legoloop.training.tensors import are_finite
 
 log = logging.getLogger("legoloop")
 
+ObserveLoss = Callable[[torch.Tensor], None]
+"""Called with the loss of the step, a scalar tensor, before its backward pass."""
+
+
+class GuardedDescent(Protocol):
+    """What a guard runs a step of."""
+
+    model: nn.Module
+    feed: FeedProtocol
+    loss: Loss
+    buffers: list[BufferSnapshot]
+
+    def compute_gradients(self, step: Step, observe_loss: ObserveLoss) -> torch.Tensor:
+        """Forward and backward pass; returns the loss, a scalar or one value per sample."""
+        ...
+
+    def optimizer_step(self) -> None:
+        """Change the weights."""
+        ...
+
 
 class NonFiniteGuard:
-    """Stands before the optimizer's step and acts on a loss that is nan or infinite.
+    """Stops, skips or warns when the loss of a step is nan or infinite, before the weights change.
 
-    ``action`` says how: ``stop`` raises DataError, ``skip`` leaves the step out, ``warn`` takes it
-    all the same; both of these log a warning at the 1st, 10th, 100th … such step. The message
-    names the step, if the guard has a ``counter``, the ``idx`` of the samples, and the first module
-    whose output is not finite, for which the forward pass is made again. With ``gradients`` the
-    gradients are looked at too; on a GPU that waits for every backward pass to end.
+    A step that is stopped or skipped leaves weights, optimizer and buffers as they were. Warnings
+    are logged for the 1st, 10th, 100th … such step. The message names the step, if there is a
+    ``counter``, the ``idx`` of the samples, and the first module whose output is not finite, for
+    which the forward pass is run again.
 
-    A step that is stopped at or skipped leaves weights, optimizer and buffers as they were.
+    Args:
+        action: ``stop`` raises DataError, ``skip`` leaves the step out, ``warn`` makes it anyway.
+        gradients: whether to check the gradients too; on a GPU this waits for every backward pass.
+        counter: the number of steps so far, for messages.
 
     Raises ArgumentError for another action.
 
-    >>> model = nn.Linear(1, 1)
-    >>> guard, step = NonFiniteGuard("skip"), Step()
-    >>> guard.watch(
+    >>> from legoloop.training.step.descent import GradientDescent
+    >>> model, step = nn.Linear(1, 1), Step()
+    >>> descent = GradientDescent(
+    ...     torch.optim.SGD(model.parameters(), lr=0.1),
     ...     model,
     ...     feed=lambda batch: (batch, {"y": model(batch["x"])}),
     ...     loss=lambda batch, outputs: outputs["y"].mean(),
+    ...     guard=NonFiniteGuard("skip"),
     ... )
-    >>> guard.before_forward()
-    >>> guard.see_loss(torch.tensor(0.5))
-    >>> guard.lets_step(step, losses=torch.tensor(0.5))
-    True
+    >>> step.batch, step.size = {"x": torch.tensor([[float("nan")]])}, 1
+    >>> descent.batch(step)
+    >>> step.size, descent.guard.num_nonfinite
+    (0, 1)
     """
 
     def __init__(
@@ -57,79 +82,59 @@ class NonFiniteGuard:
         self.action = action
         self.gradients = gradients
         self.counter = counter
-        self.met = 0
+        self.num_nonfinite = 0
         self._loss = AsyncScalar()
 
-    def watch(self, model: nn.Module, feed: FeedProtocol, loss: Loss) -> None:
-        """What to guard; once, before the first step."""
-        self.model, self.feed, self.loss = model, feed, loss
-        self.buffers = BufferSnapshot.of(model) if self.action != "warn" else []
-        self._unbounded = {
-            f"model.{name}" for name, value in model.named_buffers() if not are_finite(value)
-        }
+    @property
+    def undoes_steps(self) -> bool:
+        """Whether buffers that the forward pass changes may have to be restored."""
+        return self.action != "warn"
 
-    def before_forward(self) -> None:
-        """Keep the buffers, which the forward pass may change."""
-        for buffers in self.buffers:
-            buffers.keep()
+    def run_step(self, step: Step, descent: GuardedDescent) -> None:
+        """Compute the gradients, and step the optimizer if the loss is finite or the action warns.
 
-    def see_loss(self, loss: torch.Tensor) -> None:
-        """The loss that the step is for, a detached scalar; nothing waits for it here."""
-        self._loss.send(loss)
-
-    def lets_step(self, step: Step, losses: torch.Tensor) -> bool:
-        """Whether the optimizer may step; the gradients are there.
-
-        The loss is read here, and the step is told its value: on a GPU it is long known, and the
-        backward pass still runs.
+        Raises DataError if the action is ``stop``, or if the weights themselves are not finite.
         """
-        step.loss_value = value = self._loss.read()
-        if isfinite(value) and (not self.gradients or self._gradients_are_finite()):
+        if self.undoes_steps:
+            for buffers in descent.buffers:
+                buffers.save()
+        losses = descent.compute_gradients(step, self._loss.start_copy)
+        if self._allow_step(step, losses, descent):
+            descent.optimizer_step()
+
+    def _allow_step(self, step: Step, losses: torch.Tensor, descent: GuardedDescent) -> bool:
+        """The copy of the loss was started before the backward pass, which a GPU still runs."""
+        step.loss_float = value = self._loss.get()
+        if isfinite(value) and (not self.gradients or _has_finite_gradients(descent.model)):
             return True
-        return self._act(step, losses)
+        return self._allow_nonfinite(step, losses, descent)
 
-    def refuse_non_finite(self, state: State) -> None:
-        """Raises DataError if a tensor of a state of model and optimizer is not finite.
-
-        A buffer that was not finite from the beginning, such as a mask, may be so.
-        """
-        wrong = [
-            name
-            for name, value in named_tensors(state)
-            if name not in self._unbounded and not are_finite(value)
-        ]
-        if wrong:
-            raise DataError(
-                f"{self._after()}these are not finite any more: {listed(wrong)}; gradients=true "
-                "of the guard stops at the first gradient that is not"
-            )
-
-    def _act(self, step: Step, losses: torch.Tensor) -> bool:
-        self.met += 1
-        for buffers in self.buffers:
-            buffers.restore()
-        fault = Fault(self.model, self.feed, self.loss, step, losses)
-        hopeless = self.action == "skip" and bool(fault.wrong_weights())
-        if self.action == "stop" or hopeless:
-            raise DataError(self._message(fault))
-        if _is_power_of_ten(self.met):
-            done = "skipped" if self.action == "skip" else "taken all the same"
-            log.warning("%s; the step is %s (%d so far)", self._message(fault), done, self.met)
+    def _allow_nonfinite(self, step: Step, losses: torch.Tensor, descent: GuardedDescent) -> bool:
+        self.num_nonfinite += 1
+        if self.undoes_steps:
+            for buffers in descent.buffers:
+                buffers.restore()
+        report = NonFiniteReport(descent.model, descent.feed, descent.loss, step, losses)
+        cannot_recover = self.action == "skip" and bool(report.nonfinite_weights())
+        if self.action == "stop" or cannot_recover:
+            raise DataError(self._message(report))
+        if _is_power_of_ten(self.num_nonfinite):
+            done = "skipped" if self.action == "skip" else "made anyway"
+            message, number = self._message(report), self.num_nonfinite
+            log.warning("%s; the step is %s (%d so far)", message, done, number)
         if self.action == "warn":
             return True
-        step.size, step.loss, step.loss_value = 0, torch.zeros_like(step.loss), 0.0
+        step.size, step.loss, step.loss_float = 0, torch.zeros_like(step.loss), 0.0
         return False
 
-    def _after(self) -> str:
-        return f"after step {self.counter.steps}: " if self.counter is not None else ""
-
-    def _message(self, fault: Fault) -> str:
+    def _message(self, report: NonFiniteReport) -> str:
         where = f"step {self.counter.steps + 1}: " if self.counter is not None else ""
-        return where + fault.told()
+        return where + report.describe()
 
-    def _gradients_are_finite(self) -> bool:
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        return are_finite(torch.nn.utils.get_total_norm(gradients, norm_type=inf))
+
+def _has_finite_gradients(model: nn.Module) -> bool:
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    return are_finite(torch.nn.utils.get_total_norm(gradients, norm_type=inf))
 
 
 def _is_power_of_ten(number: int) -> bool:

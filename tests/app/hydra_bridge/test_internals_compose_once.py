@@ -12,9 +12,9 @@ from hydra._internal.utils import _run_app, create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.singleton import Singleton
 from hydra.types import RunMode
+from legoloop.app.hydra_bridge.compose_once import _by_hydra, _mode
 from omegaconf import OmegaConf
 
-from legoloop.app.hydra_bridge.compose_once import _by_hydra, _mode
 from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
 
 COMMANDS = [

@@ -230,7 +230,7 @@ def test_composed_in_code_it_goes_on_too(command: Command) -> None:
 
 def test_what_a_killed_attempt_had_begun_to_write_is_cleared_away(command: Command) -> None:
     run = failed(command)
-    (run / ".metrics.csv.4711.draft").write_text("half a")
-    (run / "checkpoints" / ".12.4711.draft").mkdir()
+    (run / ".metrics.csv.4711.tmp").write_text("half a")
+    (run / "checkpoints" / ".12.4711.tmp").mkdir()
     assert command(*RUN, "hydra.run.dir=run").status == 0
-    assert [path.name for path in run.rglob("*.draft")] == []
+    assert [path.name for path in run.rglob("*.tmp")] == []

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from legoloop.app.run.signals import SIGNALS, raise_at_once, interruptions
+from legoloop.app.run.signals import SIGNALS, interruptions, raise_at_once
 from legoloop.core.interruption import Interrupted
 
 

@@ -51,7 +51,7 @@ def test_the_schedule_without_training(command: Command) -> None:
     shown = command(*SMALL, "show=schedule", "scheduler=warmup_linear", "num_epochs=4")
     assert (shown.status, shown.err) == (0, "")
     first, second, *plot = shown.out.splitlines()
-    assert first == "lr_scheduler: WarmupLinear, moved once per step; 4 epochs, 8 steps"
+    assert first == "lr_scheduler: WarmupSchedule, moved once per step; 4 epochs, 8 steps"
     assert second == "first 0.001, greatest 0.001 at step 0, last 0.000125"
     assert plot[0].split("|") == ["   0.001 ", "*"]
     assert plot[-1].split("|") == ["0.000125 ", "       *"]

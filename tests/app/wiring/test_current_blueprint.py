@@ -4,10 +4,9 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from legoloop.app.config.trees import CurrentTree, plain
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
-
-from legoloop.app.config.trees import CurrentTree, plain
 
 
 def current(composed: dict[str, Any]) -> tuple[CurrentTree, dict[str, Any]]:

@@ -89,13 +89,13 @@ class LooksInBetween:
             if self.counter.steps % 10 == 0:
                 self._raising()
             else:
-                self.loaders_acc.accumulated("val")
+                self.loaders_acc.collect("val")
             assert self._what_must_stay() == before, "looking changed flags or generators"
 
     def _raising(self) -> None:
         handle = self.model.layers[-1].register_forward_hook(_raise)  # type: ignore[index, union-attr]
         try:
-            self.loaders_acc.accumulated("val")
+            self.loaders_acc.collect("val")
         except ZeroDivisionError:
             return
         finally:

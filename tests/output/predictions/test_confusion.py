@@ -47,7 +47,7 @@ def test_in_a_run_counts_every_sample_once_at_the_moment_of_the_evaluation(
     at: str, asked: str, tmp_path: Path
 ) -> None:
     parts = tiny()
-    acc: Any = getattr(parts, asked)(at=at)
+    acc: Any = getattr(parts, asked)(when=at)
     confusion = ll.ConfusionMatrix(tmp_path / "new" / "confusion.csv", acc, "val")
     seen: list[int] = []
 
@@ -82,9 +82,9 @@ def test_the_picture_shows_shares_of_rows(classes: int) -> None:
 
 def test_says_what_is_wrong(tmp_path: Path) -> None:
     class Evaluated:
-        at, names = "epoch_end", ("val",)
+        when, datasets = "epoch_end", ("val",)
 
-        def accumulated(self, name: str) -> dict[str, Any]:
+        def collect(self, name: str) -> dict[str, Any]:
             return {"target": np.array([0, 2]), "scores": np.zeros((2, 3))}
 
     path, evaluated = tmp_path / "confusion.csv", Evaluated()
@@ -92,5 +92,5 @@ def test_says_what_is_wrong(tmp_path: Path) -> None:
         ll.ConfusionMatrix(path, evaluated, "vaal")
     with pytest.raises(ll.DataError, match=r"confusion.csv needs 'logits', which no accumulator"):
         ll.ConfusionMatrix(path, evaluated, "val").epoch_end()
-    with pytest.raises(ll.DataError, match=r"confusion.csv: 2 names for 3 classes"):
-        ll.ConfusionMatrix(path, evaluated, "val", key="scores", names=["a", "b"]).epoch_end()
+    with pytest.raises(ll.DataError, match=r"confusion.csv: 2 class_names for 3 classes"):
+        ll.ConfusionMatrix(path, evaluated, "val", key="scores", class_names=["a", "b"]).epoch_end()

@@ -17,19 +17,24 @@ from hypothesis.extra import numpy as hnp
 
 import legoloop as ll
 from legoloop.output.predictions import csv_predictions as predictions
-from legoloop.output.predictions.csv_predictions import classes, gathered, probabilities, split
+from legoloop.output.predictions.csv_predictions import (
+    chunk_rows,
+    classes,
+    merge_batches,
+    probabilities,
+)
 from tests.tiny import Tiny, tiny
 
 
 class Accumulated:
     """An evaluation that has accumulated the given arrays over ``val``."""
 
-    at, names = "train_end", ("val",)
+    when, datasets = "train_end", ("val",)
 
     def __init__(self, **arrays: Any) -> None:
         self.arrays = arrays
 
-    def accumulated(self, name: str) -> dict[str, Any]:
+    def collect(self, name: str) -> dict[str, Any]:
         assert name == "val"
         return self.arrays
 
@@ -86,7 +91,7 @@ def test_one_value_a_sample_is_one_column(path: Path) -> None:
         (
             {"idx": np.array([1, 2, 1, 1]), "logits": np.zeros((4, 2))},
             {},
-            r"idx 1 occurs 3 times in 'val'; it must tell the samples apart \(repeated: 1\)",
+            r"idx 1 occurs 3 times in 'val'; it must be unique \(1 values are repeated\)",
         ),
         (
             {"idx": np.array(["a", "a"], dtype=object), "logits": np.zeros((2, 2))},
@@ -106,7 +111,7 @@ def test_one_value_a_sample_is_one_column(path: Path) -> None:
         (
             {"idx": np.array([[7], [3]]), "logits": np.zeros((2, 2))},
             {},
-            r"predicts.csv: 'idx' has the shape \(2, 1\); .* one value each, \(2,\)",
+            r"predicts.csv: 'idx' has the shape \(2, 1\); .* one value per sample, \(2,\)",
         ),
         (
             {"logits": np.zeros((2, 3))},
@@ -146,16 +151,16 @@ def test_a_run_writes_the_outputs_of_its_final_weights(tmp_path: Path) -> None:
 class Streamed:
     """An evaluation that hands out a few samples at a time and accumulates none."""
 
-    at, names = "train_end", ("val",)
+    when, datasets = "train_end", ("val",)
 
     def __init__(self, *batches: dict[str, Any]) -> None:
         self.batches = batches
         self.is_open = False
 
-    def accumulated(self, name: str) -> dict[str, Any]:
+    def collect(self, name: str) -> dict[str, Any]:
         raise AssertionError("nothing is to be accumulated")
 
-    def streamed(self, name: str, keys: Any) -> Iterator[dict[str, Any]]:
+    def iterate(self, name: str, keys: Any) -> Iterator[dict[str, Any]]:
         self.is_open = True
         try:
             for batch in self.batches:
@@ -224,7 +229,7 @@ def test_any_entry_can_be_written_under_any_names(tmp_path: Path) -> None:
     features = np.arange(8.0).reshape(2, 2, 2)
     whole: Any = Accumulated(name=np.array(["x", "y"], dtype=object), features=features)
     ll.Predictions(
-        tmp_path / "a.csv", whole, "val", key="features", index="name", names="abcd"
+        tmp_path / "a.csv", whole, "val", key="features", index="name", columns="abcd"
     ).train_end()
     assert (
         tmp_path / "a.csv"
@@ -248,14 +253,14 @@ def test_rows_are_regrouped_but_not_changed(
     index, values = np.arange(shape[0]), np.random.default_rng(0).random(shape)
     batches = zip(np.split(index, cuts), np.split(values, cuts), strict=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predictions, "NUMBERS", numbers)
-        pieces, joined = list(split((index, values))), list(gathered(batches))
+        patch.setattr(predictions, "CHUNK_VALUES", numbers)
+        chunks, merged = list(chunk_rows((index, values))), list(merge_batches(batches))
     most = max(1, numbers // shape[1])
-    assert all(len(piece) <= most for piece, _ in pieces)
-    assert all(len(piece) >= most for piece, _ in joined[:-1])
-    for found in (pieces, joined):
-        np.testing.assert_array_equal(np.concatenate([piece for piece, _ in found]), index)
-        np.testing.assert_array_equal(np.concatenate([piece for _, piece in found]), values)
+    assert all(len(chunk) <= most for chunk, _ in chunks)
+    assert all(len(chunk) >= most for chunk, _ in merged[:-1])
+    for found in (chunks, merged):
+        np.testing.assert_array_equal(np.concatenate([chunk for chunk, _ in found]), index)
+        np.testing.assert_array_equal(np.concatenate([chunk for _, chunk in found]), values)
 
 
 def test_a_million_rows_are_written_without_laying_them_all_out(tmp_path: Path) -> None:
@@ -272,14 +277,16 @@ def test_a_million_rows_are_written_without_laying_them_all_out(tmp_path: Path) 
         tracemalloc.stop()
 
     assert (tmp_path / "a.csv").stat().st_size > 20_000_000
-    piece = predictions.NUMBERS * (4 + 4 * 16)  # the numbers, and their text as a buffer grows
-    assert peak < 9 * samples + piece  # a sorted index, and which repeat
+    chunk = predictions.CHUNK_VALUES * (4 + 4 * 16)  # the numbers, and their text as a buffer grows
+    assert peak < 9 * samples + chunk  # a sorted index, and which repeat
 
 
 def test_a_pass_that_is_broken_off_is_ended(tmp_path: Path) -> None:
     batch = {"idx": [1, 2], "logits": [[1.0], [2.0]]}
     streamed = Streamed(batch, {"idx": [3], "logits": 1.0}, batch)
-    with pytest.raises(ll.DataError, match=r"a.csv: 'logits' is one value for the whole batch"):
+    with pytest.raises(
+        ll.DataError, match=r"a.csv: 'logits' is a scalar; it must be one per sample"
+    ):
         ll.Predictions(tmp_path / "a.csv", streamed, "val", streamed=True).train_end()
     assert not streamed.is_open
     assert list(tmp_path.iterdir()) == []
@@ -289,7 +296,7 @@ def test_data_that_cannot_be_read_is_not_mistaken_for_the_file_that_is_written(
     tmp_path: Path,
 ) -> None:
     class Gone(Streamed):
-        def streamed(self, name: str, keys: Any) -> Iterator[dict[str, Any]]:
+        def iterate(self, name: str, keys: Any) -> Iterator[dict[str, Any]]:
             yield {"idx": np.arange(2), "logits": np.zeros(2)}
             (tmp_path / "image.png").read_bytes()
 
@@ -301,11 +308,11 @@ def test_data_that_cannot_be_read_is_not_mistaken_for_the_file_that_is_written(
     ("batches", "message"),
     [
         ([{"idx": [1, 2], "logits": [0, 0]}, {"idx": [2], "logits": [0]}], "idx 2 occurs 2 times"),
-        ([{"idx": [1, 2], "logits": [0, 0, 0]}], "there are 2 of 'idx' and 3 of 'logits'"),
+        ([{"idx": [1, 2], "logits": [0, 0, 0]}], "'idx' has 2 samples, but 'logits' has 3"),
         ([{"idx": [[1], [2]], "logits": [0, 0]}], r"'idx' has the shape \(2, 1\)"),
         (
             [{"idx": [1], "logits": [[0, 0]]}, {"idx": [2], "logits": [[0]]}],
-            "'logits' has 2 values a sample in one batch and 1 in another",
+            "'logits' has 2 values per sample in one batch and 1 in another",
         ),
     ],
 )
@@ -334,7 +341,7 @@ def test_refuses_names_that_are_the_same(tmp_path: Path) -> None:
     whole: Any = Accumulated(idx=np.arange(2), logits=np.zeros((2, 2)))
     for names in (["a", "a"], ["a", "idx"]):
         with pytest.raises(ll.DataError, match="two columns have the same name"):
-            ll.Predictions(tmp_path / "a.csv", whole, "val", names=names).train_end()
+            ll.Predictions(tmp_path / "a.csv", whole, "val", columns=names).train_end()
 
 
 def several(parts: Tiny, folder: Path, acc: ll.LoadersAcc) -> list[ll.Predictions]:

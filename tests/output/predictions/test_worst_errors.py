@@ -17,7 +17,7 @@ from tests.tiny import tiny, weights
 class Evaluated:
     """Batches of three; sample n is an image of n, of class 0, and taken for 1 by a logit of n."""
 
-    at, names = "train_end", ("val",)
+    when, datasets = "train_end", ("val",)
 
     def __init__(self, samples: int = 9, **changed: Any) -> None:
         number = np.arange(samples)
@@ -28,7 +28,7 @@ class Evaluated:
             "idx": 100 + number,
         } | changed
 
-    def streamed(self, name: str, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+    def iterate(self, name: str, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
         for first in range(0, len(self.values["idx"]), 3):
             yield {key: self.values[key][first : first + 3] for key in keys}
 
@@ -45,11 +45,11 @@ def size_of(path: Path) -> tuple[int, int]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "new" / "mistakes.png"
+    return tmp_path / "new" / "worst_errors.png"
 
 
 def test_has_the_surest_mistakes_the_worst_first(path: Path) -> None:
-    ll.WorstErrors(path, Evaluated(), "val", number=3).train_end()
+    ll.WorstErrors(path, Evaluated(), "val", count=3).train_end()
     assert table(path) == [
         ["idx", "target", "predicted"],
         *([f"10{n}", "0", "1"] for n in (8, 7, 6)),
@@ -58,7 +58,7 @@ def test_has_the_surest_mistakes_the_worst_first(path: Path) -> None:
 
 
 def test_has_all_of_them_if_they_are_few(path: Path) -> None:
-    ll.WorstErrors(path, Evaluated(), "val", number=99).train_end()
+    ll.WorstErrors(path, Evaluated(), "val", count=99).train_end()
     assert len(table(path)) == 1 + 8  # at a logit of 0 both are as likely, and class 0 is first
 
 
@@ -76,7 +76,7 @@ def test_without_a_mistake_there_is_no_picture_nor_one_of_before(path: Path) -> 
 def test_nan_logits_are_the_worst_of_mistakes(path: Path) -> None:
     logits = Evaluated().values["logits"]
     logits[4, 1] = np.nan
-    ll.WorstErrors(path, Evaluated(logits=logits), "val", number=1).train_end()
+    ll.WorstErrors(path, Evaluated(logits=logits), "val", count=1).train_end()
     assert table(path)[1] == ["104", "0", "1"]
 
 
@@ -89,16 +89,16 @@ def test_takes_images_of_any_size(
 ) -> None:
     images = np.random.default_rng(0).normal(size=shape)
     images[8, ..., 0] = np.nan
-    ll.WorstErrors(path, Evaluated(image=images), "val", number=1).train_end()
+    ll.WorstErrors(path, Evaluated(image=images), "val", count=1).train_end()
     assert size_of(path) == size
 
 
 def test_says_what_is_wrong(path: Path) -> None:
     with pytest.raises(ll.ArgumentError, match="acc_key is 'test', which is not evaluated"):
         ll.WorstErrors(path, Evaluated(), "test")
-    with pytest.raises(ll.ArgumentError, match="number is 0"):
-        ll.WorstErrors(path, Evaluated(), "val", number=0)
-    with pytest.raises(ll.DataError, match=r"'image' has the shape \(3, 4\); images are"):
+    with pytest.raises(ll.ArgumentError, match="count is 0"):
+        ll.WorstErrors(path, Evaluated(), "val", count=0)
+    with pytest.raises(ll.DataError, match=r"'image' has the shape \(3, 4\); images have"):
         ll.WorstErrors(path, Evaluated(image=np.zeros((9, 4))), "val").train_end()
 
 
@@ -111,8 +111,8 @@ def test_a_run_is_the_same_with_it(path: Path) -> None:
 
     bare = tiny(dataset=dataset()).trained()
     parts = tiny(dataset=dataset())
-    acc = parts.loops_acc(names=["train"])
-    mistakes = ll.WorstErrors(path, acc, "train", number=4)
+    acc = parts.loops_acc(datasets=["train"])
+    mistakes = ll.WorstErrors(path, acc, "train", count=4)
 
     assert parts.trained(acc, mistakes) == bare == weights(parts.model)
     rows = table(path)[1:]

@@ -84,7 +84,7 @@ def test_reports_that_follow_each_other_quickly_are_written_together(
         now += took / 2  # a write looks at it before and after
         return now
 
-    monkeypatch.setattr("legoloop.output.scalars.scalar_file.monotonic", clock)
+    monkeypatch.setattr("time.monotonic", clock)
     found = written_times(path, monkeypatch)
     table = ll.CsvMetrics(path, ll.Counter(), Told())
 
@@ -180,6 +180,18 @@ def test_a_resumed_run_that_has_nothing_to_report_puts_the_file_right(path: Path
     second.train_start()
 
     assert path.read_text() == whole
+
+
+@pytest.mark.parametrize("kind", [ll.CsvMetrics, ll.JsonLines])
+def test_a_resume_from_a_state_without_a_report_removes_the_file(path: Path, kind: Any) -> None:
+    state = kind(path, ll.Counter(), Told()).state_dict()
+    reported(kind(path, ll.Counter(), Told()), 10, 1, loss=0.5)  # lost with the process
+
+    resumed = kind(path, ll.Counter(), Told())
+    resumed.load_state_dict(state)
+    resumed.train_start()
+
+    assert not path.exists()
 
 
 def test_the_train_start_of_a_fresh_run_leaves_a_file_alone(path: Path) -> None:

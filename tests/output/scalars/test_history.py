@@ -11,7 +11,7 @@ from tests.tiny import accuracy, tiny
 
 def a_history(num_epochs: int) -> ll.History:
     parts = tiny(num_epochs=num_epochs)
-    acc = parts.loaders_acc(names=["val"])
+    acc = parts.loaders_acc(datasets=["val"])
     sources = [ll.TrainLoss(), ll.AccumulatorMetrics(acc, accuracy)]
     history = ll.History(parts.counter, sources)
     parts.host(acc, *sources, history).run()

@@ -262,7 +262,7 @@ class Screen:
         self.clock, self.seconds = clock, seconds
         self.moved = 0
 
-    def show(self, description: str, completed: int, total: int | None, told: str) -> None:
+    def show(self, description: str, completed: int, total: int | None, columns: str) -> None:
         if completed:
             self.clock.now += self.seconds
             self.moved += 1
@@ -276,15 +276,15 @@ def test_the_bar_moves_ten_times_a_second_at_most_and_takes_little_time(
         clock = Clock(patch)
         screen, told = Screen(clock, seconds), Told()
         patch.setattr(module.sys.stdout, "isatty", lambda: True, raising=False)
-        patch.setattr("legoloop.output.scalars.progress_bar.Bar", lambda: screen)
+        patch.setattr("legoloop.output.scalars.progress_bar.ProgressBar", lambda: screen)
         progress = ll.Progress(ll.Counter(), told)
         progress.train_start(), progress.epoch_start()
 
         steps(progress, clock, number=1000, seconds=a_step)
 
     elapsed = clock.now - Clock.now
-    assert 1 <= screen.moved == told.asked <= 1 + elapsed * module.LOOKS_A_SECOND
-    assert screen.moved * seconds <= seconds + elapsed * module.SHARE_OF_LOOKS * 1.001
+    assert 1 <= screen.moved == told.asked <= 1 + elapsed / module.BAR_INTERVAL
+    assert screen.moved * seconds <= seconds + elapsed * module.MAX_BAR_FRACTION * 1.001
 
 
 def test_nothing_is_left_of_a_training_that_ended_early(

@@ -51,7 +51,7 @@ def test_writes_plain_floats() -> None:
 
 def test_refuses_two_sources_of_one_tag() -> None:
     writer = Kept(ll.Counter(), [Told(a=1), Told(a=1)])
-    with pytest.raises(ll.DataError, match="two sources report 'a'; give one of them a prefix"):
+    with pytest.raises(ll.DataError, match="two sources report 'a'; set a prefix for one of them"):
         writer.epoch_end()
 
 
@@ -83,14 +83,16 @@ def test_a_prefix_tells_two_evaluations_apart() -> None:
 
 
 def test_refuses_what_is_no_source() -> None:
-    with pytest.raises(ll.ArgumentError, match=r"Kept: a source has scalars\(\), a Counter has"):
+    with pytest.raises(
+        ll.ArgumentError, match=r"Kept: a source must have a method scalars\(\); Counter has"
+    ):
         Kept(ll.Counter(), [ll.Counter()])
 
 
 def test_writes_every_epoch_of_a_run_and_the_end() -> None:
     parts = tiny(num_epochs=3)
     loss = ll.TrainLoss()
-    acc = parts.loaders_acc(names=["val"])
+    acc = parts.loaders_acc(datasets=["val"])
     final = ll.AccumulatorMetrics(acc, accuracy)
     writer = Kept(parts.counter, [loss, final])
 
@@ -147,7 +149,7 @@ class Draws(Told):
 @pytest.mark.parametrize(("every", "steps"), [(1, range(1, 13)), (4, [4, 6, 8, 12]), (99, [6, 12])])
 def test_reports_each_so_many_steps_and_each_epoch_every_tag_once(every: int, steps: Any) -> None:
     parts = tiny(num_epochs=2)
-    acc = parts.loaders_acc(names=["val"], at="epoch_end")
+    acc = parts.loaders_acc(datasets=["val"], when="epoch_end")
     sources = [ll.TrainLoss(), ll.AccumulatorMetrics(acc, accuracy)]
     writer = Kept(parts.counter, sources, every_steps=every)
 

@@ -236,7 +236,7 @@ def test_a_report_is_one_event(tmp_path: Path) -> None:
 def test_reports_within_an_epoch_are_written_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moments = iter([0.0, 1.0, 9.0, 10.5, 10.5, 11.0, 11.0])  # one more after each writing
+    moments = iter([0.0, 1.0, 9.0, 10.5, 10.5, 10.5, 11.0, 11.0, 11.0])  # two more at each flush
     monkeypatch.setattr("time.monotonic", lambda: next(moments))
     counter, step = ll.Counter(), ll.Step()
     board = ll.TensorBoard(counter, Told(a=0.5), tmp_path, every_steps=1)
@@ -253,7 +253,7 @@ def test_reports_within_an_epoch_are_written_together(
 def test_a_report_does_not_wait_for_one_that_is_far_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moments = iter([0.0, 1.0, 9.0, 10.5, 10.5])  # one more after the writing
+    moments = iter([0.0, 1.0, 9.0, 10.5, 10.5, 10.5])  # two more at the flush
     monkeypatch.setattr("time.monotonic", lambda: next(moments))
     counter, step = ll.Counter(), ll.Step()
     board = ll.TensorBoard(counter, Told(a=0.5), tmp_path, every_steps=4)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import legoloop as ll
-from legoloop.training.schedules.lr_plot import drawn, planned_rates
+from legoloop.training.schedules.lr_plot import ascii_plot, planned_rates
 from tests.tiny import tiny
 from tests.training.schedules.test_lr_plugins import MADE, Rates
 
@@ -28,7 +28,7 @@ def test_the_planned_rates_are_those_of_the_run(name: str, per: str) -> None:
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=200))
 def test_a_picture_has_a_mark_in_every_column_and_at_both_ends(values: list[float]) -> None:
-    lines = [line.partition("|")[2] for line in drawn(values, width=20, height=5).splitlines()]
+    lines = [line.partition("|")[2] for line in ascii_plot(values, width=20, height=5).splitlines()]
     columns = min(20, len(values))
     assert len(lines) == 5
     assert all(any(line[c : c + 1] == "*" for line in lines) for c in range(columns))
@@ -39,4 +39,4 @@ def test_a_picture_has_a_mark_in_every_column_and_at_both_ends(values: list[floa
 def test_a_peak_of_one_step_is_seen() -> None:
     values = torch.zeros(1000)
     values[77] = 1.0
-    assert "*" in drawn(values.tolist(), width=10).splitlines()[0]
+    assert "*" in ascii_plot(values.tolist(), width=10).splitlines()[0]

@@ -93,13 +93,13 @@ def test_goes_on_from_its_state_without_a_warning(per: Literal["step", "epoch"])
 
 def test_refuses_another_unit() -> None:
     parts = tiny()
-    with pytest.raises(ll.ArgumentError, match="per is 'batch'; give 'step' or 'epoch'"):
-        ll.LRScheduler(MADE["StepLR"](parts.opt), parts.counter, per="batch")  # type: ignore[arg-type]
+    with pytest.raises(ll.ArgumentError, match="interval is 'batch'; give 'step' or 'epoch'"):
+        ll.LRScheduler(MADE["StepLR"](parts.opt), parts.counter, interval="batch")  # type: ignore[arg-type]
 
 
 def test_refuses_a_scheduler_that_wants_a_metric() -> None:
     parts = tiny()
-    with pytest.raises(ll.ArgumentError, match="ReduceLROnPlateau wants a metric"):
+    with pytest.raises(ll.ArgumentError, match="ReduceLROnPlateau needs a metric"):
         ll.LRScheduler(lr_scheduler.ReduceLROnPlateau(parts.opt), parts.counter)
 
 
@@ -206,12 +206,14 @@ def test_a_plateau_goes_on_from_its_state(save_at: int, tmp_path: Path) -> None:
 
 def test_a_plateau_refuses_another_scheduler_and_the_wrong_way() -> None:
     opt = tiny().opt
-    with pytest.raises(ll.ArgumentError, match="scheduler is a StepLR, which wants no metric"):
+    with pytest.raises(ll.ArgumentError, match="scheduler is a StepLR, which needs no metric"):
         ll.ReduceLROnPlateauPlugin(MADE["StepLR"](opt), Told(), "val/loss")  # type: ignore[arg-type]
     with pytest.raises(
-        ll.ArgumentError, match=r"metric is 'val/accuracy', but .* give it mode max"
+        ll.ArgumentError, match=r"metric is 'val/accuracy', but .* give the scheduler mode=max"
     ):
         ll.ReduceLROnPlateauPlugin(a_plateau(opt), Told(), "val/accuracy")
     plateau = ll.ReduceLROnPlateauPlugin(a_plateau(opt), Told(1.0), "val/los")
-    with pytest.raises(ll.ArgumentError, match=r"plateau watches 'val/los'.*did you mean val/loss"):
+    with pytest.raises(
+        ll.ArgumentError, match=r"plateau monitors 'val/los'.*did you mean val/loss"
+    ):
         plateau.epoch_end()

@@ -14,7 +14,7 @@ from torch.optim import lr_scheduler as torchs
 
 import legoloop as ll
 from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
-from legoloop.training.schedules.lr_schedules import WarmUp, rates
+from legoloop.training.schedules.lr_schedules import WarmupSchedule, rates
 from tests.tiny import tiny, weights
 
 Optimizer = torch.optim.Optimizer
@@ -25,22 +25,22 @@ def an_optimizer(*lrs: float) -> Optimizer:
     return torch.optim.SGD(groups, lr=1.0)
 
 
-AFTER: dict[str, tuple[Callable[..., WarmUp], Callable[[Optimizer, int], Any]]] = {
-    "constant": (ll.WarmupConstant, lambda opt, left: torchs.ConstantLR(opt, factor=1.0)),
+AFTER: dict[str, tuple[Callable[..., WarmupSchedule], Callable[[Optimizer, int], Any]]] = {
+    "constant": (ll.warmup_constant, lambda opt, left: torchs.ConstantLR(opt, factor=1.0)),
     "linear": (
-        lambda *given: ll.WarmupLinear(*given, end=0.2),
+        lambda *given: ll.warmup_linear(*given, final_ratio=0.2),
         lambda opt, left: torchs.LinearLR(opt, 1.0, end_factor=0.2, total_iters=left),
     ),
     "cosine": (
-        lambda *given: ll.WarmupCosine(*given, end=0.1),
+        lambda *given: ll.warmup_cosine(*given, final_ratio=0.1),
         lambda opt, left: torchs.CosineAnnealingLR(opt, T_max=left, eta_min=0.03),
     ),
     "polynomial": (
-        lambda *given: ll.WarmupPolynomial(*given, power=3.0),
+        lambda *given: ll.warmup_polynomial(*given, power=3.0),
         lambda opt, left: torchs.PolynomialLR(opt, total_iters=left, power=3.0),
     ),
     "step": (
-        lambda *given: ll.WarmupStep(*given, at=[0.5, 0.75], gamma=0.1),
+        lambda *given: ll.warmup_step(*given, milestones=[0.5, 0.75], gamma=0.1),
         lambda opt, left: torchs.MultiStepLR(opt, [left // 2, left * 3 // 4], gamma=0.1),
     ),
 }
@@ -63,7 +63,7 @@ def test_is_torchs_own_warmed_up_by_torch(name: str, warmup: int) -> None:
 
 @given(steps=st.integers(1, 60), warmup=st.integers(0, 80), end=st.floats(0, 1))
 def test_the_closed_form_of_a_cosine(steps: int, warmup: int, end: float) -> None:
-    seen = rates(ll.WarmupCosine(an_optimizer(0.3), steps, warmup, end), steps)
+    seen = rates(ll.warmup_cosine(an_optimizer(0.3), steps, warmup, end), steps)
     for step, rate in enumerate(seen):
         if step < warmup:
             assert rate == pytest.approx(0.3 * (step + 1) / (warmup + 1))
@@ -74,13 +74,13 @@ def test_the_closed_form_of_a_cosine(steps: int, warmup: int, end: float) -> Non
 
 @pytest.mark.parametrize(("share", "number"), [(0.0, 0), (0.1, 4), (0.25, 10), (0.99, 40)])
 def test_a_share_of_all_steps_is_so_many(share: float, number: int) -> None:
-    by_share = rates(ll.WarmupLinear(an_optimizer(), 40, share), 40)
-    assert by_share == rates(ll.WarmupLinear(an_optimizer(), 40, number), 40)
+    by_share = rates(ll.warmup_linear(an_optimizer(), 40, share), 40)
+    assert by_share == rates(ll.warmup_linear(an_optimizer(), 40, number), 40)
 
 
 def test_each_group_keeps_its_proportion() -> None:
     opt = an_optimizer(0.1, 0.01)
-    schedule = ll.WarmupCosine(opt, 20, 4)
+    schedule = ll.warmup_cosine(opt, 20, 4)
     for _ in range(20):
         large, small = (group["lr"] for group in opt.param_groups)
         assert large == pytest.approx(10 * small)
@@ -89,31 +89,50 @@ def test_each_group_keeps_its_proportion() -> None:
 
 
 def test_stays_at_its_end_when_the_training_goes_on() -> None:
-    assert rates(ll.WarmupCosine(an_optimizer(1.0), 4, 0, end=0.5), 7)[4:] == [0.5] * 3
+    assert rates(ll.warmup_cosine(an_optimizer(1.0), 4, 0, final_ratio=0.5), 7)[4:] == [0.5] * 3
 
 
 def test_a_warm_up_longer_than_the_training_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
-    assert rates(ll.WarmupConstant(an_optimizer(1.0), 2, 3), 2) == [0.25, 0.5]
-    assert "warmup is 3, but the training has 2 steps in all" in caplog.text
+    assert rates(ll.warmup_constant(an_optimizer(1.0), 2, 3), 2) == [0.25, 0.5]
+    assert "warmup_steps is 3, but the training has 2 steps in all" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("made", "given", "message"),
     [
-        (ll.WarmupConstant, {"warmup": 1.5}, "warmup is 1.5; give a whole number of steps, or"),
-        (ll.WarmupConstant, {"warmup": -1}, "warmup is -1; give"),
-        (ll.WarmupConstant, {"warmup": True}, "warmup is True; give"),
-        (ll.WarmupConstant, {"steps": -1}, "steps is -1; give a whole number of at least 0"),
-        (ll.WarmupCosine, {"end": 2.0}, "end is 2.0; give a number from 0 to 1"),
-        (ll.WarmupPolynomial, {"power": 0.0}, "power is 0.0; give a number above 0"),
-        (ll.WarmupStep, {"at": [0.5, 30]}, r"at\[1\] is 30; give a number from 0 to 1"),
+        (
+            ll.warmup_constant,
+            {"warmup_steps": 1.5},
+            "warmup_steps is 1.5; give a number of steps, or",
+        ),
+        (ll.warmup_constant, {"warmup_steps": -1}, "warmup_steps is -1; give"),
+        (ll.warmup_constant, {"warmup_steps": True}, "warmup_steps is True; give"),
+        (
+            ll.warmup_constant,
+            {"total_steps": -1},
+            "total_steps is -1; give a whole number of at least 0",
+        ),
+        (ll.warmup_cosine, {"final_ratio": 2.0}, "final_ratio is 2.0; give a number from 0 to 1"),
+        (ll.warmup_polynomial, {"power": 0.0}, "power is 0.0; give a number above 0"),
+        (
+            ll.warmup_step,
+            {"milestones": [0.5, 30]},
+            r"milestones\[1\] is 30; give a number from 0 to 1",
+        ),
     ],
 )
 def test_refuses_values_out_of_range(
-    made: Callable[..., WarmUp], given: dict[str, Any], message: str
+    made: Callable[..., WarmupSchedule], given: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ll.ArgumentError, match=message):
-        made(**{"optimizer": an_optimizer(), "steps": 10, **given})
+        made(**{"optimizer": an_optimizer(), "total_steps": 10, **given})
+
+
+def test_its_state_is_plain_values() -> None:
+    schedule = ll.warmup_step(an_optimizer(), 10, milestones=[0.3], gamma=0.5)
+    state = schedule.state_dict()
+    assert state["parameters"] == {"milestones": [0.3], "gamma": 0.5}
+    assert not any(callable(value) for value in state.values())
 
 
 # ---- the number of steps
@@ -170,9 +189,9 @@ def test_an_epoch_that_cannot_tell_says_so() -> None:
             yield from ()
 
     unknown = ll.SimpleEpoch(iter([]), epoch_size=3)
-    with pytest.raises(ll.ArgumentError, match="a list_iterator, cannot tell how many batches"):
+    with pytest.raises(ll.ArgumentError, match="a list_iterator, has no num_batches_for"):
         ll.total_steps(unknown, 1)
-    with pytest.raises(ll.ArgumentError, match=r"the epoch, a OwnDriver, has no lengths"):
+    with pytest.raises(ll.ArgumentError, match="epoch is a OwnDriver, which has no method lengths"):
         ll.total_steps(OwnDriver(), 1)  # type: ignore[arg-type]
     loop = ll.BatchStream(ll.ColumnDataset({"x": torch.arange(4)}), "train", 0, ll.LoaderConfig())
     by_token = ll.SimpleEpoch(loop, epoch_size=70, batch_desc=lambda batch: 7)
@@ -217,7 +236,7 @@ def test_goes_on_in_mid_epoch_bit_by_bit(name: str, save_at: int, tmp_path: Any)
     def a_run(save_at: int | None = None) -> tuple[Any, ll.TrainingHost, Rates]:
         parts = tiny(num_epochs=2)
         steps = ll.total_steps(parts.epoch, 2)
-        schedule = ll.LRScheduler(RESUMED[name](parts.opt, steps), parts.counter, per="step")
+        schedule = ll.LRScheduler(RESUMED[name](parts.opt, steps), parts.counter, interval="step")
         noted = Rates(parts.opt, save_at)
         return parts, parts.host(schedule, noted), noted
 

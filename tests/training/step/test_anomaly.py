@@ -42,7 +42,7 @@ def test_the_weights_are_what_they_are_without_it() -> None:
 
 @pytest.mark.filterwarnings("ignore:Error detected in SqrtBackward")
 def test_a_gradient_that_is_no_number_stops_the_run() -> None:
-    def loss(batch: ll.core.contracts.Batch, outputs: ll.core.contracts.Outputs) -> torch.Tensor:
+    def loss(batch: ll.core.protocols.Batch, outputs: ll.core.protocols.Outputs) -> torch.Tensor:
         zero = outputs["logits"].sum() * 0
         return (zero * torch.sqrt(zero.abs())).mean()
 

@@ -26,7 +26,7 @@ def test_the_training_sees_what_it_makes_and_evaluations_do_not() -> None:
     parts.trained(ll.BatchTransform(shifted), acc)
     torch.testing.assert_close(seen[0] - given, (seen[0] - given)[:1, :1].expand(22, 4))
     assert not torch.equal(seen[0], given)
-    train = torch.from_numpy(acc.accumulated("train")["x"].copy())
+    train = torch.from_numpy(acc.collect("train")["x"].copy())
     assert torch.equal(train.sort(dim=0).values, given.sort(dim=0).values)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import legoloop as ll
-from legoloop.training.step.compile import compiled
+from legoloop.training.step.compile import compile_step
 from tests.tiny import columns, mean_loss
 
 needs_a_compiler = pytest.mark.skipif(
@@ -86,8 +86,8 @@ def trained(
         if isinstance(loss, ll.WeightedLosses):
             loss.batch_start(step)
         descent.batch(step)
-        assert step.loss_value is not None
-        losses.append(step.loss_value)
+        assert step.loss_float is not None
+        losses.append(step.loss_float)
         if isinstance(loss, ll.WeightedLosses):
             loss.batch_end(step)
     return losses, step
@@ -137,8 +137,8 @@ def test_so_is_one_that_breaks_the_graph() -> None:
 
     with limits.patch(recompile_limit=2, fail_on_recompile_limit_hit=True):
         for width in (2, 3, 4, 5):
-            fast = compiled(ll.Feed(InTwo(width), "cpu"), mean_loss, mode=True)
-            fast(columns(6))
+            feed = ll.Feed(InTwo(width), "cpu")
+            compile_step(feed, mode=True)(feed, mean_loss, columns(6))
 
 
 @needs_a_compiler
@@ -200,7 +200,9 @@ def test_a_mode_that_is_none_is_refused() -> None:
 @pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune"])
 def test_gradients_that_are_added_up_cannot_be_overwritten(mode: str) -> None:
     model = Plain()
-    with pytest.raises(ll.ArgumentError, match="micro_batch_size adds them up; give compile=true"):
+    with pytest.raises(
+        ll.ArgumentError, match="cannot be accumulated over micro-batches; give compile"
+    ):
         ll.GradientDescent(
             torch.optim.SGD(model.parameters(), lr=0.1),
             model,

@@ -86,7 +86,7 @@ def test_another_loss_that_is_set_later_is_the_one_that_is_taken() -> None:
     step.batch = next(parts.loops["train"])
     parts.descent.loss = lambda batch, outputs: mean_loss(batch, outputs) * 0 + 7
     parts.descent.batch(step)
-    assert step.loss_value == 7
+    assert step.loss_float == 7
 
 
 @pytest.mark.parametrize("loss", [lambda batch, outputs: {"a": 1.0}, lambda batch, outputs: 1.0])
@@ -100,9 +100,7 @@ def test_a_loss_that_is_no_tensor_is_told(loss: Any) -> None:
 def test_an_optimizer_that_takes_the_loss_several_times_a_step_is_refused() -> None:
     parts = tiny()
     opt = torch.optim.LBFGS(parts.model.parameters())
-    with pytest.raises(
-        ll.ArgumentError, match="opt is an LBFGS, whose step takes the loss several"
-    ):
+    with pytest.raises(ll.ArgumentError, match="opt is an LBFGS, which evaluates the loss several"):
         ll.GradientDescent(opt, parts.model, parts.feed, mean_loss)
 
 
@@ -116,3 +114,21 @@ def test_a_model_that_is_not_all_there_yet_is_refused(layer: torch.nn.Module) ->
     model = torch.nn.Sequential(torch.nn.Flatten(), layer)
     with pytest.raises(ll.ArgumentError, match=r"weights of '1', a Lazy.*, are made when"):
         ll.GradientDescent(parts.opt, model, ll.Feed(model, "cpu"), mean_loss)
+
+
+@pytest.mark.parametrize("micro_batch_size", [None, 2])
+def test_tells_the_end_of_each_phase_and_trains_the_same(micro_batch_size: int | None) -> None:
+    def trained(phases: list[str] | None) -> bytes:
+        parts = tiny(num_epochs=1)
+        parts.descent = ll.GradientDescent(
+            parts.opt, parts.model, parts.feed, mean_loss, micro_batch_size=micro_batch_size
+        )
+        if phases is not None:
+            parts.descent.on_phase = phases.append
+        return parts.trained()
+
+    phases: list[str] = []
+    assert trained(phases) == trained(None)
+    passes = 1 if micro_batch_size is None else 2
+    assert phases[: 2 * passes + 1] == ["forward", "backward"] * passes + ["optimizer"]
+    assert phases.count("optimizer") == 6

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import legoloop as ll
-from legoloop.training.step.micro_batches import joined, split
+from legoloop.training.step.micro_batches import join, split_batch
 from legoloop.zoo.token_losses import TokenCrossEntropy
 from tests.tiny import columns, mean_loss, sample_losses, tiny, weights
 
@@ -128,7 +128,7 @@ def test_a_step_is_a_step_of_the_optimizer() -> None:
     stepped: list[Any] = []
     parts.opt.register_step_post_hook(lambda *given: stepped.append(given))
     halving = torch.optim.lr_scheduler.ExponentialLR(parts.opt, gamma=0.5)
-    parts.trained(ll.LRScheduler(halving, parts.counter, per="step"))
+    parts.trained(ll.LRScheduler(halving, parts.counter, interval="step"))
 
     assert len(stepped) == parts.counter.steps == 6
     assert parts.opt.param_groups[0]["lr"] == pytest.approx(0.01 * 0.5**5)
@@ -141,8 +141,8 @@ class Asked(ll.NonFiniteGuard):
         super().__init__(**given)
         self.answers: list[bool] = []
 
-    def lets_step(self, step: ll.Step, losses: torch.Tensor) -> bool:
-        self.answers.append(super().lets_step(step, losses))
+    def _allow_step(self, step: ll.Step, losses: torch.Tensor, descent: Any) -> bool:
+        self.answers.append(super()._allow_step(step, losses, descent))
         return self.answers[-1]
 
 
@@ -197,14 +197,14 @@ def test_what_has_no_entry_a_sample_stays_whole() -> None:
         "text": "abc",
     }
 
-    parts = split(batch, 2)
+    parts = split_batch(batch, 2)
 
     assert [part["idx"] for part in parts] == [["a", "b"], ["c"]]
     assert [part["inner"]["y"].tolist() for part in parts] == [[0, 1], [2]]
     assert [part["array"].tolist() for part in parts] == [[0, 1], [2]]
     for key in ("weights", "of_all", "text"):
         assert all(part[key] is batch[key] for part in parts)
-    again = joined(parts, [2, 1])
+    again = join(parts, [2, 1])
     assert again["idx"] == batch["idx"]
     assert torch.equal(again["x"], batch["x"])
     assert again["array"].tolist() == [0, 1, 2]

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import legoloop as ll
-from legoloop.training.step.precision import has_bf16, number_type
+from legoloop.training.step.precision import autocast_dtype, has_bf16
 from tests.tiny import Net, columns
 
 CPU = torch.device("cpu")
@@ -28,7 +28,7 @@ class Seeing(nn.Module):
 
 @pytest.mark.parametrize(
     ("precision", "dtype"),
-    [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)],
+    [("fp32", torch.float32), ("amp_bf16", torch.bfloat16), ("amp_fp16", torch.float16)],
 )
 def test_the_model_computes_in_it_and_hands_out_float32(precision: Any, dtype: torch.dtype) -> None:
     model = Seeing()
@@ -41,8 +41,8 @@ def test_the_model_computes_in_it_and_hands_out_float32(precision: Any, dtype: t
 
 
 def test_auto_is_what_the_hardware_has() -> None:
-    assert number_type("auto", CPU) is (torch.bfloat16 if has_bf16(CPU) else None)
-    assert number_type("auto", torch.device("meta")) is None
+    assert autocast_dtype("auto", CPU) is (torch.bfloat16 if has_bf16(CPU) else None)
+    assert autocast_dtype("auto", torch.device("meta")) is None
 
 
 def trained(
@@ -66,13 +66,13 @@ def trained(
     for _ in range(steps):
         step.batch, step.size = columns(), 22
         descent.batch(step)
-        losses.append(step.loss_value)
+        losses.append(step.loss_float)
     return descent, losses
 
 
 def test_sixteen_bits_learn_about_as_well() -> None:
     _, plain = trained("fp32")
-    for precision, scaler in (("bf16", None), ("fp16", ll.grad_scaler(CPU))):
+    for precision, scaler in (("amp_bf16", None), ("amp_fp16", ll.grad_scaler(CPU))):
         _, losses = trained(precision, scaler)
         assert losses[-1] < losses[0] / 1.5
         assert losses[-1] == pytest.approx(plain[-1], rel=0.05)
@@ -115,7 +115,7 @@ def test_the_scale_is_part_of_the_state() -> None:
 
 def test_a_scaler_and_a_guard_of_gradients_do_not_go_together() -> None:
     model = Net()
-    with pytest.raises(ll.ArgumentError, match="scaler looks at the gradients itself"):
+    with pytest.raises(ll.ArgumentError, match="the scaler checks the gradients itself"):
         ll.GradientDescent(
             torch.optim.SGD(model.parameters(), lr=0.1),
             model,

@@ -1,7 +1,7 @@
 """One job in a process of its own, as the sweep sees it; run as a module, it is that process.
 
 The two are tied by a connection: the job goes one way, how it ended comes back, and however the
-sweep's process ends, the job's hears it.
+sweep's process ends, the job's process is notified.
 """
 
 from __future__ import annotations

@@ -43,6 +43,6 @@ class JoblibLauncher(JobsLauncher):
             returned: list[JobReturn] = Parallel(**self._settings)(delayed(job)() for job in jobs)
         except BrokenExecutor as error:
             raise UserError(
-                "a job died, and with it the sweep; hydra/launcher=processes would go on"
+                "a job's process died, which ends the sweep; hydra/launcher=processes isolates jobs"
             ) from error
         return returned

@@ -35,7 +35,7 @@ Overrides = Sequence[str]
 
 
 class JobDied(Exception):
-    """A job whose process died; it was recorded as failed, and its cause told."""
+    """A job whose process died; it was recorded as failed, and its cause printed."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class SentJob:
         )
 
     def died(self, cause: str) -> JobReturn:
-        """Record and tell that its process died before it could say how the job ended."""
+        """Record and print that its process died before it could report how the job ended."""
         mark_failed_if_abandoned(self.directory, cause, self.overrides)
         print(f"[{self.number}] error: {cause}", file=sys.stderr, flush=True)
         return failed_job(self.overrides, JobDied(cause))

@@ -100,12 +100,12 @@ class Requeued:
         try:
             return job()
         except Interrupted:
-            # By now submitit hears the signals again: it asks for the checkpoint and requeues.
+            # Submitit's signal handlers are back by now: they ask for the checkpoint and requeue.
             signal.raise_signal(signal.Signals[f"SIG{JobEnvironment.USR_SIG}"])
             raise
 
     def checkpoint(self, job: SentJob) -> Any:
-        """The same job, which goes on in its directory."""
+        """The same job, to be resumed in its directory."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, job)

@@ -15,7 +15,6 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 
-
 def task(tree: DictConfig) -> str:
     """Does what it is told, and writes down in what it was done."""
     from legoloop.core.interruption import Interrupted

@@ -89,7 +89,7 @@ def test_waits_on_from_its_state() -> None:
 
 def test_names_the_scalar_that_was_meant() -> None:
     stopping = ll.EarlyStopping(Told(1), "val/los")
-    with pytest.raises(ll.ArgumentError, match=r"watches 'val/los'.*did you mean val/loss\?"):
+    with pytest.raises(ll.ArgumentError, match=r"monitors 'val/los'.*did you mean val/loss\?"):
         stopping.epoch_end()
 
 
@@ -115,7 +115,7 @@ def test_refuses_values_out_of_range(wrong: dict[str, Any], message: str) -> Non
 
 def test_ends_a_run() -> None:
     parts = tiny(num_epochs=50)
-    acc = parts.loops_acc(names=["val"])
+    acc = parts.loops_acc(datasets=["val"])
     metrics = ll.AccumulatorMetrics(acc, accuracy)
     stopping = ll.EarlyStopping(metrics, "val/accuracy", patience=2, mode="max", min_delta=1.0)
     host = parts.host(stopping, metrics, acc)

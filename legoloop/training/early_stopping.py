@@ -1,4 +1,4 @@
-"""Stopping when a scalar no longer gets better."""
+"""Stopping when a metric no longer improves."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ from typing import Literal
 from legoloop.core.arguments import at_least
 from legoloop.core.errors import ArgumentError
 from legoloop.core.metric_direction import higher_is_better
-from legoloop.core.monitor import is_improvement, listed, scalar
-from legoloop.core.protocols import Source
+from legoloop.core.monitor import as_list, is_improvement, latest_scalar
+from legoloop.core.protocols import ScalarSource
 from legoloop.loop.plugin import ShouldStop, State
 
 
 class EarlyStopping:
-    """Stops after ``patience`` epochs in which a scalar of a source was not at its best.
+    """Stops after ``patience`` epochs without an improvement of a metric.
 
-    ``source`` is one or several; ``mode``, min or max, says which way is better, None: as is
-    known of the metric, else min; a change counts if it is more than ``min_delta``. Raises
-    ArgumentError for values out of range, and at the first epoch's end if no source has such a
-    scalar.
+    Args:
+        source: one source of scalars or several.
+        metric: the name of the scalar, such as ``val/loss``.
+        patience: epochs without improvement, at least 1.
+        min_delta: an improvement is a change by more than this.
+        mode: ``min`` or ``max``; None: the known direction of the metric, else ``min``.
+
+    Raises ArgumentError for values out of range, and after the first epoch if no source has the
+    metric.
 
     >>> class Falling:
     ...     def __init__(self): self.value = 1.0
@@ -32,18 +37,18 @@ class EarlyStopping:
 
     def __init__(
         self,
-        source: Source | Iterable[Source],
+        source: ScalarSource | Iterable[ScalarSource],
         metric: str,
         patience: int = 3,
         min_delta: float = 0.0,
         mode: Literal["min", "max"] | None = None,
     ) -> None:
         if mode not in ("min", "max", None):
-            raise ArgumentError(f"mode is {mode!r}; give 'min' or 'max'")
+            raise ArgumentError(f"is {mode!r}", argument="mode", remedy="give 'min' or 'max'")
         at_least(1, patience=patience)
         if min_delta < 0:
-            raise ArgumentError(f"min_delta is {min_delta}; give 0 or more")
-        self.sources = listed(source)
+            raise ArgumentError(f"is {min_delta}", argument="min_delta", remedy="give 0 or more")
+        self.sources = as_list(source)
         self.metric = metric
         self.patience = patience
         self.min_delta = min_delta
@@ -52,8 +57,7 @@ class EarlyStopping:
         self.waited = 0
 
     def epoch_end(self) -> ShouldStop | None:
-        """Compare, and stop when patience is at its end."""
-        value = scalar(self.sources, self.metric, "early stopping")
+        value = latest_scalar(self.sources, self.metric, "early stopping")
         if is_improvement(value, self.best, self.mode == "max", self.min_delta):
             self.best, self.waited = value, 0
             return None
@@ -68,9 +72,8 @@ class EarlyStopping:
         )
 
     def state_dict(self) -> State:
-        """The best value and how long it has stood."""
+        """The best value, and the epochs since."""
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state: State) -> None:
-        """Wait on from there."""
         self.best, self.waited = state["best"], state["waited"]

@@ -11,7 +11,7 @@ from legoloop.loop.step import Step
 
 
 class Drive:
-    """Epochs of so many batches, numbered through; it can be left and gone on with."""
+    """Epochs of so many batches, numbered consecutively; it can be resumed."""
 
     def __init__(self, batches_per_epoch: int = 2) -> None:
         self.batches_per_epoch = batches_per_epoch
@@ -52,39 +52,39 @@ class Epochs:
 
 
 class Trace:
-    """Writes down every stage that it hears, and answers one of them."""
+    """Records every stage that is called, and returns an answer from some of them."""
 
     def __init__(self, answers: dict[Stage, Any] | None = None) -> None:
-        self.heard: list[Stage] = []
+        self.stages: list[Stage] = []
         self.answers = answers or {}
 
-    def _hear(self, stage: Stage) -> Any:
-        self.heard.append(stage)
+    def _record(self, stage: Stage) -> Any:
+        self.stages.append(stage)
         return self.answers.get(stage)
 
     def train_start(self) -> Request:
-        return self._hear(Stage.TRAIN_START)
+        return self._record(Stage.TRAIN_START)
 
     def epoch_start(self) -> Request:
-        return self._hear(Stage.EPOCH_START)
+        return self._record(Stage.EPOCH_START)
 
     def batch_start(self, step: Step) -> Request:
-        return self._hear(Stage.BATCH_START)
+        return self._record(Stage.BATCH_START)
 
     def batch(self, step: Step) -> Request:
-        return self._hear(Stage.BATCH)
+        return self._record(Stage.BATCH)
 
     def batch_end(self, step: Step) -> Request:
-        return self._hear(Stage.BATCH_END)
+        return self._record(Stage.BATCH_END)
 
     def epoch(self) -> Request:
-        return self._hear(Stage.EPOCH)
+        return self._record(Stage.EPOCH)
 
     def epoch_end(self) -> Request:
-        return self._hear(Stage.EPOCH_END)
+        return self._record(Stage.EPOCH_END)
 
     def train(self) -> Request:
-        return self._hear(Stage.TRAIN)
+        return self._record(Stage.TRAIN)
 
     def train_end(self) -> Request:
-        return self._hear(Stage.TRAIN_END)
+        return self._record(Stage.TRAIN_END)

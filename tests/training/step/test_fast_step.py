@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import wraps
 from types import MethodType
@@ -11,12 +14,15 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.optim import optimizer
 from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
 )
 
-from legoloop.training.step.optimizer_step import fast_step
+from legoloop.training.step import torch_shortcuts
+from legoloop.training.step.torch_shortcuts import fast_step
+from tests.tiny import tiny
 
 OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "sgd": lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True),
@@ -105,12 +111,12 @@ def test_a_step_that_was_put_in_its_place_is_taken(opt: Any) -> None:
     assert taken == ["mine"]
 
 
-def counted(step: Any, taken: list[object]) -> Any:
+def counted(step: Any, taken: list[Any], name: str | None = None) -> Any:
     """A step that counts, as people put one around another: with the marks of what it wraps."""
 
     @wraps(step)
     def counting(*given: Any, **named: Any) -> Any:
-        taken.append(given)
+        taken.append(name or given)
         return step(*given, **named)
 
     return counting
@@ -182,10 +188,67 @@ def test_with_a_schedule_the_first_step_is_told_and_no_other(
     fast_step(opt)
 
 
-@pytest.mark.parametrize("gone", ["_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"])
-def test_where_torch_cannot_be_asked_it_makes_the_step(
-    opt: torch.optim.Optimizer, gone: str
+@pytest.mark.parametrize("missing", ["_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"])
+def test_without_its_hook_attributes_an_optimizer_gets_the_public_call(
+    opt: torch.optim.Optimizer, missing: str
 ) -> None:
-    delattr(opt, gone)
-    with pytest.raises(AttributeError, match=gone):  # torch itself wants to know
+    delattr(opt, missing)
+    with pytest.raises(AttributeError, match=missing):  # torch's own wrapper reads it too
         fast_step(opt)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (torch.autograd.profiler, torch_shortcuts.PROFILER_FLAG),
+        *((optimizer, name) for name in torch_shortcuts.GLOBAL_HOOKS),
+    ],
+)
+def test_without_an_attribute_of_torch_the_public_call_is_made(
+    opt: torch.optim.Optimizer, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
+) -> None:
+    assert not torch_shortcuts._needs_wrapper(opt, type(opt).step)
+    monkeypatch.delattr(owner, name)
+    assert torch_shortcuts._needs_wrapper(opt, type(opt).step)
+
+
+def test_without_the_marks_of_torchs_wrapper_the_public_call_is_made(
+    opt: torch.optim.Optimizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert torch_shortcuts._is_torch_wrapper(type(opt).step)
+    for name in (torch_shortcuts.PROFILED, "__wrapped__"):
+        with monkeypatch.context() as patch:
+            patch.delattr(type(opt).step, name)
+            assert not torch_shortcuts._is_torch_wrapper(type(opt).step)
+
+
+def test_switched_off_the_public_calls_are_made_and_give_the_same_bits(
+    model: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained() -> bytes:
+        return tiny(num_epochs=2).trained()
+
+    fast = trained()
+    calls: list[str] = []
+    monkeypatch.setattr(torch_shortcuts, "ENABLED", False)
+    for owner, name in (
+        (torch.optim.Optimizer, "zero_grad"),
+        (torch.Tensor, "backward"),
+        (torch.optim.Adam, "step"),
+    ):
+        real = getattr(owner, name)
+        monkeypatch.setattr(owner, name, counted(real, calls, name))
+    assert trained() == fast
+    assert calls == ["zero_grad", "backward", "step"] * 12
+
+
+@pytest.mark.parametrize(("value", "enabled"), [("0", False), ("1", True), (None, True)])
+def test_the_environment_switches_the_shortcuts(value: str | None, enabled: bool) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "LEGOLOOP_TORCH_SHORTCUTS"}
+    if value is not None:
+        environment["LEGOLOOP_TORCH_SHORTCUTS"] = value
+    code = "from legoloop.training.step.torch_shortcuts import ENABLED; print(ENABLED)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == str(enabled)

@@ -1,0 +1,49 @@
+"""Interruptions, such as a signal's, deferred to the next safe point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Interruption:
+    """Raises an interruption at once, or as soon as nothing is left half done.
+
+    >>> interruption = Interruption()
+    >>> with interruption.deferring():
+    ...     interruption.request(TimeoutError("SIGTERM"))
+    ...     print("the step ends")
+    Traceback (most recent call last):
+    TimeoutError: SIGTERM
+    """
+
+    def __init__(self) -> None:
+        self.pending: BaseException | None = None
+        self._is_deferring = False
+
+    def request(self, interruption: BaseException) -> None:
+        """Raise the interruption, now or when the outermost ``deferring`` ends."""
+        self.pending = interruption
+        if not self._is_deferring:
+            raise interruption
+
+    @contextmanager
+    def deferring(self) -> Iterator[None]:
+        """What happens inside is not left in the middle."""
+        is_outermost, self._is_deferring = not self._is_deferring, True
+        try:
+            yield
+        finally:
+            self._is_deferring = not is_outermost
+        if is_outermost and self.pending is not None:
+            raise self.pending
+
+    @contextmanager
+    def replacing_errors(self) -> Iterator[None]:
+        """An error that follows an interruption comes of it: worker processes get signals too."""
+        try:
+            yield
+        except Exception as error:
+            if self.pending is None:
+                raise
+            raise self.pending from error

@@ -1,0 +1,62 @@
+"""Tensors in nested values, and which of them are finite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import Any
+
+import torch
+
+
+def named_tensors(value: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """Every tensor in nested dicts, lists and tuples, with the keys that lead to it.
+
+    >>> [name for name, _ in named_tensors({"a": {"b": torch.ones(1)}, "c": [torch.ones(1)]})]
+    ['a.b', 'c.0']
+    """
+    if isinstance(value, torch.Tensor):
+        yield path, value
+        return
+    items: Any = ()
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    for key, inner in items:
+        yield from named_tensors(inner, f"{path}.{key}" if path else str(key))
+
+
+def are_finite(value: Any) -> bool:
+    """Whether all values of a tensor, or of the tensors of a nested dict, list or tuple, are.
+
+    >>> are_finite({"y": torch.tensor([1.0, float("nan")])})
+    False
+    """
+    return all(bool(_is_finite(tensor).all()) for _, tensor in named_tensors(value))
+
+
+def nonfinite_rows(value: Any, size: int) -> list[int]:
+    """The rows that are not all finite, in tensors of shape (size, …).
+
+    >>> nonfinite_rows({"y": torch.tensor([[1.0], [float("inf")]]), "scale": torch.ones(())}, 2)
+    [1]
+    """
+    rows: set[int] = set()
+    for _, tensor in named_tensors(value):
+        if tensor.ndim and len(tensor) == size:
+            is_finite = _is_finite(tensor.to_dense()).reshape(size, prod(tensor.shape[1:]))
+            rows.update((~is_finite.all(dim=1)).nonzero()[:, 0].tolist())
+    return sorted(rows)
+
+
+def _is_finite(tensor: torch.Tensor) -> torch.Tensor:
+    """Per element; of a sparse tensor, per element that it stores."""
+    tensor = tensor.detach()
+    if tensor.layout is torch.sparse_coo:
+        tensor = tensor.coalesce()
+    if tensor.layout is not torch.strided:
+        tensor = tensor.values()
+    # torch.isfinite does not support 8-bit floats
+    is_float8 = tensor.is_floating_point() and tensor.itemsize == 1
+    return torch.isfinite(tensor.float() if is_float8 else tensor)
