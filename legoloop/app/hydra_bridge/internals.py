@@ -53,13 +53,6 @@ def apply_overrides(overrides: Sequence[Override], tree: DictConfig) -> None:
     ConfigLoaderImpl._apply_overrides_to_config(list(overrides), tree)
 
 
-def check_sweep_overrides(
-    loader: ConfigLoader, overrides: list[Override], run_mode: RunMode
-) -> None:
-    """Raises ConfigCompositionException for values to sweep over in a single run."""
-    loader.validate_sweep_overrides_legal(overrides, run_mode, from_shell=True)
-
-
 def grid(overrides: list[Override]) -> list[list[str]]:
     """The overrides of each job of a sweep: every combination of the values."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
