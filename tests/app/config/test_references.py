@@ -17,6 +17,7 @@ from legoloop.app.hydra_bridge.job_config import bind_run_directory, blueprint_o
 from legoloop.app.hydra_bridge.shipped_config import shipped_config_dir
 from tests.app.composed import config_of, hydra_at_work
 
+
 def choices() -> list[str]:
     """An override for each option of a group that ships."""
     found = ["seed=0"]
@@ -92,7 +93,9 @@ LEAVES = st.one_of(
     st.none(),
     st.floats(-2, 2),
     st.sampled_from(["", "text", "a: b", "1", "null"]),
-    st.sampled_from(["${a}", "${b}", "${c.a}", "${c.b}", "${d}", "x${a}", "${a}/${c.b}", "${d.a.b}"]),
+    st.sampled_from(
+        ["${a}", "${b}", "${c.a}", "${c.b}", "${d}", "x${a}", "${a}/${c.b}", "${d.a.b}"]
+    ),
 )
 NODES = st.recursive(
     LEAVES,
@@ -101,7 +104,7 @@ NODES = st.recursive(
     ),
     max_leaves=8,
 )
-TREES = st.fixed_dictionaries({key: NODES for key in KEYS})
+TREES = st.fixed_dictionaries(dict.fromkeys(KEYS, NODES))
 
 
 @given(TREES)
