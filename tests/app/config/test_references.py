@@ -15,6 +15,7 @@ from legoloop.app.config.references import referenced_keys, references, resolve_
 from legoloop.app.hydra_bridge.job_config import bind_run_directory, blueprint_of_job, to_plain
 from tests.app.composed import choices, config_of, hydra_at_work
 
+
 def resolved_both_ways(config: DictConfig) -> tuple[Any, Any]:
     """By our own code, and by OmegaConf alone."""
     bind_run_directory(config, "run")
@@ -75,7 +76,9 @@ LEAVES = st.one_of(
     st.none(),
     st.floats(-2, 2),
     st.sampled_from(["", "text", "a: b", "1", "null"]),
-    st.sampled_from(["${a}", "${b}", "${c.a}", "${c.b}", "${d}", "x${a}", "${a}/${c.b}", "${d.a.b}"]),
+    st.sampled_from(
+        ["${a}", "${b}", "${c.a}", "${c.b}", "${d}", "x${a}", "${a}/${c.b}", "${d.a.b}"]
+    ),
 )
 NODES = st.recursive(
     LEAVES,
@@ -84,7 +87,7 @@ NODES = st.recursive(
     ),
     max_leaves=8,
 )
-TREES = st.fixed_dictionaries({key: NODES for key in KEYS})
+TREES = st.fixed_dictionaries(dict.fromkeys(KEYS, NODES))
 
 
 @given(TREES)
