@@ -13,7 +13,25 @@ from omegaconf.errors import OmegaConfBaseException
 
 from legoloop.app.config.references import referenced_keys, references, resolve_references
 from legoloop.app.hydra_bridge.job_config import bind_run_directory, blueprint_of_job, to_plain
+<<<<<<< HEAD
 from tests.app.composed import choices, config_of, hydra_at_work
+=======
+from legoloop.app.hydra_bridge.shipped_config import shipped_config_dir
+from tests.app.composed import config_of, hydra_at_work
+
+
+def choices() -> list[str]:
+    """An override for each option of a group that ships."""
+    found = ["seed=0"]
+    for file in sorted(shipped_config_dir().glob("*/*.yaml")):
+        group, option = file.parent.name, file.stem
+        if group == "plugins":
+            found.append(f"plugins=[{','.join(dict.fromkeys(('default', 'checkpoints', option)))}]")
+        else:
+            found.append(f"{group}=[{option}]" if group == "loggers" else f"{group}={option}")
+    return found
+
+>>>>>>> main
 
 def resolved_both_ways(config: DictConfig) -> tuple[Any, Any]:
     """By our own code, and by OmegaConf alone."""
@@ -75,7 +93,9 @@ LEAVES = st.one_of(
     st.none(),
     st.floats(-2, 2),
     st.sampled_from(["", "text", "a: b", "1", "null"]),
-    st.sampled_from(["${a}", "${b}", "${c.a}", "${c.b}", "${d}", "x${a}", "${a}/${c.b}", "${d.a.b}"]),
+    st.sampled_from(
+        ["${a}", "${b}", "${c.a}", "${c.b}", "${d}", "x${a}", "${a}/${c.b}", "${d.a.b}"]
+    ),
 )
 NODES = st.recursive(
     LEAVES,
@@ -84,7 +104,7 @@ NODES = st.recursive(
     ),
     max_leaves=8,
 )
-TREES = st.fixed_dictionaries({key: NODES for key in KEYS})
+TREES = st.fixed_dictionaries(dict.fromkeys(KEYS, NODES))
 
 
 @given(TREES)

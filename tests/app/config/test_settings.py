@@ -81,7 +81,12 @@ def test_the_tables_here_have_every_setting(kind: type, table: Any, prefix: str)
 
 @pytest.mark.parametrize(
     ("kind", "name", "value"),
-    [(kind, name, value) for kind, table, _ in TABLES for name in table for value in table[name][0]],
+    [
+        (kind, name, value)
+        for kind, table, _ in TABLES
+        for name in table
+        for value in table[name][0]
+    ],
 )
 def test_what_fits_is_read_as_it_is(kind: type, name: str, value: Any) -> None:
     read = getattr(read_settings(kind, {name: value}), name)
@@ -145,9 +150,7 @@ def test_each_setting_says_what_it_is_for() -> None:
 
 
 def test_the_purposes() -> None:
-    assert LAUNCH_KEYS == (
-        *("show", "resume", "on_config_change", "sweep", "rerun", "run_dir"),
-    )
+    assert (*("show", "resume", "on_config_change", "sweep", "rerun", "run_dir"),) == LAUNCH_KEYS
     assert OBSERVATION_KEYS == ("profile",)
 
 

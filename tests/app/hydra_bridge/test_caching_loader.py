@@ -41,7 +41,12 @@ JOBS = [
     ["experiment=mnist", "optimizer.lr=3"],
     ["debug=fast"],
     ["scheduler=cosine", "param_groups=no_decay", "precision=amp_bf16"],
-    ["model=mlp", "hydra.job.config.override_dirname.exclude_keys=[seed]", "seed=4", "num_epochs=1"],
+    [
+        "model=mlp",
+        "hydra.job.config.override_dirname.exclude_keys=[seed]",
+        "seed=4",
+        "num_epochs=1",
+    ],
     ["+hydra.callbacks.mine._target_=mine.Callback", "seed=7"],
     ["run_dir=${now:%f}"],
 ]

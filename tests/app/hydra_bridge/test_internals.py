@@ -185,3 +185,22 @@ def test_set_task_overrides(loader: Any) -> None:
     assert config.hydra.overrides.task == expected.hydra.overrides.task == overrides
     assert config.hydra.job.override_dirname == expected.hydra.job.override_dirname
     assert config.hydra.job.override_dirname == "optimizer.lr=0.5,seed=4"
+
+
+def test_groups_listed_once(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = ("model", "optimizer", "data", "plugins")
+    by_hydra = [loader.get_group_options(group) for group in groups]
+    impl, calls = internals.ConfigLoader._parse_overrides_and_create_caching_repo, 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return impl(*arguments)
+
+    monkeypatch.setattr(internals.ConfigLoader, "_parse_overrides_and_create_caching_repo", counted)
+    with internals.groups_listed_once():
+        assert [loader.get_group_options(group) for group in groups] == by_hydra
+    assert calls == 1
+    loader.get_group_options("model")
+    loader.get_group_options("model")
+    assert calls == 3

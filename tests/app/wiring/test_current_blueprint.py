@@ -37,7 +37,9 @@ def current() -> tuple[CurrentBlueprint, Callable[[str, Any], None]]:
     def set_value(path: str, value: Any) -> None:
         values[0] = with_value(values[0], path, value)
 
-    return CurrentBlueprint(Blueprint.of(tree, written), read=lambda: deepcopy(values[0])), set_value
+    return CurrentBlueprint(
+        Blueprint.of(tree, written), read=lambda: deepcopy(values[0])
+    ), set_value
 
 
 def test_without_a_change_it_is_the_one_that_was_composed() -> None:
