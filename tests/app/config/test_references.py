@@ -13,25 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from legoloop.app.config.references import referenced_keys, references, resolve_references
 from legoloop.app.hydra_bridge.job_config import bind_run_directory, blueprint_of_job, to_plain
-<<<<<<< HEAD
 from tests.app.composed import choices, config_of, hydra_at_work
-=======
-from legoloop.app.hydra_bridge.shipped_config import shipped_config_dir
-from tests.app.composed import config_of, hydra_at_work
 
-
-def choices() -> list[str]:
-    """An override for each option of a group that ships."""
-    found = ["seed=0"]
-    for file in sorted(shipped_config_dir().glob("*/*.yaml")):
-        group, option = file.parent.name, file.stem
-        if group == "plugins":
-            found.append(f"plugins=[{','.join(dict.fromkeys(('default', 'checkpoints', option)))}]")
-        else:
-            found.append(f"{group}=[{option}]" if group == "loggers" else f"{group}={option}")
-    return found
-
->>>>>>> main
 
 def resolved_both_ways(config: DictConfig) -> tuple[Any, Any]:
     """By our own code, and by OmegaConf alone."""
