@@ -186,7 +186,10 @@ REFUSALS = {
         ["moved", "data.loaders.default.batch_size=0"],
         "data.loaders.default.batch_size (command line): is 0; give a whole number of at least 1",
     ),
-    "a broken reference": (["moved", "data=null"], "plugins.predicts.acc_key (moved/config.yaml): "),
+    "a broken reference": (
+        ["moved", "data=null"],
+        "plugins.predicts.acc_key (moved/config.yaml): ",
+    ),
     "a sweep": (["moved", "seed=1,2"], "seed=1,2: gives several values; an evaluation takes one"),
     "a folder of groups": (["moved", "--config-dir", "none"], "--config-dir: none is no folder"),
     "no override": (["moved", "data"], "data: not an override that Hydra can read; "),

@@ -152,7 +152,9 @@ VALUES = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.one_of(st.text(max_size=4).filter(lambda text: not text.startswith("_")), st.integers()),
+            st.one_of(
+                st.text(max_size=4).filter(lambda text: not text.startswith("_")), st.integers()
+            ),
             inner,
             max_size=3,
         )
@@ -175,7 +177,8 @@ def test_json_holds_every_blueprint(values: Tree, overrides: list[str], seed: in
 @given(VALUES, VALUES)
 def test_like_another_it_is_what_it_is_without(before: Any, now: Any) -> None:
     one, other = (
-        with_plugin({"_target_": "bricks.takes_anything", "value": value}) for value in (before, now)
+        with_plugin({"_target_": "bricks.takes_anything", "value": value})
+        for value in (before, now)
     )
     like = Blueprint.of(one)
     assert Blueprint.of(other, like=like) == Blueprint.of(other)
@@ -250,7 +253,8 @@ def test_what_is_injected_deep_inside_counts() -> None:
     tree = with_plugin({"_target_": "bricks.takes_anything", "deep": [{"er": inner}]}, "a_first")
     tree["plugins"]["z_last"] = {"_target_": "legoloop.Counter"}
     assert "z_last" in {
-        name for call in Blueprint.of(tree).components["a_first"].calls()
+        name
+        for call in Blueprint.of(tree).components["a_first"].calls()
         for name in call.dependencies.values()
     }
 
@@ -264,7 +268,10 @@ REFUSED = [
     (tree_of(plugins={}), "plugins: is empty; choose an option with plugins=…"),
     (tree_of(loggers={"x": 3}), "loggers.x: is 3; a component is a mapping with a _target_"),
     (tree_of(optimizer={"lr": 1}), "optimizer: is {'lr': 1}; a component is a mapping with a "),
-    (with_plugin({"_target_": "legoloop.Counter"}, "model"), "plugins.model: the name is taken by "),
+    (
+        with_plugin({"_target_": "legoloop.Counter"}, "model"),
+        "plugins.model: the name is taken by ",
+    ),
     (with_value(tree_of(), "data.seed", "x"), "data.seed: is 'x'; give a whole number from 0 to "),
     (
         with_value(tree_of(), "data.datasets.train._target_", "legoloop.nothing"),
