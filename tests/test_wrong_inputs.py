@@ -52,8 +52,8 @@ IN_THE_CONFIGURATION: Cases = {
             "optimizer._target_=torch.optim.LBFGS",
             *("~optimizer.betas", "~optimizer.weight_decay", "~optimizer.fused"),
         ),
-        "plugins.descent (conf/plugins/default.yaml): is an LBFGS, which evaluates the loss several "
-        "times a step; give an optimizer that needs it once",
+        "plugins.descent (conf/plugins/default.yaml): is an LBFGS, which evaluates the loss "
+        "several times a step; give an optimizer that needs it once",
     ),
     "an option of a list misspelt": (
         ("loggers=[cvs]",),
@@ -216,7 +216,8 @@ IN_THE_CONFIGURATION: Cases = {
         "checkpoints, counter, descent, epoch, history, last, learning_rate, loaders_acc, "
         "loaders_metrics, loops_acc, loops_metrics, mine, model_weights, predicts, profile, "
         "train_loss, datasets, loaders, loop_iters, train_iterator, params, device, sources, "
-        "picture_sources, evaluations, drivers, descents, task, num_outputs, num_features, input_key",
+        "picture_sources, evaluations, drivers, descents, task, num_outputs, num_features, "
+        "input_key",
     ),
     "a model for images on other data": (
         ("model=simple_cnn",),

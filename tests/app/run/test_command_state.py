@@ -25,9 +25,19 @@ def test_one_command_after_another_begins_anew() -> None:
 
 def test_a_command_within_another_is_its_own() -> None:
     with new_command() as outer:
-        with pytest.raises(ValueError, match="inside"), new_command() as inner:
+        with new_command() as inner:
             assert current_command() is inner
+        assert current_command() is outer
+
+
+def test_a_command_that_fails_ends_too() -> None:
+    def fails() -> None:
+        with new_command():
             raise ValueError("inside")
+
+    with new_command() as outer:
+        with pytest.raises(ValueError, match="inside"):
+            fails()
         assert current_command() is outer
 
 

@@ -74,7 +74,7 @@ def test_what_the_records_tell_besides(tmp_path: Path) -> None:
 
 def test_a_run_that_is_not_there_or_damaged(tmp_path: Path) -> None:
     run = recorded(tmp_path / "run", tree_of())
-    assert read_recorded(run).path == run
+    assert read_recorded(run).directory == run
     (run / "run.json").write_text("{")
     with pytest.raises(ConfigError, match=r"run\.json") as refused:
         read_recorded(run)

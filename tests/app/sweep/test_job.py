@@ -84,7 +84,7 @@ def test_what_a_task_changes_of_the_process_is_undone(number_three: None) -> Non
 
 def test_a_job_is_sent_with_its_own_blueprint_alone(tmp_path: Path) -> None:
     known = job(tmp_path).blueprint
-    task = JobTask(gives_back, {n: known for n in range(5)})
+    task = JobTask(gives_back, dict.fromkeys(range(5), known))
     sent = pickle.loads(pickle.dumps(task.of_job(3)))
     assert (sent.task, sent.blueprints) == (gives_back, {3: known})
     assert task.of_job(7).blueprints == {}

@@ -47,7 +47,12 @@ def test_what_is_inside_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
 def test_however_it_ends(error: type[BaseException], tmp_path: Path) -> None:
     before = state()
-    with pytest.raises(error), preserve_process_state():
-        change_all(tmp_path)
-        raise error
+
+    def ends() -> None:
+        with preserve_process_state():
+            change_all(tmp_path)
+            raise error
+
+    with pytest.raises(error):
+        ends()
     assert state() == before
