@@ -209,7 +209,7 @@ def test_like_another_only_what_changed_is_bound(monkeypatch: pytest.MonkeyPatch
         bound.append(path)
         return bind(path, *given)
 
-    monkeypatch.setattr("legoloop.app.config.binding.bind", counted)
+    monkeypatch.setattr(binding, "bind", counted)
     blueprint = Blueprint.of(with_value(tree_of(), "optimizer.lr", 0.2), like=like)
     assert bound == ["optimizer"]
     assert blueprint.components["model"] is like.components["model"]

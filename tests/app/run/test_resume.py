@@ -1,3 +1,9 @@
+"""Resuming one run: the same bits as a run without a fault, and what is refused.
+
+Resuming a sweep is tested in sweep/test_resumed_sweep.py; that the state of each plugin is whole,
+in tests/contracts/test_resume*.py; a run with everything on, killed, in test_everything_on.py.
+"""
+
 from __future__ import annotations
 
 import json

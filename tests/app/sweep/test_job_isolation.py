@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import polars
 import psutil
 import pytest
 import torch
@@ -97,6 +98,7 @@ def test_nothing_of_a_job_stays(
     mine = importlib.import_module("mine")
     mine.Census.look = staticmethod(look)
     monkeypatch.chdir(command.here)
+    polars.LazyFrame({"a": [1]}).collect()  # its threads open what they keep, once for a process
     before = Process.now()
     ended = command("-m", *SMALL, UNTIDY, CENSUS, "hydra.sweep.dir=sweep", f"seed=range({jobs})")
     after = Process.now()

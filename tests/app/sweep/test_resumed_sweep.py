@@ -1,4 +1,7 @@
-"""The same command in the same folder goes on with a sweep, and with nothing else."""
+"""Resuming a sweep: the same command in the same folder runs the jobs that are left.
+
+How a single job is resumed is tested in run/test_resume.py.
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,10 @@ def test_jobs_share_the_threads(tmp_path: Path) -> None:
 def test_a_job_that_dies_ends_the_sweep(tmp_path: Path) -> None:
     how = ended(begun(tmp_path, *JOBLIB, "do=exit,fine"))
     assert how.status != 0
-    assert "a job died, and with it the sweep; hydra/launcher=processes would go on" in how.err
+    assert (
+        "a job's process died, which ends the sweep; hydra/launcher=processes isolates jobs"
+        in how.err
+    )
 
 
 @pytest.mark.slow

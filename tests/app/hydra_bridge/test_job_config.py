@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
+
+from legoloop.app.config.blueprint import Blueprint
+from legoloop.app.hydra_bridge.job_config import (
+    bind_run_directory,
+    blueprint_of_job,
+    blueprint_of_tree,
+    run_directory,
+    to_plain,
+)
+from legoloop.core.errors import ConfigError
+from tests.app.composed import XOR, config_of, hydra_at_work
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_plain_resolves_every_reference() -> None:
+    config = OmegaConf.create({"a": 1, "b": ["${a}", {"c": "x${a}"}], "d": "${b}"})
+    resolved = {"a": 1, "b": [1, {"c": "x1"}], "d": [1, {"c": "x1"}]}
+    assert to_plain(config) == resolved
+    assert to_plain(config, resolve=False) == {
+        **{"a": 1, "b": ["${a}", {"c": "x${a}"}], "d": "${b}"},
+    }
+
+
+def test_plain_leaves_out_what_is_hydras() -> None:
+    config = OmegaConf.create({"a": 1, "hydra": {"b": "${nope}"}})
+    assert to_plain(config) == to_plain(config, resolve=False) == {"a": 1}
+
+
+def test_plain_refuses_what_is_missing_or_leads_nowhere() -> None:
+    for tree, error in (
+        ({"a": "???"}, MissingMandatoryValue),
+        ({"a": {"b": "???"}}, MissingMandatoryValue),
+        ({"a": "${b}"}, InterpolationKeyError),
+        ({"a": ["${b}"]}, InterpolationKeyError),
+    ):
+        with pytest.raises(error):
+            to_plain(OmegaConf.create(tree))
+    assert to_plain(OmegaConf.create({"a": {"b": "???", "c": "${d}"}}), resolve=False) == {
+        "a": {"b": "???", "c": "${d}"}
+    }
+
+
+def test_the_blueprint_of_a_job(here: Path) -> None:
+    with hydra_at_work():
+        blueprint = blueprint_of_job(config_of(*XOR, "seed=3", "hydra.job.name=mine"), "there")
+    assert blueprint.settings.run_dir == blueprint.unresolved["run_dir"] == str(here / "there")
+    assert blueprint.overrides == (*XOR, "seed=3")
+    assert (blueprint.data.seed, blueprint.unresolved["data"]["seed"]) == (3, "${seed}")
+    assert blueprint.tree["plugins"]["predicts"]["path"] == f"{here}/there/predicts.csv"
+    assert "hydra" not in blueprint.tree
+    assert blueprint.origins == {
+        **{"data": "command line", "model": "command line", "loggers": "command line"},
+        "seed": "command line",
+    }
+
+
+def test_a_blueprint_is_that_of_the_tree_that_omegaconf_resolves() -> None:
+    with hydra_at_work():
+        config = config_of(*XOR, "data.root=${oc.env:HOME,x}")
+        blueprint = blueprint_of_job(config, "there")
+        known = {"origins": blueprint.origins, "overrides": blueprint.overrides}
+        again = blueprint_of_tree(config, **known)
+    assert again.tree == blueprint.tree
+    assert again.components == blueprint.components
+
+
+def test_references_to_hydra_are_bound_to_this_job() -> None:
+    with hydra_at_work():
+        one = config_of(*XOR, "data.root=${hydra:job.name}/${run_dir}", "hydra.job.name=one")
+        first = blueprint_of_job(one, "a")
+        other = config_of(*XOR, "data.root=${hydra:job.name}/${run_dir}", "hydra.job.name=other")
+        second = blueprint_of_job(other, "b")
+    assert str(first.data.root).startswith("one/")
+    assert str(second.data.root).startswith("other/")
+    assert (str(first.data.root)[-2:], str(second.data.root)[-2:]) == ("/a", "/b")
+
+
+def test_the_run_directory_is_bound_without_a_copy(here: Path) -> None:
+    with hydra_at_work():
+        config = config_of(*XOR)
+        OmegaConf.set_readonly(config.hydra.runtime, True)
+        bind_run_directory(config, "there")
+        assert HydraConfig.get() is config.hydra
+        assert config.run_dir == config.hydra.runtime.output_dir == str(here / "there")
+        assert OmegaConf.is_readonly(config.hydra.runtime)
+
+
+def directory_of(**hydra: Any) -> Path:
+    config: DictConfig = OmegaConf.create({"name": hydra.pop("name", "x"), "hydra": {"run": hydra}})
+    return run_directory(config)
+
+
+def test_the_run_directory_is_what_hydra_says(here: Path) -> None:
+    assert directory_of(dir="runs/one") == here / "runs" / "one"
+    assert directory_of(dir="runs/../one") == here / "one"
+    assert directory_of(dir="/elsewhere/x") == Path("/elsewhere/x")
+    assert directory_of(dir="runs/${name}", name="a/b") == here / "runs" / "a" / "b"
+    assert directory_of(dir="runs/${name}", name="/x") == here / "runs" / "x"
+    assert directory_of(dir="${name}", name="../x") == here.parent / "x"
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", ""])
+def test_a_value_does_not_lead_out_of_the_folder(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"^hydra\.run\.dir: .* which is not in runs; a value"):
+        directory_of(dir="runs/${name}", name=name)
+
+
+def test_like_another_job_it_is_the_same_blueprint() -> None:
+    with hydra_at_work():
+        like = blueprint_of_job(config_of(*XOR), "one")
+        made = [
+            blueprint_of_job(config_of(*XOR, "optimizer.lr=0.5"), "two", given)
+            for given in (None, like)
+        ]
+    assert made[0] == made[1]
+    assert isinstance(made[0], Blueprint)
+    assert made[1].components["model"] is like.components["model"]
