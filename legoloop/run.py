@@ -64,13 +64,13 @@ def main() -> None:
 
 def _run_hydra() -> None:
     from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
-    from legoloop.app.hydra_bridge.internals import composed_once
+    from legoloop.app.hydra_bridge.internals import composed_once, groups_listed_once
     from legoloop.app.hydra_bridge.shipped_config import register_settings
 
     skip_broken_plugins()
     register_settings()
     home, primary = str(shipped_config_dir()), _primary_config()
-    with composed_once():
+    with composed_once(), groups_listed_once():
         hydra.main(version_base="1.3", config_path=home, config_name=primary)(task)()
 
 

@@ -253,7 +253,7 @@ def test_late_values_reach_the_data_through_references() -> None:
             lambda app: app.config.from_dict(
                 {"plugins": {"more": {"_target_": "legoloop.Counter"}}}
             ),
-            "plugins: bricks are added and taken away when composing, not later",
+            "plugins: components cannot be added or removed after composing",
         ),
     ],
     ids=["a key", "a value", "a plugin"],

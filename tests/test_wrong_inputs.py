@@ -149,7 +149,8 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a setting of loaders misspelt": (
         ("+data.loaders.default.bacth_size=3",),
-        "data.loaders.default.bacth_size (command line): is not a setting; did you mean batch_size?",
+        "data.loaders.default.bacth_size (command line): is not a setting; did you mean "
+        "batch_size?",
     ),
     "loaders of no data set": (
         ("+data.loaders.vla.batch_size=3",),

@@ -39,7 +39,15 @@ def predicted_classes(run: Run) -> Mapping[str, str]:
 def are_logits(run: Run, columns: Sequence[str]) -> bool:
     """Whether these columns are logits: by their names, or because the configuration says so."""
     is_named_so = all(name.startswith("logit") for name in columns)
-    return is_named_so or run.value("plugins.predicts.key") == "logits"
+    return is_named_so or _written_entry(run) == "logits"
+
+
+def _written_entry(run: Run) -> Any:
+    """The ``key`` of whichever plugin writes the predictions: the one with their path."""
+    for name, value in run.config.items():
+        if name.endswith(".path") and value == f"${{run_dir}}/{PREDICTIONS}":
+            return run.value(f"{name.removesuffix('path')}key")
+    return None
 
 
 def class_numbers(logits: Any) -> np.ndarray[Any, Any]:

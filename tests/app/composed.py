@@ -1,4 +1,4 @@
-"""Configurations as values: composed as for a run or a job, in milliseconds, without the command."""
+"""Configurations as values: composed as for a run or a job, without the command."""
 
 from __future__ import annotations
 

@@ -247,7 +247,7 @@ def test_refuses_a_name_it_does_not_cover() -> None:
 
 def test_refuses_a_loop_that_looking_would_move() -> None:
     parts = tiny()
-    with pytest.raises(ll.ArgumentError, match=r"loop 'train' is a list_iterator without first"):
+    with pytest.raises(ll.ArgumentError, match=r"loop 'train' is a list_iterator without peek"):
         ll.LoopsAcc({"train": iter([])}, parts.model, dict, parts.feed)  # type: ignore[dict-item,arg-type]
 
 

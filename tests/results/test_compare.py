@@ -92,7 +92,10 @@ def test_a_single_logit_predicts_by_its_sign(tmp_path: Path) -> None:
 
 def test_named_columns_are_classes_if_the_configuration_says_logits(tmp_path: Path) -> None:
     one, other = "idx,cat,dog\n0,1,0\n", "idx,cat,dog\n0,0,1\n"
-    found = predicted_by(tmp_path, one, other, plugins={"predicts": {"key": "logits"}})
+    for name, predicts in (("a", one), ("b", other)):
+        written = {"key": "logits", "path": f"{tmp_path / name}/predicts.csv"}
+        made_run(tmp_path, name, {"plugins": {"of_any_name": written}}, predicts=predicts)
+    found = compared(tmp_path)
     assert list(found.table.rows) == [(PREDICTED, "0", "cat", "dog")]
 
 

@@ -16,6 +16,7 @@ from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
@@ -27,7 +28,7 @@ Repository = IConfigRepository
 SearchPath = ConfigSearchPathImpl
 
 COMPOSE_ONCE = "LEGOLOOP_COMPOSE_ONCE"
-"""The environment variable that switches ``composed_once`` off, with 0."""
+"""The environment variable that switches the two context managers here off, with 0."""
 
 
 def parse_arguments(arguments: Sequence[str]) -> Any:
@@ -51,13 +52,6 @@ def config_repository(
 def apply_overrides(overrides: Sequence[Override], tree: DictConfig) -> None:
     """Set the values of overrides in a composed tree, as Hydra does after composing it."""
     ConfigLoaderImpl._apply_overrides_to_config(list(overrides), tree)
-
-
-def check_sweep_overrides(
-    loader: ConfigLoader, overrides: list[Override], run_mode: RunMode
-) -> None:
-    """Raises ConfigCompositionException for values to sweep over in a single run."""
-    loader.validate_sweep_overrides_legal(overrides, run_mode, from_shell=True)
 
 
 def grid(overrides: list[Override]) -> list[list[str]]:
@@ -109,6 +103,38 @@ def composed_once() -> Iterator[None]:
         yield
     finally:
         Hydra.get_mode = by_hydra  # type: ignore[method-assign]
+
+
+@contextmanager
+def groups_listed_once() -> Iterator[None]:
+    """While inside, Hydra looks for configuration files once to list the options of all groups.
+
+    It copies its sources for each group otherwise: half of what ``--help`` takes.
+    ``LEGOLOOP_COMPOSE_ONCE=0`` switches this off.
+    """
+    if os.environ.get(COMPOSE_ONCE) == "0":
+        yield
+        return
+    by_hydra = ConfigLoaderImpl.get_group_options
+    found: dict[Any, Repository] = {}
+
+    def get_group_options(
+        loader: ConfigLoaderImpl,
+        group_name: str,
+        results_filter: ObjectType | None = ObjectType.CONFIG,
+        config_name: str | None = None,
+        overrides: list[str] | None = None,
+    ) -> list[str]:
+        key = (id(loader), config_name, tuple(overrides or ()))
+        if key not in found:
+            found[key] = config_repository(loader, config_name, overrides or ())
+        return found[key].get_group_options(group_name, results_filter)
+
+    ConfigLoaderImpl.get_group_options = get_group_options  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        ConfigLoaderImpl.get_group_options = by_hydra  # type: ignore[method-assign]
 
 
 def _hand_out_next(loader: Any, config: DictConfig) -> RunMode | None:

@@ -23,8 +23,9 @@ def build(call: BoundCall, scope: Scope) -> Any:
     Raises ConfigError for a value that the target itself refuses.
 
     >>> from legoloop.app.config.binding import bind
-    >>> build(bind("counts", {"_target_": "collections.Counter", "iterable": "aab"}, ()), {})["a"]
-    2
+    >>> node = {"_target_": "fractions.Fraction", "numerator": 1, "denominator": 2}
+    >>> build(bind("half", node, ()), {})
+    Fraction(1, 2)
     """
     target = call.function
     args = [build_nested(value, scope) for value in call.args]

@@ -18,6 +18,8 @@ from legoloop.core.suggestions import did_you_mean
 GIVEN = ("app", *LAUNCH_KEYS)
 """The keys whose values never come from the container."""
 
+_ABSENT = object()
+
 
 def make_user_app(blueprint: Blueprint) -> tuple[Any, Blueprint]:
     """An instance of the container that ``app`` names, and the blueprint of what it is fed.
@@ -55,7 +57,8 @@ def _with_values_of(declared: DictConfig, blueprint: Blueprint, keys: Sequence[s
     tree = composed.copy()
     tree.merge_with(declared)
     for key in keys:
-        OmegaConf.update(tree, key, OmegaConf.select(composed, key), merge=False, force_add=True)
+        if (value := OmegaConf.select(composed, key, default=_ABSENT)) is not _ABSENT:
+            OmegaConf.update(tree, key, value, merge=False, force_add=True)
     return tree
 
 

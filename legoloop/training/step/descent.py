@@ -72,6 +72,8 @@ class GradientDescent:
     torch.Size([])
     """
 
+    on_phase: Callable[[Phase], object] | None = None
+
     def __init__(
         self,
         opt: torch.optim.Optimizer,
@@ -117,7 +119,6 @@ class GradientDescent:
             )
         self.scaler = scaler
         self.buffers = BufferSnapshot.of(model) if self.guard.undoes_steps else []
-        self.on_phase: Callable[[Phase], object] | None = None
         self._forward = compile_step(feed, compile) if compile else forward
         self._nonfinite_buffers = {
             f"model.{name}" for name, value in model.named_buffers() if not are_finite(value)

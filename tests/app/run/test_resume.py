@@ -106,9 +106,9 @@ def test_another_configuration_is_shown_and_refused(command: Command) -> None:
     ended = command(*RUN, "hydra.run.dir=run", "optimizer.lr=0.1", "num_epochs=6")
     assert ended.status == 2
     assert ended.err == (
-        f"error: hydra.run.dir: {run} holds a run that was made otherwise: num_epochs was 5, is 6; "
-        "optimizer.lr was 0.001, is 0.1; plugins.last.num_epochs was 5, is 6. "
-        "Choose another directory, or go on all the same with on_config_change=accept\n"
+        f"error: hydra.run.dir (command line): {run} holds a run of another configuration: "
+        "num_epochs was 5, is 6; optimizer.lr was 0.001, is 0.1; plugins.last.num_epochs was 5, "
+        "is 6. Choose another directory, or resume it all the same with on_config_change=accept\n"
     )
     assert files(command.here) == before
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.app.command import SMALL, Command
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 
 
 @pytest.fixture
@@ -100,8 +100,8 @@ def test_the_plan_of_an_app_of_ones_own_is_not_that_of_the_tree(
     ended = command("app=digits_app.DigitsApp", "show=plan")
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.strip() == (
-        "error: show (command line): lists bricks of the tree; for your app "
-        "print(host.plan.table())"
+        "error: show (command line): plan is known for the components of the tree, not for those "
+        "of your app; for your app use print(host.plan.table())"
     )
     shown = command("app=digits_app.DigitsApp", "show=config", "num_epochs=3")
     assert shown.status == 0

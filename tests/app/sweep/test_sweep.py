@@ -28,7 +28,7 @@ WRONG = {
     "a value that a brick refuses": (["optimizer.lr=1e-3,-1"], "torch.optim.Adam refuses it: "),
     "a width that a model refuses": (
         ["model=mlp", "model.hidden=[8],[0]"],
-        "model (command line): hidden[0] is 0; give ",
+        "model.hidden[0] (command line): is 0; give ",
     ),
     "a target that does not exist": (
         ["model._target_=legoloop.zoo.models.Logistic,legoloop.zoo.models.Logistc"],
@@ -50,7 +50,7 @@ MESSAGES = {
     "a group that exists in one job alone": (
         ["scheduler=exponential,none", "++scheduler.gamma=0.5"],
         "job 1 ({SMALL} scheduler=none ++scheduler.gamma=0.5): scheduler (command line): "
-        "is {'gamma': 0.5}; a brick is a mapping with a _target_",
+        "is {'gamma': 0.5}; a component is a mapping with a _target_",
     ),
     "an interpolation that leads nowhere in one job": (
         ["optimizer.lr=1e-3,${nope}"],
@@ -60,7 +60,7 @@ MESSAGES = {
     "a group set to null in one job": (
         ["debug=fast,null"],
         "job 1 ({SMALL} debug=null): "
-        "a group takes the name of one of its options; take it away with ~group",
+        "a group takes the name of one of its options; remove it with ~group",
     ),
     "a launcher that does not exist": (
         ["seed=0,1", "hydra/launcher=proceses"],

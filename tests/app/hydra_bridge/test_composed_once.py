@@ -12,10 +12,14 @@ from hydra._internal.utils import _run_app, create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.singleton import Singleton
 from hydra.types import RunMode
-from legoloop.app.hydra_bridge.compose_once import _by_hydra, _mode
 from omegaconf import OmegaConf
 
-from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
+from legoloop.app.hydra_bridge.internals import composed_once
+from legoloop.app.hydra_bridge.shipped_config import (
+    CONFIG_NAME,
+    register_settings,
+    shipped_config_dir,
+)
 
 COMMANDS = [
     (False, []),
@@ -39,8 +43,9 @@ def as_if_no_hydra_had_been() -> Iterator[None]:
     Singleton.set_state(before)
 
 
-def carried_out(get_mode: Any, is_multirun: bool, overrides: list[str]) -> tuple[str, str]:
+def carried_out(is_multirun: bool, overrides: list[str]) -> tuple[str, str]:
     """What Hydra's own main does with its arguments: a run or a multirun, and of what."""
+    register_settings()
     GlobalHydra.instance().clear()
     hydra = Hydra.create_main_hydra2("run", create_config_search_path(str(shipped_config_dir())))
     told: list[tuple[str, str]] = []
@@ -57,7 +62,7 @@ def carried_out(get_mode: Any, is_multirun: bool, overrides: list[str]) -> tuple
 
     hydra.run, hydra.multirun = does(RunMode.RUN), does(RunMode.MULTIRUN)  # type: ignore[method-assign]
     overrides = list(overrides)
-    mode = get_mode(hydra, CONFIG_NAME, overrides)
+    mode = hydra.get_mode(CONFIG_NAME, overrides)
     _run_app(not is_multirun, is_multirun, mode, hydra, CONFIG_NAME, lambda tree: None, overrides)
     (done,) = told
     return done
@@ -65,8 +70,9 @@ def carried_out(get_mode: Any, is_multirun: bool, overrides: list[str]) -> tuple
 
 @pytest.mark.parametrize(("is_multirun", "overrides"), COMMANDS)
 def test_it_is_what_hydra_composes(is_multirun: bool, overrides: list[str]) -> None:
-    ours = carried_out(_mode, is_multirun, overrides)
-    assert ours == carried_out(_by_hydra, is_multirun, overrides)
+    with composed_once():
+        ours = carried_out(is_multirun, overrides)
+    assert ours == carried_out(is_multirun, overrides)
 
 
 def test_a_run_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,5 +85,6 @@ def test_a_run_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return impl(*args, **kwargs)
 
     monkeypatch.setattr(ConfigLoaderImpl, "_load_configuration_impl", counted)
-    carried_out(_mode, False, ["seed=1"])
+    with composed_once():
+        carried_out(False, ["seed=1"])
     assert times == 1
