@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from legoloop.app.config.binding import BoundCall, bind, bind_nested, calls_in, is_node
+from legoloop.app.config.binding import BoundCall, bind_nested, is_node
 from legoloop.app.config.components import (
     PLUGIN_LISTS,
     component_paths,
@@ -22,7 +22,7 @@ from legoloop.app.config.components import (
     scope_names,
 )
 from legoloop.app.config.json_tree import decoded, encoded
-from legoloop.app.config.paths import Tree, find_path, get_path, leaves
+from legoloop.app.config.paths import Tree, find_path, get_path, is_under, leaves
 from legoloop.app.config.settings import (
     COLLECTIONS,
     COMPONENTS,
@@ -120,34 +120,20 @@ class Blueprint:
         data = read_settings(DataSettings, tree.get("data") or {}, "data.")
         check_keys(tree, unresolved)
         check_required(tree)
-        paths = dict(component_paths(tree))
-        check_names(component_paths(tree), tree)
-        bound = _Binder(tree, scope_names(tree), like)
-        datasets = {
-            name: bound.call(f"data.datasets.{name}", node)
-            for name, node in dataset_nodes(tree).items()
-        }
-        loaders = bound.nested("data.loaders", tree["data"].get("loaders"))
+        named = list(component_paths(tree))
+        check_names(named, data.model_kwargs)
+        binder = _Binder(scope_names(tree), like)
+        datasets = binder.all_of(
+            {name: (f"data.datasets.{name}", node) for name, node in dataset_nodes(tree).items()}
+        )
+        loaders = binder.nested("data.loaders", tree["data"].get("loaders"))
         check_loaders(tree["data"], loaders)
-        components = {name: bound.call(path, get_path(tree, path)) for name, path in paths.items()}
-        lists = {
-            name: tuple(
-                plugin
-                for plugin, path in paths.items()
-                if path.startswith("plugins.") and hasattr(components[plugin].function, method)
-            )
-            for name, method in PLUGIN_LISTS.items()
-        }
-        hooked = sorted(name for name, path in paths.items() if is_hooked(path))
-        calls = {
-            **{
-                call.path: list(call.calls()) for call in (*datasets.values(), *components.values())
-            },
-            "data.loaders": list(calls_in(loaders)),
-        }
-        needs = needs_of(tree, calls, {path: name for name, path in paths.items()}, lists)
-        check_circles(needs, paths)
-        check_used(needs, paths, hooked, given[2])
+        components = binder.all_of({name: (path, get_path(tree, path)) for name, path in named})
+        lists = _plugin_lists(components)
+        hooked = sorted(name for name, path in named if is_hooked(path))
+        needs = needs_of(components, [*datasets.values(), loaders], lists, data.model_kwargs)
+        check_circles(needs, components)
+        check_used(needs, components, hooked, given[2])
         edges = tuple(_edges({name: components[name] for name in hooked}, lists))
         return cls(
             *given,
@@ -159,7 +145,7 @@ class Blueprint:
             lists,
             edges,
             tuple(in_order(hooked, edges)),
-            bound.scope,
+            binder.scope,
         )
 
     @property
@@ -204,31 +190,43 @@ def behaviour(values: Mapping[str, Any]) -> dict[str, Any]:
 class _Binder:
     """Binds nodes; one that another blueprint has bound already is taken from there."""
 
-    def __init__(self, tree: Tree, scope: tuple[str, ...], like: Blueprint | None) -> None:
-        self.tree = tree
+    def __init__(self, scope: tuple[str, ...], like: Blueprint | None) -> None:
         self.scope = scope
         self._like = like if like is not None and like.scope == scope else None
         self._bound: dict[str, Any] = {}
         if self._like is not None:
-            self._bound = {
-                call.path: call
-                for call in (*self._like.components.values(), *self._like.datasets.values())
-            }
+            made = (*self._like.components.values(), *self._like.datasets.values())
+            self._bound = {call.path: call for call in made}
             self._bound["data.loaders"] = self._like.loaders
 
-    def call(self, path: str, node: Any) -> BoundCall:
-        """Raises ConfigError for a component that is no node."""
-        if not is_node(node):
-            raise ConfigError(f"is {node!r}; a component is a mapping with a _target_", key=path)
-        bound: BoundCall = self._known(path, node) or bind(path, node, self.scope)
-        return bound
+    def all_of(self, nodes: Mapping[str, tuple[str, Any]]) -> dict[str, BoundCall]:
+        """The calls of components, given by name: their paths and nodes.
+
+        Raises ConfigError for a component that is no node.
+        """
+        calls: dict[str, BoundCall] = {}
+        for name, (path, node) in nodes.items():
+            if not is_node(node):
+                raise ConfigError(
+                    f"is {node!r}; a component is a mapping with a _target_", key=path
+                )
+            calls[name] = self.nested(path, node)
+        return calls
 
     def nested(self, path: str, value: Any) -> Any:
-        return self._known(path, value) or bind_nested(path, value, self.scope)
+        """The value, with bound calls in the place of nodes."""
+        if self._like is not None and find_path(self._like.tree, path) == value:
+            return self._bound[path]
+        return bind_nested(path, value, self.scope)
 
-    def _known(self, path: str, node: Any) -> Any:
-        is_equal = self._like is not None and find_path(self._like.tree, path) == node
-        return self._bound.get(path) if is_equal else None
+
+def _plugin_lists(components: Mapping[str, BoundCall]) -> dict[str, tuple[str, ...]]:
+    """The names of the plugins that have the method of each list."""
+    plugins = {name: call for name, call in components.items() if is_under(call.path, "plugins")}
+    return {
+        name: tuple(p for p, call in plugins.items() if hasattr(call.function, method))
+        for name, method in PLUGIN_LISTS.items()
+    }
 
 
 def _check_mappings(tree: Tree) -> None:

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from legoloop.app.config.binding import INJECT, BoundCall
+from legoloop.app.config.binding import INJECT, BoundCall, calls_in
 from legoloop.app.config.components import (
     APP_PROVIDERS,
     DATA_PROVIDERS,
     TRAIN,
     dataset_nodes,
-    model_kwargs,
 )
 from legoloop.app.config.paths import Tree, is_under
 from legoloop.app.config.references import referenced_keys, references
@@ -94,11 +93,16 @@ def _with_stand_ins(loaders: Any) -> Any:
     return loaders
 
 
-def check_names(paths: Iterable[tuple[str, str]], tree: Tree) -> None:
-    """Raises ConfigError for a name that two components have, or that the container needs."""
-    owned = {"data", *DATA_PROVIDERS, *APP_PROVIDERS, *model_kwargs(tree)}
+def check_names(named: Iterable[tuple[str, str]], model_kwargs: Iterable[str]) -> None:
+    """Raises ConfigError for a name that two components have, or that the container needs.
+
+    Args:
+        named: the name and path of each component.
+        model_kwargs: names that the train data set provides.
+    """
+    owned = {"data", *DATA_PROVIDERS, *APP_PROVIDERS, *model_kwargs}
     seen: dict[str, str] = {}
-    for name, path in paths:
+    for name, path in named:
         if name in seen:
             raise ConfigError(
                 f"the name is taken by {seen[name]} already; choose another", key=path
@@ -109,48 +113,53 @@ def check_names(paths: Iterable[tuple[str, str]], tree: Tree) -> None:
 
 
 def needs_of(
-    tree: Tree,
-    calls: Mapping[str, Sequence[BoundCall]],
-    names: Mapping[str, str],
+    components: Mapping[str, BoundCall],
+    data: Any,
     lists: Mapping[str, Sequence[str]],
+    model_kwargs: Iterable[str],
 ) -> dict[str, set[str]]:
     """Which names each name needs to be built first.
 
     Args:
-        tree: the resolved tree.
-        calls: the calls bound at each path, nested ones included.
-        names: the name of the component at each path; other paths belong to the data.
+        components: the bound calls by name.
+        data: the bound calls of the data sets and their loaders.
         lists: the members of the lists of plugins.
+        model_kwargs: names that the train data set provides.
     """
-    of_the_data = (*DATA_PROVIDERS, *model_kwargs(tree))
-    needs: dict[str, set[str]] = {
+    of_the_data = (*DATA_PROVIDERS, *model_kwargs)
+    return {
         "params": {"model", "feed"},
         **{name: set(members) for name, members in lists.items()},
-        **{name: {"datasets"} for name in of_the_data if name != "datasets"},
+        **{name: {"datasets"} for name in of_the_data},
+        "datasets": _dependencies(data),
+        **{name: _dependencies(call) for name, call in components.items()},
     }
-    for path, bound in calls.items():
-        dependencies = {name for call in bound for name in call.dependencies.values()}
-        needs.setdefault(names.get(path, "datasets"), set()).update(dependencies)
-    return needs
 
 
-def check_circles(needs: Needs, paths: Mapping[str, str]) -> None:
+def _dependencies(bound: Any) -> set[str]:
+    return {name for call in calls_in(bound) for name in call.dependencies.values()}
+
+
+def check_circles(needs: Needs, components: Mapping[str, BoundCall]) -> None:
     """Raises ConfigError for components that need each other."""
     try:
         TopologicalSorter(needs).prepare()
     except CycleError as error:
         circle = error.args[1][:0:-1]
-        start = next((place for place, name in enumerate(circle) if name in paths), 0)
+        start = next((place for place, name in enumerate(circle) if name in components), 0)
         circle = [*circle[start:], *circle[: start + 1]]
         raise ConfigError(
             f"cannot be built: {' needs '.join(circle)}; inject another component into one of "
             f"them with {INJECT}",
-            key=paths.get(circle[0], "data.datasets"),
+            key=components[circle[0]].path if circle[0] in components else "data.datasets",
         ) from None
 
 
 def check_used(
-    needs: Needs, paths: Mapping[str, str], hooked: Iterable[str], set_keys: Iterable[str]
+    needs: Needs,
+    components: Mapping[str, BoundCall],
+    hooked: Iterable[str],
+    set_keys: Iterable[str],
 ) -> None:
     """Raises ConfigError for a component that the user chose and that nothing uses."""
     used: set[str] = set()
@@ -160,6 +169,6 @@ def check_used(
         if name not in used:
             used.add(name)
             waiting.extend(needs.get(name, ()))
-    for name, path in paths.items():
-        if name not in used and any(is_under(key, path) for key in set_keys):
-            raise ConfigError("is chosen, but no plugin and no logger uses it", key=path)
+    for name, call in components.items():
+        if name not in used and any(is_under(key, call.path) for key in set_keys):
+            raise ConfigError("is chosen, but no plugin and no logger uses it", key=call.path)

@@ -13,7 +13,6 @@ from legoloop.app.config.components import (
     APP_PROVIDERS,
     DATA_PROVIDERS,
     TRAIN,
-    component_paths,
 )
 from legoloop.app.wiring.build import Scope, build, build_nested
 from legoloop.app.wiring.current_blueprint import CurrentBlueprint
@@ -165,6 +164,6 @@ def _model_kwarg(dataset: Any, name: str) -> Any:
 
 def _check_names(app: App, blueprint: Blueprint) -> None:
     taken = {*dir(app), "data", "host", "blueprint"}
-    for name, path in component_paths(blueprint.tree):
+    for name, call in blueprint.components.items():
         if name in taken:
-            raise ConfigError(f"the name '{name}' is taken; choose another", key=path)
+            raise ConfigError(f"the name '{name}' is taken; choose another", key=call.path)
