@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from legoloop.app.hydra_bridge.job_config import search_path
+from legoloop.app.hydra_bridge.overrides import search_path
 from legoloop.app.hydra_bridge.shipped_config import shipped_config_dir
 from tests.app.command import Ended, environment
 from tests.fork_server import ForkedProcess
