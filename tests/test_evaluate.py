@@ -186,13 +186,16 @@ REFUSALS = {
         ["moved", "data.loaders.default.batch_size=0"],
         "data.loaders.default.batch_size (command line): is 0; give a whole number of at least 1",
     ),
-    "a broken reference": (["moved", "data=null"], "plugins.predicts.acc_key: "),
+    "a broken reference": (
+        ["moved", "data=null"],
+        "plugins.predicts.acc_key (moved/config.yaml): ",
+    ),
     "a sweep": (["moved", "seed=1,2"], "seed=1,2: gives several values; an evaluation takes one"),
     "a folder of groups": (["moved", "--config-dir", "none"], "--config-dir: none is no folder"),
     "no override": (["moved", "data"], "data: not an override that Hydra can read; "),
     "nothing to ask": (
         ["moved", "~plugins.loaders_metrics"],
-        "plugins (command line): there is no 'loaders_metrics'; an evaluation asks for model, ",
+        "plugins (command line): there is no model, or no AccumulatorMetrics of a LoadersAcc; ",
     ),
 }
 
@@ -247,9 +250,9 @@ def test_weights_and_predictions_are_those_that_the_run_names(
 
     assert (ended.status, ended.err) == (0, "")
     out = contents(command.here / "out")
-    assert sorted(out) == ["config.yaml", "metrics.json", "predicts.parquet"]
+    assert sorted(out) == ["config.yaml", "logits.parquet", "metrics.json"]
     assert scalars(command.here / "out") == finals(run) != {}
-    assert out["predicts.parquet"] == (run / "logits.parquet").read_bytes()
+    assert out["logits.parquet"] == (run / "logits.parquet").read_bytes()
 
 
 def test_weights_that_are_not_beside_the_record_are_found(
@@ -531,8 +534,8 @@ def test_a_container_without_the_parts_is_refused(
     ended = evaluated(capfd, own_run, "app=apps.Less")
     assert ended.status == 2
     assert ended.err == (
-        "error: app (command line): there is no 'model'; an evaluation asks for model, "
-        "loaders_acc, loaders_metrics\n"
+        "error: app (command line): there is no model, or no AccumulatorMetrics of a "
+        "LoadersAcc; an evaluation needs both\n"
     )
 
 

@@ -52,8 +52,8 @@ IN_THE_CONFIGURATION: Cases = {
             "optimizer._target_=torch.optim.LBFGS",
             *("~optimizer.betas", "~optimizer.weight_decay", "~optimizer.fused"),
         ),
-        "plugins.descent (conf/plugins/default.yaml): opt is an LBFGS, whose step takes the loss "
-        "several times; here a step takes it once: give an optimizer of another kind",
+        "plugins.descent (conf/plugins/default.yaml): is an LBFGS, which evaluates the loss "
+        "several times a step; give an optimizer that needs it once",
     ),
     "an option of a list misspelt": (
         ("loggers=[cvs]",),
@@ -216,7 +216,8 @@ IN_THE_CONFIGURATION: Cases = {
         "checkpoints, counter, descent, epoch, history, last, learning_rate, loaders_acc, "
         "loaders_metrics, loops_acc, loops_metrics, mine, model_weights, predicts, profile, "
         "train_loss, datasets, loaders, loop_iters, train_iterator, params, device, sources, "
-        "picture_sources, evaluations, drivers, task, num_outputs, num_features, input_key",
+        "picture_sources, evaluations, drivers, descents, task, num_outputs, num_features, "
+        "input_key",
     ),
     "a model for images on other data": (
         ("model=simple_cnn",),
@@ -227,7 +228,7 @@ IN_THE_CONFIGURATION: Cases = {
         "last, learning_rate, loaders_acc, loaders_metrics, loops_acc, loops_metrics, "
         "model_weights, predicts, profile, train_loss, datasets, loaders, loop_iters, "
         "train_iterator, params, device, sources, picture_sources, evaluations, drivers, "
-        "task, num_outputs, num_features, input_key",
+        "descents, task, num_outputs, num_features, input_key",
     ),
     "a plugin of a name in use": (
         ("+plugins.model={_target_: legoloop.Counter}",),
@@ -366,8 +367,8 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a plugin without a stage": (
         ("+plugins.mine={_target_: mine.Measures}",),
-        "plugin 'mine', a Measures, hears no stage and reports no scalars; the stages are "
-        "train_start, epoch_start, batch_start, batch, batch_end, epoch, epoch_end, train, "
+        "plugin 'mine', a Measures, has no method of a stage and no scalars(); the stages "
+        "are train_start, epoch_start, batch_start, batch, batch_end, epoch, epoch_end, train, "
         "train_end",
     ),
     "plugins that wait for each other": (
@@ -489,7 +490,8 @@ IN_THE_DATA: Cases = {
     ),
     "more images than labels": (
         ("data=mnist", "data.root=uneven"),
-        "uneven/train-images-idx3-ubyte has 3 images, but uneven/train-labels-idx1-ubyte 2 labels",
+        "uneven/train-images-idx3-ubyte has 3 images, but uneven/train-labels-idx1-ubyte has 2 "
+        "labels",
     ),
     "a label in the files out of range": (
         ("data=mnist", "data.root=mislabelled"),
@@ -533,11 +535,11 @@ IN_THE_DATA: Cases = {
             "~data.datasets.val.train",
             "+data.datasets.val.idx=[7,1,7,2,3,4,5,6]",
         ),
-        "idx 7 occurs 2 times in 'val'; it must tell the samples apart (repeated: 1)",
+        "idx 7 occurs 2 times in 'val'; it must be unique (1 values are repeated)",
     ),
     "samples that are no records": (
         ("data.datasets.train._target_=mine.Records", "~data.datasets.train.train"),
-        "Records gave a NoneType for a sample; a record is a dict of named values",
+        "Records returned a NoneType for a sample; return a record, a dict of named values",
     ),
     "samples of different shapes": (
         ("data.datasets.train._target_=mine.Ragged", "~data.datasets.train.train"),
@@ -549,7 +551,7 @@ IN_THE_DATA: Cases = {
             "~data.datasets.train.train",
             "data.loaders.default.num_workers=1",
         ),
-        "Records gave a NoneType for a sample; a record is a dict of named values",
+        "Records returned a NoneType for a sample; return a record, a dict of named values",
     ),
     "records without what the model takes": (
         (

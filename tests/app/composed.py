@@ -28,6 +28,14 @@ from legoloop.app.hydra_bridge.shipped_config import (
 from legoloop.app.run.lifecycle import lock_directory, prepare
 from legoloop.core.errors import ConfigError
 
+ASKED_FOR = {
+    "freeze": ["plugins.freeze.patterns=[head.*]"],
+    "last_sample": ["plugins.last_sample.num_samples=64"],
+    "last_step": ["plugins.last_step.num_steps=9"],
+    "time_limit": ["plugins.time_limit.seconds=99"],
+}
+"""What an option that ships leaves to the user to say."""
+
 XOR = ("data=xor", "model=logistic", "loggers=[]")
 
 
@@ -111,3 +119,16 @@ def tree_of(**changes: Any) -> Tree:
         },
         **changes,
     }
+
+
+def choices() -> list[str]:
+    """For each option of a group that ships the overrides that choose it, and what it asks for."""
+    found = ["seed=0"]
+    for file in sorted(shipped_config_dir().glob("*/*.yaml")):
+        group, option = file.parent.name, file.stem
+        if group == "plugins":
+            choice = f"plugins=[{','.join(dict.fromkeys(('default', 'checkpoints', option)))}]"
+        else:
+            choice = f"{group}=[{option}]" if group == "loggers" else f"{group}={option}"
+        found.append(" ".join([choice, *ASKED_FOR.get(option, [])]))
+    return list(dict.fromkeys(found))

@@ -154,7 +154,7 @@ def test_failed_job() -> None:
     error = ValueError("died")
     returned = internals.failed_job(["seed=1"], error)
     assert (returned.status, returned.overrides) == (JobStatus.FAILED, ["seed=1"])
-    with pytest.raises(ValueError, match="^died$"):
+    with pytest.raises(ValueError, match=r"^died$"):
         _ = returned.return_value
 
 

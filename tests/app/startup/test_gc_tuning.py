@@ -92,7 +92,7 @@ def test_a_sweep_ends_so_too(here: Path) -> None:
     assert out.endswith("the user's own handler\n")
 
 
-HEAVY = ("matplotlib", "pandas", "sklearn", "tensorboard", "rich", "werkzeug", "fastapi")
+HEAVY = ("matplotlib", "pandas", "sklearn", "tensorboard", "rich")
 
 
 def test_what_is_heavy_is_imported_after_the_first_step(here: Path) -> None:

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from legoloop.app.config.binding import BoundCall, bind, bind_nested
+from legoloop.app.config.validate import (
+    check_circles,
+    check_keys,
+    check_loaders,
+    check_names,
+    check_required,
+    check_used,
+    needs_of,
+)
+from legoloop.core.errors import ConfigError
+
+NODE = {"_target_": "builtins.dict"}
+DATA = {"datasets": {"train": NODE}}
+PLUGINS = {"counter": NODE}
+
+
+def message(refused: pytest.ExceptionInfo[ConfigError]) -> str:
+    return str(refused.value)
+
+
+def keys_refused(tree: dict[str, Any], unresolved: dict[str, Any] | None = None) -> str:
+    with pytest.raises(ConfigError) as refused:
+        check_keys(tree, tree if unresolved is None else unresolved)
+    return message(refused)
+
+
+def test_known_keys_and_those_that_are_referred_to_may_be_there() -> None:
+    check_keys({}, {})
+    check_keys({"seed": 0, "model": NODE, "data": DATA, "sweep": {"on_failure": "stop"}}, {})
+    tree = {"width": 8, "mine": {"deep": {"er": 1}}, "data": {"size": 3}}
+    refers = {**tree, "model": {"hidden": ["${width}", "x${mine.deep.er}${data.size}"]}}
+    check_keys(tree, refers)
+
+
+def test_a_key_that_nothing_reads_is_refused_with_the_nearest() -> None:
+    assert keys_refused({"num_epoch": 3}) == (
+        "num_epoch: nothing takes this key; did you mean num_epochs?"
+    )
+    assert keys_refused({"data": {"predict_datset": "val"}}) == (
+        "data.predict_datset: nothing takes this key; did you mean predict_dataset?"
+    )
+    assert keys_refused({"sweep": {"on_failuer": "stop"}}) == (
+        "sweep.on_failuer: nothing takes this key; did you mean on_failure?"
+    )
+    assert keys_refused({3: 1}).startswith("3: nothing takes this key; there are seed, ")
+
+
+def test_a_reference_to_what_lies_beside_does_not_count() -> None:
+    tree = {"width": 8}
+    refers = {"model": {"hidden": "${widths}", "x": "${oc.env:width}", "y": "${.width}"}}
+    assert keys_refused(tree, refers).startswith("width: nothing takes this key; ")
+
+
+@pytest.mark.parametrize(
+    ("tree", "told"),
+    [
+        ({}, "data: is empty; choose an option with data=…"),
+        ({"data": {}, "plugins": PLUGINS}, "data: is empty; choose an option with data=…"),
+        ({"data": DATA}, "plugins: is empty; choose an option with plugins=…"),
+        ({"data": DATA, "plugins": {}}, "plugins: is empty; choose an option with plugins=…"),
+        (
+            {"data": {"datasets": {"trian": NODE}}, "plugins": PLUGINS},
+            "data.datasets: there is no data set 'train'; did you mean trian?",
+        ),
+        (
+            {"data": {"datasets": None, "root": "x"}, "plugins": PLUGINS},
+            "data.datasets: there is no data set 'train'; ",
+        ),
+        (
+            {"data": {**DATA, "predict_dataset": "trani"}, "plugins": PLUGINS},
+            "data.predict_dataset: there is no data set 'trani'; did you mean train?",
+        ),
+    ],
+)
+def test_what_every_run_needs(tree: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check_required(tree)
+    assert message(refused).startswith(told)
+
+
+def test_a_run_that_predicts_nothing_needs_no_data_set_for_it() -> None:
+    check_required({"data": {**DATA, "predict_dataset": None}, "plugins": PLUGINS})
+    check_required({"data": {**DATA, "predict_dataset": "train"}, "plugins": PLUGINS})
+
+
+@pytest.mark.parametrize(
+    ("loaders", "told"),
+    [
+        (5, "data.loaders: is 5; give settings by name"),
+        ({"default": 5}, "data.loaders.default: is 5; give settings by name"),
+        ({"vla": {}}, "data.loaders.vla: is not a data set; there are train"),
+        (
+            {"default": {"bacth_size": 3}},
+            "data.loaders.default.bacth_size: is not a setting; did you mean batch_size?",
+        ),
+        (
+            {"train": {"batch_size": 0}},
+            "data.loaders.train.batch_size: is 0; give a whole number of at least 1",
+        ),
+        (
+            {"default": {"num_workers": -1}},
+            "data.loaders.default.num_workers: is -1; give a whole number of at least 0",
+        ),
+        (
+            {"default": {"collate": "mine.stack"}},
+            "data.loaders.default.collate: is 'mine.stack'; give a function, or its _target_",
+        ),
+    ],
+)
+def test_wrong_settings_of_loaders_are_told_by_their_keys(loaders: Any, told: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check_loaders({**DATA, "loaders": loaders}, loaders)
+    assert message(refused) == told
+
+
+def test_a_node_stands_for_the_function_that_it_will_make() -> None:
+    loaders = {"default": {"collate": {"_target_": "legoloop.PadCollate", "_partial_": True}}}
+    check_loaders({**DATA, "loaders": loaders}, bind_nested("data.loaders", loaders, ()))
+
+
+def names_refused(*paths: tuple[str, str]) -> str:
+    with pytest.raises(ConfigError) as refused:
+        check_names(paths, ["task"])
+    return message(refused)
+
+
+def test_names_are_taken_once() -> None:
+    check_names([("model", "model"), ("a", "plugins.a"), ("b", "loggers.b")], [])
+    assert names_refused(("a", "plugins.a"), ("a", "loggers.a")) == (
+        "loggers.a: the name is taken by plugins.a already; choose another"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["data", "datasets", "loaders", "params", "device", "sources", "task", "optimizer"]
+)
+def test_names_that_the_container_needs_are_its_own(name: str) -> None:
+    assert names_refused((name, f"plugins.{name}")) == (
+        f"plugins.{name}: the name '{name}' is taken; choose another"
+    )
+
+
+SCOPE = ("a", "b", "c", "model", "feed", "params", "datasets", "train_iterator", "sources", "task")
+
+
+def needs(**injected: dict[str, str]) -> dict[str, set[str]]:
+    """What plugins of these names need, given what is injected into each."""
+    calls = {
+        name: bind(f"plugins.{name}", {**NODE, "_inject_": given}, SCOPE)
+        for name, given in injected.items()
+    }
+    return needs_of(calls, [], {"sources": ["a", "b"]}, ["task"])
+
+
+def test_who_needs_whom() -> None:
+    found = needs(a={"x": "b"}, b={"x": "params", "y": "train_iterator"}, c={"x": "sources"})
+    assert (found["a"], found["b"], found["c"]) == (
+        *({"b"}, {"params", "train_iterator"}, {"sources"}),
+    )
+    assert found["sources"] == {"a", "b"}
+    assert found["params"] == {"model", "feed"}
+    assert found["train_iterator"] == found["task"] == {"datasets"}
+    assert found["datasets"] == set()
+
+
+def test_what_a_data_set_needs_all_data_need() -> None:
+    bound = bind("data.datasets.train", {**NODE, "_inject_": {"x": "model"}}, SCOPE)
+    found = needs_of({}, [bound], {}, [])
+    assert found["datasets"] == {"model"}
+
+
+def components(*names: str) -> dict[str, BoundCall]:
+    return {name: BoundCall(f"plugins.{name}", "builtins.dict", {}, {}) for name in names}
+
+
+def circle(*names: str, **needs: set[str]) -> str:
+    with pytest.raises(ConfigError) as refused:
+        check_circles(needs, components(*names))
+    return message(refused)
+
+
+def test_circles_are_told_from_a_component_that_has_a_path() -> None:
+    check_circles({"a": {"b"}, "b": {"c"}}, {})
+    remedy = "; inject another component into one of them with _inject_"
+    assert circle(*"abc", a={"a"}) == f"plugins.a: cannot be built: a needs a{remedy}"
+    assert circle(*"abc", sources={"a"}, a={"sources"}) == (
+        f"plugins.a: cannot be built: a needs sources needs a{remedy}"
+    )
+    told = circle(*"abc", a={"b"}, b={"c"}, c={"a"})
+    assert told.count(" needs ") == 3
+    assert any(f"{x} needs {y}" in told for x, y in ("ab", "bc", "ca"))
+
+
+def test_what_was_chosen_must_be_used() -> None:
+    paths = {"a": "plugins.a", "model": "model", "loss": "loss", "second": "components.second"}
+    made = {name: BoundCall(path, "builtins.dict", {}, {}) for name, path in paths.items()}
+    needs = {"a": {"sources"}, "sources": {"model"}}
+    check_used(needs, made, ["a"], ["model", "plugins.a", "losses.x", "seed"])
+    for key, path in (("loss", "loss"), ("components.second.lr", "components.second")):
+        with pytest.raises(ConfigError) as refused:
+            check_used(needs, made, ["a"], [key])
+        assert message(refused) == f"{path}: is chosen, but no plugin and no logger uses it"
