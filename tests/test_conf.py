@@ -212,7 +212,7 @@ def test_everything_of_the_optimisation_together(here: Path) -> None:
         "plugins.freeze.unfreeze_after_epochs=1",
         "optimizer=adamw",
         "param_groups=no_decay",
-        "+optimizer.params.first={names: [layers.0.*], lr: 1e-5}",
+        "+optimizer.params.first={patterns: [layers.0.*], lr: 1e-5}",
     ]
     app = ll.compose(["data=xor", "model=mlp", *optimisation, "loggers=[]", *SMALL])
     app.host().run()

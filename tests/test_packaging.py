@@ -14,7 +14,8 @@ def test_setup_cfg_lists_every_package() -> None:
     listed = setup["options"]["packages"].split()
     found = [
         ".".join(init.parent.relative_to(ROOT).parts)
-        for init in (ROOT / "legoloop").rglob("__init__.py")
+        for folder in ("legoloop", "hydra_plugins")
+        for init in (ROOT / folder).rglob("__init__.py")
     ]
     assert sorted(listed) == sorted([*found, "legoloop.conf"])
 

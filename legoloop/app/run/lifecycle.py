@@ -29,6 +29,7 @@ from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError, DataError, UserError
 from legoloop.core.metric_direction import is_best
+from legoloop.core.run_directory import CONFIG, PLAN
 from legoloop.loop.host import TrainingHost
 from legoloop.output.scalars.history import History
 from legoloop.state.run_record import RunRecord
@@ -231,7 +232,7 @@ def _accepts_changes(prepared: Prepared) -> bool:
 
 
 def _write_config(prepared: Prepared) -> None:
-    with atomic_write(prepared.directory / "config.yaml") as draft:
+    with atomic_write(prepared.directory / CONFIG) as draft:
         OmegaConf.save(_as_config(prepared.blueprint.tree), draft)
 
 
@@ -249,7 +250,7 @@ def _print_differences(prepared: Prepared) -> None:
 
 
 def _write_plan(prepared: Prepared, host: TrainingHost) -> None:
-    with atomic_write(prepared.directory / "plan.txt") as draft:
+    with atomic_write(prepared.directory / PLAN) as draft:
         draft.write_text(host.plan.table() + "\n")
 
 
