@@ -59,7 +59,7 @@ def origin(key: str, config_name: str, overrides: Sequence[str]) -> str | None:
     found = repository(list(overrides), config_name)
     if any(_covers(override, key, found) for override in overrides):
         return COMMAND_LINE
-    files = _files_by_precedence(config_name, overrides, found)
+    files = _files_by_precedence(config_name, tuple(overrides), found)
     return next((_shown(file) for file, tree in reversed(files) if _has(tree, key)), None)
 
 
@@ -69,7 +69,7 @@ def user_origins(hydra: HydraConf | DictConfig) -> dict[str, str]:
     found = repository(overrides)
     origins: dict[str, str] = {}
     if any(source.provider not in SHIPPED for source in found.get_sources()):
-        for file, tree in _files_by_precedence(CONFIG_NAME, overrides, found):
+        for file, tree in _files_by_precedence(CONFIG_NAME, tuple(overrides), found):
             if shipped_config_dir() not in file.parents and file != Path(SETTINGS_FILE):
                 plain: Any = OmegaConf.to_container(tree)
                 origins.update((key, _shown(file)) for key, _ in leaves(plain))
@@ -102,9 +102,11 @@ def _covers(override: str, key: str, found: Repository) -> bool:
     return is_value(parsed, found) and overlaps(key, parsed.key_or_group)
 
 
+@lru_cache(maxsize=1)
 def _files_by_precedence(
-    config_name: str, overrides: Sequence[str], found: Repository
+    config_name: str, overrides: tuple[str, ...], found: Repository
 ) -> list[tuple[Path, DictConfig]]:
+    """Read once for all keys of a job: Hydra composes the defaults list for it."""
     loader = GlobalHydra.instance().config_loader()
     defaults = loader.compute_defaults_list(config_name, list(overrides), RunMode.RUN)
     files: list[tuple[Path, DictConfig]] = []
