@@ -61,7 +61,7 @@ _ALL = (
         directories.started_twice,
     ),
     Row(
-        "one run directory, by 20 processes at once",
+        "one run directory, by up to 20 processes at once",
         "one runs, the others are refused in one line",
         directories.started_by_many_at_once,
     ),
