@@ -51,12 +51,35 @@ def wheel(session: nox.Session) -> None:
     with TemporaryDirectory() as folder:
         session.run("python", "-m", "build", "--outdir", folder, silent=True)
         session.install(*TESTED, *map(str, Path(folder).glob("*.whl")))
-        # From the root of the repository the checkout hides the wheel.
-        for number, start in enumerate(["/", folder, ROOT]):
-            session.chdir(start)
-            run = f"hydra.run.dir={folder}/run{number}"
-            session.run("python", "-m", "legoloop.run", "num_epochs=1", run)
-            session.run("legoloop-run", "--help", silent=True)
+        run_from_any_folder(session, folder)
+
+
+@nox.session(default=False, venv_backend="none")
+def wheel_in_place(session: nox.Session) -> None:
+    """The same in this environment, without a second download of all dependencies.
+
+    The wheel takes the place of the editable install, which comes back in any case.
+    """
+    install = ("python", "-m", "pip", "install", "--quiet", "--no-deps")
+    with TemporaryDirectory() as folder:
+        session.run("python", "-m", "build", "--outdir", folder, silent=True)
+        try:
+            wheels = map(str, Path(folder).glob("*.whl"))
+            session.run(*install, "--force-reinstall", *wheels)
+            session.run("python", "-m", "pip", "check")
+            run_from_any_folder(session, folder)
+        finally:
+            session.chdir(ROOT)
+            session.run(*install, "-e", ".")
+
+
+def run_from_any_folder(session: nox.Session, folder: str) -> None:
+    # From the root of the repository the checkout hides the wheel.
+    for number, start in enumerate(["/", folder, ROOT]):
+        session.chdir(start)
+        run = f"hydra.run.dir={folder}/run{number}"
+        session.run("python", "-m", "legoloop.run", "num_epochs=1", run)
+        session.run("legoloop-run", "--help", silent=True)
 
 
 @nox.session(default=False)

@@ -1,9 +1,13 @@
-"""Every test leaves the generators, the chosen seed and the thread count as it found them."""
+"""The order of the test files, the threads of the workers, and the state that tests leave.
+
+Every test leaves the generators, the last seed and the thread count as it found them.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,11 +20,39 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+LONGEST_FILES = (
+    "faults/test_faults.py",
+    "app/test_everything_on.py",
+    "training/step/test_compile.py",
+    "app/sweep/test_resumed_sweep.py",
+    "app/sweep/test_sweep_acceptance.py",
+    "contracts/test_resume.py",
+    "app/sweep/test_job_isolation.py",
+    "app/run/test_determinism_check.py",
+    "experiments/test_own_bricks.py",
+    "bench/test_gpu.py",
+    "contracts/test_resume_optimisation.py",
+    "contracts/test_resume_several.py",
+    "experiments/test_own_hydra_app.py",
+    "output/scalars/test_progress.py",
+    "bench/test_growth.py",
+)
+"""They start first: no worker is alone with one of them at the end."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Workers side by side, and the processes that they start, take one thread each."""
+    config.option.loadscopereorder = False  # xdist would start files of few tests last
     if hasattr(config, "workerinput"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
         torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    ranks = {here / name: rank for rank, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 @pytest.fixture(autouse=True)

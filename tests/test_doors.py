@@ -103,7 +103,7 @@ def in_code() -> str:
 
 
 def test_command_notebook_and_container_train_the_same_weights(here: Path) -> None:
-    ended = in_a_process(here, *RUN, "hydra.run.dir=commanded")
+    ended = in_a_process(here, *RUN, "hydra.run.dir=commanded", fresh=True)
     assert (ended.status, ended.err) == (0, "")
     commanded = digest(torch.load(here / "commanded" / "weights"))
     assert composed() == commanded

@@ -39,7 +39,9 @@ DIRECTORY = {
 def a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a run on digits, all else as it ships."""
     here = tmp_path_factory.mktemp("here")
-    ended = in_a_process(here, "num_epochs=2", "epoch_size=200", "eval_samples=100", "device=cpu")
+    ended = in_a_process(
+        here, "num_epochs=2", "epoch_size=200", "eval_samples=100", "device=cpu", fresh=True
+    )
     assert (ended.status, ended.err) == (0, "")
     (directory,) = (here / "outputs").glob("*/*")
     lines = ended.out.splitlines()
@@ -206,7 +208,7 @@ def with_bricks(here: Path) -> dict[str, str]:
 def test_a_bug_shows_its_traceback(tmp_path: Path) -> None:
     changes = with_bricks(tmp_path)
     bug = "+plugins.mine={_target_: mine.Divides}"
-    ended = in_a_process(tmp_path, *SMALL, "loggers=[]", bug, **changes)
+    ended = in_a_process(tmp_path, *SMALL, "loggers=[]", bug, fresh=True, **changes)
     assert ended.status == 1
     assert "return 1 / 0" in ended.err
     assert ended.err.endswith("ZeroDivisionError: division by zero\n")

@@ -710,7 +710,7 @@ def test_the_same_in_a_process_of_its_own(name: str, command: Command) -> None:
 
 def test_a_mistake_in_the_data_in_a_process_of_its_own(command: Command) -> None:
     given, message = IN_THE_DATA["a label out of range"]
-    ended = in_a_process(command.here, *words(given))
+    ended = in_a_process(command.here, *words(given), fresh=True)
     assert (ended.status, ended.err) == (1, f"error: {message}\n")
     assert_failed(command.directory(), message)
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copy
-from typing import Any
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
@@ -20,6 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 import legoloop
 import legoloop.app.hydra_bridge
 from legoloop import run
+from tests import fork_server
 
 BRICKS = Path(__file__).parent / "bricks_of_a_user.py"
 SMALL = ("data=xor", "model=logistic", "num_epochs=1", "epoch_size=64", "eval_samples=64")
@@ -106,14 +106,18 @@ def environment(**changes: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": path, "PYTHONWARNINGS": "", **changes}
 
 
-def in_a_process(here: Path, *arguments: str, **changes: Any) -> Ended:
-    """The command in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "legoloop.run", *arguments],
-        cwd=here,
-        env=environment(**changes),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+def in_a_process(here: Path, *arguments: str, fresh: bool = False, **changes: str) -> Ended:
+    """The command in a process of its own; a ``fresh`` one imports everything itself."""
+    words, env = ["-m", "legoloop.run", *arguments], environment(**changes)
+    if fresh:
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=here,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+    else:
+        done = fork_server.run(words, cwd=here, env=env)
     return Ended(done.returncode, done.stdout, done.stderr)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
@@ -25,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from tests import fork_server
 from tests.app.command import environment
 from tests.faults.outcomes import Outcome
 
@@ -76,14 +76,8 @@ class Run:
     def attempt(self, *more: str, kill_at: str = "") -> subprocess.CompletedProcess[str]:
         place = {"KILL_AT": kill_at, "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"}
         path = f"{environment()['PYTHONPATH']}:{PROJECT}:{Path(__file__).parents[2]}"
-        return subprocess.run(
-            [sys.executable, "-m", "legoloop.run", *self.words, *more],
-            cwd=self.here,
-            env=environment(PYTHONPATH=path, **place),
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        words = ("-m", "legoloop.run", *self.words, *more)
+        return fork_server.run(words, cwd=self.here, env=environment(PYTHONPATH=path, **place))
 
     def completes(self) -> None:
         done = self.attempt()

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 import legoloop
+from tests import fork_server
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 RUN = ("-m", "legoloop.run")
@@ -26,22 +27,25 @@ def copied(name: str, folder: Path) -> Path:
     return Path(shutil.copytree(EXPERIMENTS / name, folder / name, ignore=ignored))
 
 
-def python(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Python, started in the folder of the project."""
+def python(project: Path, *words: str, fresh: bool = False) -> subprocess.CompletedProcess[str]:
+    """Python, started in the folder of the project; ``fresh``, it imports everything itself."""
     home = str(Path(legoloop.__file__).parents[1])  # the package may not be installed
+    env = {**os.environ, "PYTHONPATH": home, "OMP_NUM_THREADS": "1"}
+    if not fresh:
+        return fork_server.run(words, cwd=project, env=env)
     return subprocess.run(
         [sys.executable, *words],
         cwd=project,
-        env={**os.environ, "PYTHONPATH": home, "OMP_NUM_THREADS": "1"},
+        env=env,
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def completed(project: Path, *words: str) -> str:
+def completed(project: Path, *words: str, fresh: bool = False) -> str:
     """What a run printed that ended well and warned of nothing."""
-    done = python(project, *words)
+    done = python(project, *words, fresh=fresh)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout
@@ -53,6 +57,14 @@ def commands(project: Path) -> list[list[str]]:
     lines = [shlex.split(line) for block in blocks for line in block.splitlines()]
     assert {words[0] for words in lines} == {"python"}
     return [words[1:] for words in lines]
+
+
+def complete_the_readmes_commands(project: Path) -> None:
+    """Run them in their order, the first by a fresh interpreter."""
+    first, *others = commands(project)
+    completed(project, *first, fresh=True)
+    for command in others:
+        completed(project, *command)
 
 
 def same_weights(one: Path, other: Path) -> bool:

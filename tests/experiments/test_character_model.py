@@ -6,7 +6,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.experiments.projects import RUN, commands, completed, copied, final, run_directories
+from tests.experiments.projects import (
+    RUN,
+    complete_the_readmes_commands,
+    completed,
+    copied,
+    final,
+    run_directories,
+)
 
 CONF = ("--config-dir", "conf", "loggers=[csv]")
 
@@ -33,6 +40,5 @@ def test_it_gets_better(tmp_path: Path) -> None:
 def test_the_readmes_commands_run_and_the_first_learns(tmp_path: Path) -> None:
     project = copied("character_model", tmp_path)
     write_text(project)
-    for command in commands(project):
-        completed(project, *command)
+    complete_the_readmes_commands(project)
     assert final(run_directories(project)[0])["final/val/perplexity"] < 3

@@ -6,7 +6,13 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.experiments.projects import RUN, commands, completed, copied, run_directories
+from tests.experiments.projects import (
+    RUN,
+    complete_the_readmes_commands,
+    completed,
+    copied,
+    run_directories,
+)
 
 CONF = ("--config-dir", "conf", "loggers=[csv]")
 
@@ -25,8 +31,7 @@ def test_losses_are_logged_apart_and_images_are_saved(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_readmes_commands_run_and_the_first_learns(tmp_path: Path) -> None:
     project = copied("gan_on_digits", tmp_path)
-    for command in commands(project):
-        completed(project, *command)
+    complete_the_readmes_commands(project)
     longest, *_ = run_directories(project)
     distances = pd.read_csv(longest / "metrics.csv")["distance"]
     assert distances.iloc[-1] < distances.iloc[0] / 2

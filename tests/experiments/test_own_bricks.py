@@ -9,6 +9,7 @@ import pytest
 from tests.experiments.projects import (
     RUN,
     commands,
+    complete_the_readmes_commands,
     completed,
     copied,
     run_directories,
@@ -67,8 +68,7 @@ def test_augmentation_from_numpys_generator_does_not_see_the_workers(
 @pytest.mark.slow
 def test_the_readmes_commands_run_and_the_first_learns(tmp_path: Path) -> None:
     project = copied("own_bricks", tmp_path)
-    for command in commands(project):
-        completed(project, *command)
+    complete_the_readmes_commands(project)
 
     first, second, *_ = run_directories(project)
     assert len(run_directories(project)) == len(commands(project))

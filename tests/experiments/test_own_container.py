@@ -9,6 +9,7 @@ import pytest
 from tests.experiments.projects import (
     RUN,
     commands,
+    complete_the_readmes_commands,
     completed,
     copied,
     python,
@@ -71,8 +72,7 @@ def test_a_key_that_it_does_not_read_is_refused(project: Path) -> None:
 @pytest.mark.slow
 def test_the_readmes_commands_run(tmp_path: Path) -> None:
     project = copied("own_container", tmp_path)
-    for command in commands(project):
-        completed(project, *command)
+    complete_the_readmes_commands(project)
 
     batch_sizes = 2  # of the sweep; the script is no run of the command
     assert len(run_directories(project)) == len(commands(project)) - 2 + batch_sizes

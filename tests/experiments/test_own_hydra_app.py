@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import fork_server
 from tests.experiments.projects import EXPERIMENTS, commands, copied
 
 ROOT = EXPERIMENTS.parent
@@ -44,18 +45,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def python(project: Path, path: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Python, started in the folder of the project, with legoloop found in ``path`` alone."""
     elsewhere = [entry for entry in sys.path if entry and Path(entry).resolve() != ROOT]
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=project,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(path), *elsewhere]),
-            "OMP_NUM_THREADS": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    pythonpath = os.pathsep.join([str(path), *elsewhere])
+    env = {**os.environ, "PYTHONPATH": pythonpath, "OMP_NUM_THREADS": "1"}
+    return fork_server.run(words, cwd=project, env=env)
 
 
 def completed(project: Path, path: Path, *words: str) -> str:

@@ -5,7 +5,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.experiments.projects import RUN, commands, completed, copied, final, run_directories
+from tests.experiments.projects import (
+    RUN,
+    complete_the_readmes_commands,
+    completed,
+    copied,
+    final,
+    run_directories,
+)
 
 CONF = ("--config-dir", "conf", "loggers=[csv]")
 
@@ -22,6 +29,5 @@ def test_every_row_held_out_is_predicted(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_readmes_commands_run_and_the_first_learns(tmp_path: Path) -> None:
     project = copied("tabular_regression", tmp_path)
-    for command in commands(project):
-        completed(project, *command)
+    complete_the_readmes_commands(project)
     assert final(run_directories(project)[0])["final/val/absolute_error"] < 50

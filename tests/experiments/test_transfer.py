@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.experiments.projects import RUN, commands, completed, copied, final, run_directories
+from tests.experiments.projects import (
+    RUN,
+    complete_the_readmes_commands,
+    completed,
+    copied,
+    final,
+    run_directories,
+)
 
 CONF = ("--config-dir", "conf", "loggers=[csv]")
 
@@ -24,7 +31,6 @@ def test_the_backbone_is_taken_over_and_frozen_at_first(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_was_learnt_before_helps(tmp_path: Path) -> None:
     project = copied("transfer", tmp_path)
-    for command in commands(project):
-        completed(project, *command)
+    complete_the_readmes_commands(project)
     first, second = (final(run) for run in run_directories(project / "outputs"))
     assert first["final/val/accuracy"] > second["final/val/accuracy"]

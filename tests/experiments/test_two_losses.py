@@ -5,7 +5,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.experiments.projects import RUN, commands, completed, copied, final, run_directories
+from tests.experiments.projects import (
+    RUN,
+    complete_the_readmes_commands,
+    completed,
+    copied,
+    final,
+    run_directories,
+)
 
 CONF = ("--config-dir", "conf", "loggers=[csv]")
 
@@ -21,7 +28,6 @@ def test_they_are_logged_apart_and_add_up(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_readmes_commands_run_and_learn(tmp_path: Path) -> None:
     project = copied("two_losses", tmp_path)
-    for command in commands(project):
-        completed(project, *command)
+    complete_the_readmes_commands(project)
     for run in run_directories(project):
         assert final(run)["final/val/accuracy"] > 0.9

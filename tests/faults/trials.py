@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import importlib
 import json
 import logging
 import os
+import pkgutil
 import shutil
 import signal
 import subprocess
@@ -22,6 +24,7 @@ from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
 
+import legoloop
 from tests.app.command import environment
 from tests.faults.outcomes import Outcome
 
@@ -48,11 +51,16 @@ def get_ready() -> None:
     import torch
 
     torch.set_num_threads(1)
-    for name in PRELOADED:
-        __import__(name)
+    for name in (*PRELOADED, *_modules_of_legoloop()):
+        importlib.import_module(name)
     # What is told in this process is of no interest; of the trials, what they say.
     logging.getLogger("legoloop").addHandler(logging.NullHandler())
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _modules_of_legoloop() -> list[str]:
+    found = pkgutil.walk_packages(legoloop.__path__, "legoloop.")
+    return [module.name for module in found if not module.name.endswith("__main__")]
 
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -63,15 +71,12 @@ PRELOADED = (
     "hydra._internal.core_plugins.bash_completion",
     "hydra._internal.core_plugins.basic_launcher",
     "hydra._internal.core_plugins.basic_sweeper",
-    "legoloop.app.wiring.container",
-    "legoloop.app.run.lifecycle",
-    "legoloop.app.sweep.grid_sweeper",
-    "legoloop.evaluation.metrics",
-    "legoloop.output.scalars.progress_bar",
-    "legoloop.output.scalars.progress",
-    "legoloop.run",
+    "hydra._internal.core_plugins.file_config_source",
+    "hydra._internal.core_plugins.importlib_resources_config_source",
+    "hydra._internal.core_plugins.structured_config_source",
     "pandas.io.formats.csvs",
     "sklearn.metrics",
+    "tensorboard.plugins.hparams.metadata",
     "torch._dynamo",
     "torch.utils.tensorboard.summary",
     "typeguard",

@@ -57,12 +57,14 @@ def build_nested(value: Any, scope: Scope) -> Any:
     return value
 
 
-def _located(error: ArgumentError, path: str, values: Mapping[str, Any]) -> ArgumentError:
-    """The error at the key of the argument, if the node gives that."""
+def _located(error: ArgumentError, path: str, values: Mapping[str, Any]) -> ConfigError:
+    """The error at the key of the argument, or at the node if that does not give the argument."""
     if error.key is not None:
         return error
     argument = re.split(r"[.\[]", error.argument)[0] if error.argument else None
-    return error.located(key=f"{path}.{error.argument}" if argument in values else path)
+    if argument in values:
+        return error.located(key=f"{path}.{error.argument}")
+    return ConfigError(str(error), key=path)
 
 
 def _comes_from_deeper(error: Exception) -> bool:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from legoloop.app.config.binding import bind, bind_nested
+from legoloop.app.config.binding import BoundCall, bind, bind_nested
 from legoloop.app.config.validate import (
     check_circles,
     check_keys,
@@ -127,12 +127,12 @@ def test_a_node_stands_for_the_function_that_it_will_make() -> None:
 
 def names_refused(*paths: tuple[str, str]) -> str:
     with pytest.raises(ConfigError) as refused:
-        check_names(paths, {"data": {"model_kwargs": ["task"]}})
+        check_names(paths, ["task"])
     return message(refused)
 
 
 def test_names_are_taken_once() -> None:
-    check_names([("model", "model"), ("a", "plugins.a"), ("b", "loggers.b")], {})
+    check_names([("model", "model"), ("a", "plugins.a"), ("b", "loggers.b")], [])
     assert names_refused(("a", "plugins.a"), ("a", "loggers.a")) == (
         "loggers.a: the name is taken by plugins.a already; choose another"
     )
@@ -153,13 +153,10 @@ SCOPE = ("a", "b", "c", "model", "feed", "params", "datasets", "train_iterator",
 def needs(**injected: dict[str, str]) -> dict[str, set[str]]:
     """What plugins of these names need, given what is injected into each."""
     calls = {
-        f"plugins.{name}": list(bind(f"plugins.{name}", {**NODE, "_inject_": given}, SCOPE).calls())
+        name: bind(f"plugins.{name}", {**NODE, "_inject_": given}, SCOPE)
         for name, given in injected.items()
     }
-    tree = {"data": {"model_kwargs": ["task"]}}
-    return needs_of(
-        tree, calls, {f"plugins.{name}": name for name in injected}, {"sources": ["a", "b"]}
-    )
+    return needs_of(calls, [], {"sources": ["a", "b"]}, ["task"])
 
 
 def test_who_needs_whom() -> None:
@@ -170,39 +167,43 @@ def test_who_needs_whom() -> None:
     assert found["sources"] == {"a", "b"}
     assert found["params"] == {"model", "feed"}
     assert found["train_iterator"] == found["task"] == {"datasets"}
-    assert "datasets" not in found
+    assert found["datasets"] == set()
 
 
 def test_what_a_data_set_needs_all_data_need() -> None:
     bound = bind("data.datasets.train", {**NODE, "_inject_": {"x": "model"}}, SCOPE)
-    found = needs_of({}, {"data.datasets.train": [bound]}, {}, {})
+    found = needs_of({}, [bound], {}, [])
     assert found["datasets"] == {"model"}
 
 
-def circle(paths: dict[str, str], **needs: set[str]) -> str:
+def components(*names: str) -> dict[str, BoundCall]:
+    return {name: BoundCall(f"plugins.{name}", "builtins.dict", {}, {}) for name in names}
+
+
+def circle(*names: str, **needs: set[str]) -> str:
     with pytest.raises(ConfigError) as refused:
-        check_circles(needs, paths)
+        check_circles(needs, components(*names))
     return message(refused)
 
 
 def test_circles_are_told_from_a_component_that_has_a_path() -> None:
     check_circles({"a": {"b"}, "b": {"c"}}, {})
-    paths = {name: f"plugins.{name}" for name in "abc"}
     remedy = "; inject another component into one of them with _inject_"
-    assert circle(paths, a={"a"}) == f"plugins.a: cannot be built: a needs a{remedy}"
-    assert circle(paths, sources={"a"}, a={"sources"}) == (
+    assert circle(*"abc", a={"a"}) == f"plugins.a: cannot be built: a needs a{remedy}"
+    assert circle(*"abc", sources={"a"}, a={"sources"}) == (
         f"plugins.a: cannot be built: a needs sources needs a{remedy}"
     )
-    told = circle(paths, a={"b"}, b={"c"}, c={"a"})
+    told = circle(*"abc", a={"b"}, b={"c"}, c={"a"})
     assert told.count(" needs ") == 3
     assert any(f"{x} needs {y}" in told for x, y in ("ab", "bc", "ca"))
 
 
 def test_what_was_chosen_must_be_used() -> None:
     paths = {"a": "plugins.a", "model": "model", "loss": "loss", "second": "components.second"}
+    made = {name: BoundCall(path, "builtins.dict", {}, {}) for name, path in paths.items()}
     needs = {"a": {"sources"}, "sources": {"model"}}
-    check_used(needs, paths, ["a"], ["model", "plugins.a", "losses.x", "seed"])
+    check_used(needs, made, ["a"], ["model", "plugins.a", "losses.x", "seed"])
     for key, path in (("loss", "loss"), ("components.second.lr", "components.second")):
         with pytest.raises(ConfigError) as refused:
-            check_used(needs, paths, ["a"], [key])
+            check_used(needs, made, ["a"], [key])
         assert message(refused) == f"{path}: is chosen, but no plugin and no logger uses it"

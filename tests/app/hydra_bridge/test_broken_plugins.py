@@ -47,7 +47,7 @@ def run_beside(plugins: dict[str, str], place: Path, *arguments: str) -> Ended:
     path = beside(plugins, place)["PYTHONPATH"]
     here = place / "here"
     here.mkdir()
-    return in_a_process(here, *arguments, PYTHONPATH=path)
+    return in_a_process(here, *arguments, fresh=True, PYTHONPATH=path)
 
 
 @pytest.mark.parametrize(("text", "cause"), BROKEN.items(), ids=lambda words: words.split(":")[0])

@@ -90,7 +90,7 @@ def small(a_small_run: Path, command: Command) -> Path:
 
 def test_the_same_bits_in_a_fresh_process_and_again_from_that(run: Path, command: Command) -> None:
     before = contents(run)
-    ended = in_a_process(command.here, "rerun=then", "hydra.run.dir=once")
+    ended = in_a_process(command.here, "rerun=then", "hydra.run.dir=once", fresh=True)
     assert differing(ended) == ["nothing differs from then"]
     assert ended.out.splitlines()[0] == "run directory: once"
     once, twice = command.here / "once", command.here / "twice"

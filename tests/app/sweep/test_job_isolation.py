@@ -82,7 +82,7 @@ def _number_of(found: list[object], kind: type) -> int:
 
 
 @pytest.mark.parametrize(
-    "jobs", [3, pytest.param(30, marks=pytest.mark.slow)], ids="{} jobs".format
+    "jobs", [3, pytest.param(12, marks=pytest.mark.slow)], ids="{} jobs".format
 )
 def test_nothing_of_a_job_stays(
     jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

@@ -10,7 +10,6 @@ import hashlib
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from tests.app.command import (
     in_a_process,
 )
 from tests.app.sweep.launchers.sweeps import wait_until
+from tests.fork_server import ForkedProcess
 
 FAULTY = "+plugins.faulty={_target_:mine.Faulty,name:'${seed}'}"
 SWEEP = ("-m", *SMALL, "epoch_size=128", "loggers=[csv]", FAULTY)
@@ -257,13 +257,10 @@ def test_processes_stop_at_a_failure_if_told_so(command: Command) -> None:
 @pytest.mark.slow
 def test_of_two_sweeps_at_the_same_time_one_wins(command: Command) -> None:
     both = [
-        subprocess.Popen(
-            [sys.executable, "-m", "legoloop.run", *SWEEP, HERE, "seed=0,1"],
+        ForkedProcess(
+            ["-m", "legoloop.run", *SWEEP, HERE, "seed=0,1"],
             cwd=command.here,
             env=environment(**processes_find_bricks(command.here, "0=SIGSTOP")),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
         )
         for _ in range(2)
     ]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,23 +13,18 @@ import psutil
 from legoloop.app.hydra_bridge.overrides import search_path
 from legoloop.app.hydra_bridge.shipped_config import shipped_config_dir
 from tests.app.command import Ended, environment
+from tests.fork_server import ForkedProcess
 
 APP = Path(__file__).parent / "tiny_app.py"
 
 
-def begun(here: Path, *overrides: str, **changes: str) -> subprocess.Popen[str]:
+def begun(here: Path, *overrides: str, **changes: str) -> ForkedProcess:
     """A sweep of the tiny app."""
-    return subprocess.Popen(
-        [sys.executable, str(APP), "-m", search_path(shipped_config_dir()), *overrides],
-        cwd=here,
-        env=environment(**changes),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    words = [str(APP), "-m", search_path(shipped_config_dir()), *overrides]
+    return ForkedProcess(words, cwd=here, env=environment(**changes))
 
 
-def ended(sweep: subprocess.Popen[str]) -> Ended:
+def ended(sweep: ForkedProcess) -> Ended:
     out, err = sweep.communicate(timeout=120)
     return Ended(sweep.returncode, out, err)
 
