@@ -222,9 +222,11 @@ class _Binder:
 
 def _plugin_lists(components: Mapping[str, BoundCall]) -> dict[str, tuple[str, ...]]:
     """The names of the plugins that have the method of each list."""
-    plugins = {name: call for name, call in components.items() if is_under(call.path, "plugins")}
+    plugins = {
+        name: call.function for name, call in components.items() if is_under(call.path, "plugins")
+    }
     return {
-        name: tuple(p for p, call in plugins.items() if hasattr(call.function, method))
+        name: tuple(plugin for plugin, made_by in plugins.items() if hasattr(made_by, method))
         for name, method in PLUGIN_LISTS.items()
     }
 
