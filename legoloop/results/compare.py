@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from legoloop.core.errors import ArgumentError, DataError
+from legoloop.core.flatten import flatten_config
 from legoloop.core.run_directory import GIT_DIFF
 from legoloop.results.names import nearest
 from legoloop.results.predictions import predicted_classes
-from legoloop.results.reading import Run, flatten, read_runs
+from legoloop.results.reading import Run, read_runs
 from legoloop.results.table import Table
 
 CONFIGURATION = "configuration"
@@ -104,7 +105,7 @@ def _recorded(about: str, key: str, one: Run, other: Run) -> Iterator[Row]:
 
 
 def _values(about: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Row]:
-    one, other = dict(flatten(one)), dict(flatten(other))
+    one, other = dict(flatten_config(one)), dict(flatten_config(other))
     for key in dict.fromkeys([*one, *other]):
         yield about, key, one.get(key), other.get(key)
 

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from legoloop.core.errors import ArgumentError, DataError
+from legoloop.core.flatten import flatten_config
 from legoloop.core.metric_direction import is_best
 from legoloop.core.run_directory import CONFIG, HYDRA, METRICS, RUN_RECORD
 from legoloop.results.names import nearest
@@ -174,7 +175,7 @@ def flatten_run_config(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     run_dir = tree.get("run_dir")
     rest = {key: value for key, value in tree.items() if key != "run_dir"}
-    return {key: _relative(run_dir, value) for key, value in flatten(rest)}
+    return {key: _relative(run_dir, value) for key, value in flatten_config(rest)}
 
 
 def natural_key(name: str) -> list[str | int]:
@@ -269,19 +270,6 @@ def _recorded(record: Mapping[str, Any]) -> tuple[Mapping[str, float], Mapping[s
             f"{RUN_RECORD} is damaged: final and best are not numbers by tag"
         ) from None
     return final, best
-
-
-def flatten(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of a tree by dotted key; lists are leaves.
-
-    >>> dict(flatten({"optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}, "seed": 0}))
-    {'optimizer.lr': 0.1, 'optimizer.betas': [0.9, 0.99], 'seed': 0}
-    """
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _relative(run_dir: Any, value: Any) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 
@@ -28,9 +29,14 @@ def type_mismatch(target: Callable[..., Any], name: str, value: Any) -> str | No
 def _annotation(target: Callable[..., Any], name: str) -> Any:
     function: Any = target.__init__ if inspect.isclass(target) else target
     try:
-        return typing.get_type_hints(function).get(name, Any)
+        return _type_hints(function).get(name, Any)
     except Exception:
         return Any
+
+
+@lru_cache(maxsize=1024)
+def _type_hints(function: Callable[..., Any]) -> Mapping[str, Any]:
+    return typing.get_type_hints(function)
 
 
 def _readings(value: Any) -> tuple[Any, ...]:

@@ -22,7 +22,7 @@ from legoloop.app.config.components import (
     scope_names,
 )
 from legoloop.app.config.json_tree import decoded, encoded
-from legoloop.app.config.paths import Tree, find_path, get_path, is_under, leaves
+from legoloop.app.config.paths import Tree, find_path, get_path, is_under
 from legoloop.app.config.settings import (
     COLLECTIONS,
     COMPONENTS,
@@ -43,6 +43,7 @@ from legoloop.app.config.validate import (
 from legoloop.core.errors import ConfigError
 from legoloop.loop.order import Edge, in_order
 from legoloop.loop.plan import declared_edges
+from legoloop.results.reading import flatten_run_config
 
 Loaders = Any
 """``data.loaders``: settings by name, with bound calls in the place of nodes."""
@@ -155,8 +156,8 @@ class Blueprint:
         return sha256(values.encode()).hexdigest()
 
     def behaviour(self) -> Mapping[str, Any]:
-        """The values by dotted key, without the keys that say how the run is launched."""
-        return behaviour(dict(leaves(self.tree)))
+        """The values by dotted key, without the keys that say how and where the run is launched."""
+        return behaviour(flatten_run_config(self.tree))
 
     def plugin_class(self, name: str) -> type | None:
         """The class of a component; None if a function makes it."""
@@ -222,9 +223,11 @@ class _Binder:
 
 def _plugin_lists(components: Mapping[str, BoundCall]) -> dict[str, tuple[str, ...]]:
     """The names of the plugins that have the method of each list."""
-    plugins = {name: call for name, call in components.items() if is_under(call.path, "plugins")}
+    plugins = {
+        name: call.function for name, call in components.items() if is_under(call.path, "plugins")
+    }
     return {
-        name: tuple(p for p, call in plugins.items() if hasattr(call.function, method))
+        name: tuple(plugin for plugin, made_by in plugins.items() if hasattr(made_by, method))
         for name, method in PLUGIN_LISTS.items()
     }
 

@@ -67,20 +67,6 @@ def overlaps(key: str, other: str) -> bool:
     return is_under(key, other) or is_under(other, key)
 
 
-def leaves(tree: Mapping[Any, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of a tree that are no mappings, or empty ones, by dotted path.
-
-    >>> dict(leaves({"a": 1, "b": {"c": [2], "d": {}}}))
-    {'a': 1, 'b.c': [2], 'b.d': {}}
-    """
-    for key, value in tree.items():
-        here = f"{path}{key}"
-        if isinstance(value, Mapping) and value:
-            yield from leaves(value, f"{here}.")
-        else:
-            yield here, value
-
-
 _ABSENT = object()
 
 

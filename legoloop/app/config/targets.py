@@ -7,7 +7,8 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from legoloop.core.errors import ConfigError, MissingExtraError
@@ -29,6 +30,8 @@ HARMFUL = {
 A configuration is code all the same, since it may name any other function: this list stops what
 is pasted, not what is meant.
 """
+
+_PREFIXES = tuple(f"{module}." for module in HARMFUL_MODULES)
 
 
 def resolve(target: str) -> Callable[..., Any]:
@@ -62,11 +65,9 @@ def resolve(target: str) -> Callable[..., Any]:
 def _refuse_harmful(target: str, found: Any) -> None:
     """By what it is, too: it may be reached through any module that imports it."""
     module = getattr(found, "__module__", None) or ""
-    is_from = (module, target.rpartition(".")[0])
     name = getattr(found, "__qualname__", target)
-    if {target, f"{module}.{name}"} & HARMFUL or any(
-        f"{each}.".startswith(f"{harmful}.") for each in is_from for harmful in HARMFUL_MODULES
-    ):
+    is_from_harmful = f"{module}.".startswith(_PREFIXES) or target.startswith(_PREFIXES)
+    if is_from_harmful or {target, f"{module}.{name}"} & HARMFUL:
         raise ConfigError(f"{target} is refused: it could do harm; wrap it in a function of yours")
 
 
@@ -107,9 +108,10 @@ def _public(owner: Any) -> list[str]:
     return [*inside, *(name for name in dir(owner) if not name.startswith("_"))]
 
 
-def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter] | None:
+@lru_cache(maxsize=1024)
+def parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
     """The parameters by name, without self; None if it has no signature."""
     try:
-        return dict(inspect.signature(target).parameters)
+        return inspect.signature(target).parameters
     except (TypeError, ValueError):
         return None

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.config.paths import leaves, overlaps
+from legoloop.app.config.paths import overlaps
 from legoloop.app.config.settings import TOP_LEVEL
 from legoloop.app.hydra_bridge.internals import Repository, config_repository
 from legoloop.app.hydra_bridge.overrides import (
@@ -27,6 +27,7 @@ from legoloop.app.hydra_bridge.shipped_config import (
     SETTINGS_FILE,
     shipped_config_dir,
 )
+from legoloop.core.flatten import flatten_config
 
 COMMAND_LINE = "command line"
 SHIPPED = ("hydra", "main", "schema")
@@ -72,7 +73,7 @@ def user_origins(hydra: HydraConf | DictConfig) -> dict[str, str]:
         for file, tree in _files_by_precedence(CONFIG_NAME, tuple(overrides), found):
             if shipped_config_dir() not in file.parents and file != Path(SETTINGS_FILE):
                 plain: Any = OmegaConf.to_container(tree)
-                origins.update((key, _shown(file)) for key, _ in leaves(plain))
+                origins.update((key, _shown(file)) for key, _ in flatten_config(plain))
     on_command_line = keys_on_command_line(parse_overrides(task_overrides(hydra)), found)
     return {**origins, **dict.fromkeys(on_command_line, COMMAND_LINE)}
 

@@ -49,7 +49,12 @@ def _unresolved(overrides: Any) -> list[str]:
 
 def is_value(override: Override, found: Repository) -> bool:
     """Whether an override sets a value, and does not choose an option of a group."""
-    return not found.get_group_options(override.key_or_group)
+    return not _options(found, override.key_or_group)
+
+
+@lru_cache(maxsize=1024)
+def _options(found: Repository, group: str) -> list[str]:
+    return found.get_group_options(group)  # lists files
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:

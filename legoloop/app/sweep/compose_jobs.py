@@ -73,9 +73,13 @@ def compose_jobs(
     return list(jobs.values())
 
 
+class _Bar(tqdm):  # type: ignore[type-arg]
+    monitor_interval = 0  # no thread, which would stay
+
+
 def _with_progress(combinations: Sequence[Overrides]) -> Iterator[Overrides]:
     """The overrides that each job is composed from, with a progress bar on a terminal."""
-    bar = tqdm(
+    bar = _Bar(
         combinations,
         desc="checking the jobs",
         unit="job",

@@ -11,10 +11,9 @@ from typing import Any
 from hydra.types import TaskFunction
 from omegaconf import DictConfig
 
-from legoloop.app.config.blueprint import Blueprint, behaviour
+from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.settings import LAUNCH_KEYS
 from legoloop.app.sweep.process_state import preserve_process_state
-from legoloop.results.reading import flatten_run_config
 from legoloop.state.run_record import read_record
 
 Overrides = Sequence[str]
@@ -44,11 +43,6 @@ class Job:
             for text in self.overrides
             if re.split(r"[.=]", text.lstrip("+~"))[0] not in LAUNCH_KEYS
         ]
-
-    @property
-    def behaviour(self) -> Mapping[str, Any]:
-        """What the job does, by dotted key."""
-        return behaviour(flatten_run_config(self.blueprint.tree))
 
     @property
     def has_completed(self) -> bool:

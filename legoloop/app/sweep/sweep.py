@@ -45,7 +45,7 @@ class Sweep:
         lock = lock_sweep(
             sweep.directory,
             [job.training_overrides for job in jobs],
-            [job.behaviour for job in jobs],
+            [job.blueprint.behaviour() for job in jobs],
             resume,
             accept=config.on_config_change == "accept",
         )

@@ -9,10 +9,11 @@ from dependency_injector import containers, providers
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.config.blueprint import Blueprint
-from legoloop.app.config.paths import find_path, is_under, leaves, overlaps
+from legoloop.app.config.paths import find_path, is_under, overlaps
 from legoloop.app.config.settings import LAUNCH_KEYS
 from legoloop.app.config.targets import resolve
 from legoloop.core.errors import ConfigError
+from legoloop.core.flatten import flatten_config
 from legoloop.core.suggestions import did_you_mean
 
 GIVEN = ("app", *LAUNCH_KEYS)
@@ -34,7 +35,7 @@ def make_user_app(blueprint: Blueprint) -> tuple[Any, Blueprint]:
     app = _instance(path)
     declared = OmegaConf.create(app.config() or {}, flags={"allow_objects": True})
     plain: Any = OmegaConf.to_container(declared, resolve=False)
-    read = {*GIVEN, "seed", *_options(app), *(key for key, _ in leaves(plain))}
+    read = {*GIVEN, "seed", *_options(app), *(key for key, _ in flatten_config(plain))}
     for key in blueprint.origins:
         is_read = any(overlaps(key, option) for option in read)
         if not is_read or _is_lost_choice(blueprint, key, read):

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import yaml
 
 from legoloop.core.errors import DataError, MissingExtraError
+from legoloop.core.flatten import flatten_config
 from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.output.scalars.scalar_writer import ScalarWriter
@@ -214,20 +215,13 @@ def allowed(tag: str) -> str:
     return re.sub(r"[^\w\-. :/]", "_", tag)
 
 
-def as_params(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def as_params(tree: Mapping[str, Any]) -> dict[str, str]:
     """The values as strings, under keys joined with dots.
 
     >>> as_params({"seed": 0, "optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}})
     {'seed': '0', 'optimizer.lr': '0.1', 'optimizer.betas': '[0.9, 0.99]'}
     """
-    params: dict[str, str] = {}
-    for key, value in tree.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            params |= as_params(value, f"{path}.")
-        else:
-            params[allowed(path)] = str(value)[:MAX_PARAM_LENGTH]
-    return params
+    return {allowed(key): str(value)[:MAX_PARAM_LENGTH] for key, value in flatten_config(tree)}
 
 
 def batched(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -12,10 +12,10 @@ from legoloop.app.config.paths import (
     find_path,
     get_path,
     is_under,
-    leaves,
     overlaps,
     with_value,
 )
+from legoloop.core.flatten import flatten_config
 
 KEYS = st.sampled_from(["a", "b", "c", "lr"])
 VALUES = st.one_of(st.none(), st.integers(), st.text(), st.lists(st.integers(), max_size=2))
@@ -48,7 +48,7 @@ def test_a_key_is_under_another_by_whole_names() -> None:
 
 @given(TREES)
 def test_leaves_are_found_by_their_paths(tree: dict[str, Any]) -> None:
-    for path, value in leaves(tree):
+    for path, value in flatten_config(tree):
         assert get_path(tree, path) == value
         assert value == {} or not isinstance(value, dict)
 
@@ -61,7 +61,7 @@ def test_with_value_sets_one_value_and_changes_nothing(
     after = with_value(tree, path, value)
     assert tree == before
     assert get_path(after, path) == value
-    for key, beside in leaves(before):
+    for key, beside in flatten_config(before):
         assert overlaps(key, path) or get_path(after, key) == beside
 
 
@@ -71,6 +71,6 @@ def test_the_changes_are_what_must_be_set(before: dict[str, Any], now: dict[str,
     for path, value in changes(before, now):
         assert find_path(before, path, ...) != value
         tree = with_value(tree, path, value)
-    for path, value in leaves(now):
+    for path, value in flatten_config(now):
         assert value == {} or get_path(tree, path) == value
     assert list(changes(now, now)) == []

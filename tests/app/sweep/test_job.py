@@ -26,9 +26,11 @@ def test_how_a_job_is_launched_is_not_what_it_does(tmp_path: Path) -> None:
         *("seed=1", "model=mlp", "resumes=1", "~plugins.resume"),
     ]
     one, other = job(tmp_path, resume="must"), job(tmp_path, sweep={"on_failure": "stop"})
-    assert one.behaviour == other.behaviour
-    assert not any(key.startswith(("resume", "sweep", "run_dir")) for key in one.behaviour)
-    assert job(tmp_path, seed=1).behaviour != one.behaviour
+    assert one.blueprint.behaviour() == other.blueprint.behaviour()
+    assert not any(
+        key.startswith(("resume", "sweep", "run_dir")) for key in one.blueprint.behaviour()
+    )
+    assert job(tmp_path, seed=1).blueprint.behaviour() != one.blueprint.behaviour()
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ MESSAGES = {
     ),
     "a sweep that must be there": (
         ["seed=0,1", "resume=must"],
-        "resume: is must, but hydra.sweep.dir: {here}/sweep holds no sweep; name one that does",
+        "resume: is must, but hydra.sweep.dir, {here}/sweep, holds no sweep; name one that does",
     ),
     "a checkpoint that is not there": (
         ["seed=0,1", "resume=nowhere"],

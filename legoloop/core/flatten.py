@@ -1,0 +1,23 @@
+"""Configurations by dotted key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def flatten_config(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a tree by dotted key; lists and empty mappings are values.
+
+    Args:
+        tree (Mapping): mappings in mappings.
+        prefix (str): stands before each key.
+
+    >>> dict(flatten_config({"optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}, "seed": 0}))
+    {'optimizer.lr': 0.1, 'optimizer.betas': [0.9, 0.99], 'seed': 0}
+    """
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten_config(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
