@@ -145,7 +145,8 @@ def help_text(width: int = 33) -> str:
     >>> print(help_text().splitlines()[0])
     seed                             seeds everything: weights, order, augmentation
     """
-    return "\n".join(f"{key:<{width}}{text}" for key, text in _help_lines(RunSettings))
+    lines = (*_help_lines(RunSettings), *_help_lines(DataSettings, "data."))
+    return "\n".join(f"{key:<{width}}{text}" for key, text in lines)
 
 
 def read_settings(kind: type[S], values: Mapping[str, Any], prefix: str = "") -> S:

@@ -137,7 +137,8 @@ def test_there_is_a_line_of_help_for_each_setting() -> None:
     lines = help_text().splitlines()
     keys = [line.split(maxsplit=1)[0] for line in lines]
     assert keys == [
-        "sweep.on_failure" if name == "sweep" else name for name in setting_names(RunSettings)
+        *("sweep.on_failure" if name == "sweep" else name for name in setting_names(RunSettings)),
+        *(f"data.{name}" for name in setting_names(DataSettings)),
     ]
     assert all(len(line) > 33 and line[32] == " " != line[33] for line in lines)
 
