@@ -25,7 +25,7 @@ def test_every_case_and_precision_has_a_row() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_compiled_ones_too() -> None:
-    linear = Case(lambda: nn.Sequential(nn.Linear(4, 3)), images(4, 4))
+    linear = Case(lambda: nn.Sequential(nn.Linear(4, 10)), images(4, 4))
     modes = {"compiled": MODES["compiled"]}
     found = list(rows({"linear": linear}, modes, CPU, rounds=1, seconds=1e-4))
     assert len(found) == len(PRECISIONS)
