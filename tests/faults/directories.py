@@ -63,7 +63,7 @@ def started_by_many_at_once(long: bool) -> Tally:
             one_won = None if len(won) == 1 else f"{len(won)} ran"
             tally.count(told, one_won or one.outcome().differs_from(uninterrupted().outcome))
             for each in lost:
-                tally.count(told, _refused([each], "hydra.run.dir: "))
+                tally.count(told, _refused([each], "hydra.run.dir (command line): "))
     return tally
 
 

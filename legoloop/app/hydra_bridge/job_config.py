@@ -84,10 +84,10 @@ def _select(config: DictConfig, path: str) -> Any:
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
-def _written(config: DictConfig, key: Any) -> str:
+def _written(config: DictConfig, key: str) -> str:
     """The text of a reference."""
-    value = dict(config.items_ex(resolve=False))[key]
-    return str(value._value() if OmegaConf.is_config(value) else value)
+    alone: Any = OmegaConf.to_container(OmegaConf.masked_copy(config, [key]), resolve=False)
+    return str(alone[key])
 
 
 def bind_run_directory(config: DictConfig, directory: str | Path) -> None:

@@ -290,7 +290,7 @@ REFUSALS = {
         "plugins.descent._inject_.opt (then/config.yaml): ",
     ),
     "no override": (["rerun='then"], "rerun='then: not an override that Hydra can read; "),
-    "the run itself": (["rerun=then", "hydra.run.dir=then"], "hydra.run.dir: "),
+    "the run itself": (["rerun=then", "hydra.run.dir=then"], "hydra.run.dir (command line): "),
 }
 
 

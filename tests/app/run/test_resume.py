@@ -81,7 +81,9 @@ def test_a_finished_run_is_refused(command: Command) -> None:
     before = files(command.here)
     ended = command(*RUN, "hydra.run.dir=run")
     assert ended.status == 2
-    assert ended.err.startswith(f"error: hydra.run.dir: {command.here}/run holds a run already (C")
+    assert ended.err.startswith(
+        f"error: hydra.run.dir (command line): {command.here}/run holds a run already (C"
+    )
     assert len(ended.err.splitlines()) == 1
     assert files(command.here) == before
 
@@ -95,8 +97,8 @@ def test_whether_to_go_on_may_be_said(command: Command) -> None:
     assert [ended.status for ended in (never, must, odd)] == [2, 2, 2]
     assert "holds a run already (FAILED, started " in never.err
     assert must.err.strip() == (
-        f"error: resume: is must, but hydra.run.dir, {command.here}/other, holds no run to resume; "
-        "name the directory of one"
+        f"error: resume (command line): is must, but hydra.run.dir, {command.here}/other, holds "
+        "no run to resume; name the directory of one"
     )
     assert odd.err.strip() == (
         "error: resume (command line): is 'perhaps'; give auto, never, must, a run directory or a "
