@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import legoloop as ll
-from legoloop.training.step.micro_batches import split
+from legoloop.training.step.micro_batches import split_batch
 
 MADE: dict[type, Callable[[dict[str, Any]], int]] = {
     ll.DefaultBatchDesc: lambda batch: len(batch["x"]),
@@ -50,7 +50,7 @@ def test_the_sum_over_the_parts_is_that_of_the_whole(
     kind: type, lengths: list[int], of_part: int
 ) -> None:
     batch, size = a_batch(lengths), kind()
-    assert sum(map(size, split(batch, of_part))) == size(batch)
+    assert sum(map(size, split_batch(batch, of_part))) == size(batch)
 
 
 @every_size

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import legoloop as ll
-from legoloop.training.step.micro_batches import split
+from legoloop.training.step.micro_batches import split_batch
 from legoloop.zoo.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from legoloop.zoo.token_losses import TokenCrossEntropy
 from tests.bricks import bricks
@@ -96,7 +96,7 @@ def test_the_mean_over_the_parts_is_that_of_the_whole(
     torch.manual_seed(seed)
     batch, outputs, loss = case.batch(samples), case.outputs(samples), case.made()
     size = case.desc()
-    parts = zip(split(batch, of_part), split(outputs, of_part), strict=True)
+    parts = zip(split_batch(batch, of_part), split_batch(outputs, of_part), strict=True)
     summed = sum(size(part) * loss(part, given) for part, given in parts)
     torch.testing.assert_close(summed / size(batch), loss(batch, outputs))
 
