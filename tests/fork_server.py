@@ -149,7 +149,7 @@ def main() -> None:
     gc.freeze()  # what is looked at for garbage would be copied
     assert "legoloop" not in sys.modules
     assert len(os.listdir("/proc/self/task")) == 1
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it comes to the whole group
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it comes to the whole group
     installed = _without_pythonpath(sys.path)
     while line := sys.stdin.readline():
         ((what, given),) = json.loads(line).items()
@@ -157,7 +157,8 @@ def main() -> None:
             pid, status = os.waitpid(given, os.WNOHANG)
             answer = os.waitstatus_to_exitcode(status) if pid else None
         elif (answer := os.fork()) == 0:
-            signal.signal(signal.SIGINT, interrupt)
+            # A shell that started the tests in the background has it ignored.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             _prepare(given, installed)
             return _execute(given["words"])
         print(json.dumps(answer), flush=True)

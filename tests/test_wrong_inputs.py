@@ -52,7 +52,7 @@ IN_THE_CONFIGURATION: Cases = {
             "optimizer._target_=torch.optim.LBFGS",
             *("~optimizer.betas", "~optimizer.weight_decay", "~optimizer.fused"),
         ),
-        "plugins.descent (conf/plugins/default.yaml): is an LBFGS, which evaluates the loss "
+        "plugins.descent (conf/plugins/default.yaml): opt is an LBFGS, which evaluates the loss "
         "several times a step; give an optimizer that needs it once",
     ),
     "an option of a list misspelt": (

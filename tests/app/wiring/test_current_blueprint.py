@@ -97,7 +97,7 @@ def test_a_late_value_is_checked_like_all_others() -> None:
         ("num_epochs", -1, r"^num_epochs: is -1; give a whole number of at least 0$"),
         ("optimizer.lrr", 1, r"^optimizer\.lrr: torch\.optim\.Adam takes no 'lrr'; "),
         ("nope", 1, r"^nope: nothing takes this key; "),
-        ("model._target_", "mine.Nothing", r"^model\._target_: there is no module mine"),
+        ("model._target_", "no_such.Nothing", r"^model\._target_: there is no module no_such"),
     ):
         blueprint, set_value = current()
         set_value(path, value)

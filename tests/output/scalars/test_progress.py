@@ -61,7 +61,7 @@ def on_a_terminal(*arguments: str) -> tuple[int, str]:
     termios.tcsetwinsize(theirs, (24, WIDTH))
     process = subprocess.Popen(
         [sys.executable, "-c", RUN, *arguments],
-        stdin=theirs, stdout=theirs, stderr=theirs, cwd=Path(__file__).parents[2],
+        stdin=theirs, stdout=theirs, stderr=theirs, cwd=Path(__file__).parents[3],
     )  # fmt: skip
     os.close(theirs)
     shown = b""
