@@ -216,7 +216,8 @@ class _Binder:
 
     def nested(self, path: str, value: Any) -> Any:
         """The value, with bound calls in the place of nodes."""
-        if self._like is not None and find_path(self._like.tree, path) == value:
+        # By repr, since 1 == True == 1.0.
+        if self._like is not None and repr(find_path(self._like.tree, path)) == repr(value):
             return self._bound[path]
         return bind_nested(path, value, self.scope)
 

@@ -219,6 +219,16 @@ def test_like_another_only_what_changed_is_bound(monkeypatch: pytest.MonkeyPatch
     assert "model" in bound, "another scope may inject otherwise"
 
 
+@pytest.mark.parametrize(("before", "now"), [(1, True), (1, 1.0), (False, 0)])
+def test_equal_values_of_other_types_are_bound_anew(before: Any, now: Any) -> None:
+    one, other = (
+        with_plugin({"_target_": "bricks.takes_anything", "value": value})
+        for value in (before, now)
+    )
+    blueprint = Blueprint.of(other, like=Blueprint.of(one))
+    assert repr(blueprint.components["mine"].values["value"]) == repr(now)
+
+
 def test_a_list_of_plugins_has_those_with_its_method_in_the_order_of_names() -> None:
     tree = with_plugin({"_target_": "legoloop.TrainLoss"}, "z")
     tree["plugins"]["a"] = {"_target_": "legoloop.LearningRateMonitor"}
