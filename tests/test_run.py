@@ -20,6 +20,8 @@ from legoloop.state.run_record import read_record
 from legoloop.zoo.toy_data import digits, xor
 from tests.app.command import BRICKS, SMALL, Command, environment, in_a_process
 
+pytestmark = pytest.mark.slow  # the command, again and again
+
 DIRECTORY = {
     ".hydra",
     ".run.lock",

@@ -22,6 +22,8 @@ from tests.app.command import (
 )
 from tests.zoo.idx_writing import images_of, labels_of, write_pair
 
+pytestmark = pytest.mark.slow  # the command, again and again
+
 DIGITS = (
     "num_epochs=2",
     "epoch_size=100",

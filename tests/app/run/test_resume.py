@@ -16,6 +16,8 @@ import pytest
 import legoloop as ll
 from tests.app.command import Command, beside_bricks_of_a_user
 
+pytestmark = pytest.mark.slow  # the command, again and again
+
 # Five epochs of four steps; the fault, if there is one, is in the third.
 RUN = (
     "data=xor",

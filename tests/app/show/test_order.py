@@ -18,6 +18,8 @@ from tests.app.command import Command
 from tests.app.composed import XOR, blueprint_of
 from tests.test_conf import options, overrides
 
+pytestmark = pytest.mark.slow  # the command, again and again
+
 HOOKED = ("plugins", "loggers", "scheduler", "debug")
 
 

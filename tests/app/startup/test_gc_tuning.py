@@ -11,6 +11,8 @@ import pytest
 
 from tests.app.command import SMALL, environment
 
+pytestmark = pytest.mark.slow  # the command, again and again
+
 MINE = """
 import atexit
 import gc
