@@ -1,4 +1,4 @@
-"""Atomic file and directory writes: whole or absent, whatever happens meanwhile."""
+"""Atomic file and directory writes: complete or not there, even after a crash."""
 
 from __future__ import annotations
 

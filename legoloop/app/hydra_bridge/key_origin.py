@@ -31,7 +31,7 @@ from legoloop.core.flatten import flatten_config
 
 COMMAND_LINE = "command line"
 SHIPPED = ("hydra", "main", "schema")
-"""The providers of the files that Hydra finds if it is not told to look elsewhere."""
+"""The providers of the files that Hydra finds without a search path of the user's."""
 
 
 def where_set(key: str, config: DictConfig | None) -> str | None:
