@@ -196,11 +196,8 @@ def _weights_file(run: Path, tree: DictConfig, recorded_dir: Path) -> Path:
 def _recorded_weights(tree: DictConfig) -> Path | None:
     """The path that the configuration gives to a SaveModelWeights."""
     blueprint = blueprint_of_tree(tree)
-    for name in blueprint.components:
-        kind, values = blueprint.plugin_class(name), blueprint.components[name].values
-        if kind is not None and issubclass(kind, SaveModelWeights) and "path" in values:
-            return Path(values["path"])
-    return None
+    values = (blueprint.components[name].values for name in blueprint.named(SaveModelWeights))
+    return next((Path(given["path"]) for given in values if "path" in given), None)
 
 
 def _evaluation(blueprint: Blueprint) -> _Evaluation:
@@ -228,13 +225,12 @@ def _is_final(evaluation: Any) -> bool:
 
 
 def _built(app: Any, blueprint: Blueprint, kind: type[T]) -> Iterator[T]:
-    """The plugins of a class, by whatever name they have."""
-    for name, provider in app.providers.items():
-        made = (
-            blueprint.plugin_class(name)
-            if name in blueprint.components
-            else getattr(provider, "provides", None)
-        )
+    """The plugins of a class, by whatever name they have; a container of the user's has its own."""
+    if blueprint.settings.app is None:
+        yield from (app.providers[name]() for name in blueprint.named(kind))
+        return
+    for provider in app.providers.values():
+        made = getattr(provider, "provides", None)
         if isinstance(made, type) and issubclass(made, kind):
             yield provider()
 

@@ -121,6 +121,20 @@ def tree_of(**changes: Any) -> Tree:
     }
 
 
+def with_value(tree: Tree, path: str, value: Any) -> Tree:
+    """A tree that has another value at a dotted path; what lies beside the path is shared.
+
+    >>> before = {"a": {"b": 1}, "c": {}}
+    >>> after = with_value(before, "a.b", 2)
+    >>> before, after, after["c"] is before["c"]
+    ({'a': {'b': 1}, 'c': {}}, {'a': {'b': 2}, 'c': {}}, True)
+    """
+    key, _, rest = path.partition(".")
+    inner = tree.get(key)
+    below = inner if isinstance(inner, dict) else {}
+    return {**tree, key: with_value(below, rest, value) if rest else value}
+
+
 def choices() -> list[str]:
     """For each option of a group that ships the overrides that choose it, and what it asks for."""
     found = ["seed=0"]

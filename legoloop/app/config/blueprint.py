@@ -42,7 +42,7 @@ from legoloop.app.config.validate import (
 )
 from legoloop.core.errors import ConfigError
 from legoloop.loop.order import Edge, in_order
-from legoloop.loop.plan import declared_edges
+from legoloop.loop.plan import declared_edges, drives
 from legoloop.results.reading import flatten_run_config
 
 Loaders = Any
@@ -163,6 +163,18 @@ class Blueprint:
         """The class of a component; None if a function makes it."""
         function = self.components[name].function
         return function if isinstance(function, type) else None
+
+    @property
+    def epoch_driver(self) -> str | None:
+        """The name of the plugin whose ``batches()`` drives the epochs; None if none has it."""
+        classes = ((name, self.plugin_class(name)) for name in self.plugin_order)
+        return next((name for name, cls in classes if cls is not None and drives(cls)), None)
+
+    def named(self, kind: type) -> list[str]:
+        """The components of a class, by whatever name they have; plugins in calling order."""
+        names = dict.fromkeys((*self.plugin_order, *self.components))
+        classes = {name: self.plugin_class(name) for name in names}
+        return [name for name, cls in classes.items() if cls is not None and issubclass(cls, kind)]
 
     def to_dict(self) -> dict[str, Any]:
         """What ``from_dict`` makes an equal blueprint from; it can be written as JSON."""

@@ -35,20 +35,6 @@ def find_path(tree: Mapping[str, Any], path: str, default: Any = None) -> Any:
     return part
 
 
-def with_value(tree: Tree, path: str, value: Any) -> Tree:
-    """A tree that has another value at a dotted path; what lies beside the path is shared.
-
-    >>> before = {"a": {"b": 1}, "c": {}}
-    >>> after = with_value(before, "a.b", 2)
-    >>> before, after, after["c"] is before["c"]
-    ({'a': {'b': 1}, 'c': {}}, {'a': {'b': 2}, 'c': {}}, True)
-    """
-    key, _, rest = path.partition(".")
-    inner = tree.get(key)
-    below = inner if isinstance(inner, dict) else {}
-    return {**tree, key: with_value(below, rest, value) if rest else value}
-
-
 def is_under(key: str, above: str) -> bool:
     """Whether a dotted key is another one, or lies in it.
 

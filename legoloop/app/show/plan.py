@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from legoloop.app.config.binding import TARGET, BoundCall, calls_in
 from legoloop.app.config.blueprint import Blueprint
-from legoloop.loop.plan import drives, stage_table
+from legoloop.loop.plan import stage_table
 from legoloop.loop.stages import Stage, hooks_of
 
 WhereSet = Callable[[str], str | None]
@@ -43,10 +43,7 @@ def _described(call: BoundCall, width: int, where_set: WhereSet) -> Iterator[str
 def _table(blueprint: Blueprint) -> str:
     """As ``plan.txt``; a plugin that a function makes has no hooks before it is built."""
     hooks: dict[str, Collection[Stage]] = {}
-    driver = ""
     for name in blueprint.plugin_order:
         cls = blueprint.plugin_class(name)
         hooks[name] = hooks_of(cls) if cls is not None else ()
-        if cls is not None and drives(cls):
-            driver = driver or name
-    return stage_table(hooks, driver)
+    return stage_table(hooks, blueprint.epoch_driver or "")

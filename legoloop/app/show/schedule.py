@@ -6,41 +6,35 @@ The optimizer is built, and the model and the train data for it; no sample is re
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from legoloop.app.config.blueprint import Blueprint
-from legoloop.app.wiring.container import make_app
 from legoloop.core.errors import ConfigError, DataError
-from legoloop.loop.plan import drives
 from legoloop.training.limits import LastSample, LastStep
 from legoloop.training.schedules.lr_plot import ascii_plot, planned_rates
 from legoloop.training.schedules.lr_plugins import LRScheduler
 from legoloop.training.schedules.total_steps import total_steps
 
-T = TypeVar("T")
 
-
-def schedule_text(blueprint: Blueprint) -> str:
+def schedule_text(app: Any, blueprint: Blueprint) -> str:
     """A curve for each plugin that moves a scheduler, over the steps of the training.
+
+    Args:
+        app: the container that the blueprint describes.
+        blueprint: of the run.
 
     Raises ConfigError if there is none, or if it is not known beforehand.
     """
-    classes = {
-        name: cls
-        for name in blueprint.plugin_order
-        if (cls := blueprint.plugin_class(name)) is not None
-    }
-    moving = [name for name, cls in classes.items() if issubclass(cls, LRScheduler)]
+    moving = blueprint.named(LRScheduler)
     if not moving:
         raise ConfigError(
             "there is no curve: the rate stays as it is, or follows what is measured", key="show"
         )
-    driver = next((name for name, cls in classes.items() if drives(cls)), None)
+    driver = blueprint.epoch_driver
     if driver is None:
         raise ConfigError(
             "there is no curve: no plugin drives the epochs with batches()", key="show"
         )
-    app = make_app(blueprint)
     try:
         lengths = _lengths(blueprint, app, app.providers[driver]())
         return "\n\n".join(_curve(name, app.providers[name](), lengths) for name in moving)
@@ -51,27 +45,17 @@ def schedule_text(blueprint: Blueprint) -> str:
 def _lengths(blueprint: Blueprint, app: Any, epoch: Any) -> list[int]:
     """The number of steps of each epoch, up to the first limit."""
     num_epochs = blueprint.settings.num_epochs
-    last_step = _plugin(blueprint, app, LastStep)
-    last_sample = _plugin(blueprint, app, LastSample)
+    by_steps = [app.providers[name]().num_steps for name in blueprint.named(LastStep)]
+    by_samples = [app.providers[name]().num_samples for name in blueprint.named(LastSample)]
     steps = total_steps(
         epoch,
         num_epochs,
-        num_steps=last_step.num_steps if last_step is not None else None,
-        num_samples=last_sample.num_samples if last_sample is not None else None,
+        num_steps=min(by_steps, default=None),
+        num_samples=min(by_samples, default=None),
     )
     if steps == 0:
         raise ConfigError("there is no curve: the training has no step", key="show")
     return list(_cut(epoch.lengths(num_epochs), steps))
-
-
-def _plugin(blueprint: Blueprint, app: Any, kind: type[T]) -> T | None:
-    """The plugin of a class, by whatever name it has."""
-    for name in blueprint.plugin_order:
-        cls = blueprint.plugin_class(name)
-        if cls is not None and issubclass(cls, kind):
-            made: T = app.providers[name]()
-            return made
-    return None
 
 
 def _cut(lengths: Sequence[int], steps: int) -> Iterator[int]:

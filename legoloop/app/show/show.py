@@ -26,7 +26,7 @@ def show(blueprint: Blueprint, where_set: Callable[[str], str | None]) -> str:
     Raises ConfigError for a schedule that is not known beforehand, and for a container of the
     user's own, which may follow none of it.
     """
-    _, blueprint = validated_app(blueprint)
+    app, blueprint = validated_app(blueprint)
     asked = blueprint.settings.show
     if asked == "config":
         return OmegaConf.to_yaml(OmegaConf.create(blueprint.tree)).rstrip()
@@ -37,4 +37,4 @@ def show(blueprint: Blueprint, where_set: Callable[[str], str | None]) -> str:
             key="show",
             remedy=f"for your app use {remedy}",
         )
-    return schedule_text(blueprint) if asked == "schedule" else plan_text(blueprint, where_set)
+    return schedule_text(app, blueprint) if asked == "schedule" else plan_text(blueprint, where_set)

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 import legoloop as ll
 from legoloop.app.config import binding
 from legoloop.app.config.blueprint import Blueprint, behaviour
-from legoloop.app.config.paths import Tree, find_path, with_value
+from legoloop.app.config.paths import Tree, find_path
 from legoloop.app.config.settings import LAUNCH_KEYS
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.app.wiring.resolve import resolve_with
 from legoloop.core.errors import ConfigError
-from tests.app.composed import blueprint_of, choices, tree_of
+from tests.app.composed import blueprint_of, choices, tree_of, with_value
 
 
 def takes_anything(**given: Any) -> Any:

@@ -13,9 +13,9 @@ from legoloop.app.config.paths import (
     get_path,
     is_under,
     overlaps,
-    with_value,
 )
 from legoloop.core.flatten import flatten_config
+from tests.app.composed import with_value
 
 KEYS = st.sampled_from(["a", "b", "c", "lr"])
 VALUES = st.one_of(st.none(), st.integers(), st.text(), st.lists(st.integers(), max_size=2))

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from legoloop.app.config.blueprint import Blueprint
-from legoloop.app.config.paths import Tree, with_value
+from legoloop.app.config.paths import Tree
 from legoloop.app.wiring.current_blueprint import CurrentBlueprint
 from legoloop.app.wiring.resolve import resolve_with
 from legoloop.core.errors import ConfigError
-from tests.app.composed import tree_of
+from tests.app.composed import tree_of, with_value
 
 
 def unresolved() -> Tree:
