@@ -29,7 +29,8 @@ from typing import Any
 
 PRELOADED = (
     *("numpy", "torch", "torch._dynamo", "torch.optim.lr_scheduler", "torch.utils.data"),
-    *("hydra", "hydra.utils", "omegaconf", "dependency_injector.providers", "yaml"),
+    *("hydra", "hydra.utils", "hydra._internal.hydra", "omegaconf", "yaml", "tqdm"),
+    *("dependency_injector.providers", "dependency_injector.wiring"),
     *("sklearn.datasets", "sklearn.metrics", "sklearn.model_selection", "pandas"),
     *("tensorboard.compat.proto.event_pb2", "tensorboard.summary.writer.record_writer"),
 )

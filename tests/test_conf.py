@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from tests.zoo.idx_writing import images_of, labels_of, write_pair
 SMALL = ("num_epochs=1", "epoch_size=32", "eval_samples=32", "hydra.run.dir=run")
 NEEDS_FILES = {"mnist": "mnist", "fashion_mnist": "fashion_mnist"}
 ON_XOR = ("data=xor", "model=logistic")
+TAKES_SECONDS = ("debug=determinism", "loggers=mlflow")
 NEEDS_PACKAGES = {"loggers=mlflow": "mlflow"}
 SUITABLE: dict[str, Sequence[str]] = {
     "loss=cross_entropy": (),
@@ -64,7 +66,14 @@ def overrides(option: str) -> list[str]:
     return [*others, *quiet, option, *SMALL]
 
 
-@pytest.mark.parametrize("option", options())
+def each_option() -> Iterator[Any]:
+    """Every option; those that take seconds, in the slow suite."""
+    slow = pytest.mark.slow
+    for option in options():
+        yield pytest.param(option, marks=slow) if option in TAKES_SECONDS else option
+
+
+@pytest.mark.parametrize("option", each_option())
 def test_trains(option: str, here: Path) -> None:
     if option in NEEDS_PACKAGES:
         pytest.importorskip(NEEDS_PACKAGES[option])

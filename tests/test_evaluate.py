@@ -87,6 +87,7 @@ def scalars(output: Path) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 def test_an_unchanged_run_in_a_fresh_process_gives_the_same_bits(run: Path) -> None:
     before = contents(run)
     done = subprocess.run(

@@ -44,6 +44,7 @@ def test_a_step_is_from_one_asking_to_the_next() -> None:
     assert stream.step() == 2e6
 
 
+@pytest.mark.slow
 def test_steps_take_time_and_are_told(tmp_path: Path) -> None:
     def step(fused: bool) -> float:
         task = Task(40, tmp_path, fused)

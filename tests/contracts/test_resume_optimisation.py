@@ -121,8 +121,10 @@ def test_killed_and_resumed_with_all_of_it(kill: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("save_every", [1, 5])
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize(
+    ("name", "save_every"),
+    [("all", 1), ("all but micro_batches", 1), *((name, 5) for name in EACH)],
+)
 def test_killed_anywhere(name: str, save_every: int) -> None:
     outcome, stages = uninterrupted(name)
     for kill in range(1, stages + 1):

@@ -59,10 +59,10 @@ def commands(project: Path) -> list[list[str]]:
     return [words[1:] for words in lines]
 
 
-def complete_the_readmes_commands(project: Path) -> None:
-    """Run them in their order, the first by a fresh interpreter."""
+def complete_the_readmes_commands(project: Path, fresh: bool = False) -> None:
+    """Run them in their order; ``fresh``, the first by an interpreter of its own."""
     first, *others = commands(project)
-    completed(project, *first, fresh=True)
+    completed(project, *first, fresh=fresh)
     for command in others:
         completed(project, *command)
 

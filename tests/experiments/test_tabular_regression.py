@@ -17,6 +17,7 @@ from tests.experiments.projects import (
 CONF = ("--config-dir", "conf", "loggers=[csv]")
 
 
+@pytest.mark.slow
 def test_every_row_held_out_is_predicted(tmp_path: Path) -> None:
     project = copied("tabular_regression", tmp_path)
     completed(project, "make_table.py")

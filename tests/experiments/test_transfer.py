@@ -17,6 +17,7 @@ from tests.experiments.projects import (
 CONF = ("--config-dir", "conf", "loggers=[csv]")
 
 
+@pytest.mark.slow
 def test_the_backbone_is_taken_over_and_frozen_at_first(tmp_path: Path) -> None:
     project = copied("transfer", tmp_path)
     short = (*CONF, "num_epochs=1")

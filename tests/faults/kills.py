@@ -37,7 +37,7 @@ REFUSED = 2
 def killed_at_any_moment(long: bool) -> Tally:
     """SIGKILL at uniform moments, in a run without workers and in one with two."""
     tally = Tally()
-    kills = {0: 200, 2: 100} if long else {0: 15, 2: 5}
+    kills = {0: 200, 2: 100} if long else {0: 9, 2: 3}
     for workers, number in kills.items():
         overrides = WORKERS.format(workers)
         seconds = uninterrupted(overrides).seconds

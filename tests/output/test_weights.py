@@ -29,6 +29,7 @@ numpy.save(sys.argv[2], torch.cat(logits).numpy())
 """
 
 
+@pytest.mark.slow
 def test_reproduce_the_predictions_in_a_fresh_process(tmp_path: Path) -> None:
     parts = tiny()
     acc = parts.loaders_acc()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.app.command import SMALL, environment
+from tests.app.command import SMALL, Ended, environment, in_a_process
 
 pytestmark = pytest.mark.slow  # the command, again and again
 
@@ -57,17 +55,9 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ended(here: Path, *arguments: str) -> tuple[int, str, str]:
-    changes = {"PYTHONPATH": f"{environment()['PYTHONPATH']}:{here}"}
-    done = subprocess.run(
-        [sys.executable, "-m", "legoloop.run", *arguments, *SMALL],
-        cwd=here,
-        env=environment(**changes),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    return done.returncode, done.stdout, done.stderr
+def ended(here: Path, *arguments: str) -> Ended:
+    path = f"{environment()['PYTHONPATH']}:{here}"
+    return in_a_process(here, *arguments, *SMALL, fresh=True, PYTHONPATH=path)
 
 
 @pytest.mark.parametrize(
@@ -77,21 +67,18 @@ def ended(here: Path, *arguments: str) -> tuple[int, str, str]:
 def test_all_that_python_does_at_the_end_is_done(
     how: str, status: int, told: str, here: Path
 ) -> None:
-    found, out, err = ended(
-        here, "loggers=[]", f"+plugins.mine={{_target_: mine.Ends, how: {how}}}"
-    )
-    assert (found, err) == (status, told)
-    assert "the thread\n" in out
-    assert out.endswith("the user's own handler\n")
+    ends = f"+plugins.mine={{_target_: mine.Ends, how: {how}}}"
+    found = ended(here, "loggers=[]", ends)
+    assert (found.status, found.err) == (status, told)
+    assert "the thread\n" in found.out
+    assert found.out.endswith("the user's own handler\n")
     assert (here / "not_closed").read_text() == "flushed"
 
 
 def test_a_sweep_ends_so_too(here: Path) -> None:
-    found, out, _ = ended(
-        here, "-m", "seed=0,1", "loggers=[]", "+plugins.mine={_target_: mine.Ends}"
-    )
-    assert (found, out.count("the thread\n")) == (0, 2)
-    assert out.endswith("the user's own handler\n")
+    found = ended(here, "-m", "seed=0,1", "loggers=[]", "+plugins.mine={_target_: mine.Ends}")
+    assert (found.status, found.out.count("the thread\n")) == (0, 2)
+    assert found.out.endswith("the user's own handler\n")
 
 
 HEAVY = ("matplotlib", "pandas", "sklearn", "tensorboard", "rich")
@@ -99,8 +86,8 @@ HEAVY = ("matplotlib", "pandas", "sklearn", "tensorboard", "rich")
 
 def test_what_is_heavy_is_imported_after_the_first_step(here: Path) -> None:
     counts = "+plugins.mine={_target_: mine.Counts}"
-    found, _, err = ended(here, counts)
-    assert (found, err) == (0, "")
+    found = ended(here, counts)
+    assert (found.status, found.err) == (0, "")
     imported = (here / "imported").read_text()
     assert '"torch"' in imported
     assert [name for name in HEAVY if f'"{name}"' in imported] == []

@@ -81,12 +81,11 @@ def _number_of(found: list[object], kind: type) -> int:
     return sum(issubclass(type(thing), kind) for thing in found)
 
 
-@pytest.mark.parametrize(
-    "jobs", [3, pytest.param(12, marks=pytest.mark.slow)], ids="{} jobs".format
-)
+@pytest.mark.slow
 def test_nothing_of_a_job_stays(
-    jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    jobs = 12
     command = beside_bricks_of_a_user(tmp_path, monkeypatch, capfd)
     seen: list[Process] = []
     imported: list[int] = []

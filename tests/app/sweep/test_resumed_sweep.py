@@ -125,6 +125,7 @@ def test_it_stops_at_a_failure_if_told_so(
     assert statuses(sweep) == ["COMPLETED", "FAILED COMPLETED", "COMPLETED"]
 
 
+@pytest.mark.slow
 def test_it_goes_on_with_the_same_sweep_alone(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

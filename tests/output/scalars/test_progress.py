@@ -269,6 +269,7 @@ class Screen:
 
 
 @given(seconds=st.sampled_from([0.0, 1e-4, 1e-3, 1e-2, 0.1]), a_step=st.floats(1e-3, 1.0))
+@pytest.mark.slow
 def test_the_bar_moves_ten_times_a_second_at_most_and_takes_little_time(
     seconds: float, a_step: float
 ) -> None:

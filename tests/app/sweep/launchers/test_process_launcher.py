@@ -1,4 +1,7 @@
-"""The launcher with a process a job: mostly on jobs that cost nothing, at last on runs."""
+"""The launcher with a process a job: on jobs that cost nothing.
+
+Real runs go through it in tests/app/sweep/test_sweep_acceptance.py.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ import pytest
 from legoloop.app.sweep.launchers.process_launcher import ProcessLauncher
 from legoloop.core.errors import ArgumentError
 from legoloop.state.run_record import read_record
-from tests.app.command import BRICKS, SMALL, environment, in_a_process
 from tests.app.sweep.launchers.sweeps import begun, ended, facts, is_gone, wait_until
 
 PROCESSES = "hydra/launcher=processes"
@@ -134,34 +136,3 @@ def at_work(here: Path) -> list[int]:
     """The processes of the first two jobs, once both are at work."""
     wait_until(lambda: all((here / "sweep" / job / "facts.json").exists() for job in "01"))
     return [facts(here, job)["pid"] for job in (0, 1)]
-
-
-@pytest.mark.slow
-def test_runs_that_end_badly(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(BRICKS.read_text())
-    ends = "+plugins.bad={_target_:mine.EndsBadly,how:fine}"
-    how = in_a_process(
-        tmp_path,
-        *("-m", *SMALL, "loggers=[]", "hydra.sweep.dir=sweep", PROCESSES),
-        *("hydra.launcher.n_jobs=2", ends, "plugins.bad.how=fine,_exit,kill"),
-        OMP_NUM_THREADS="1",
-        PYTHONPATH=f"{environment()['PYTHONPATH']}:{tmp_path}",
-    )
-    assert how.status == 1
-    records = [read_record(tmp_path / "sweep" / str(job)) for job in range(3)]
-    assert [(record["status"], record.get("cause")) for record in records] == [
-        ("COMPLETED", None),
-        ("FAILED", "ended with exit status 9 without a word"),
-        ("FAILED", "killed by SIGKILL (out of memory?)"),
-    ]
-    assert {record["hardware"]["threads"] for record in records} == {1}
-    assert {path.name for path in (tmp_path / "sweep" / "0").iterdir()} >= {
-        ".hydra",
-        "config.yaml",
-        "plan.txt",
-        "predicts.csv",
-        "run.log",
-        "weights",
-    }
-    assert "Traceback" not in how.err
-    assert len((tmp_path / "sweep" / "results.csv").read_text().splitlines()) == 1 + 3
