@@ -73,7 +73,7 @@ def each_option() -> Iterator[Any]:
         yield pytest.param(option, marks=slow) if option in TAKES_SECONDS else option
 
 
-@pytest.mark.parametrize("option", each_option())
+@pytest.mark.parametrize("option", list(each_option()))
 def test_trains(option: str, here: Path) -> None:
     if option in NEEDS_PACKAGES:
         pytest.importorskip(NEEDS_PACKAGES[option])

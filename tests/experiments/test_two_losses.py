@@ -17,6 +17,7 @@ from tests.experiments.projects import (
 CONF = ("--config-dir", "conf", "loggers=[csv]")
 
 
+@pytest.mark.slow
 def test_they_are_logged_apart_and_add_up(tmp_path: Path) -> None:
     project = copied("two_losses", tmp_path)
     completed(project, *RUN, *CONF, "experiment=redrawing", "num_epochs=2", "hydra.run.dir=run")

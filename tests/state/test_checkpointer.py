@@ -102,6 +102,7 @@ def test_resuming_in_another_host_ends_with_the_same_bits(
         assert (tmp_path / "metrics.csv").read_text() == (folder / "metrics.csv").read_text()
 
 
+@pytest.mark.slow
 def test_resuming_in_another_process_ends_with_the_same_bits(whole: tuple[Path, bytes]) -> None:
     folder, expected = whole
     command = [sys.executable, "-W", "error", "-c", RESUME, str(folder), "4"]

@@ -10,11 +10,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from legoloop.app.config.blueprint import Blueprint
-from legoloop.app.config.paths import with_value
 from legoloop.app.run.config_differences import differences, read_recorded
 from legoloop.app.wiring.resolve import resolve_with
 from legoloop.core.errors import ConfigError
-from tests.app.composed import tree_of
+from tests.app.composed import tree_of, with_value
 
 RECORD = {
     "status": "COMPLETED",

@@ -64,6 +64,7 @@ def debugged(here: Path, *overrides: str) -> Ended:
     return in_a_process(here, *XOR, *overrides, PYTHONPATH=path)
 
 
+@pytest.mark.slow
 def test_fast_is_one_short_epoch(here: Path) -> None:
     ended = debugged(here, "debug=fast")
     assert (ended.status, ended.err) == (0, "")
@@ -71,6 +72,7 @@ def test_fast_is_one_short_epoch(here: Path) -> None:
     assert len(pd.read_csv(here / "run" / "predicts.csv")) == 128
 
 
+@pytest.mark.slow
 def test_limit_keeps_the_epochs_and_evaluates_a_part(here: Path) -> None:
     ended = debugged(here, "debug=limit", "num_epochs=3", "eval_samples=50")
     assert (ended.status, ended.err) == (0, "")
@@ -79,12 +81,14 @@ def test_limit_keeps_the_epochs_and_evaluates_a_part(here: Path) -> None:
     assert len(pd.read_csv(here / "run" / "predicts.csv")) == 50
 
 
+@pytest.mark.slow
 def test_overfit_ends_when_the_loss_is_near_zero(here: Path) -> None:
     ended = debugged(here, "debug=overfit", "scheduler=none", "optimizer.lr=0.01")
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.splitlines()[-1].startswith("completed: loss is 0.00")
 
 
+@pytest.mark.slow
 def test_overfit_fails_when_it_does_not_get_there(here: Path) -> None:
     ended = debugged(here, "debug=overfit", "num_epochs=1", "optimizer.lr=1e-9")
     assert ended.status == 1
@@ -95,6 +99,7 @@ def test_overfit_fails_when_it_does_not_get_there(here: Path) -> None:
     assert (record["status"], f"error: {record['cause']}") == ("FAILED", line)
 
 
+@pytest.mark.slow
 def test_anomaly_tells_where_the_gradient_comes_from(here: Path) -> None:
     ended = debugged(here, "debug=anomaly", "num_epochs=1", "loss._target_=mine.NoGradient")
     assert ended.status == 1
@@ -102,6 +107,7 @@ def test_anomaly_tells_where_the_gradient_comes_from(here: Path) -> None:
     assert "SqrtBackward0' returned nan" in ended.err
 
 
+@pytest.mark.slow
 def test_anomaly_lets_a_sound_run_be(here: Path) -> None:
     assert debugged(here, "debug=anomaly", "num_epochs=1").status == 0
 
@@ -137,6 +143,7 @@ def test_determinism_finds_the_same_bits_and_anew_when_resumed(here: Path) -> No
     assert "the same bits twice" in ended.out
 
 
+@pytest.mark.slow
 def test_the_trial_finds_a_broken_metric_before_the_first_step(here: Path) -> None:
     ended = debugged(
         here,

@@ -74,6 +74,7 @@ def contents(folder: Path) -> Mapping[Path, tuple[bytes, int]]:
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
+@pytest.mark.slow
 def test_it_does_what_is_left(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = command.here / "sweep"
     jobs = (*SWEEP, "seed=0,1,2")

@@ -117,6 +117,7 @@ def test_on_a_terminal_shows_a_bar_and_the_lines_as_they_are() -> None:
     assert max(map(len, re.split("[\r\n]", shown))) <= WIDTH
 
 
+@pytest.mark.slow
 def test_what_is_printed_meanwhile_stands_above_it_in_whole_lines() -> None:
     status, shown = on_a_terminal("print")
 
@@ -128,6 +129,7 @@ def test_what_is_printed_meanwhile_stands_above_it_in_whole_lines() -> None:
     assert lines[-2] == "not ended, over"
 
 
+@pytest.mark.slow
 def test_on_a_terminal_gives_it_back_when_the_run_fails() -> None:
     status, shown = on_a_terminal("fail")
 
@@ -137,6 +139,7 @@ def test_on_a_terminal_gives_it_back_when_the_run_fails() -> None:
     assert not after.strip()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_with_clock_and_bar() -> None:
     status, shown = on_a_terminal("resume")
 

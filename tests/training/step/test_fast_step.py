@@ -242,6 +242,7 @@ def test_switched_off_the_public_calls_are_made_and_give_the_same_bits(
     assert calls == ["zero_grad", "backward", "step"] * 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("value", "enabled"), [("0", False), ("1", True), (None, True)])
 def test_the_environment_switches_the_shortcuts(value: str | None, enabled: bool) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "LEGOLOOP_TORCH_SHORTCUTS"}

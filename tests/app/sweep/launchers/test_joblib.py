@@ -18,6 +18,7 @@ def no_threads_set(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.mark.slow
 def test_jobs_share_the_threads(tmp_path: Path) -> None:
     assert ended(begun(tmp_path, *JOBLIB, "do=a,b")).status == 0
     share = str(max(1, len(os.sched_getaffinity(0)) // 2))

@@ -41,6 +41,7 @@ def test_here_a_job_that_dies_is_one_failed_job(tmp_path: Path) -> None:
     assert facts(tmp_path, 1)["SUBMITIT_EXECUTOR"] == "local"
 
 
+@pytest.mark.slow
 def test_an_interrupted_job_goes_back_into_the_queue(tmp_path: Path, commands: Path) -> None:
     how = ended(begun(tmp_path, SLURM, "do=give way,fine", PATH=path(commands)))
     assert (how.status, how.err) == (0, "")
