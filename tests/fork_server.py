@@ -1,10 +1,10 @@
 """Python commands in processes that are forked, since importing torch and hydra takes seconds.
 
-A server has the third-party packages imported, nothing of legoloop, and forks for each command: a
-process with arguments, directory, environment, output, signals and exit status of its own, which
-ends as an interpreter does. What the interpreter itself reads from its environment at start-up,
-such as ``PYTHONHASHSEED``, is the server's. Tests of start-up, of imports and of how the
-interpreter ends take a fresh interpreter instead.
+A server has legoloop imported, but for its commands, and what that needs, and forks for each
+command: a process with arguments, directory, environment, output, signals and exit status of its
+own, which ends as an interpreter does. What is read from the environment at start-up or at import,
+such as ``PYTHONHASHSEED`` and ``LEGOLOOP_TORCH_SHORTCUTS``, is the server's. Tests of start-up, of
+imports and of how the interpreter ends take a fresh interpreter instead.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import subprocess
@@ -34,10 +35,15 @@ PRELOADED = (
     *("sklearn.datasets", "sklearn.metrics", "sklearn.model_selection", "pandas"),
     *("tensorboard.compat.proto.event_pb2", "tensorboard.summary.writer.record_writer"),
 )
+COMMANDS = (
+    *("legoloop.run", "legoloop.evaluate", "legoloop.results.__main__"),
+    "legoloop.app.sweep.launchers.job_process",
+)
 ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
+ROOT = Path(__file__).parents[1]
 SECONDS_BETWEEN_LOOKS = 0.005
 
 
@@ -145,10 +151,11 @@ def main() -> None:
     """Answer questions to the end of the input; in each fork, be the command instead."""
     with suppress(ValueError):
         sys.path.remove(str(Path(__file__).parent))
-    for name in PRELOADED:
+    sys.path.insert(0, str(ROOT))
+    for name in (*PRELOADED, *_modules_of_legoloop()):
         importlib.import_module(name)
+    sys.path.remove(str(ROOT))
     gc.freeze()  # what is looked at for garbage would be copied
-    assert "legoloop" not in sys.modules
     assert len(os.listdir("/proc/self/task")) == 1
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it comes to the whole group
     installed = _without_pythonpath(sys.path)
@@ -164,6 +171,11 @@ def main() -> None:
             return _execute(given["words"])
         print(json.dumps(answer), flush=True)
     return None
+
+
+def _modules_of_legoloop() -> list[str]:
+    found = pkgutil.walk_packages([str(ROOT / "legoloop")], "legoloop.")
+    return [module.name for module in found if module.name not in COMMANDS]
 
 
 def _without_pythonpath(path: list[str]) -> list[str]:

@@ -62,9 +62,8 @@ def test_it_can_be_interrupted(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
-def test_it_knows_nothing_of_the_package_and_draws_its_own_numbers(tmp_path: Path) -> None:
-    code = "import sys, random, numpy; print(random.random(), numpy.random.rand()); "
-    code += "assert not any(name.startswith('legoloop') for name in sys.modules)"
+def test_each_draws_its_own_numbers(tmp_path: Path) -> None:
+    code = "import random, numpy; print(random.random(), numpy.random.rand())"
     one, other = (fork_server.run(["-c", code], cwd=tmp_path, env=os.environ) for _ in range(2))
     assert one.returncode == 0, one.stderr
     drawn = [*one.stdout.split(), *other.stdout.split()]
