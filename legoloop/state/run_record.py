@@ -22,11 +22,15 @@ Resume = Literal["auto", "never", "must"]
 
 PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "dependency-injector")
 
+RAN_WITH = ("git", "versions", "hardware", "data", "blueprint")
+"""What a record says of the attempt that last had something to train."""
+
 
 class RunRecord:
     """The record of one run, which a process keeps while it has the run directory.
 
-    A run that was resumed has had several ``attempts``, each with its times and its status.
+    A run that was resumed has had several ``attempts``, each with its times, its status, and what
+    it ran with: commit, versions, threads and data.
 
     >>> import tempfile
     >>> record = RunRecord.start(Path(tempfile.mkdtemp()) / "run", seed=0, overrides=[])
@@ -79,19 +83,37 @@ class RunRecord:
             record.begin_attempt()
         return record
 
-    def begin_attempt(self) -> None:
-        """Record how the run, or this attempt at it, begins."""
+    def begin_attempt(self, is_built: bool = True) -> None:
+        """Record how the run, or this attempt at it, begins.
+
+        Args:
+            is_built: whether there is something to train; if not, the code, the versions and the
+                data of the record stay those of the attempt before, which made what is there.
+        """
         git, patch = self._code
-        earlier = (self.previous or {}).get("attempts", [])
+        previous = self.previous or {}
+        versions = {"python": platform.python_version(), **_versions()}
+        hardware = _hardware()
+        attempt = {
+            "started": self._facts["started"],
+            "status": "RUNNING",
+            "commit": None if git is None else git["commit"],
+            "versions": versions,
+            "threads": hardware["threads"],
+        }
         self._facts.update(
             git=git,
-            versions={"python": platform.python_version(), **_versions()},
-            hardware=_hardware(),
-            attempts=[*earlier, {"started": self._facts["started"], "status": "RUNNING"}],
+            versions=versions,
+            hardware=hardware,
+            attempts=[*previous.get("attempts", []), attempt],
         )
         if self.previous is not None:
-            self._facts["started"] = self.previous.get("started")
+            self._facts["started"] = previous.get("started")
+        if not is_built:
+            self._facts.update({key: previous[key] for key in RAN_WITH if key in previous})
         self._write()
+        if not is_built and self.previous is not None:
+            return
         (self.directory / GIT_DIFF).unlink(missing_ok=True)
         if patch:
             (self.directory / GIT_DIFF).write_bytes(patch)
@@ -99,6 +121,12 @@ class RunRecord:
     def update(self, **facts: Any) -> None:
         """Record more about the run."""
         self._facts.update(facts)
+        self._write()
+
+    def record_data(self, digests: Mapping[str, str | None]) -> None:
+        """Record the digests of the data sets that this attempt reads, by name."""
+        self._facts["data"] = dict(digests)
+        self._facts["attempts"][-1]["data"] = dict(digests)
         self._write()
 
     def resumed_from(self, checkpoint: Path) -> None:

@@ -6,6 +6,7 @@ from tests.faults import (
     damages,
     directories,
     disks,
+    failed_starts,
     hostile,
     interruptions,
     kills,
@@ -32,6 +33,11 @@ _ALL = (
         kills.power_lost_before_any_call,
     ),
     Row("killed while resuming, five times in a row", EQUAL, kills.killed_while_resuming),
+    Row(
+        "killed, then started without its data, a GPU, memory",
+        f"the checkpoints stay; started once more: {EQUAL}",
+        failed_starts.failed_starts,
+    ),
     Row(
         "ENOSPC from each call to the disk on",
         "path and bytes told, earlier checkpoints whole; resumed with space: equal",

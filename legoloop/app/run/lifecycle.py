@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,11 @@ class Prepared:
         """The run directory."""
         return Path(self.blueprint.settings.run_dir)
 
+    @cached_property
+    def data(self) -> dict[str, str | None]:
+        """The digest of each data set by name; none if they could not be built."""
+        return data_digests(self.app) if self.host is not None else {}
+
 
 def prepare(blueprint: Blueprint) -> Prepared:
     """Build the whole app of a blueprint; write nothing.
@@ -104,7 +110,7 @@ def record_failure(directory: Path, seed: int | None, overrides: Sequence[str], 
     """Record a run that could not be prepared."""
     record = RunRecord.start(directory, seed, overrides, resume="auto")
     if record.previous is not None:
-        record.begin_attempt()
+        record.begin_attempt(is_built=False)
     record.finish("FAILED", cause=cause)
 
 
@@ -194,37 +200,43 @@ def _host(prepared: Prepared) -> TrainingHost:
 
 
 def _begin(prepared: Prepared, record: RunRecord) -> None:
+    """Resume what there is, or begin anew, and write down what is run.
+
+    A run that could not be built leaves an earlier attempt as it is: there is nothing to begin.
+    """
+    is_built = prepared.host is not None
     remove_temporaries_of(prepared.directory)
     if record.previous is not None:
-        record.begin_attempt()
-    checkpoint = _checkpoint(prepared, record)
-    if record.previous is not None and checkpoint is None:
-        archive_attempt(prepared.directory)
-    if checkpoint is not None and prepared.host is not None:
-        record.resumed_from(checkpoint)
-        load_checkpoint_into(prepared.host, checkpoint, strict=not _accepts_changes(prepared))
-        print(f"resumed from: {display_path(checkpoint)}", flush=True)
-    _write_config(prepared)
-    record.update(blueprint=prepared.composed.to_dict())
+        record.begin_attempt(is_built)
+    if prepared.host is not None:
+        _resume(prepared, prepared.host, record)
+    if is_built or record.previous is None:
+        _write_config(prepared)
+        record.update(blueprint=prepared.composed.to_dict())
     if prepared.host is not None:
         _write_plan(prepared, prepared.host)
-        record.update(data=data_digests(prepared.app))
+        record.record_data(prepared.data)
     _print_differences(prepared)
     overrides = list(prepared.blueprint.overrides)
     log.info("the run begins, with the overrides %s", overrides)
 
 
-def _checkpoint(prepared: Prepared, record: RunRecord) -> Path | None:
-    """The checkpoint to resume from; None for a new run."""
-    _, named = parse_resume(prepared.blueprint.settings.resume)
-    if named is not None or record.previous is None or prepared.host is None:
-        return named
-    return newest_of(prepared.host)
+def _resume(prepared: Prepared, host: TrainingHost, record: RunRecord) -> None:
+    """Load the checkpoint that is named, or the newest of an earlier attempt at this run."""
+    _, checkpoint = parse_resume(prepared.blueprint.settings.resume)
+    if checkpoint is None and record.previous is not None:
+        checkpoint = newest_of(host, prepared.directory)
+        if checkpoint is None:
+            archive_attempt(prepared.directory)
+    if checkpoint is not None:
+        record.resumed_from(checkpoint)
+        load_checkpoint_into(host, checkpoint, strict=not _accepts_changes(prepared))
+        print(f"resumed from: {display_path(checkpoint)}", flush=True)
 
 
 def _check_unchanged(prepared: Prepared, directory: Path) -> None:
     if not _accepts_changes(prepared):
-        check_unchanged(prepared.blueprint, directory)
+        check_unchanged(prepared.blueprint, prepared.data, directory)
 
 
 def _accepts_changes(prepared: Prepared) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import to_absolute_path
 
@@ -55,9 +56,21 @@ def run_of(checkpoint: Path) -> Path:
     return checkpoint.parent.parent
 
 
-def check_unchanged(blueprint: Blueprint, directory: Path) -> None:
-    """Raises ConfigError if the run in a directory had another configuration or other code."""
-    changes = [*_changed_keys(blueprint, directory), *_changed_code(directory)]
+def check_unchanged(
+    blueprint: Blueprint, data: Mapping[str, str | None], directory: Path
+) -> None:
+    """Raises ConfigError if the run in a directory had another configuration, code or data.
+
+    Args:
+        blueprint: of the run that is to go on.
+        data: the digests of its data sets by name; one that is None is not compared.
+        directory: of the run that was there.
+    """
+    changes = [
+        *_changed_keys(blueprint, directory),
+        *_changed_data(data, directory),
+        *_changed_code(directory),
+    ]
     if changes:
         raise ConfigError(
             f"{directory} holds a run of another configuration: "
@@ -78,10 +91,13 @@ def load_checkpoint_into(host: TrainingHost, checkpoint: Path, strict: bool) -> 
         ) from error
 
 
-def newest_of(host: TrainingHost) -> Path | None:
-    """The newest whole checkpoint of what the host's plugins keep."""
+def newest_of(host: TrainingHost, directory: Path) -> Path | None:
+    """The newest whole checkpoint of what the host's plugins keep.
+
+    A host that keeps none any more resumes from those in the directory.
+    """
     folders = [p.folder for p in host.plan.plugins.values() if isinstance(p, Checkpointer)]
-    return next(filter(None, map(newest_checkpoint, folders)), None)
+    return next(filter(None, map(newest_checkpoint, folders or [directory / CHECKPOINTS])), None)
 
 
 def remove_temporaries_of(directory: Path) -> None:
@@ -120,9 +136,18 @@ def _changed_keys(blueprint: Blueprint, directory: Path) -> Iterator[str]:
             yield f"{key} was {was}, is {is_now}"
 
 
+def _changed_data(data: Mapping[str, str | None], directory: Path) -> Iterator[str]:
+    """The data sets with other samples; one that was or is not there is a changed key."""
+    before = _record_of(directory).get("data") or {}
+    for name in data:
+        was, is_now = before.get(name), data[name]
+        if was is not None and is_now is not None and was != is_now:
+            yield f"the samples of data.datasets.{name} are others (digest {was}, now {is_now})"
+
+
 def _changed_code(directory: Path) -> Iterator[str]:
     """The commit, or what differs from it; untracked files are ignored."""
-    before = read_record(directory).get("git") if (directory / RUN_RECORD).exists() else None
+    before = _record_of(directory).get("git")
     now, patch = git_state()
     if before is None or now is None:
         return
@@ -131,3 +156,7 @@ def _changed_code(directory: Path) -> Iterator[str]:
     kept = directory / GIT_DIFF
     if (kept.read_bytes() if kept.exists() else b"") != patch:
         yield f"what differs from the commit ({GIT_DIFF}) is not the same"
+
+
+def _record_of(directory: Path) -> Mapping[str, Any]:
+    return read_record(directory) if (directory / RUN_RECORD).exists() else {}

@@ -193,6 +193,70 @@ def test_what_nothing_can_go_on_from_is_put_aside(command: Command) -> None:
     assert "resumed_from" not in record(run)["attempts"][1]
 
 
+def table(command: Command, rows: int) -> tuple[str, str]:
+    """The data of a run as a CSV file; the overrides that train on it."""
+    lines = ["x,target", *(f"{n % 7},{n % 2}" for n in range(rows))]
+    (command.here / "points.csv").write_text("\n".join(lines))
+    return "data.datasets.train._target_=mine.Table", "+data.datasets.train.path=points.csv"
+
+
+def test_other_data_are_refused_like_another_configuration(command: Command) -> None:
+    data = table(command, rows=443)
+    run = failed(command, *data)
+    first = record(run)
+    before = files(run)
+    table(command, rows=200)
+    ended = command(*RUN, "hydra.run.dir=run", *data)
+    assert ended.status == 2
+    assert ended.err.startswith(
+        f"error: hydra.run.dir (command line): {run} holds a run of another configuration: the "
+        f"samples of data.datasets.train are others (digest {first['data']['train']}, now "
+    )
+    assert files(run) == before
+
+    accepted = command(*RUN, "hydra.run.dir=run", *data, "on_config_change=accept")
+    assert accepted.status == 0
+    one, other = record(run)["attempts"]
+    assert one["data"] == first["data"]
+    assert other["data"] == record(run)["data"]
+    assert one["data"]["train"] != other["data"]["train"]
+    assert one["data"]["val"] == other["data"]["val"]
+    assert one["versions"] == other["versions"] == record(run)["versions"]
+    assert one["threads"] == other["threads"] == record(run)["hardware"]["threads"]
+
+
+def test_a_start_that_cannot_be_built_leaves_the_run_as_it_is(command: Command) -> None:
+    data = table(command, rows=128)
+    assert command(*RUN, *data, "hydra.run.dir=whole").status == 0
+    run = failed(command, *data)
+    before = files(run)
+    made = record(run)
+    (command.here / "points.csv").rename(command.here / "away.csv")
+    ended = command(*RUN, "hydra.run.dir=run", *data)
+    assert ended.status == 1
+    assert "points.csv" in ended.err
+    after = files(run)
+    changed = {name for name in {**before, **after} if before.get(name) != after.get(name)}
+    assert changed <= {"run.json", "run.log", ".hydra/config.yaml", ".hydra/hydra.yaml"}
+    assert [each["status"] for each in record(run)["attempts"]] == ["FAILED", "FAILED"]
+    for key in ("data", "git", "versions", "blueprint"):
+        assert record(run)[key] == made[key]
+
+    (command.here / "away.csv").rename(command.here / "points.csv")
+    ended = command(*RUN, "hydra.run.dir=run", *data)
+    assert ended.status == 0
+    assert "resumed from: run/checkpoints/8" in ended.out
+    assert outcome(run) == outcome(command.here / "whole")
+
+
+def test_without_the_plugin_that_kept_them_its_checkpoints_are_found(command: Command) -> None:
+    failed(command)
+    less = ("~plugins.checkpoints", "on_config_change=accept")
+    ended = command(*RUN, "hydra.run.dir=run", *less)
+    assert ended.status == 0
+    assert "resumed from: run/checkpoints/8" in ended.out
+
+
 def test_other_code_is_refused(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def git(*words: str) -> None:
         identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
