@@ -22,7 +22,7 @@ Resume = Literal["auto", "never", "must"]
 
 PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "dependency-injector")
 
-RAN_WITH = ("git", "versions", "hardware", "data", "blueprint")
+RAN_WITH = ("git", "versions", "hardware", "data", "data_files", "blueprint")
 """What a record says of the attempt that last had something to train."""
 
 
@@ -123,9 +123,11 @@ class RunRecord:
         self._facts.update(facts)
         self._write()
 
-    def record_data(self, digests: Mapping[str, str | None]) -> None:
-        """Record the digests of the data sets that this attempt reads, by name."""
-        self._facts["data"] = dict(digests)
+    def record_data(
+        self, digests: Mapping[str, str | None], files: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Record the data sets that this attempt reads, by name: digests, and files if known."""
+        self._facts.update(data=dict(digests), data_files=dict(files))
         self._facts["attempts"][-1]["data"] = dict(digests)
         self._write()
 
