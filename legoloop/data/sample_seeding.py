@@ -15,7 +15,7 @@ WATCHED = 16
 
 
 class SampleSeeding:
-    """Seeds the global generators for each sample of a batch, but only those that samples draw from.
+    """Seeds for each sample of a batch the global generators that samples draw from.
 
     Seeding python's and numpy's takes several times as long as seeding torch's, and most data sets
     draw from torch alone or not at all. The first samples show from which they draw. Whether later

@@ -88,7 +88,8 @@ def test_weights_of_another_number_of_dimensions_stay_as_they_are(channels_last:
 
     assert model[0].weight.is_contiguous(memory_format=torch.channels_last)
     assert model.position.is_contiguous(memory_format=torch.channels_last)
-    assert model[1].weight.is_contiguous() and model[2].weight.is_contiguous()
+    assert model[1].weight.is_contiguous()
+    assert model[2].weight.is_contiguous()
 
 
 def test_lazy_convolutions_are_left_to_the_descent_to_refuse() -> None:
