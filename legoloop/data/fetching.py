@@ -16,6 +16,7 @@ from legoloop.data.datasets import ColumnDataset
 from legoloop.data.loader_config import LoaderConfig
 from legoloop.data.positional_rng import PositionalRng, single_threaded
 from legoloop.data.prefetch import DevicePrefetcher
+from legoloop.data.sample_seeding import SampleSeeding
 
 BatchIndices = tuple[int, torch.Tensor]
 """The position of a batch's first sample, and the indices of its samples, int64."""
@@ -45,6 +46,7 @@ class Fetcher:
         self._name = name
         self._config = config
         self._rng = rng
+        self._seeding = SampleSeeding(rng)
         self._device = device
 
     @property
@@ -106,7 +108,7 @@ class Fetcher:
                 else partial(self._with_seeded_rng, self._columns)
             )
         if not hasattr(dataset, "__getitems__"):
-            return partial(self._with_seeded_rng, self._records)
+            return self._records
         return (
             self._whole
             if getattr(dataset, "is_deterministic", False)
@@ -157,18 +159,17 @@ class Fetcher:
 
     def _records(self, batch: BatchIndices) -> Batch:
         first, indices = batch
-        records = []
-        for position, index in enumerate(indices.tolist(), start=first):
-            self._rng.seed_for(position)
-            records.append(self._record(self._sample(index)))
-        return self._config.collate(records)
+        with self._rng.active():
+            records = self._seeding.map(self._sample, first, indices.tolist())
+            return self._config.collate(records)
 
-    def _sample(self, index: int) -> Any:
+    def _sample(self, index: int) -> dict[str, Any]:
         try:
-            return self.dataset[index]
+            item = self.dataset[index]
         except Exception as error:
             error.add_note(f"at sample {index} of data set '{self._name}'")
             raise
+        return self._record(item)
 
     def _record(self, item: Any) -> dict[str, Any]:
         if not isinstance(item, dict):

@@ -11,11 +11,11 @@ import numpy as np
 
 from legoloop.core.arguments import require_collected, require_evaluated
 from legoloop.core.atomic_files import atomic_write
+from legoloop.core.class_labels import is_single, predicted_classes, target_classes
 from legoloop.core.errors import DataError
 from legoloop.core.on_evaluation import EvaluationHook
 from legoloop.core.protocols import Arrays, EvaluationResults
 from legoloop.output.images import Picture
-from legoloop.output.predictions.classes import is_single, predicted_classes
 
 Matrix = np.ndarray[Any, Any]
 """Shape (classes, classes), int64: a row for each target class, a column for each predicted one."""
@@ -36,12 +36,14 @@ class ConfusionMatrix(EvaluationHook[EvaluationResults]):
         acc_key: name of the data set.
         key: name of the accumulated logits, shape (samples, classes), or (samples,) for two
             classes.
-        target: name of the accumulated classes from 0 on, shape (samples,).
+        target: name of the accumulated classes from 0 on, shape (samples,), or of probabilities:
+            those of class 1 for a single logit, else one for each class; the likeliest counts.
         class_names: one for each class; None: their numbers.
 
     Raises:
         ArgumentError: if the evaluation has no such data set.
-        DataError: if an array is missing, or there are fewer names than classes.
+        DataError: if an array is missing, a target names no class, or there are fewer names than
+            classes.
 
     >>> import tempfile
     >>> class Evaluated:
@@ -114,13 +116,16 @@ def confusion_matrix(accumulated: Arrays, key: str = "logits", target: str = "ta
     Args:
         accumulated: arrays by name.
         key: the logits, shape (samples, classes), or (samples,) for two classes.
-        target: the classes from 0 on, shape (samples,).
+        target: the classes from 0 on, shape (samples,), or probabilities of them.
+
+    Raises DataError for a target that names no class.
 
     >>> logits = np.array([[2.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
     >>> confusion_matrix({"logits": logits, "target": np.array([0, 1, 1])}).tolist()
     [[1, 0], [1, 1]]
     """
-    logits, targets = accumulated[key], accumulated[target].reshape(-1).astype(np.int64)
+    logits = accumulated[key]
+    targets = target_classes(accumulated[target], logits, target)
     predicted = predicted_classes(logits)
     known = 2 if is_single(logits) else logits.shape[1]
     classes = max(known, int(targets.max(initial=0)) + 1)

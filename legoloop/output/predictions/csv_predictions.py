@@ -11,9 +11,9 @@ import numpy as np
 
 from legoloop.core.arguments import one_of, require_collected, require_evaluated
 from legoloop.core.atomic_files import atomic_write
+from legoloop.core.class_labels import predicted_classes
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.protocols import EvaluationResults, StreamingEvaluation
-from legoloop.output.predictions.classes import predicted_classes
 from legoloop.output.tables import Chunk, write_csv, write_parquet
 
 Array = np.ndarray[Any, Any]

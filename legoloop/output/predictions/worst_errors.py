@@ -15,11 +15,11 @@ import numpy as np
 
 from legoloop.core.arguments import at_least, require_evaluated
 from legoloop.core.atomic_files import atomic_write
+from legoloop.core.class_labels import is_single, predicted_classes, target_classes
 from legoloop.core.errors import DataError
 from legoloop.core.on_evaluation import EvaluationHook
 from legoloop.core.protocols import Arrays, StreamingEvaluation
 from legoloop.output.images import Picture, png
-from legoloop.output.predictions.classes import is_single, predicted_classes
 
 TILE, CAPTION = 72, 14
 """In pixels: the smallest side of an image, and the height of the text below it."""
@@ -42,12 +42,13 @@ class WorstErrors(EvaluationHook[StreamingEvaluation]):
             (samples, height, width).
         key: entry of the outputs with the logits, shape (samples, classes), or (samples,) for two
             classes.
-        target: entry of the batches with the classes from 0 on, shape (samples,).
+        target: entry of the batches with the classes from 0 on, shape (samples,), or with
+            probabilities: of class 1 for a single logit, else of each class; the likeliest counts.
         index: entry of the batches that identifies samples, shape (samples,).
 
     Raises:
         ArgumentError: if the evaluation has no such data set, or ``count`` is less than 1.
-        DataError: if an entry is missing, or ``image`` has another shape.
+        DataError: if an entry is missing, a target names no class, or ``image`` has another shape.
 
     >>> import tempfile
     >>> class Evaluated:
@@ -117,7 +118,7 @@ class WorstErrors(EvaluationHook[StreamingEvaluation]):
                 f"'{self.image}' has the shape {images.shape}; images have the shape (samples, "
                 "channels, height, width) or (samples, height, width)"
             )
-        targets = batch[self.target].reshape(-1).astype(np.int64)
+        targets = target_classes(batch[self.target], logits, self.target)
         predicted = predicted_classes(logits)
         rows = np.flatnonzero(predicted != targets)
         margins = np.nan_to_num(_margins(logits, predicted, targets), nan=np.inf)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from legoloop.core.arguments import one_of
 from legoloop.core.errors import ArgumentError
@@ -25,7 +27,8 @@ class Feed:
             a device that supports it in hardware, else ``fp32``. ``amp_fp16`` needs a gradient
             scaler (``GradientDescent``).
         channels_last: whether images are stored in channels-last order, which makes convolutions
-            faster: true, false, or ``auto``: for a model with 2-D convolutions.
+            faster and sums in another order: true, false, or ``auto``: for a model with 2-D
+            convolutions.
 
     Raises ArgumentError for another precision or layout.
 
@@ -42,7 +45,7 @@ class Feed:
         model: nn.Module,
         device: str | torch.device,
         precision: Precision = "fp32",
-        channels_last: bool | str = False,
+        channels_last: bool | str = "auto",
     ) -> None:
         one_of(PRECISIONS, precision=precision)
         if channels_last not in (True, False, "auto"):
@@ -57,7 +60,7 @@ class Feed:
             or any(isinstance(module, nn.Conv2d) for module in model.modules())
         )
         if self.channels_last:
-            self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            _store_channels_last(self.model)
 
     def __call__(self, batch: Batch) -> tuple[Batch, Outputs]:
         """The batch on the device, and the outputs."""
@@ -81,6 +84,13 @@ class Feed:
             return outputs
         with torch.autocast(self.device.type, self.dtype):
             return _to_float32(self.model(batch))
+
+
+def _store_channels_last(model: nn.Module) -> None:
+    """As ``model.to(memory_format=…)``, which stops at weights of 3-D and of lazy modules."""
+    for tensor in chain(model.parameters(), model.buffers()):
+        if not is_lazy(tensor) and tensor.dim() == 4:
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
 
 
 def _with_index(device: torch.device) -> torch.device:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix as of_sklearn
 
 import legoloop as ll
-from legoloop.output.predictions.classes import predicted_classes
+from legoloop.core.class_labels import predicted_classes
 from legoloop.output.predictions.confusion import confusion_matrix, matrix_picture
 from tests.tiny import tiny
 
@@ -38,6 +38,39 @@ def test_counts_as_scikit_learn_does(classes: int, samples: int, seed: int) -> N
 def test_a_class_that_has_no_logit_has_a_row_all_the_same() -> None:
     matrix = confusion_matrix({"logits": np.zeros((2, 2)), "target": np.array([0, 3])})
     assert matrix.tolist() == [[1, 0, 0, 0], [0] * 4, [0] * 4, [1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("logits", "target", "counted"),
+    [
+        (np.array([2.0, -1.0]), np.array([0.9, 0.2]), [[1, 0], [0, 1]]),
+        (np.array([[2.0, 0.0], [2.0, 0.0]]), np.array([[0.6, 0.4], [0.1, 0.9]]), [[1, 0], [1, 0]]),
+        (np.array([[2.0, 0.0], [2.0, 0.0]]), np.array([0.0, 1.0]), [[1, 0], [1, 0]]),
+    ],
+)
+def test_the_likeliest_class_of_a_soft_target_is_counted(
+    logits: Any, target: Any, counted: list[list[int]]
+) -> None:
+    assert confusion_matrix({"logits": logits, "target": target}).tolist() == counted
+
+
+@pytest.mark.parametrize(
+    ("logits", "target"),
+    [
+        (np.zeros(2), [1, 2]),
+        (np.zeros(2), [-1, 1]),
+        (np.zeros((2, 3)), [-1, 1]),
+        (np.zeros((2, 3)), [0.5, 1]),
+        (np.zeros((2, 3)), [0, 1, 2]),
+        (np.zeros((2, 3, 4)), [0, 1]),
+    ],
+)
+def test_a_target_that_is_no_class_is_refused(logits: Any, target: list[float]) -> None:
+    arrays = {"logits": logits, "label": np.array(target)}
+    if logits.ndim == 3:
+        arrays["label"] = np.zeros((2, 4))
+    with pytest.raises(ll.DataError, match="'label' has"):
+        confusion_matrix(arrays, target="label")
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,24 @@ def test_has_the_surest_mistakes_the_worst_first(path: Path) -> None:
     assert size_of(path) == (144, 172)
 
 
+def test_a_soft_target_is_of_its_likeliest_class(path: Path) -> None:
+    number = np.arange(9)
+    soft = np.where(number % 2, 0.9, 0.1)
+    ll.WorstErrors(path, Evaluated(logits=1.0 * number - 4.5, target=soft), "val").train_end()
+    assert table(path)[1:] == [
+        ["101", "1", "0"],
+        ["108", "0", "1"],
+        ["103", "1", "0"],
+        ["106", "0", "1"],
+    ]
+
+
+@pytest.mark.parametrize("label", [-1, 0.5])
+def test_a_target_that_is_no_class_is_refused(path: Path, label: float) -> None:
+    with pytest.raises(ll.DataError, match="'target' has values from .*; classes are 0 to 1"):
+        ll.WorstErrors(path, Evaluated(target=np.full(9, label)), "val").train_end()
+
+
 def test_has_all_of_them_if_they_are_few(path: Path) -> None:
     ll.WorstErrors(path, Evaluated(), "val", count=99).train_end()
     assert len(table(path)) == 1 + 8  # at a logit of 0 both are as likely, and class 0 is first

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 import legoloop as ll
+from legoloop.app.config.settings import RunSettings
 
 
 class Keys(nn.Module):
@@ -69,6 +71,35 @@ def test_convolutions_may_have_their_channels_side_by_side(channels_last: Any) -
 
 def test_auto_leaves_a_model_without_convolutions_alone() -> None:
     assert not ll.Feed(nn.Linear(2, 2), "cpu", channels_last="auto").channels_last
+
+
+def test_code_and_configuration_have_the_same_layout() -> None:
+    default = signature(ll.Feed).parameters["channels_last"].default
+    assert default == "auto" == RunSettings.__dataclass_fields__["channels_last"].default
+    assert ll.Feed(Convolving(), "cpu").channels_last
+
+
+@pytest.mark.parametrize("channels_last", [True, "auto"])
+def test_weights_of_another_number_of_dimensions_stay_as_they_are(channels_last: Any) -> None:
+    model = nn.ModuleList([nn.Conv2d(2, 3, 3), nn.Conv3d(2, 3, 3), nn.Conv1d(2, 3, 3)])
+    model.register_buffer("position", torch.rand(1, 2, 5, 5))
+
+    ll.Feed(model, "cpu", channels_last=channels_last)
+
+    assert model[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert model.position.is_contiguous(memory_format=torch.channels_last)
+    assert model[1].weight.is_contiguous()
+    assert model[2].weight.is_contiguous()
+
+
+def test_lazy_convolutions_are_left_to_the_descent_to_refuse() -> None:
+    model = nn.Sequential(nn.LazyConv2d(2, 3))
+    opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)])
+
+    feed = ll.Feed(model, "cpu")
+
+    with pytest.raises(ll.ArgumentError, match="the weights of '0', a LazyConv2d,"):
+        ll.GradientDescent(opt, model, feed, lambda batch, outputs: 0)
 
 
 def test_another_layout_is_refused() -> None:
