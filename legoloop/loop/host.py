@@ -197,6 +197,7 @@ class TrainingHost:
         driver: EpochDriver = self.plan.plugins[self.plan.driver]  # type: ignore[assignment]
         step, saving, interruption = self._step, self._saving, self._interruption
         for step.batch, step.size in driver.batches():
+            step.num_samples = getattr(step.batch, "num_samples", None)
             self._call_hooks(self._batch_calls, step)
             step.clear()
             if saving.requests or interruption.pending is not None:

@@ -1,30 +1,13 @@
-"""Tensors in nested values, and which of them are finite."""
+"""Which tensors are finite."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
 import torch
 
-
-def named_tensors(value: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor in nested dicts, lists and tuples, with the keys that lead to it.
-
-    >>> [name for name, _ in named_tensors({"a": {"b": torch.ones(1)}, "c": [torch.ones(1)]})]
-    ['a.b', 'c.0']
-    """
-    if isinstance(value, torch.Tensor):
-        yield path, value
-        return
-    items: Any = ()
-    if isinstance(value, Mapping):
-        items = value.items()
-    elif isinstance(value, list | tuple):
-        items = enumerate(value)
-    for key, inner in items:
-        yield from named_tensors(inner, f"{path}.{key}" if path else str(key))
+from legoloop.core.nested import named_tensors
 
 
 def are_finite(value: Any) -> bool:

@@ -9,19 +9,21 @@ import torch
 from torch import nn
 
 from legoloop.core.arguments import at_least
-from legoloop.core.batch_size import DefaultBatchDesc
+from legoloop.core.batch_size import DefaultBatchDesc, SizedBatch
 from legoloop.core.buffer_snapshot import BufferSnapshot
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.lazy_modules import reject_lazy_modules
+from legoloop.core.nested import detached, named_tensors
 from legoloop.core.protocols import Batch, BatchSizer, FeedProtocol, Loss
 from legoloop.core.text import shorten
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
+from legoloop.training.loss_shape import check_losses
 from legoloop.training.step.compile import CUDAGRAPH_MODES, StepOutput, compile_step, forward
-from legoloop.training.step.micro_batches import detach, join, shares, split_batch
+from legoloop.training.step.micro_batches import join, shares, split_batch
 from legoloop.training.step.nonfinite_guard import NonFiniteGuard, ObserveLoss
 from legoloop.training.step.torch_shortcuts import fast_backward, fast_step, fast_zero_grad
-from legoloop.training.tensors import are_finite, named_tensors
+from legoloop.training.tensors import are_finite
 
 Phase = Literal["forward", "backward", "optimizer"]
 
@@ -55,7 +57,7 @@ class GradientDescent:
             gradients overflow.
 
     Raises ArgumentError for arguments out of range or that exclude each other, and for a model with
-    lazy modules; DataError where the guard does, for a loss that is not a tensor, and instead of
+    lazy modules; DataError where the guard does, for a loss of another shape, and instead of
     returning a state that is not finite.
 
     >>> model = nn.Linear(1, 1, bias=False)
@@ -136,9 +138,11 @@ class GradientDescent:
 
     def compute_gradients(self, step: Step, observe_loss: ObserveLoss) -> torch.Tensor:
         """Forward and backward pass; returns the loss, a scalar or one value per sample."""
+        if step.num_samples is not None and not isinstance(step.batch, SizedBatch):
+            step.batch = SizedBatch(step.batch, step.num_samples)
         if self.micro_batch_size is not None:
             return self._accumulate_gradients(step, observe_loss, self.micro_batch_size)
-        step.batch, step.outputs, losses = self._checked_forward(step.batch)
+        step.batch, step.outputs, losses = self._checked_forward(step.batch, step.size)
         step.loss = loss = losses.mean() if losses.ndim else losses
         observe_loss(loss)
         fast_zero_grad(self.opt)
@@ -176,22 +180,18 @@ class GradientDescent:
                 step.loss = step.loss + loss.detach()
                 observe_loss(step.loss)
                 self._backward(loss)
-            made.append(detach({"batch": batch, "outputs": outputs, "losses": losses}))
+            made.append(detached({"batch": batch, "outputs": outputs, "losses": losses}))
         whole = join(made, [num_samples(micro_batch) for micro_batch in micro_batches])
         step.batch, step.outputs = whole["batch"], whole["outputs"]
         whole_losses: torch.Tensor = whole["losses"]
         return whole_losses
 
-    def _checked_forward(self, batch: Batch) -> StepOutput:
-        batch, outputs, losses = self._forward(self.feed, self.loss, batch)
-        if not isinstance(losses, torch.Tensor):
-            raise DataError(
-                f"the loss is of type {type(losses).__name__}; give a tensor: a scalar, or one "
-                "value per sample"
-            )
+    def _checked_forward(self, batch: Batch, size: int | None = None) -> StepOutput:
+        moved, outputs, losses = self._forward(self.feed, self.loss, batch)
+        check_losses(losses, batch, outputs, size)
         if self.on_phase is not None:
             self.on_phase("forward")
-        return batch, outputs, losses
+        return moved, outputs, losses
 
     def _backward(self, loss: torch.Tensor) -> None:
         scaled: Any = loss if self.scaler is None else self.scaler.scale(loss)

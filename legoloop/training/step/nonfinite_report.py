@@ -12,11 +12,12 @@ from torch import nn
 
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.buffer_snapshot import BufferSnapshot
+from legoloop.core.nested import named_tensors
 from legoloop.core.protocols import FeedProtocol, Loss
 from legoloop.core.rng import preserved_rng
 from legoloop.core.text import shorten
 from legoloop.loop.step import Step
-from legoloop.training.tensors import are_finite, named_tensors, nonfinite_rows
+from legoloop.training.tensors import are_finite, nonfinite_rows
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class NonFiniteReport:
     def _samples(self, first_output: Any) -> str:
         """Those that differ from the rest, if any; a batch norm spreads a nan to all of them."""
         batch, outputs = self.step.batch, self.step.outputs
-        size = DefaultBatchDesc()(batch)  # the step's may count tokens
+        size = self.step.num_samples or DefaultBatchDesc()(batch)  # step.size may count tokens
         candidates = (nonfinite_rows(v, size) for v in (self.losses, outputs, first_output, batch))
         rows = next((r for r in candidates if 0 < len(r) < size), range(size))
         count = f"(of {size})" if len(rows) < size else f"(all {size})"
