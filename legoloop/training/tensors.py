@@ -19,6 +19,15 @@ def are_finite(value: Any) -> bool:
     return all(bool(_is_finite(tensor).all()) for _, tensor in named_tensors(value))
 
 
+def has_nan(tensor: torch.Tensor) -> bool:
+    """Whether a value of it is nan.
+
+    >>> has_nan(torch.tensor([1.0, float("inf")])), has_nan(torch.tensor(float("nan")))
+    (False, True)
+    """
+    return bool(torch.isnan(_stored(tensor)).any())
+
+
 def nonfinite_rows(value: Any, size: int) -> list[int]:
     """The rows that are not all finite, in tensors of shape (size, …).
 
@@ -34,7 +43,11 @@ def nonfinite_rows(value: Any, size: int) -> list[int]:
 
 
 def _is_finite(tensor: torch.Tensor) -> torch.Tensor:
-    """Per element; of a sparse tensor, per element that it stores."""
+    return torch.isfinite(_stored(tensor))
+
+
+def _stored(tensor: torch.Tensor) -> torch.Tensor:
+    """The elements; of a sparse tensor, those that it stores."""
     tensor = tensor.detach()
     if tensor.layout is torch.sparse_coo:
         tensor = tensor.coalesce()
@@ -42,4 +55,4 @@ def _is_finite(tensor: torch.Tensor) -> torch.Tensor:
         tensor = tensor.values()
     # torch.isfinite does not support 8-bit floats
     is_float8 = tensor.is_floating_point() and tensor.itemsize == 1
-    return torch.isfinite(tensor.float() if is_float8 else tensor)
+    return tensor.float() if is_float8 else tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -10,7 +11,11 @@ from torch import nn
 
 from legoloop.core.arguments import at_least
 from legoloop.core.batch_size import DefaultBatchDesc, SizedBatch
-from legoloop.core.buffer_snapshot import BufferSnapshot
+from legoloop.core.buffer_snapshot import (
+    BufferSnapshot,
+    is_running_statistic,
+    own_expanded_buffers,
+)
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.lazy_modules import reject_lazy_modules
 from legoloop.core.nested import detached, named_tensors
@@ -23,7 +28,9 @@ from legoloop.training.step.compile import CUDAGRAPH_MODES, StepOutput, compile_
 from legoloop.training.step.micro_batches import join, shares, split_batch
 from legoloop.training.step.nonfinite_guard import NonFiniteGuard, ObserveLoss
 from legoloop.training.step.torch_shortcuts import fast_backward, fast_step, fast_zero_grad
-from legoloop.training.tensors import are_finite
+from legoloop.training.tensors import are_finite, has_nan
+
+log = logging.getLogger("legoloop")
 
 Phase = Literal["forward", "backward", "optimizer"]
 
@@ -105,6 +112,7 @@ class GradientDescent:
                 remedy="give an optimizer that needs it once",
             )
         reject_lazy_modules(model)
+        own_expanded_buffers(model)
         self.opt = opt
         self.model = model
         self.feed = feed
@@ -122,9 +130,10 @@ class GradientDescent:
         self.scaler = scaler
         self.buffers = BufferSnapshot.of(model) if self.guard.undoes_steps else []
         self._forward = compile_step(feed, compile) if compile else forward
-        self._nonfinite_buffers = {
-            f"model.{name}" for name, value in model.named_buffers() if not are_finite(value)
+        self._nonfinite_at_start = {
+            f"model.{name}" for name, value in model.state_dict().items() if not are_finite(value)
         }
+        self._told_buffers: set[str] = set()
 
     def train_start(self) -> None:
         """Set the model to training mode."""
@@ -220,16 +229,29 @@ class GradientDescent:
             self.scaler.load_state_dict(state["scaler"])
 
     def _reject_nonfinite(self, state: State) -> None:
-        """Buffers that were not finite from the beginning, such as a mask, may be so."""
-        names = [
-            name
+        """What was not finite from the beginning may be so, and a buffer may be infinite.
+
+        A module sets masks of infinities itself; but running statistics overflow.
+        """
+        wrong = {
+            name: value
             for name, value in named_tensors(state)
-            if name not in self._nonfinite_buffers and not are_finite(value)
-        ]
-        if names:
-            counter = self.guard.counter
-            when = f"after step {counter.steps}: " if counter is not None else ""
+            if name not in self._nonfinite_at_start and not are_finite(value)
+        }
+        buffers = {f"model.{name}" for name, _ in self.model.named_buffers()} & wrong.keys()
+        meant = {n for n in buffers if not is_running_statistic(n) and not has_nan(wrong[n])}
+        names = [name for name in wrong if name not in meant]
+        if not names:
+            return
+        counter = self.guard.counter
+        when = f"after step {counter.steps}: " if counter is not None else ""
+        problem = f"{when}these are not finite any more: {shorten(names)}"
+        if not buffers.issuperset(names):
             raise DataError(
-                f"{when}these are not finite any more: {shorten(names)}; gradients=true of the "
-                "guard stops at the first gradient that is not"
+                f"{problem}; gradients=true of the guard stops at the first gradient that is not"
             )
+        if self.guard.action != "warn":
+            raise DataError(f"{problem}; if these buffers may be so, give action=warn to the guard")
+        if not self._told_buffers.issuperset(names):
+            log.warning("%s; they are saved all the same", problem)
+            self._told_buffers.update(names)

@@ -41,8 +41,15 @@ class NonFiniteReport:
         return "; ".join(finding for finding in findings if finding)
 
     def nonfinite_weights(self) -> list[str]:
-        """The names of the parameters that were not finite before the step."""
-        return [name for name, value in self.model.named_parameters() if not are_finite(value)]
+        """The names of the parameters that were not finite before the step.
+
+        One that is frozen, such as a mask, is so by the module's own doing.
+        """
+        return [
+            name
+            for name, value in self.model.named_parameters()
+            if value.requires_grad and not are_finite(value)
+        ]
 
     def _symptom(self) -> str:
         loss = self.step.loss
