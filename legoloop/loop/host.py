@@ -17,6 +17,7 @@ from legoloop.core.rng import (
     set_rng_state,
 )
 from legoloop.loop.evaluation_cache import EvaluationCache, UsesEvaluationCache
+from legoloop.loop.held_state import HeldState
 from legoloop.loop.interruption import Interruption
 from legoloop.loop.order import Edge
 from legoloop.loop.plan import Plan
@@ -76,6 +77,7 @@ class TrainingHost:
         self._restored_rng: State | None = None
         self._interruption = Interruption()
         self._saving = Saving()
+        self._held = HeldState(self.plan.plugins, host=self)
         self._step = Step()
         self._calls = {stage: self.plan.calls(stage) for stage in Stage}
         self._batch_calls = [call for stage in BATCH_STAGES for call in self._calls[stage]]
@@ -122,13 +124,15 @@ class TrainingHost:
         self._interruption.request(interruption)
 
     def state_dict(self) -> State:
-        """Everything that a run with the same plugins needs to resume from here."""
+        """Everything that a run with the same plugins needs to resume from here.
+
+        That is the state of each plugin, and of whatever they hold that has a ``state_dict`` which
+        none of them saves, such as a loss with buffers.
+        """
+        plugins, held = self._held.state_dicts()
         return {
-            "plugins": {
-                name: plugin.state_dict()
-                for name, plugin in self.plan.plugins.items()
-                if hasattr(plugin, "state_dict")
-            },
+            "plugins": plugins,
+            "held": held,
             "epoch_phase": self._epoch_phase,
             "has_trained": self._has_trained,
             "stop_reason": self.stop_reason,
@@ -140,8 +144,8 @@ class TrainingHost:
 
         Args:
             state (dict): what ``state_dict`` gave.
-            strict (bool): if False, a plugin without a saved state starts afresh, the state of
-                one that is gone is dropped, and a reason to stop is dropped.
+            strict (bool): if False, a plugin, or what one holds, without a saved state starts
+                afresh, the state of one that is gone is dropped, and so is a reason to stop.
 
         Raises PluginError if the states are not those of these plugins.
         """
@@ -157,6 +161,8 @@ class TrainingHost:
             log.warning("%s; those on one side alone start afresh, or are dropped", differ)
         for name in stateful.keys() & saved.keys():
             stateful[name].load_state_dict(saved[name])
+        if "held" in state:  # states of older versions have none
+            self._held.load_state_dict(state["held"], strict)
         self._epoch_phase = state["epoch_phase"]
         self._has_trained = state["has_trained"]
         self.stop_reason = state["stop_reason"] if strict else None
