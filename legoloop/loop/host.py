@@ -19,6 +19,7 @@ from legoloop.core.rng import (
 from legoloop.loop.evaluation_cache import EvaluationCache, UsesEvaluationCache
 from legoloop.loop.held_state import HeldState
 from legoloop.loop.interruption import Interruption
+from legoloop.loop.loss_parameters import reject_unoptimized_losses
 from legoloop.loop.order import Edge
 from legoloop.loop.plan import Plan
 from legoloop.loop.plugin import EpochDriver, ShouldSave, ShouldStop, State
@@ -44,7 +45,8 @@ class TrainingHost:
         edges (Iterable[Edge] | None): pairs of names of which the first is called before the
             second; None: they are read from the references between the plugins.
 
-    Raises PluginError for plugins that cannot make a loop.
+    Raises PluginError for plugins that cannot make a loop, and for a loss with trainable parameters
+    that no optimizer has.
 
     >>> class ThreeBatches:
     ...     def batches(self):
@@ -68,6 +70,7 @@ class TrainingHost:
         edges: Iterable[Edge] | None = None,
     ) -> None:
         self.plan = Plan.of(plugins, edges)
+        reject_unoptimized_losses(self.plan.plugins)
         self.stop_reason: str | None = None
         self.run_context: Callable[[], AbstractContextManager[object]] = nullcontext
         self._seed = last_seed() if seed is None else seed

@@ -25,6 +25,7 @@ from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 from legoloop.training.loss_shape import check_losses
 from legoloop.training.step.compile import CUDAGRAPH_MODES, StepOutput, compile_step, forward
+from legoloop.training.step.feed import Feed
 from legoloop.training.step.micro_batches import join, shares, split_batch
 from legoloop.training.step.nonfinite_guard import NonFiniteGuard, ObserveLoss
 from legoloop.training.step.torch_shortcuts import fast_backward, fast_step, fast_zero_grad
@@ -50,7 +51,8 @@ class GradientDescent:
         model: the model that is trained.
         feed: ``feed(batch) -> (batch on the device, outputs)``, such as a ``Feed``.
         loss: ``loss(batch, outputs)`` gives a scalar, or one value per sample, shape (batch,),
-            of which the mean is taken.
+            of which the mean is taken. A module is moved to the device of a ``Feed``; its
+            parameters, if it has any, belong in the optimizer.
         guard: checks the loss before the optimizer's step; None: a NonFiniteGuard that stops.
         clip: called with the list of the optimizer's parameters before its step, such as a
             GradientClipping.
@@ -117,6 +119,8 @@ class GradientDescent:
         self.model = model
         self.feed = feed
         self.loss = loss
+        if isinstance(loss, nn.Module) and isinstance(feed, Feed):
+            loss.to(feed.device)
         self.guard = guard or NonFiniteGuard()
         self.clip = clip
         self.micro_batch_size = micro_batch_size
