@@ -26,6 +26,7 @@ from legoloop.app.hydra_bridge.messages import as_config_error
 from legoloop.app.hydra_bridge.recorded_config import apply_overrides, recorded_tree
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.atomic_files import atomic_directory
+from legoloop.core.buffer_snapshot import own_expanded_buffers
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.protocols import Scalars
 from legoloop.core.run_directory import CONFIG, EVALUATION_METRICS, EVALUATIONS, WEIGHTS
@@ -155,6 +156,7 @@ def load_weights(model: nn.Module, file: Path) -> None:
         ) from error
     if not isinstance(saved, Mapping):
         raise DataError(f"{file}: holds a {type(saved).__name__}; weights are a state dict")
+    own_expanded_buffers(model)
     try:
         model.load_state_dict(saved)
     except RuntimeError as error:

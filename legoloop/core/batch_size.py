@@ -2,24 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from torch.nn.utils.rnn import PackedSequence
+
 from legoloop.core.arguments import require_key
+from legoloop.core.errors import DataError
+from legoloop.core.nested import is_sequence
+
+
+class SizedBatch(dict[str, Any]):
+    """A batch that knows how many samples it was made of, whatever its columns are.
+
+    Args:
+        columns (Mapping[str, Any]): the columns by name.
+        num_samples (int): the number of samples.
+
+    >>> batch = SizedBatch({"edges": [[0, 1, 2], [1, 2, 0]]}, num_samples=3)
+    >>> batch, batch.num_samples
+    ({'edges': [[0, 1, 2], [1, 2, 0]]}, 3)
+    """
+
+    __slots__ = ("num_samples",)
+
+    def __init__(self, columns: Mapping[str, Any], num_samples: int) -> None:
+        super().__init__(columns)
+        self.num_samples = num_samples
+
+
+def with_columns(batch: Mapping[str, Any], columns: dict[str, Any]) -> dict[str, Any]:
+    """Other columns with as many samples as the batch, if it knows how many these are.
+
+    >>> with_columns(SizedBatch({"x": [1, 2]}, 2), {"y": 0}).num_samples
+    2
+    """
+    return SizedBatch(columns, batch.num_samples) if isinstance(batch, SizedBatch) else columns
 
 
 class DefaultBatchDesc:
-    """The number of samples in a batch, a dict of columns: the length of the first one.
+    """The number of samples in a batch, a dict of columns.
+
+    A batch of a BatchStream or a Loader knows it. Of any other it is the length of the first
+    column that is a tensor, an array, or a list of texts or numbers; if all columns are nested,
+    that of the first one inside them.
+
+    Raises DataError for a batch without such a column.
 
     >>> DefaultBatchDesc()({"idx": [3, 1, 2], "target": [0, 0, 1]})
+    3
+    >>> DefaultBatchDesc()({"views": ([[0.5, 0.1, 0.2]], [[0.5, 0.1, 0.2]]), "target": [0, 0, 1]})
     3
     """
 
     def __call__(self, batch: Mapping[str, Any]) -> int:
         """The number of samples."""
-        column = next(iter(batch.values()))
+        if isinstance(batch, SizedBatch):
+            return batch.num_samples
+        length = next(_lengths(batch), None)
+        if length is None:
+            raise DataError(
+                f"no column of the batch has an entry per sample; its columns are "
+                f"{', '.join(map(repr, batch)) or 'none at all'}"
+            )
+        return length
+
+
+def _lengths(columns: Mapping[str, Any]) -> Iterator[int]:
+    """The length of each column, those that are nested last."""
+    nested = []
+    for column in columns.values():
         shape = getattr(column, "shape", None)  # len() of a tensor costs several times as much
-        return shape[0] if shape else len(column)
+        if shape:
+            yield shape[0]
+        elif isinstance(column, Mapping | PackedSequence) or is_sequence(column):
+            nested.append(column)
+        elif shape is None and hasattr(column, "__len__") and not isinstance(column, str | bytes):
+            yield len(column)
+    for column in nested:
+        if isinstance(column, Mapping):
+            yield from _lengths(column)
+        else:
+            yield int(column.batch_sizes[0]) if isinstance(column, PackedSequence) else len(column)
 
 
 class TokenBatchDesc:

@@ -1,4 +1,4 @@
-"""Snapshots of a model's buffers, to undo what a forward pass does to them."""
+"""The buffers of a model: snapshots, to undo what a forward pass does to them, and their memory."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class BufferSnapshot:
     def __init__(self, slots: list[BufferSlot]) -> None:
         self.slots = slots
         self.found: list[torch.Tensor] = []
+        self.memory: list[torch.Tensor] = []
         self.copies: list[torch.Tensor] = []
 
     @classmethod
@@ -46,13 +47,53 @@ class BufferSnapshot:
         """
         found: list[torch.Tensor] = [buffers[name] for buffers, name in self.slots]
         if len(self.found) == len(found) and all(map(is_, found, self.found)):
-            torch._foreach_copy_(self.copies, found)
+            torch._foreach_copy_(self.copies, self.memory)
         else:
-            self.copies = [buffer.clone() for buffer in found]
+            self.memory = list(map(unexpanded, found))
+            self.copies = [memory.clone() for memory in self.memory]
         self.found = found
 
     def restore(self) -> None:
         """Put back the buffers that were there, with the values that they had when saved."""
-        for (buffers, name), buffer, copy in zip(self.slots, self.found, self.copies, strict=True):
-            buffer.copy_(copy)
+        for memory, copy in zip(self.memory, self.copies, strict=True):
+            memory.copy_(copy)
+        for (buffers, name), buffer in zip(self.slots, self.found, strict=True):
             buffers[name] = buffer
+
+
+def unexpanded(tensor: torch.Tensor) -> torch.Tensor:
+    """A view with each element in memory once, since torch does not write into an expanded one.
+
+    >>> unexpanded(torch.zeros(2, 1).expand(2, 9)).shape
+    torch.Size([2, 1])
+    """
+    if tensor.layout is torch.strided:
+        for dim, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
+            if stride == 0 and size > 1:
+                tensor = tensor.narrow(dim, 0, 1)
+    return tensor
+
+
+def own_expanded_buffers(model: nn.Module) -> None:
+    """Give buffers that ``expand()`` made memory of their own, so that a state can be loaded.
+
+    >>> model = nn.Module()
+    >>> model.register_buffer("mask", torch.zeros(1).expand(3))
+    >>> own_expanded_buffers(model)
+    >>> model.load_state_dict({"mask": torch.ones(3)})
+    <All keys matched successfully>
+    """
+    owned: dict[int, torch.Tensor] = {}
+    for module in model.modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None and unexpanded(buffer) is not buffer:
+                module._buffers[name] = owned.setdefault(id(buffer), buffer.contiguous())
+
+
+def is_running_statistic(name: str) -> bool:
+    """Whether a buffer of this name is a running statistic, such as those of a batch norm.
+
+    >>> is_running_statistic("layers.1.running_var"), is_running_statistic("mask")
+    (True, False)
+    """
+    return name.rpartition(".")[2].startswith("running_")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.utils.data import IterableDataset
 
+from legoloop.core.errors import DataError
 from legoloop.data.fetching import Fetcher
 from legoloop.data.loader_config import LoaderConfig
 from legoloop.data.positional_rng import PositionalRng
@@ -21,7 +23,7 @@ class BatchSource:
         config: batch size, workers and so on.
         device: batches are copied to it ahead of time if it is a GPU.
 
-    Raises DataError for an empty data set.
+    Raises DataError for an empty data set, and for one without a length.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class BatchSource:
         config: LoaderConfig,
         device: torch.device | None = None,
     ) -> None:
+        _reject_unsized(name, dataset)
         self.name = name
         self.config = config
         self._seed = seed
@@ -48,3 +51,11 @@ class BatchSource:
     def _rng_name(self) -> str:
         """Data sets draw other random numbers in a stream than in a loader of the same name."""
         return self.name
+
+
+def _reject_unsized(name: str, dataset: Any) -> None:
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+        raise DataError(
+            f"data set '{name}' is a {type(dataset).__name__}, which cannot be indexed: give it "
+            "__len__ and __getitem__, or give SimpleEpoch an endless iterator over its batches"
+        )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch.utils.data import default_collate
 
 from legoloop.core.errors import DataError
+from legoloop.core.nested import Columns, is_namedtuple, with_items
 from legoloop.core.protocols import Batch
 
 
 def collate(records: Sequence[dict[str, Any]]) -> Batch:
     """Stack the records into a batch: numbers become tensors, strings a list.
+
+    Nested values stay nested: a dict, list or tuple in a record is one of columns in the batch.
 
     Raises DataError if the records differ in keys or shapes.
 
@@ -29,8 +32,18 @@ def collate(records: Sequence[dict[str, Any]]) -> Batch:
 
 def _column(key: str, values: list[Any]) -> Any:
     try:
-        return default_collate(values)
+        return _marked(default_collate(values), values[0])
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
         shapes = {tuple(getattr(value, "shape", ())) for value in values}
         detail = f"shapes {sorted(shapes)}" if len(shapes) > 1 else str(error).splitlines()[0]
         raise DataError(f"the values of '{key}' do not stack into a batch: {detail}") from error
+
+
+def _marked(column: Any, value: Any) -> Any:
+    """A column with Columns where a record has a list or tuple, one of which is ``value``."""
+    if isinstance(value, Mapping):
+        return with_items(column, {key: _marked(column[key], value[key]) for key in value})
+    if isinstance(value, list | tuple):
+        items = list(map(_marked, column, value))
+        return with_items(column, items) if is_namedtuple(column) else Columns(items)
+    return column

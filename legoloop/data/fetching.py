@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
+from legoloop.core.batch_size import SizedBatch
 from legoloop.core.errors import DataError, UserError
+from legoloop.core.nested import pinned
 from legoloop.core.protocols import Batch
 from legoloop.data.datasets import ColumnDataset
 from legoloop.data.loader_config import LoaderConfig
@@ -79,7 +81,7 @@ class Fetcher:
         pin = pin and torch.cuda.is_available()
         if config.num_workers == 0:
             fetched = map(self._fetch_fn(), batches)
-            return map(_pin, fetched) if pin else fetched
+            return map(pinned, fetched) if pin else fetched
         loader: DataLoader[Any] = DataLoader(
             self,  # type: ignore[arg-type]
             batch_sampler=([(first, indices.tolist())] for first, indices in batches),
@@ -117,13 +119,19 @@ class Fetcher:
 
     def _call(self, fetch: Callable[[BatchIndices], Batch], batch: BatchIndices) -> Batch:
         try:
-            return fetch(batch)
+            columns = fetch(batch)
         except StopIteration as error:  # it would end the pass, as if no samples were left
             notes = "; ".join(getattr(error, "__notes__", []))
             raise DataError(
                 f"data set '{self._name}', a {type(self.dataset).__name__}, raised StopIteration "
                 f"{notes or 'while a batch was made'}; it has {len(self.dataset)} samples"
             ) from error
+        if not isinstance(columns, Mapping):
+            raise DataError(
+                f"the collate function of data set '{self._name}' returned a "
+                f"{type(columns).__name__}; return a batch, a dict of columns"
+            )
+        return SizedBatch(columns, len(batch[1]))
 
     @property
     def _uses_default_getitems(self) -> bool:
@@ -196,13 +204,3 @@ def _raise_errors(batch: Batch | UserError) -> Batch:
     if isinstance(batch, UserError):
         raise batch
     return batch
-
-
-def _pin(batch: Batch) -> Batch:
-    return {
-        key: value.pin_memory() if _is_on_host(value) else value for key, value in batch.items()
-    }
-
-
-def _is_on_host(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.device.type == "cpu"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 
+from legoloop.core.nested import moved_to, named_tensors
 from legoloop.core.protocols import Batch
 
 
@@ -42,14 +42,9 @@ class DevicePrefetcher(Iterator[Batch]):
         try:
             batch = next(self._batches)
             with torch.cuda.stream(self._copy_stream):
-                self._next = {key: self._to_device(value) for key, value in batch.items()}
+                self._next = moved_to(self._device, batch)
         except BaseException as error:
             self._error = error
-
-    def _to_device(self, value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            return value.to(self._device, non_blocking=True)
-        return value
 
     def _take_next(self) -> Batch:
         """The prefetched batch; the computing stream waits for its copy."""
@@ -57,9 +52,7 @@ class DevicePrefetcher(Iterator[Batch]):
         assert batch is not None
         compute_stream = torch.cuda.current_stream(self._device)
         compute_stream.wait_stream(self._copy_stream)
-        for value in batch.values():
-            if isinstance(value, torch.Tensor):
-                value.record_stream(
-                    compute_stream
-                )  # else its memory could be reused for the next copy
+        for _, tensor in named_tensors(batch):
+            if tensor.is_cuda:  # else its memory could be reused for the next copy
+                tensor.record_stream(compute_stream)
         return batch

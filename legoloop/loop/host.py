@@ -17,7 +17,9 @@ from legoloop.core.rng import (
     set_rng_state,
 )
 from legoloop.loop.evaluation_cache import EvaluationCache, UsesEvaluationCache
+from legoloop.loop.held_state import HeldState
 from legoloop.loop.interruption import Interruption
+from legoloop.loop.loss_parameters import reject_unoptimized_losses
 from legoloop.loop.order import Edge
 from legoloop.loop.plan import Plan
 from legoloop.loop.plugin import EpochDriver, ShouldSave, ShouldStop, State
@@ -43,7 +45,8 @@ class TrainingHost:
         edges (Iterable[Edge] | None): pairs of names of which the first is called before the
             second; None: they are read from the references between the plugins.
 
-    Raises PluginError for plugins that cannot make a loop.
+    Raises PluginError for plugins that cannot make a loop, and for a loss with trainable parameters
+    that no optimizer has.
 
     >>> class ThreeBatches:
     ...     def batches(self):
@@ -67,6 +70,7 @@ class TrainingHost:
         edges: Iterable[Edge] | None = None,
     ) -> None:
         self.plan = Plan.of(plugins, edges)
+        reject_unoptimized_losses(self.plan.plugins)
         self.stop_reason: str | None = None
         self.run_context: Callable[[], AbstractContextManager[object]] = nullcontext
         self._seed = last_seed() if seed is None else seed
@@ -76,6 +80,7 @@ class TrainingHost:
         self._restored_rng: State | None = None
         self._interruption = Interruption()
         self._saving = Saving()
+        self._held = HeldState(self.plan.plugins, host=self)
         self._step = Step()
         self._calls = {stage: self.plan.calls(stage) for stage in Stage}
         self._batch_calls = [call for stage in BATCH_STAGES for call in self._calls[stage]]
@@ -122,13 +127,15 @@ class TrainingHost:
         self._interruption.request(interruption)
 
     def state_dict(self) -> State:
-        """Everything that a run with the same plugins needs to resume from here."""
+        """Everything that a run with the same plugins needs to resume from here.
+
+        That is the state of each plugin, and of whatever they hold that has a ``state_dict`` which
+        none of them saves, such as a loss with buffers.
+        """
+        plugins, held = self._held.state_dicts()
         return {
-            "plugins": {
-                name: plugin.state_dict()
-                for name, plugin in self.plan.plugins.items()
-                if hasattr(plugin, "state_dict")
-            },
+            "plugins": plugins,
+            "held": held,
             "epoch_phase": self._epoch_phase,
             "has_trained": self._has_trained,
             "stop_reason": self.stop_reason,
@@ -140,8 +147,8 @@ class TrainingHost:
 
         Args:
             state (dict): what ``state_dict`` gave.
-            strict (bool): if False, a plugin without a saved state starts afresh, the state of
-                one that is gone is dropped, and a reason to stop is dropped.
+            strict (bool): if False, a plugin, or what one holds, without a saved state starts
+                afresh, the state of one that is gone is dropped, and so is a reason to stop.
 
         Raises PluginError if the states are not those of these plugins.
         """
@@ -157,6 +164,8 @@ class TrainingHost:
             log.warning("%s; those on one side alone start afresh, or are dropped", differ)
         for name in stateful.keys() & saved.keys():
             stateful[name].load_state_dict(saved[name])
+        if "held" in state:  # states of older versions have none
+            self._held.load_state_dict(state["held"], strict)
         self._epoch_phase = state["epoch_phase"]
         self._has_trained = state["has_trained"]
         self.stop_reason = state["stop_reason"] if strict else None
@@ -197,6 +206,7 @@ class TrainingHost:
         driver: EpochDriver = self.plan.plugins[self.plan.driver]  # type: ignore[assignment]
         step, saving, interruption = self._step, self._saving, self._interruption
         for step.batch, step.size in driver.batches():
+            step.num_samples = getattr(step.batch, "num_samples", None)
             self._call_hooks(self._batch_calls, step)
             step.clear()
             if saving.requests or interruption.pending is not None:

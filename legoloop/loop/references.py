@@ -21,17 +21,26 @@ def referenced_objects(plugin: object) -> Iterator[object]:
     True
     """
     seen: set[int] = {id(plugin)}
-    for value in _attributes(plugin):
+    for _, value in attributes(plugin):
         yield from _unpacked(value, seen)
 
 
-def _attributes(plugin: object) -> Iterator[Any]:
-    yield from getattr(plugin, "__dict__", {}).values()
-    for cls in type(plugin).__mro__:
+def attributes(holder: object) -> Iterator[tuple[str, Any]]:
+    """The attributes of an object by name, those in slots too.
+
+    >>> class Holder:
+    ...     __slots__ = ("loss",)
+    >>> holder = Holder()
+    >>> holder.loss = "mean"
+    >>> dict(attributes(holder))
+    {'loss': 'mean'}
+    """
+    yield from tuple(getattr(holder, "__dict__", {}).items())
+    for cls in type(holder).__mro__:
         slots = vars(cls).get("__slots__", ())
         for slot in (slots,) if isinstance(slots, str) else slots:
-            if slot not in ("__dict__", "__weakref__") and hasattr(plugin, slot):
-                yield getattr(plugin, slot)
+            if slot not in ("__dict__", "__weakref__") and hasattr(holder, slot):
+                yield slot, getattr(holder, slot)
 
 
 def _unpacked(value: Any, seen: set[int]) -> Iterator[object]:

@@ -16,7 +16,10 @@ class Step:
         loss (torch.Tensor): a scalar, handed out detached.
         loss_float (float | None): the loss as a number, from whoever knows it without waiting for
             the device; None: nobody does.
-        size (int): the number of samples in the batch; 0 for a step that was skipped.
+        size (int): the size of the batch as the epoch counts it, in samples unless it has a
+            ``batch_desc``; 0 for a step that was skipped.
+        num_samples (int | None): the number of samples that the batch was made of; None: the
+            stream does not say.
 
     >>> step = Step()
     >>> step.batch, step.size = {"image": [1, 2]}, 2
@@ -25,12 +28,13 @@ class Step:
     True
     """
 
-    __slots__ = ("_loss", "batch", "loss_float", "outputs", "size")
+    __slots__ = ("_loss", "batch", "loss_float", "num_samples", "outputs", "size")
 
     batch: Any
     outputs: Any
     loss_float: float | None
     size: int
+    num_samples: int | None
 
     def __init__(self) -> None:
         self.clear()
@@ -47,5 +51,5 @@ class Step:
 
     def clear(self) -> None:
         """Drop everything that the step carries."""
-        self.batch = self.outputs = self._loss = self.loss_float = None
+        self.batch = self.outputs = self._loss = self.loss_float = self.num_samples = None
         self.size = 0

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from legoloop.core.atomic_files import atomic_write
+from legoloop.core.buffer_snapshot import own_expanded_buffers
 from legoloop.core.errors import DataError, MissingExtraError
 from legoloop.core.monitor import as_list, is_improvement, is_maximized, latest_scalar
 from legoloop.core.protocols import ScalarSource
@@ -131,9 +132,9 @@ class BestModelWeights:
     def train(self) -> None:
         """Load the best weights into the model, if ``restore`` is set."""
         if self.restore and self.weights is not None:
-            self.model.load_state_dict(self.weights)
-            if self.average:
-                self.average.model.load_state_dict(self.weights)
+            for model in (self.model, self.average.model) if self.average else (self.model,):
+                own_expanded_buffers(model)
+                model.load_state_dict(self.weights)
 
     def state_dict(self) -> State:
         return {"best": self.best, "weights": self.weights}

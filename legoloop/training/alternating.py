@@ -88,7 +88,7 @@ class AlternatingDescent:
         if not is_its_turn:
             return
         own = Step()
-        own.batch, own.size = step.batch, step.size
+        own.batch, own.size, own.num_samples = step.batch, step.size, step.num_samples
         self.descent.batch(own)
         step.outputs, step.loss, step.loss_float = own.outputs, own.loss, own.loss_float
         self.steps += 1

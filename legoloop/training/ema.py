@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from legoloop.core.buffer_snapshot import (
+    BufferSnapshot,
+    is_running_statistic,
+    own_expanded_buffers,
+    unexpanded,
+)
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import Batch, FeedProtocol, Outputs
 from legoloop.loop.plugin import State
@@ -27,8 +32,9 @@ class ExponentialMovingAverage:
     """Exponential moving average (EMA) of the weights of a descent's model, usable as a feed.
 
     After each step ``average = decay * average + (1 - decay) * weights``, starting from the weights
-    of the first step. Floating-point buffers, such as batch norm statistics, are averaged too;
-    others are copied. Skipped steps do not count.
+    of the first step; in float32 if the weights are coarser. Running statistics, which are buffers
+    named ``running_…`` such as those of a batch norm, are averaged too; other buffers, and
+    parameters that are no floats, are copied. Skipped steps do not count.
 
     ``average(batch)`` is a feed with the averaged ``model``, which is always in evaluation mode:
     give it to an evaluation as ``feed``. At ``train``, after the last epoch, the descent's model
@@ -76,56 +82,104 @@ class ExponentialMovingAverage:
                 remedy="give an object that does, such as legoloop.Feed",
             )
         self.model: nn.Module = copies[id(descent.model)].eval().requires_grad_(False)
-        self._averaged = [
-            name for name, buffer in _persistent_buffers(self.model) if _can_be_averaged(buffer)
-        ]
-        self._copied = [
-            name for name, buffer in _persistent_buffers(self.model) if not _can_be_averaged(buffer)
-        ]
+        own_expanded_buffers(self.model)
+        named = [*self.model.named_parameters(), *self.model.named_buffers()]
+        self._average = {name: _precise(t) for name, t in named if _is_averaged(name, t)}
+        self._coarse = [n for n, kept in self._average.items() if kept.dtype != self._of(n).dtype]
+        self._copied = [n for n, _ in self.model.named_parameters() if n not in self._average]
         self._has_steps = False
 
     def __call__(self, batch: Batch) -> tuple[Batch, Outputs]:
-        """The batch on the device, and the outputs of the averaged model."""
-        return self.feed(batch)
+        """The batch on the device, and the outputs of the averaged model, whose buffers stay."""
+        snapshots = BufferSnapshot.of(self.model)
+        for buffers in snapshots:
+            buffers.save()
+        try:
+            return self.feed(batch)
+        finally:
+            for buffers in snapshots:
+                buffers.restore()
 
     @torch.no_grad()
     def batch(self, step: Step) -> None:
         """Update the average, if a step was made."""
         if not getattr(self.descent, "has_stepped", step.size):
             return
-        average, new = (self._tensors(model) for model in (self.model, self.descent.model))
-        if self._has_steps:
-            torch._foreach_lerp_(average, new, 1 - self.decay)
-        else:
-            torch._foreach_copy_(average, new)
+        new = dict(self.descent.model.named_parameters())
         for name in self._copied:
-            self.model.get_buffer(name).copy_(self.descent.model.get_buffer(name))
+            self.model.get_parameter(name).copy_(new[name])
+        self._copy_buffers()
+        average = list(self._average.values())
+        weights = [
+            (new[name] if name in new else self.descent.model.get_buffer(name)).to(kept.dtype)
+            for name, kept in self._average.items()
+        ]
+        if self._has_steps:
+            torch._foreach_lerp_(average, weights, 1 - self.decay)
+        else:
+            torch._foreach_copy_(average, weights)
+        for name in self._coarse:
+            self._of(name).copy_(self._average[name])
         self._has_steps = True
 
     def train(self) -> None:
         """Load the average into the model of the descent."""
         if self._has_steps:
+            own_expanded_buffers(self.descent.model)
             self.descent.model.load_state_dict(self.model.state_dict())
 
     def state_dict(self) -> State:
-        """The averaged model, and whether it has any step in it."""
-        return {"model": self.model.state_dict(), "has_steps": self._has_steps}
+        """The averaged model, whether it has any step in it, and what it is too coarse to hold."""
+        state: State = {"model": self.model.state_dict(), "has_steps": self._has_steps}
+        if self._coarse:
+            state["precise"] = {name: self._average[name] for name in self._coarse}
+        return state
 
     def load_state_dict(self, state: State) -> None:
         self.model.load_state_dict(state["model"])
+        for name in self._coarse:
+            self._average[name].copy_(state.get("precise", state["model"])[name])
         self._has_steps = state["has_steps"]
 
-    def _tensors(self, model: nn.Module) -> list[torch.Tensor]:
-        """The tensors that are averaged."""
-        return [*model.parameters(), *map(model.get_buffer, self._averaged)]
+    def _copy_buffers(self) -> None:
+        """Those of the descent's model; a module may replace, fill or drop a buffer."""
+        modules = dict(self.descent.model.named_modules())
+        for path, average in self.model.named_modules():
+            for name, buffer in modules[path]._buffers.items():
+                kept = average._buffers.get(name)
+                if buffer is None:
+                    average._buffers[name] = None
+                elif f"{path}.{name}".removeprefix(".") in self._average:
+                    continue
+                elif kept is None or not _can_hold(kept, buffer):
+                    average._buffers[name] = buffer.clone()
+                else:
+                    kept.copy_(buffer)
+
+    def _of(self, name: str) -> torch.Tensor:
+        """The parameter or buffer of the averaged model."""
+        path, _, own = name.rpartition(".")
+        module = self.model.get_submodule(path)
+        tensor: torch.Tensor = getattr(module, own)
+        return tensor
 
 
-def _persistent_buffers(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """The persistent buffers."""
-    names = model.state_dict().keys()
-    return ((name, buffer) for name, buffer in model.named_buffers() if name in names)
+def _is_averaged(name: str, tensor: torch.Tensor) -> bool:
+    """Parameters and running statistics, as far as a mean of them has a meaning."""
+    is_dense_float = (
+        tensor.layout is torch.strided
+        and (tensor.is_floating_point() or tensor.is_complex())
+        and tensor.itemsize > 1
+    )
+    is_wanted = isinstance(tensor, nn.Parameter) or is_running_statistic(name)
+    return is_wanted and is_dense_float and are_finite(tensor)
 
 
-def _can_be_averaged(buffer: torch.Tensor) -> bool:
-    is_dense = buffer.layout is torch.strided
-    return is_dense and buffer.is_floating_point() and are_finite(buffer)
+def _can_hold(kept: torch.Tensor, buffer: torch.Tensor) -> bool:
+    is_alike = (kept.shape, kept.dtype, kept.layout) == (buffer.shape, buffer.dtype, buffer.layout)
+    return is_alike and unexpanded(kept) is kept
+
+
+def _precise(tensor: torch.Tensor) -> torch.Tensor:
+    """In bfloat16 a step of ``1 - decay`` is lost in rounding."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor

@@ -27,8 +27,8 @@ class SimpleEpoch:
             stream, which is one pass.
         batch_desc: ``batch_desc(batch)`` gives the size of a batch; None: its samples.
 
-    Raises ArgumentError for a size that is less than 1 or unknown, and DataError if the stream
-    ends.
+    Raises ArgumentError for a size that is less than 1 or unknown, and for a stream that is no
+    iterator, such as a DataLoader; DataError if the stream ends.
 
     >>> from itertools import repeat
     >>> epoch = SimpleEpoch(repeat({"x": [1, 2]}), epoch_size=3)
@@ -42,6 +42,13 @@ class SimpleEpoch:
         epoch_size: int | None = None,
         batch_desc: BatchSizer | None = None,
     ) -> None:
+        if not hasattr(train_iterator, "__next__"):
+            raise ArgumentError(
+                f"is a {type(train_iterator).__name__}, which is no iterator",
+                argument="train_iterator",
+                remedy="give a BatchStream of its data set, or an endless iterator: a generator "
+                "that loops over it again and again",
+            )
         if epoch_size is None and isinstance(batch_desc, DefaultBatchDesc | None):
             epoch_size = getattr(train_iterator, "samples", None)
         if epoch_size is None:

@@ -13,6 +13,7 @@ from legoloop.core.arguments import at_least
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.monitor import as_list, latest_scalar
+from legoloop.core.nested import map_nested
 from legoloop.core.protocols import Batch, RewindableStream, ScalarSource
 from legoloop.loop.plugin import ShouldStop, State
 
@@ -71,10 +72,10 @@ class RepeatedBatches:
 
 def _copy(batch: Batch) -> Batch:
     """Model, loss or a plugin may write into a batch, which is served again."""
-    return {
-        key: value.clone() if isinstance(value, torch.Tensor) else deepcopy(value)
-        for key, value in batch.items()
-    }
+    copied: Batch = map_nested(
+        lambda value: value.clone() if isinstance(value, torch.Tensor) else deepcopy(value), batch
+    )
+    return copied
 
 
 class OverfitCheck:

@@ -17,7 +17,9 @@ from legoloop.core.text import shorten
 Settings = dict[str, Any]
 
 
-def param_groups(model: nn.Module, **rules: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+def param_groups(
+    model: nn.Module, loss: nn.Module | None = None, **rules: Mapping[str, Any] | None
+) -> list[dict[str, Any]]:
     """The parameters of a model in groups, as an optimizer of torch takes them.
 
     A rule applies to the parameters whose name matches one of its ``patterns``, such as
@@ -27,6 +29,8 @@ def param_groups(model: nn.Module, **rules: Mapping[str, Any] | None) -> list[di
 
     Args:
         model: the model.
+        loss: a loss with parameters, whose names begin with ``loss.`` here; those that are frozen
+            are left out.
         **rules: a mapping for each rule, by a name of its own; None: left out.
 
     Returns the parameter groups; each parameter is in one. Raises ArgumentError for a rule that
@@ -41,10 +45,20 @@ def param_groups(model: nn.Module, **rules: Mapping[str, Any] | None) -> list[di
     >>> [(len(group["params"]), group["weight_decay"]) for group in optimizer.param_groups]
     [(1, 0.1), (3, 0.0)]
     """
+    modules = {"": model} if loss is None else {"": model, "loss": loss}
     chosen: dict[nn.Parameter, Settings] = {weight: {} for weight in model.parameters()}
+    if loss is not None:
+        chosen.update({weight: {} for weight in loss.parameters() if weight.requires_grad})
+    named = [
+        (name, module, weight)
+        for prefix, root in modules.items()
+        for path, module in root.named_modules(prefix=prefix, remove_duplicate=False)
+        for name, weight in module.named_parameters(path, recurse=False)
+        if weight in chosen
+    ]
     for name, rule in rules.items():
         if rule is not None:
-            _apply(name, rule, model, chosen)
+            _apply(name, rule, named, chosen)
     groups: list[dict[str, Any]] = []
     for weight, settings in chosen.items():
         group = next((g for g in groups if _settings(g) == settings), None)
@@ -65,12 +79,19 @@ def matching(
     """
     patterns = list(patterns)
     for name, value in named:
-        if any(fnmatchcase(name, pattern) for pattern in patterns):
+        if _matches(name, patterns):
             yield name, value
 
 
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
 def _apply(
-    name: str, rule: Mapping[str, Any], model: nn.Module, chosen: dict[nn.Parameter, Settings]
+    name: str,
+    rule: Mapping[str, Any],
+    named: list[tuple[str, nn.Module, nn.Parameter]],
+    chosen: dict[nn.Parameter, Settings],
 ) -> None:
     settings = {key: value for key, value in rule.items() if key not in ("patterns", "types")}
     patterns, types = _patterns(name, "patterns", rule), _patterns(name, "types", rule)
@@ -84,13 +105,17 @@ def _apply(
         )
     for key in settings:
         _reject_misspelt(name, key)
-    matched = [*_matching_names(model, patterns), *_matching_types(model, types)]
+    matched = {
+        full_name: weight
+        for full_name, module, weight in named
+        if _matches(full_name, patterns) or _matches(type(module).__name__, types)
+    }
     if not matched:
-        every = [full_name for full_name, _ in model.named_parameters()]
+        every = [full_name for full_name, *_ in named]
         raise ArgumentError(
             "matches no parameter", argument=name, remedy=f"there are {shorten(every)}"
         )
-    for full_name, weight in matched:
+    for full_name, weight in matched.items():
         for key, value in settings.items():
             if chosen[weight].setdefault(key, value) != value:
                 raise ArgumentError(
@@ -108,17 +133,6 @@ def _patterns(name: str, key: str, rule: Mapping[str, Any]) -> list[str]:
             f"is {given!r}", argument=f"{name}.{key}", remedy="give a list of patterns"
         )
     return list(given)
-
-
-def _matching_names(model: nn.Module, patterns: list[str]) -> Iterator[tuple[str, nn.Parameter]]:
-    """A parameter that modules share matches by any of its names."""
-    yield from matching(model.named_parameters(remove_duplicate=False), patterns)
-
-
-def _matching_types(model: nn.Module, types: list[str]) -> Iterator[tuple[str, nn.Parameter]]:
-    for path, module in model.named_modules():
-        if any(fnmatchcase(type(module).__name__, pattern) for pattern in types):
-            yield from module.named_parameters(path, recurse=False)
 
 
 def _settings(group: dict[str, Any]) -> Settings:

@@ -1,30 +1,13 @@
-"""Tensors in nested values, and which of them are finite."""
+"""Which tensors are finite."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
 import torch
 
-
-def named_tensors(value: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor in nested dicts, lists and tuples, with the keys that lead to it.
-
-    >>> [name for name, _ in named_tensors({"a": {"b": torch.ones(1)}, "c": [torch.ones(1)]})]
-    ['a.b', 'c.0']
-    """
-    if isinstance(value, torch.Tensor):
-        yield path, value
-        return
-    items: Any = ()
-    if isinstance(value, Mapping):
-        items = value.items()
-    elif isinstance(value, list | tuple):
-        items = enumerate(value)
-    for key, inner in items:
-        yield from named_tensors(inner, f"{path}.{key}" if path else str(key))
+from legoloop.core.nested import named_tensors
 
 
 def are_finite(value: Any) -> bool:
@@ -34,6 +17,15 @@ def are_finite(value: Any) -> bool:
     False
     """
     return all(bool(_is_finite(tensor).all()) for _, tensor in named_tensors(value))
+
+
+def has_nan(tensor: torch.Tensor) -> bool:
+    """Whether a value of it is nan.
+
+    >>> has_nan(torch.tensor([1.0, float("inf")])), has_nan(torch.tensor(float("nan")))
+    (False, True)
+    """
+    return bool(torch.isnan(_stored(tensor)).any())
 
 
 def nonfinite_rows(value: Any, size: int) -> list[int]:
@@ -51,7 +43,11 @@ def nonfinite_rows(value: Any, size: int) -> list[int]:
 
 
 def _is_finite(tensor: torch.Tensor) -> torch.Tensor:
-    """Per element; of a sparse tensor, per element that it stores."""
+    return torch.isfinite(_stored(tensor))
+
+
+def _stored(tensor: torch.Tensor) -> torch.Tensor:
+    """The elements; of a sparse tensor, those that it stores."""
     tensor = tensor.detach()
     if tensor.layout is torch.sparse_coo:
         tensor = tensor.coalesce()
@@ -59,4 +55,4 @@ def _is_finite(tensor: torch.Tensor) -> torch.Tensor:
         tensor = tensor.values()
     # torch.isfinite does not support 8-bit floats
     is_float8 = tensor.is_floating_point() and tensor.itemsize == 1
-    return torch.isfinite(tensor.float() if is_float8 else tensor)
+    return tensor.float() if is_float8 else tensor

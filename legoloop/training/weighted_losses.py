@@ -14,6 +14,7 @@ from legoloop.core.protocols import Batch, BatchSizer, Loss, Outputs, Scalars
 from legoloop.core.suggestions import did_you_mean
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
+from legoloop.training.loss_shape import check_losses
 from legoloop.training.running_mean import RunningMean
 
 
@@ -30,7 +31,8 @@ class WeightedLosses:
         tag: the prefix of the scalars.
         batch_desc: weighs micro-batches; None: by their samples.
 
-    Raises ArgumentError if there are no losses, and for a weight of one that does not exist.
+    Raises ArgumentError if there are no losses, and for a weight of one that does not exist, and
+    DataError for a loss of another shape.
 
     >>> losses = WeightedLosses(
     ...     {"far": lambda batch, outputs: outputs["y"].abs().mean(),
@@ -70,6 +72,8 @@ class WeightedLosses:
     def __call__(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
         """The weighted sum: one value per sample if all losses are, else a scalar."""
         given = {name: loss(batch, outputs) for name, loss in self.losses.items()}
+        for name, losses in given.items():
+            check_losses(losses, batch, outputs, name=f"the loss '{name}'")
         means = {name: losses.mean() for name, losses in given.items()}
         if self._micro_batches is not None:
             seen = {name: mean.detach() for name, mean in means.items()}

@@ -74,7 +74,7 @@ class CrossEntropy(_Loss):
                 + (soft if has_classes else "")
             )
         try:
-            return functional.cross_entropy(
+            losses = functional.cross_entropy(
                 logits,
                 target.to(logits.dtype) if is_soft else target.long(),
                 reduction=self.reduction,
@@ -89,6 +89,7 @@ class CrossEntropy(_Loss):
             if wrong.any():
                 raise _wrong_labels(wrong, batch, self.target, f"0 to {classes - 1}") from None
             raise
+        return _per_sample(losses)
 
 
 class BinaryCrossEntropy(_Loss):
@@ -116,7 +117,9 @@ class BinaryCrossEntropy(_Loss):
         # takes microseconds on the CPU, but would synchronize a GPU.
         if target.device.type == "cpu" and (wrong := (target < 0) | (target > 1)).any():
             raise _wrong_labels(wrong, batch, self.target, "0 to 1")
-        return functional.binary_cross_entropy_with_logits(logits, target, reduction=self.reduction)
+        return _per_sample(
+            functional.binary_cross_entropy_with_logits(logits, target, reduction=self.reduction)
+        )
 
 
 class MeanSquaredError(_Loss):
@@ -145,8 +148,12 @@ class MeanSquaredError(_Loss):
     def forward(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
         """Return the loss."""
         prediction, target = _checked_pair(batch, outputs, self.output, self.target)
-        squared = functional.mse_loss(prediction, target, reduction=self.reduction)
-        return squared.flatten(1).mean(dim=1) if squared.ndim > 1 else squared
+        return _per_sample(functional.mse_loss(prediction, target, reduction=self.reduction))
+
+
+def _per_sample(losses: torch.Tensor) -> torch.Tensor:
+    """The mean over what else a sample has, such as its outputs."""
+    return losses.flatten(1).mean(dim=1) if losses.ndim > 1 else losses
 
 
 def _checked_pair(

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from legoloop.core.errors import DataError
+from legoloop.core.nested import Columns
 from legoloop.data.collation import collate
 
 
@@ -57,3 +58,14 @@ def test_values_that_do_not_stack_are_refused_in_one_line(values):
     with pytest.raises(DataError, match=r"^the values of 'x' do not stack into a batch: .") as no:
         collate([{"x": value} for value in values])
     assert "\n" not in str(no.value)
+
+
+def test_nested_values_stay_nested_and_lists_of_columns_are_told_from_lists_of_samples() -> None:
+    batch = collate(
+        [{"views": (torch.ones(2), [torch.zeros(3)]), "of": {"both": ("a", n)}} for n in range(4)]
+    )
+    assert type(batch["views"]) is type(batch["views"][1]) is Columns
+    assert batch["views"][1][0].shape == (4, 3)
+    assert type(batch["of"]["both"]) is Columns
+    assert list(batch["of"]["both"][0]) == ["a"] * 4
+    assert batch["of"]["both"][1].tolist() == [0, 1, 2, 3]

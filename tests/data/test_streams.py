@@ -5,9 +5,12 @@ from unittest import mock
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import IterableDataset
 
+from legoloop.core.errors import DataError
 from legoloop.data import streams as loops
 from legoloop.data.loader_config import LoaderConfig
+from legoloop.data.loaders import Loader
 from legoloop.data.streams import BatchStream
 from tests.data.samples import EVERY_KIND, NoisyRecords, Records, columns, flat, plain
 
@@ -152,3 +155,20 @@ def test_looking_at_the_first_samples_while_the_loop_runs(num_workers):
 
 def test_it_knows_the_samples_of_a_pass():
     assert a_loop(Records(7)).samples == 7
+
+
+class Endless(IterableDataset):
+    def __iter__(self): ...
+
+
+class WithLength(Endless):
+    def __len__(self):
+        return 3
+
+
+@pytest.mark.parametrize("dataset", [Endless(), WithLength(), iter([1])])
+@pytest.mark.parametrize("source", [BatchStream, Loader])
+def test_refuses_a_data_set_that_cannot_be_indexed(source, dataset):
+    message = f"data set 'val' is a {type(dataset).__name__}, which cannot be indexed: give it __l"
+    with pytest.raises(DataError, match=message):
+        source(dataset, "val", 0, LoaderConfig())

@@ -130,6 +130,17 @@ def test_refuses_one_pass_of_a_stream_that_does_not_know_its_samples() -> None:
         ll.SimpleEpoch(iter([]))
 
 
+@pytest.mark.parametrize(
+    "stream",
+    [torch.utils.data.DataLoader([{"x": 1}]), [{"x": [1]}], ll.ColumnDataset({"x": [1]})],
+    ids=lambda stream: type(stream).__name__,
+)
+def test_refuses_what_is_no_iterator(stream: Any) -> None:
+    kind = type(stream).__name__
+    with pytest.raises(ll.ArgumentError, match=f"train_iterator is a {kind}, which is no iterator"):
+        ll.SimpleEpoch(stream, epoch_size=1)
+
+
 def test_says_so_when_the_stream_ends() -> None:
     epoch = ll.SimpleEpoch(iter([{"x": [1, 2]}]), epoch_size=3)
 

@@ -128,12 +128,18 @@ def needs_of(
     """
     of_the_data = (*DATA_PROVIDERS, *model_kwargs)
     return {
-        "params": {"model", "feed"},
+        "params": {"model", "feed", *(["loss"] if trains_loss(components) else [])},
         **{name: set(members) for name, members in lists.items()},
         **{name: {"datasets"} for name in of_the_data},
         "datasets": _dependencies(data),
         **{name: _dependencies(call) for name, call in components.items()},
     }
+
+
+def trains_loss(components: Mapping[str, BoundCall]) -> bool:
+    """Whether ``params`` has the parameters of ``loss``: some component is given it."""
+    others = [call for name, call in components.items() if name != "loss"]
+    return "loss" in components and "loss" in _dependencies(others)
 
 
 def _dependencies(bound: Any) -> set[str]:

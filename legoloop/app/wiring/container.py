@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
 from dependency_injector import containers, providers
 
+from legoloop.app.config.binding import calls_in
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.components import (
     APP_PROVIDERS,
     DATA_PROVIDERS,
     TRAIN,
 )
+from legoloop.app.config.validate import trains_loss
 from legoloop.app.wiring.build import Scope, build, build_nested
 from legoloop.app.wiring.current_blueprint import CurrentBlueprint
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.rng import seed
+from legoloop.core.text import shorten
 from legoloop.data.container import Data
 from legoloop.loop.host import TrainingHost
+
+log = logging.getLogger("legoloop")
 
 
 class App(containers.DeclarativeContainer):
@@ -65,7 +71,22 @@ def make_app(blueprint: Blueprint) -> Any:
         "device": device,
         **{name: component(name) for name in blueprint.components},
     }
-    made["params"] = providers.Singleton(_parameters, made.get("model"), made.get("feed"))
+    given_to_loss = calls_in(blueprint.components.get("loss"))
+    made["params"] = providers.Singleton(
+        _parameters,
+        made.get("model"),
+        made.get("feed"),
+        made["loss"] if trains_loss(blueprint.components) else None,
+        providers.List(
+            *[
+                made[name]
+                for call in given_to_loss
+                for name in call.dependencies.values()
+                if name in blueprint.components
+            ]
+        ),
+        device,
+    )
     for name, members in blueprint.lists.items():
         made[name] = providers.List(*[made[member] for member in members])
     plugins = providers.Dict({name: made[name] for name in blueprint.plugin_order})
@@ -147,9 +168,26 @@ def _data_config(current: CurrentBlueprint, scope: Scope) -> dict[str, Any]:
     return {**blueprint.tree["data"], "loaders": build_nested(blueprint.loaders, scope)}
 
 
-def _parameters(model: Any, feed: Any) -> list[Any]:
-    """Those of a model that its feed has moved: some optimizers make their state at once."""
-    return list(model.parameters())
+def _parameters(model: Any, feed: Any, loss: Any, given_to_loss: list[Any], device: Any) -> Any:
+    """Those of a model that its feed has moved: some optimizers make their state at once.
+
+    Then the trainable ones of the loss, without those of other components that it was given.
+    """
+    from torch import nn
+
+    parameters = list(model.parameters())
+    if isinstance(loss, nn.Module):
+        others = [module for module in given_to_loss if isinstance(module, nn.Module)]
+        known = {id(weight) for module in (model, *others) for weight in module.parameters()}
+        own = {
+            name: weight
+            for name, weight in loss.to(device).named_parameters()
+            if weight.requires_grad and id(weight) not in known
+        }
+        parameters.extend(own.values())
+        if own:
+            log.info("the optimizer trains parameters of the loss too: %s", shorten(own))
+    return parameters
 
 
 def _model_kwarg(dataset: Any, name: str) -> Any:

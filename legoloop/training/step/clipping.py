@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
-from legoloop.core.errors import ArgumentError
+from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.protocols import Scalars
+from legoloop.core.text import shorten
 from legoloop.loop.plugin import State
 from legoloop.training.running_mean import RunningMean
 
@@ -24,7 +25,8 @@ class GradientClipping:
         norm_type: the order of the norm, such as 2.0 or ``inf``.
         tag: the name of the scalar, the mean norm over the epoch.
 
-    Raises ArgumentError if both limits are given, or one that is not above 0.
+    Raises ArgumentError if both limits are given, or one that is not above 0, and DataError for
+    sparse gradients.
 
     >>> clipping = GradientClipping(max_norm=1.0)
     >>> weight = torch.zeros(2, requires_grad=True)
@@ -62,7 +64,16 @@ class GradientClipping:
     def __call__(self, parameters: Sequence[torch.Tensor]) -> None:
         """Clip the gradients of these parameters in place."""
         gradients = [weight.grad for weight in parameters if weight.grad is not None]
-        norm = get_total_norm(gradients, self.norm_type)
+        try:
+            norm = get_total_norm(gradients, self.norm_type)
+        except (NotImplementedError, RuntimeError) as error:
+            sparse = [tuple(g.shape) for g in gradients if g.layout is not torch.strided]
+            if not sparse:
+                raise
+            raise DataError(
+                f"the gradients of parameters of shape {shorten(sparse)} are sparse, which torch "
+                "cannot clip; give sparse=False to the embedding, or no clip to the descent"
+            ) from error
         if self.max_norm is not None:
             clip_grads_with_norm_(parameters, self.max_norm, norm)
         elif self.max_value is not None:

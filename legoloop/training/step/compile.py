@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from legoloop.core.errors import ArgumentError
+from legoloop.core.nested import named_tensors
 from legoloop.core.protocols import Batch, FeedProtocol, Loss, Outputs
 from legoloop.training.step.feed import Feed
 
@@ -37,9 +38,9 @@ def compile_step(feed: FeedProtocol, mode: Literal[True] | str) -> Forward:
     """``forward`` compiled by torch.compile; the first calls are slow.
 
     The first MAX_STATIC_SHAPES batch shapes are compiled statically, so that the result for a batch
-    does not depend on the batches before it; all others share one dynamic compilation. Only the
-    tensors of a batch reach model and loss. Results may differ from those of ``forward`` in the
-    last bits.
+    does not depend on the batches before it; all others share one dynamic compilation. A number or
+    text in a batch that model or loss reads is a constant of the compilation: another value
+    compiles anew. Results may differ from those of ``forward`` in the last bits.
 
     Args:
         feed: a ``legoloop.Feed``.
@@ -89,13 +90,12 @@ def compile_step(feed: FeedProtocol, mode: Literal[True] | str) -> Forward:
     def compiled_forward(feed: FeedProtocol, loss: Loss, batch: Batch) -> StepOutput:
         assert isinstance(feed, Feed)
         batch = feed.moved(batch)
-        tensors = {k: v for k, v in batch.items() if isinstance(v, torch.Tensor)}
-        shapes = tuple(tensor.shape for tensor in tensors.values())
+        shapes = tuple(tensor.shape for _, tensor in named_tensors(batch))
         if len(static_shapes) < MAX_STATIC_SHAPES:
             static_shapes.add(shapes)
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         function = static if shapes in static_shapes else dynamic
-        outputs, losses = function(feed, loss, tensors)
+        outputs, losses = function(feed, loss, batch)
         return batch, outputs, losses
 
     return compiled_forward

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -9,19 +10,28 @@ import torch
 from torch import nn
 
 from legoloop.core.arguments import at_least
-from legoloop.core.batch_size import DefaultBatchDesc
-from legoloop.core.buffer_snapshot import BufferSnapshot
+from legoloop.core.batch_size import DefaultBatchDesc, SizedBatch
+from legoloop.core.buffer_snapshot import (
+    BufferSnapshot,
+    is_running_statistic,
+    own_expanded_buffers,
+)
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.lazy_modules import reject_lazy_modules
+from legoloop.core.nested import detached, named_tensors
 from legoloop.core.protocols import Batch, BatchSizer, FeedProtocol, Loss
 from legoloop.core.text import shorten
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
+from legoloop.training.loss_shape import check_losses
 from legoloop.training.step.compile import CUDAGRAPH_MODES, StepOutput, compile_step, forward
-from legoloop.training.step.micro_batches import detach, join, shares, split_batch
+from legoloop.training.step.feed import Feed
+from legoloop.training.step.micro_batches import join, shares, split_batch
 from legoloop.training.step.nonfinite_guard import NonFiniteGuard, ObserveLoss
 from legoloop.training.step.torch_shortcuts import fast_backward, fast_step, fast_zero_grad
-from legoloop.training.tensors import are_finite, named_tensors
+from legoloop.training.tensors import are_finite, has_nan
+
+log = logging.getLogger("legoloop")
 
 Phase = Literal["forward", "backward", "optimizer"]
 
@@ -41,7 +51,8 @@ class GradientDescent:
         model: the model that is trained.
         feed: ``feed(batch) -> (batch on the device, outputs)``, such as a ``Feed``.
         loss: ``loss(batch, outputs)`` gives a scalar, or one value per sample, shape (batch,),
-            of which the mean is taken.
+            of which the mean is taken. A module is moved to the device of a ``Feed``; its
+            parameters, if it has any, belong in the optimizer.
         guard: checks the loss before the optimizer's step; None: a NonFiniteGuard that stops.
         clip: called with the list of the optimizer's parameters before its step, such as a
             GradientClipping.
@@ -55,7 +66,7 @@ class GradientDescent:
             gradients overflow.
 
     Raises ArgumentError for arguments out of range or that exclude each other, and for a model with
-    lazy modules; DataError where the guard does, for a loss that is not a tensor, and instead of
+    lazy modules; DataError where the guard does, for a loss of another shape, and instead of
     returning a state that is not finite.
 
     >>> model = nn.Linear(1, 1, bias=False)
@@ -103,10 +114,13 @@ class GradientDescent:
                 remedy="give an optimizer that needs it once",
             )
         reject_lazy_modules(model)
+        own_expanded_buffers(model)
         self.opt = opt
         self.model = model
         self.feed = feed
         self.loss = loss
+        if isinstance(loss, nn.Module) and isinstance(feed, Feed):
+            loss.to(feed.device)
         self.guard = guard or NonFiniteGuard()
         self.clip = clip
         self.micro_batch_size = micro_batch_size
@@ -120,9 +134,10 @@ class GradientDescent:
         self.scaler = scaler
         self.buffers = BufferSnapshot.of(model) if self.guard.undoes_steps else []
         self._forward = compile_step(feed, compile) if compile else forward
-        self._nonfinite_buffers = {
-            f"model.{name}" for name, value in model.named_buffers() if not are_finite(value)
+        self._nonfinite_at_start = {
+            f"model.{name}" for name, value in model.state_dict().items() if not are_finite(value)
         }
+        self._told_buffers: set[str] = set()
 
     def train_start(self) -> None:
         """Set the model to training mode."""
@@ -136,9 +151,11 @@ class GradientDescent:
 
     def compute_gradients(self, step: Step, observe_loss: ObserveLoss) -> torch.Tensor:
         """Forward and backward pass; returns the loss, a scalar or one value per sample."""
+        if step.num_samples is not None and not isinstance(step.batch, SizedBatch):
+            step.batch = SizedBatch(step.batch, step.num_samples)
         if self.micro_batch_size is not None:
             return self._accumulate_gradients(step, observe_loss, self.micro_batch_size)
-        step.batch, step.outputs, losses = self._checked_forward(step.batch)
+        step.batch, step.outputs, losses = self._checked_forward(step.batch, step.size)
         step.loss = loss = losses.mean() if losses.ndim else losses
         observe_loss(loss)
         fast_zero_grad(self.opt)
@@ -176,22 +193,18 @@ class GradientDescent:
                 step.loss = step.loss + loss.detach()
                 observe_loss(step.loss)
                 self._backward(loss)
-            made.append(detach({"batch": batch, "outputs": outputs, "losses": losses}))
+            made.append(detached({"batch": batch, "outputs": outputs, "losses": losses}))
         whole = join(made, [num_samples(micro_batch) for micro_batch in micro_batches])
         step.batch, step.outputs = whole["batch"], whole["outputs"]
         whole_losses: torch.Tensor = whole["losses"]
         return whole_losses
 
-    def _checked_forward(self, batch: Batch) -> StepOutput:
-        batch, outputs, losses = self._forward(self.feed, self.loss, batch)
-        if not isinstance(losses, torch.Tensor):
-            raise DataError(
-                f"the loss is of type {type(losses).__name__}; give a tensor: a scalar, or one "
-                "value per sample"
-            )
+    def _checked_forward(self, batch: Batch, size: int | None = None) -> StepOutput:
+        moved, outputs, losses = self._forward(self.feed, self.loss, batch)
+        check_losses(losses, batch, outputs, size)
         if self.on_phase is not None:
             self.on_phase("forward")
-        return batch, outputs, losses
+        return moved, outputs, losses
 
     def _backward(self, loss: torch.Tensor) -> None:
         scaled: Any = loss if self.scaler is None else self.scaler.scale(loss)
@@ -220,16 +233,29 @@ class GradientDescent:
             self.scaler.load_state_dict(state["scaler"])
 
     def _reject_nonfinite(self, state: State) -> None:
-        """Buffers that were not finite from the beginning, such as a mask, may be so."""
-        names = [
-            name
+        """What was not finite from the beginning may be so, and a buffer may be infinite.
+
+        A module sets masks of infinities itself; but running statistics overflow.
+        """
+        wrong = {
+            name: value
             for name, value in named_tensors(state)
-            if name not in self._nonfinite_buffers and not are_finite(value)
-        ]
-        if names:
-            counter = self.guard.counter
-            when = f"after step {counter.steps}: " if counter is not None else ""
+            if name not in self._nonfinite_at_start and not are_finite(value)
+        }
+        buffers = {f"model.{name}" for name, _ in self.model.named_buffers()} & wrong.keys()
+        meant = {n for n in buffers if not is_running_statistic(n) and not has_nan(wrong[n])}
+        names = [name for name in wrong if name not in meant]
+        if not names:
+            return
+        counter = self.guard.counter
+        when = f"after step {counter.steps}: " if counter is not None else ""
+        problem = f"{when}these are not finite any more: {shorten(names)}"
+        if not buffers.issuperset(names):
             raise DataError(
-                f"{when}these are not finite any more: {shorten(names)}; gradients=true of the "
-                "guard stops at the first gradient that is not"
+                f"{problem}; gradients=true of the guard stops at the first gradient that is not"
             )
+        if self.guard.action != "warn":
+            raise DataError(f"{problem}; if these buffers may be so, give action=warn to the guard")
+        if not self._told_buffers.issuperset(names):
+            log.warning("%s; they are saved all the same", problem)
+            self._told_buffers.update(names)

@@ -11,13 +11,17 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from legoloop.core.arguments import one_of
-from legoloop.core.errors import ArgumentError
+from legoloop.core.batch_size import with_columns
+from legoloop.core.errors import ArgumentError, DataError
+from legoloop.core.nested import map_nested, moved_to
 from legoloop.core.protocols import Batch, Outputs
 from legoloop.training.step.precision import PRECISIONS, Precision, autocast_dtype
 
 
 class Feed:
     """Moves a batch to the device and calls the model with it.
+
+    Nested columns move too, and so does everything else in the batch that has a method ``to``.
 
     Args:
         model: ``model(batch) -> outputs``, both dicts; it is moved to the device.
@@ -30,7 +34,8 @@ class Feed:
             faster and sums in another order: true, false, or ``auto``: for a model with 2-D
             convolutions.
 
-    Raises ArgumentError for another precision or layout.
+    Raises ArgumentError for another precision or layout, and DataError for a model that returns
+    something other than a dict.
 
     >>> class Double(nn.Module):
     ...     def forward(self, batch): return {"y": batch["x"] * 2}
@@ -70,20 +75,29 @@ class Feed:
     def moved(self, batch: Batch) -> Batch:
         """The batch on the device."""
         device = self.device
-        return {
-            key: value.to(device, non_blocking=True)
-            if isinstance(value, torch.Tensor) and value.device != device
-            else value
+        columns = {
+            key: value
+            if isinstance(value, torch.Tensor) and value.device == device
+            else moved_to(device, value)
             for key, value in batch.items()
         }
+        return with_columns(batch, columns)
 
     def outputs(self, batch: Batch) -> Outputs:
         """The outputs of the model for a batch on the device."""
         if self.dtype is None:
-            outputs: Outputs = self.model(batch)
-            return outputs
+            return self._named(self.model(batch))
         with torch.autocast(self.device.type, self.dtype):
-            return _to_float32(self.model(batch))
+            outputs = self._named(self.model(batch))
+            return {key: map_nested(_to_float32, value) for key, value in outputs.items()}
+
+    def _named(self, outputs: Any) -> Outputs:
+        if not isinstance(outputs, Mapping):
+            raise DataError(
+                f"the model, a {type(self.model).__name__}, returned a {type(outputs).__name__}; "
+                "return a dict of named outputs, such as {'logits': logits}"
+            )
+        return outputs  # type: ignore[return-value]
 
 
 def _store_channels_last(model: nn.Module) -> None:
@@ -100,11 +114,8 @@ def _with_index(device: torch.device) -> torch.device:
     return device
 
 
-def _to_float32(outputs: Mapping[str, Any]) -> dict[str, Any]:
+def _to_float32(output: Any) -> Any:
     """Losses and metrics are computed in float32."""
-    return {
-        key: value.float()
-        if isinstance(value, torch.Tensor) and value.dtype in (torch.bfloat16, torch.float16)
-        else value
-        for key, value in outputs.items()
-    }
+    if isinstance(output, torch.Tensor) and output.dtype in (torch.bfloat16, torch.float16):
+        return output.float()
+    return output

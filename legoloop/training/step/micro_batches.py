@@ -8,26 +8,32 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 
-from legoloop.core.batch_size import DefaultBatchDesc
+from legoloop.core.batch_size import DefaultBatchDesc, SizedBatch
+from legoloop.core.nested import Columns, is_namedtuple, is_sequence, with_items
 from legoloop.core.protocols import Batch
 
 
-def split_batch(batch: Batch, size: int) -> list[Batch]:
+def split_batch(batch: Batch, size: int) -> list[SizedBatch]:
     """Micro-batches of at most ``size`` samples, in order; a single one if there is no sample.
 
-    Values with one entry per sample are sliced: tensors and arrays of shape (samples, …), lists,
-    and these in nested dicts. Any other value is the same in every micro-batch.
+    Values with one entry per sample are sliced: tensors and arrays of shape (samples, …), lists, a
+    PackedSequence, and these in nested dicts, tuples and lists. Any other value is the same in
+    every micro-batch.
 
     >>> split_batch({"idx": [3, 1, 2], "scale": 0.5}, size=2)
     [{'idx': [3, 1], 'scale': 0.5}, {'idx': [2], 'scale': 0.5}]
     """
     samples = DefaultBatchDesc()(batch)
     return [
-        {
-            key: _slice_rows(value, samples, slice(start, start + size))
-            for key, value in batch.items()
-        }
+        SizedBatch(
+            {
+                key: _slice_rows(value, samples, slice(start, start + size))
+                for key, value in batch.items()
+            },
+            min(size, samples - start),
+        )
         for start in range(0, samples or 1, size)
     ]
 
@@ -46,15 +52,6 @@ def join(micro_batches: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> di
     }
 
 
-def detach(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The same values detached, since a graph would keep the activations of its micro-batch.
-
-    >>> detach({"y": torch.ones(1, requires_grad=True), "n": 1})
-    {'y': tensor([1.]), 'n': 1}
-    """
-    return {key: _detach_value(value) for key, value in values.items()}
-
-
 def shares(micro_batches: Sequence[Batch], size: Callable[[Batch], int]) -> list[float]:
     """The share of each micro-batch in the size of the batch; equal shares if that is 0.
 
@@ -68,35 +65,44 @@ def shares(micro_batches: Sequence[Batch], size: Callable[[Batch], int]) -> list
 
 def _slice_rows(value: Any, samples: int, rows: slice) -> Any:
     if isinstance(value, Mapping):
-        return {key: _slice_rows(inner, samples, rows) for key, inner in value.items()}
-    return value[rows] if _has_rows(value, samples) else value
-
-
-def _detach_value(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.detach()
-    if isinstance(value, Mapping):
-        return detach(value)
-    if type(value) in (list, tuple):
-        return type(value)(map(_detach_value, value))
-    return value
+        return with_items(value, {k: _slice_rows(v, samples, rows) for k, v in value.items()})
+    if not _has_rows(value, samples):
+        if not is_sequence(value):
+            return value
+        return with_items(value, [_slice_rows(inner, samples, rows) for inner in value])
+    if isinstance(value, PackedSequence):
+        return _packed(unpack_sequence(value)[rows], value)
+    return value[rows]
 
 
 def _join_values(values: Sequence[Any], sizes: Sequence[int]) -> Any:
     last = values[-1]
     if isinstance(last, Mapping):
-        return join(values, sizes)
+        return with_items(last, join(values, sizes))
     if not all(map(_has_rows, values, sizes)):
-        return last
+        if not is_sequence(last) or any(len(value) != len(last) for value in values):
+            return last
+        parts = zip(*values, strict=True)
+        return with_items(last, [_join_values(inner, sizes) for inner in parts])
     if isinstance(last, torch.Tensor):
         return torch.cat(list(values))
     if isinstance(last, np.ndarray):
         return np.concatenate(values)
+    if isinstance(last, PackedSequence):
+        return _packed([part for value in values for part in unpack_sequence(value)], last)
     return type(last)(chain(*values))
 
 
 def _has_rows(value: Any, samples: int) -> bool:
-    has_length = type(value) in (list, tuple)
+    """Whether it has an entry per sample itself, not what is inside it."""
+    if isinstance(value, PackedSequence):
+        return int(value.batch_sizes[0]) == samples
     if isinstance(value, torch.Tensor | np.ndarray):
-        has_length = value.ndim > 0
-    return has_length and len(value) == samples
+        return value.ndim > 0 and len(value) == samples
+    is_list = isinstance(value, list | tuple) and not isinstance(value, Columns)
+    return is_list and not is_namedtuple(value) and len(value) == samples
+
+
+def _packed(sequences: list[torch.Tensor], like: PackedSequence) -> PackedSequence:
+    """Sorted only where the sequences were given unsorted."""
+    return pack_sequence(sequences, enforce_sorted=like.sorted_indices is None)

@@ -133,8 +133,11 @@ class NonFiniteGuard:
 
 
 def _has_finite_gradients(model: nn.Module) -> bool:
+    """In one kernel, as far as they are dense."""
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    return are_finite(torch.nn.utils.get_total_norm(gradients, norm_type=inf))
+    dense = [gradient for gradient in gradients if gradient.layout is torch.strided]
+    sparse = [gradient for gradient in gradients if gradient.layout is not torch.strided]
+    return are_finite([torch.nn.utils.get_total_norm(dense, norm_type=inf), *sparse])
 
 
 def _is_power_of_ten(number: int) -> bool:

@@ -12,11 +12,12 @@ from torch import nn
 
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.buffer_snapshot import BufferSnapshot
+from legoloop.core.nested import named_tensors
 from legoloop.core.protocols import FeedProtocol, Loss
 from legoloop.core.rng import preserved_rng
 from legoloop.core.text import shorten
 from legoloop.loop.step import Step
-from legoloop.training.tensors import are_finite, named_tensors, nonfinite_rows
+from legoloop.training.tensors import are_finite, nonfinite_rows
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,15 @@ class NonFiniteReport:
         return "; ".join(finding for finding in findings if finding)
 
     def nonfinite_weights(self) -> list[str]:
-        """The names of the parameters that were not finite before the step."""
-        return [name for name, value in self.model.named_parameters() if not are_finite(value)]
+        """The names of the parameters that were not finite before the step.
+
+        One that is frozen, such as a mask, is so by the module's own doing.
+        """
+        return [
+            name
+            for name, value in self.model.named_parameters()
+            if value.requires_grad and not are_finite(value)
+        ]
 
     def _symptom(self) -> str:
         loss = self.step.loss
@@ -57,7 +65,7 @@ class NonFiniteReport:
     def _samples(self, first_output: Any) -> str:
         """Those that differ from the rest, if any; a batch norm spreads a nan to all of them."""
         batch, outputs = self.step.batch, self.step.outputs
-        size = DefaultBatchDesc()(batch)  # the step's may count tokens
+        size = self.step.num_samples or DefaultBatchDesc()(batch)  # step.size may count tokens
         candidates = (nonfinite_rows(v, size) for v in (self.losses, outputs, first_output, batch))
         rows = next((r for r in candidates if 0 < len(r) < size), range(size))
         count = f"(of {size})" if len(rows) < size else f"(all {size})"

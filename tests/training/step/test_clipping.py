@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 import legoloop as ll
@@ -97,3 +98,50 @@ def test_a_step_that_the_guard_skips_is_not_measured() -> None:
 def test_refuses_what_makes_no_sense(given: Any, message: str) -> None:
     with pytest.raises(ll.ArgumentError, match=message):
         ll.GradientClipping(**given)
+
+
+class Words(nn.Module):
+    def __init__(self, sparse: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = nn.Embedding(5, 3, sparse=sparse)
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+        return {"logits": self.embedding(batch["word"])}
+
+
+def a_step(sparse: bool, **given: Any) -> torch.Tensor:
+    model = Words(sparse)
+    opt = torch.optim.SGD(model.parameters(), lr=0.1)
+    descent = ll.GradientDescent(opt, model, ll.Feed(model, "cpu"), mean_loss, **given)
+    step = ll.Step()
+    step.batch = {"word": torch.tensor([1, 1, 4]), "target": torch.tensor([0, 1, 2])}
+    descent.batch(step)
+    return model.embedding.weight.detach()
+
+
+@pytest.mark.parametrize("limit", [{}, {"max_norm": 1.0}, {"max_value": 1.0}], ids=str)
+def test_sparse_gradients_are_refused_in_a_line(limit: dict[str, float]) -> None:
+    clip = ll.GradientClipping(**limit)
+    with pytest.raises(
+        ll.DataError, match=r"of shape \(5, 3\) are sparse, which torch cannot clip"
+    ):
+        a_step(sparse=True, clip=clip)
+    a_step(sparse=False, clip=clip)
+
+
+def test_the_guard_looks_at_sparse_gradients_too() -> None:
+    guard = ll.NonFiniteGuard(gradients=True)
+    torch.testing.assert_close(a_step(True, guard=guard), a_step(False, guard=guard))
+
+    def spoils(batch: dict[str, Any], outputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        outputs["logits"].register_hook(lambda gradient: gradient * torch.inf)
+        return mean_loss(batch, outputs)
+
+    model = Words(sparse=True)
+    opt = torch.optim.SGD(model.parameters(), lr=0.1)
+    descent = ll.GradientDescent(opt, model, ll.Feed(model, "cpu"), spoils, guard)
+    step = ll.Step()
+    step.batch = {"word": torch.tensor([1, 1, 4]), "target": torch.tensor([0, 1, 2])}
+    with pytest.raises(ll.DataError, match=r"gradients are not finite: embedding\.weight"):
+        descent.batch(step)

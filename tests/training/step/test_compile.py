@@ -223,3 +223,38 @@ def test_a_feed_of_ones_own_cannot_be_compiled() -> None:
             mean_loss,
             compile=True,
         )
+
+
+class Scaled(Plain):
+    def forward(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+        logits = self.layers(sum(batch["views"])) * batch.get("opt", {}).get("scale", 1.0)
+        return {"logits": logits * batch["times"]}
+
+
+@needs_a_compiler
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_nested_entries_numbers_and_texts_of_a_batch_reach_the_model() -> None:
+    def trained(compile: bool) -> tuple[torch.Tensor, int]:
+        torch.manual_seed(0)
+        model = Scaled()
+        opt = torch.optim.SGD(model.parameters(), lr=0.1)
+        feed = ll.Feed(model, "cpu")
+        descent = ll.GradientDescent(opt, model, feed, mean_loss, compile=compile)
+        torch._dynamo.utils.counters.clear()
+        for number in range(3):
+            step, given = ll.Step(), columns()
+            step.batch = {
+                "target": given["target"],
+                "views": (given["x"], given["x"] / 2),
+                "opt": {"scale": torch.full((22, 1), 3.0), "note": f"of {number}"},
+                "names": [f"{number}, {sample}" for sample in range(22)],
+                "times": 2,
+            }
+            descent.batch(step)
+        frames: int = torch._dynamo.utils.counters["frames"]["total"]
+        return model.layers[0].weight.detach(), frames
+
+    (plain, _), (compiled, frames) = trained(False), trained(True)
+    torch.testing.assert_close(compiled, plain)
+    assert frames == 1, "what the model does not read compiles nothing anew"

@@ -105,3 +105,37 @@ def test_lazy_convolutions_are_left_to_the_descent_to_refuse() -> None:
 def test_another_layout_is_refused() -> None:
     with pytest.raises(ll.ArgumentError, match="channels_last is 'yes'; give true, false or auto"):
         ll.Feed(nn.Linear(2, 2), "cpu", channels_last="yes")
+
+
+class Returns(nn.Module):
+    def __init__(self, returned: Any) -> None:
+        super().__init__()
+        self.returned = returned
+
+    def forward(self, batch: dict[str, Any]) -> Any:
+        return self.returned
+
+
+@pytest.mark.parametrize("precision", ["fp32", "amp_bf16"])
+@pytest.mark.parametrize("returned", [torch.ones(2), (torch.ones(2),), None], ids=str)
+def test_a_model_that_returns_no_dict_is_told_in_a_line(precision: Any, returned: Any) -> None:
+    kind = type(returned).__name__
+    with pytest.raises(ll.DataError, match=f"the model, a Returns, returned a {kind}; return a d"):
+        ll.Feed(Returns(returned), "cpu", precision)({"x": torch.ones(2)})
+
+
+def test_nested_outputs_are_converted_to_float32_too() -> None:
+    coarse = torch.ones(2, dtype=torch.bfloat16)
+    outputs = {"heads": {"a": coarse, "b": [coarse, (coarse,)]}, "n": 3}
+    _, converted = ll.Feed(Returns(outputs), "cpu", "amp_bf16")({"x": torch.ones(2)})
+    heads = converted["heads"]
+    found = [heads["a"], heads["b"][0], heads["b"][1][0]]
+    assert [tensor.dtype for tensor in found] == [torch.float32] * 3
+    assert converted["n"] == 3
+
+
+def test_nested_columns_move_too() -> None:
+    batch = {"views": (torch.ones(2), [torch.ones(2)]), "of": {"x": torch.ones(2)}}
+    moved = ll.Feed(Keys(), "meta").moved(batch)
+    found = [moved["views"][0], moved["views"][1][0], moved["of"]["x"]]
+    assert {tensor.device.type for tensor in found} == {"meta"}

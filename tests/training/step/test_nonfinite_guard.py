@@ -12,7 +12,7 @@ from torch import nn
 
 import legoloop as ll
 from legoloop.core.errors import ArgumentError, DataError
-from tests.tiny import Tiny, columns, mean_loss, sample_losses, tiny, weights
+from tests.tiny import Net, Tiny, columns, mean_loss, sample_losses, tiny, weights
 
 NAN, INF = float("nan"), float("inf")
 
@@ -369,6 +369,60 @@ def test_a_mask_may_hold_infinities() -> None:
     parts.model.register_buffer("mask", torch.full((3,), -INF))
     guarded(parts).host().run()
     assert parts.descent.state_dict()["model"]["mask"].isinf().all()
+
+
+class Masking(Net):
+    """Its masks are made when they are first needed, and grow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen = nn.Parameter(torch.tensor([0.0, -INF]), requires_grad=False)
+        self.register_buffer("causal", torch.zeros(0, 0))
+        self.register_buffer("prior", torch.zeros(3))
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+        size = len(self.causal) + 1
+        self.causal = torch.full((size, size), -INF).triu(1)
+        self.prior.copy_(torch.tensor([0.5, 0.5, 0.0]).log())
+        return super().forward(batch)
+
+
+def masking(dataset: Any = None) -> Tiny:
+    parts = tiny(num_epochs=1, dataset=dataset)
+    parts.model = Masking()
+    parts.feed = ll.Feed(parts.model, "cpu")
+    parts.opt = torch.optim.SGD(parts.model.parameters(), lr=0.1)
+    return parts
+
+
+@pytest.mark.parametrize("action", ["stop", "skip", "warn"])
+def test_infinities_that_a_module_sets_itself_are_no_fault(action: Any) -> None:
+    parts = guarded(masking(), action=action)
+    parts.host().run()
+    assert parts.descent.state_dict()["model"]["prior"].isinf().any()
+
+
+def test_a_frozen_parameter_of_infinities_does_not_keep_a_step_from_being_skipped() -> None:
+    parts = guarded(masking(spoilt(NAN, 7)), action="skip")
+    parts.host().run()
+    assert parts.descent.guard.num_nonfinite == 1
+    with pytest.raises(DataError, match=r"output is not finite: layers\.0"):
+        guarded(masking(spoilt(NAN, 7))).host().run()
+
+
+def test_warn_saves_a_buffer_that_is_nan_and_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    parts = guarded(masking(), action="warn")
+    parts.model.prior.fill_(NAN)
+    with caplog.at_level(logging.WARNING, "legoloop"):
+        states = [parts.descent.state_dict() for _ in range(2)]
+    assert all(state["model"]["prior"].isnan().all() for state in states)
+    told = "after step 0: these are not finite any more: model.prior; they are saved all the same"
+    assert [record.getMessage() for record in caplog.records] == [told]
+    parts.descent.guard.action = "stop"
+    with pytest.raises(DataError, match=r"model\.prior; if these buffers may be so, give action=w"):
+        parts.descent.state_dict()
 
 
 @pytest.mark.parametrize(

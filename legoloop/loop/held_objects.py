@@ -1,0 +1,112 @@
+"""The objects that plugins hold: models, losses, transforms and whatever these are made of."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import count
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from legoloop.loop.references import attributes
+
+MAX_ITEMS = 256
+"""A larger container holds data, not parts."""
+
+OWN_OF_MODULES = frozenset(vars(nn.Module()))
+"""The attributes that torch gives every module, its submodules and hooks among them."""
+
+
+def held_objects(holders: Mapping[str, object], but: Iterable[object] = ()) -> dict[str, object]:
+    """The objects that some others hold, however deep, by the shortest path to each.
+
+    Paths lead through attributes, containers, partials, bound methods and what functions close
+    over. The holders themselves, submodules and what the standard library defines are left out, and
+    so is what ``but`` has.
+
+    >>> class Transform:
+    ...     def __init__(self, inner): self.inner = inner
+    >>> class Plugin:
+    ...     def __init__(self): self.transforms = [Transform(Transform(None))]
+    >>> list(held_objects({"augment": Plugin()}))
+    ['augment.transforms.0', 'augment.transforms.0.inner']
+    """
+    seen = {id(known) for known in (*holders.values(), *but)}
+    found: dict[str, object] = {}
+    level = [(name, holder) for name, holder in sorted(holders.items())]
+    while level:
+        inner: list[tuple[str, object]] = []
+        for path, value in level:
+            for name, item in _inside(value):
+                if id(item) in seen or _is_atom(item):
+                    continue
+                seen.add(id(item))
+                at = f"{path}.{name}" if name else path
+                inner.append((at, item))
+                if not _is_passed_through(item):
+                    found[_free(at, found)] = item
+                if isinstance(item, nn.Module):
+                    for submodule in item.modules():
+                        seen.add(id(submodule))
+        level = inner
+    return found
+
+
+def _inside(value: Any) -> Iterator[tuple[str, Any]]:
+    """What an object holds, by name; nothing for a container too large to hold parts."""
+    if isinstance(value, Mapping):
+        if len(value) <= MAX_ITEMS:
+            yield from ((str(key), item) for key, item in value.items())
+    elif isinstance(value, list | tuple | set | frozenset):
+        if len(value) <= MAX_ITEMS:
+            yield from ((str(number), item) for number, item in enumerate(value))
+    elif isinstance(value, MethodType):
+        yield "", value.__self__
+        yield "", value.__func__
+    elif isinstance(value, partial):
+        yield from (("", value.func), ("", value.args), ("", value.keywords))
+    elif isinstance(value, FunctionType):
+        names = value.__code__.co_freevars
+        for name, cell in zip(names, value.__closure__ or (), strict=True):
+            if (inside := _in_cell(cell)) is not None:
+                yield name, inside
+        yield from (("", value.__defaults__), ("", value.__kwdefaults__))
+    elif isinstance(value, nn.Module):
+        for path, module in value.named_modules():
+            for name, item in attributes(module):
+                if name not in OWN_OF_MODULES:
+                    yield f"{path}.{name}".removeprefix("."), item
+    else:
+        yield from attributes(value)
+
+
+def _in_cell(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # it is empty
+        return None
+
+
+def _is_atom(value: Any) -> bool:
+    """Whether nothing of interest can be inside."""
+    if _is_passed_through(value):
+        return False
+    if isinstance(value, type | ModuleType | torch.Tensor):
+        return True
+    return type(value).__module__.partition(".")[0] in sys.stdlib_module_names
+
+
+def _is_passed_through(value: Any) -> bool:
+    containers = Mapping | list | tuple | set | frozenset
+    is_container = isinstance(value, containers | MethodType | partial | FunctionType)
+    return is_container and not hasattr(type(value), "state_dict")
+
+
+def _free(path: str, taken: Collection[str]) -> str:
+    """The path, with a number if another object is at it already."""
+    paths = (f"{path}#{number}" for number in count(2))
+    return path if path not in taken else next(free for free in paths if free not in taken)
