@@ -21,7 +21,7 @@ from legoloop.app.config.components import (
     is_hooked,
     scope_names,
 )
-from legoloop.app.config.json_tree import decoded, encoded
+from legoloop.core.json_tree import decoded, encoded
 from legoloop.app.config.paths import Tree, find_path, get_path, is_under
 from legoloop.app.config.settings import (
     COLLECTIONS,

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError, DataError, UserError
 from legoloop.core.metric_direction import is_best
+from legoloop.core.record_files import parse_yaml
 from legoloop.core.run_directory import CONFIG, PLAN
 from legoloop.loop.host import TrainingHost
 from legoloop.output.scalars.history import History
@@ -204,8 +206,8 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
         record.resumed_from(checkpoint)
         load_checkpoint_into(prepared.host, checkpoint, strict=not _accepts_changes(prepared))
         print(f"resumed from: {display_path(checkpoint)}", flush=True)
-    _write_config(prepared)
-    record.update(blueprint=prepared.composed.to_dict())
+    config = _write_config(prepared)
+    record.update(blueprint=prepared.composed.to_dict(), config_sha256=config)
     if prepared.host is not None:
         _write_plan(prepared, prepared.host)
         record.update(data=data_digests(prepared.app))
@@ -231,9 +233,14 @@ def _accepts_changes(prepared: Prepared) -> bool:
     return prepared.blueprint.settings.on_config_change == "accept"
 
 
-def _write_config(prepared: Prepared) -> None:
+def _write_config(prepared: Prepared) -> str | None:
+    """Write ``config.yaml``; its SHA-256, if it reads back as the blueprint that is recorded."""
     with atomic_write(prepared.directory / CONFIG) as draft:
         OmegaConf.save(_as_config(prepared.blueprint.tree), draft)
+        content = draft.read_bytes()
+    # By repr, since 1 == True == 1.0. A container's own values differ, and YAML loses a few texts.
+    is_alike = repr(parse_yaml(content)) == repr(prepared.composed.tree)
+    return sha256(content).hexdigest() if is_alike else None
 
 
 def _as_config(tree: Mapping[str, Any]) -> DictConfig:
