@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from functools import cached_property
+from hashlib import sha256
 from math import nan
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The configuration of a run from its ``run.json``, which is quick, and from its ``config.yaml``."""
+"""The configuration of a run, from its ``run.json`` and from its ``config.yaml``."""
 
 from __future__ import annotations
 
