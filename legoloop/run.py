@@ -15,7 +15,7 @@ from legoloop.app.run.command_state import CommandState, new_command
 from legoloop.app.run.signals import interruptions
 from legoloop.app.startup import gc_tuning
 from legoloop.app.startup.cwd_on_path import modules_on_path
-from legoloop.core.errors import ConfigError
+from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.interruption import Interrupted
 from legoloop.core.output_streams import tolerant_output
 
@@ -83,6 +83,9 @@ def _report(error: Exception, state: CommandState) -> int:
     if (failed := _failure_of_the_disk(error)) is not None:
         where = failed.filename or _written_by(failed)
         print(f"error: {where} cannot be written ({failed.strerror})", file=sys.stderr)
+        return 1
+    if isinstance(error, DataError):  # of a sweep's own files
+        print(f"error: {error}", file=sys.stderr)
         return 1
     if state.has_composed and not isinstance(error, HydraException | ConfigError):
         raise error

@@ -15,7 +15,7 @@ import legoloop
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.record_files import check_tree, first_line, parse_json, read_bytes
-from legoloop.core.run_directory import GIT_DIFF, RUN_RECORD
+from legoloop.core.run_directory import GIT_DIFF, HYDRA, LOG, RUN_RECORD
 from legoloop.state.directory_lock import DirectoryLock, is_locked
 
 Status = Literal["RUNNING", "COMPLETED", "FAILED", "INTERRUPTED"]
@@ -129,8 +129,10 @@ def check_startable(directory: Path, resume: Resume) -> dict[str, Any] | None:
     """The record of the run that is there to resume, None if there is none.
 
     Raises ConfigError if no run may start in this directory: it holds one that is completed or not
-    to be resumed, or none where one must be.
+    to be resumed, or none where one must be; or its record is damaged, or a file lies where a
+    folder must be.
     """
+    _check_places(directory)
     found = _found(directory)
     if found is not None and (resume == "never" or found.get("status") == "COMPLETED"):
         about = f"{found.get('status')}, started {found.get('started')}"
@@ -164,7 +166,7 @@ def mark_failed_if_abandoned(
         if overrides is not None:
             RunRecord.start(directory, None, overrides).finish("FAILED", cause=cause)
         return
-    except DamagedRecord:
+    except (NotADirectoryError, DamagedRecord):
         return
     if facts["status"] == "RUNNING":
         ended = {"status": "FAILED", "ended": timestamp()}
@@ -216,6 +218,24 @@ def read_record(directory: Path) -> dict[str, Any]:
         if key in facts and not is_right(facts[key]):
             raise DamagedRecord(file, f"is damaged: {key} is not {right}")
     return facts
+
+
+def _check_places(directory: Path) -> None:
+    """Raises ConfigError if something is in the way of what Hydra writes before the run begins."""
+    hydra = directory / HYDRA
+    files = (
+        directory / LOG,
+        *(hydra / f"{name}.yaml" for name in ("config", "hydra", "overrides")),
+    )
+    for places, is_right in (((directory, hydra), Path.is_dir), (files, Path.is_file)):
+        for path in places:
+            if os.path.lexists(path) and not is_right(path):
+                right = "directory" if is_right is Path.is_dir else "regular file"
+                raise ConfigError(
+                    f"{path} is in the way: it is no {right}",
+                    key="hydra.run.dir",
+                    remedy="choose another directory",
+                )
 
 
 def _are_all(kind: type) -> Callable[[Any], bool]:

@@ -96,7 +96,7 @@ def lock_directory(prepared: Prepared) -> RunRecord:
     try:
         if record.previous is not None:
             _check_unchanged(prepared, prepared.directory)
-    except ConfigError:
+    except UserError:
         record.release()
         raise
     return record
