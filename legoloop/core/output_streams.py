@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 
@@ -96,7 +97,7 @@ def _tolerant(stream: Any, number: int, nulls: ExitStack) -> TolerantStream:
     if isinstance(stream, TolerantStream):
         return stream
     if stream is None:
-        stream = nulls.enter_context(open(os.devnull, "w"))
+        stream = nulls.enter_context(Path(os.devnull).open("w"))  # noqa: SIM115
         try:
             os.fstat(number)
         except OSError:  # what is opened next must not get this number

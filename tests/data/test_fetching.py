@@ -230,5 +230,5 @@ def test_shared_memory_that_is_full_is_named(monkeypatch, place):
     else:
         monkeypatch.setattr(multiprocessing, "Semaphore", fails)
     stream = BatchStream(Records(20), "train", 0, LoaderConfig(5, num_workers=1))
-    with pytest.raises(DataError, match="'train' have no room in shared memory.*No space left"):
+    with pytest.raises(DataError, match=r"'train' have no room in shared memory.*No space left"):
         next(stream)

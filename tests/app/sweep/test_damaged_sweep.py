@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def record(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("how", DAMAGES.values(), ids=DAMAGES)
 def test_a_record_that_is_none_is_told_and_left_as_it_is(record: Path, how: Any) -> None:
     damage(record, how)
-    with pytest.raises(DamagedRecord, match="run.json ") as told:
+    with pytest.raises(DamagedRecord, match=r"run\.json ") as told:
         read_record(record.parent)
     assert "\n" not in str(told.value)
     before = record.stat()
@@ -128,9 +128,9 @@ SWEEP_DAMAGES = [
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
+def folder(tmp_path: Path) -> Path:
     lock_sweep(tmp_path, [["seed=0"]], [{"seed": 0}]).release()
-    yield tmp_path
+    return tmp_path
 
 
 @pytest.mark.parametrize("change", SWEEP_DAMAGES)
