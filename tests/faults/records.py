@@ -8,17 +8,17 @@ import random
 import resource
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
-from threading import Event, Thread
 
 from legoloop.core.errors import ConfigError
 from legoloop.state.directory_lock import DirectoryLock, is_locked
 from legoloop.state.run_record import read_record
 from tests.app.command import SMALL
 from tests.faults.tally import Tally
-from tests.faults.trials import Attempt, Ended, in_a_fork
+from tests.faults.trials import Ended, in_a_fork
 from tests.results.damaged_runs import damage
 
 GIB = 2**30
@@ -32,7 +32,7 @@ def damaged_records(long: bool) -> Tally:
     with _folder() as here:
         assert _run(here, *SMALL, "loggers=[csv]", "hydra.run.dir=whole").status == 0
         shutil.rmtree(here / "whole" / "checkpoints")
-        for seed in range(400 if long else 6):
+        for seed in range(320 if long else 6):
             draw = random.Random(seed)
             bad = here / "runs" / "bad"
             shutil.copytree(here / "whole", here / "runs" / "whole")
@@ -50,7 +50,7 @@ def damaged_sweep(long: bool) -> Tally:
     sweep = ("-m", *SMALL, "num_epochs=0", "loggers=[]", "plugins=[default]", "seed=0,1,2")
     with _folder() as here:
         assert _run(here, *sweep, "hydra.sweep.dir=whole").status == 0
-        for seed in range(60 if long else 3):
+        for seed in range(50 if long else 3):
             draw = random.Random(seed)
             shutil.copytree(here / "whole", here / "sweep")
             told = f"{seed}: {damage(here / 'sweep' / '0', draw)}"
@@ -69,7 +69,7 @@ def started_while_looked_at(long: bool) -> Tally:
     tally = Tally()
     with _folder() as here:
         DirectoryLock(here, "run").release()
-        lookers = [in_a_fork(here, lambda: _look(here), here / f"look{n}") for n in range(2)]
+        lookers = [in_a_fork(here, partial(_look, here)) for _ in range(2)]
         for number in range(20_000 if long else 500):
             problem = None
             try:
@@ -145,7 +145,9 @@ def _small_shm(size: int) -> None:
 
     libc = ctypes.CDLL(None, use_errno=True)
     clone_newns, rec_private = 0x20000, 0x4000 | 0x40000
-    is_ours = libc.unshare(clone_newns) == 0 and not libc.mount(b"none", b"/", None, rec_private, None)
+    is_ours = libc.unshare(clone_newns) == 0 and not libc.mount(
+        b"none", b"/", None, rec_private, None
+    )
     options = f"size={size or 4096}".encode()
     if not is_ours or libc.mount(b"none", b"/dev/shm", b"tmpfs", 0, options):
         os._exit(NOT_MOUNTED)
@@ -154,8 +156,6 @@ def _small_shm(size: int) -> None:
 
 
 def _look(directory: Path) -> None:
-    is_over = Event()
-    Thread(target=is_over.wait, daemon=True).start()
     while True:
         is_locked(directory, "run")
 
@@ -184,7 +184,7 @@ def _problem(ended: Ended, longest: int = 5) -> str | None:
         return f"ended with {ended.status}: {ended.err[-300:]!r}"
     if "Traceback" in said:
         return f"a traceback: {ended.err[-300:]!r}"
-    if not all(char.isprintable() or char == "\n" for char in said):
+    if not all(char.isprintable() or char in "\n\t" for char in said):
         return f"what a terminal obeys: {said[-300:]!r}"
     told = [line for line in ended.err.splitlines() if not line.startswith("metrics: ")]
     return f"{len(told)} lines: {ended.err[:300]!r}" if len(told) > longest else None
@@ -210,8 +210,7 @@ def _ended(
             before()
         main()
 
-    attempt: Attempt = in_a_fork(here, command, here / "said")
-    return attempt.ended(within=PATIENCE)
+    return in_a_fork(here, command).ended(within=PATIENCE)
 
 
 def _status(directory: Path) -> str:
@@ -222,7 +221,7 @@ def _status(directory: Path) -> str:
 
 
 @contextlib.contextmanager
-def _folder() -> contextlib.AbstractContextManager[Path]:
+def _folder() -> Iterator[Path]:
     here = Path(mkdtemp(prefix="faults-"))
     try:
         yield here

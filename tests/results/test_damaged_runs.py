@@ -95,9 +95,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path, file: str, kind: str)
 
 
 @pytest.mark.parametrize("arguments", ARGUMENTS, ids=" ".join)
-def test_names_and_values_are_shown_and_not_obeyed(
-    tmp_path: Path, arguments: list[str]
-) -> None:
+def test_names_and_values_are_shown_and_not_obeyed(tmp_path: Path, arguments: list[str]) -> None:
     name = CONTROL.replace("\ud800", "\udcff")
     for folder in ("whole", "bad", name):
         evil = name if folder == name else "x"
