@@ -112,7 +112,7 @@ def check_yaml(content: bytes | str) -> str:
     try:
         for event in yaml.parse(text, _yaml_loader()):
             if isinstance(event, yaml.AliasEvent):
-                found = sizes.get(event.anchor, 0)
+                found = sizes.get(str(event.anchor), 0)
                 if found is None:
                     raise ValueError("holds itself")
                 size += found

@@ -217,7 +217,7 @@ def _ignore_first_sigterm(number: int) -> None:
 def _share_tensors(value: Any) -> None:
     if isinstance(value, torch.Tensor):
         if value.layout is torch.strided and value.device.type == "cpu":
-            value.share_memory_()
+            value.share_memory_()  # type: ignore[no-untyped-call]
     elif isinstance(value, dict):
         for inner in value.values():
             _share_tensors(inner)

@@ -54,7 +54,7 @@ def recorded_tree(run: Path) -> DictConfig:
             raise ConfigError(f"{file}: is not whole, there is no '{key}'")
     composed = run / HYDRA / CONFIG
     tied: Any = _literal(OmegaConf.to_container(values))
-    if not isinstance(tied["run_dir"], str) or tied["run_dir"] in ("", "???"):
+    if not isinstance(tied["run_dir"], str) or not tied["run_dir"]:
         raise ConfigError(f"{file}: is not whole, 'run_dir' is {tied['run_dir']!r}")
     if composed.is_file():
         raw = _read(composed)
