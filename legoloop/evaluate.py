@@ -9,6 +9,8 @@ from pathlib import Path
 
 from legoloop.app.startup.cwd_on_path import modules_on_path
 from legoloop.core.errors import ConfigError, UserError
+from legoloop.core.output_streams import tolerant_output
+from legoloop.core.text import printable
 
 EPILOG = """\
 Overrides are laid over what the run recorded, and checked as those of a run are:
@@ -21,6 +23,7 @@ and config.yaml. Exit status: 0 done, 1 something wrong in the data or the weigh
 """
 
 
+@tolerant_output()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Evaluate the saved weights of a run; the exit status says how it ended.
 
@@ -39,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     for tag, value in done.scalars.items():
-        print(f"{tag} {value:.4g}")
+        print(f"{printable(tag)} {value:.4g}")
     print(f"written: {done.directory}")
 
 

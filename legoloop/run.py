@@ -15,8 +15,9 @@ from legoloop.app.run.command_state import CommandState, new_command
 from legoloop.app.run.signals import interruptions
 from legoloop.app.startup import gc_tuning
 from legoloop.app.startup.cwd_on_path import modules_on_path
-from legoloop.core.errors import ConfigError
+from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.interruption import Interrupted
+from legoloop.core.output_streams import tolerant_output
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -36,6 +37,7 @@ def command() -> None:
     main()
 
 
+@tolerant_output()
 def main() -> None:
     """Compose, check, run; the exit status says how it ended.
 
@@ -79,9 +81,11 @@ def _report(error: Exception, state: CommandState) -> int:
     from hydra.errors import HydraException
 
     if (failed := _failure_of_the_disk(error)) is not None:
-        # At what Hydra writes of its own; the system does not always say where.
-        where = failed.filename or "the run directory"
+        where = failed.filename or _written_by(failed)
         print(f"error: {where} cannot be written ({failed.strerror})", file=sys.stderr)
+        return 1
+    if isinstance(error, DataError):  # of a sweep's own files
+        print(f"error: {error}", file=sys.stderr)
         return 1
     if state.has_composed and not isinstance(error, HydraException | ConfigError):
         raise error
@@ -142,6 +146,17 @@ def _failure_of_the_disk(error: BaseException | None) -> OSError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def _written_by(error: OSError) -> str:
+    """What was being written, where the system does not say it: by the code that did."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    module = "hydra" if at is None else str(at.tb_frame.f_globals.get("__name__"))
+    if at is None or module.partition(".")[0] in ("hydra", "omegaconf", "yaml"):
+        return "the run directory"
+    return f"what {module} writes in line {at.tb_lineno}"
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from legoloop.app.run.lifecycle import Prepared, lock_directory, logged, recordi
 from legoloop.app.run.resume import parse_resume
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.errors import ConfigError
+from legoloop.core.output_streams import tolerant_output
 from legoloop.core.run_directory import LOG
 from legoloop.state.run_record import check_startable
 
@@ -84,7 +85,7 @@ def _as_a_command(fed: Blueprint, composed: Blueprint, app: Any) -> Iterator[Non
     now = app.blueprint() if "blueprint" in app.providers else fed
     prepared = Prepared(now, composed, app, app.host())
     record = lock_directory(prepared)
-    with logged(prepared.directory / LOG), recording(prepared, record):
+    with tolerant_output(), logged(prepared.directory / LOG), recording(prepared, record):
         yield
 
 

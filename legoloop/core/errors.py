@@ -10,6 +10,8 @@ from __future__ import annotations
 from copy import copy
 from typing import Final, Self
 
+from legoloop.core.text import printable
+
 
 class UserError(Exception):
     """A mistake of the user's: its message alone is shown, never a traceback.
@@ -18,6 +20,10 @@ class UserError(Exception):
     Traceback (most recent call last):
     legoloop.core.errors.UserError: the run directory is empty
     """
+
+    def __str__(self) -> str:
+        """The message; what a terminal would obey in names and values is escaped."""
+        return printable(super().__str__(), keep="\n")
 
 
 class ConfigError(UserError):
@@ -53,7 +59,8 @@ class ConfigError(UserError):
         """The message: ``key (where): problem; remedy``, as far as these are known."""
         place = f" ({self.where})" if self.where else ""
         subject = f"{self.key}{place}: " if self.key else ""
-        return subject + "; ".join(filter(None, (self.problem, self.remedy)))
+        message = subject + "; ".join(filter(None, (self.problem, self.remedy)))
+        return printable(message, keep="\n")
 
     def located(self, *, key: str | None = None, where: str | None = None) -> Self:
         """A copy of this error with the key, where it was set, or both.

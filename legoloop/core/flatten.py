@@ -16,8 +16,14 @@ def flatten_config(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[
     >>> dict(flatten_config({"optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}, "seed": 0}))
     {'optimizer.lr': 0.1, 'optimizer.betas': [0.9, 0.99], 'seed': 0}
     """
+    found: list[tuple[str, Any]] = []
+    _collect(tree, prefix, found)
+    return iter(found)
+
+
+def _collect(tree: Mapping[Any, Any], prefix: str, found: list[tuple[str, Any]]) -> None:
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            yield from flatten_config(value, f"{prefix}{key}.")
+            _collect(value, f"{prefix}{key}.", found)
         else:
-            yield f"{prefix}{key}", value
+            found.append((f"{prefix}{key}", value))

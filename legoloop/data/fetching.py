@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -64,9 +66,28 @@ class Fetcher:
         """
         ((first, indices),) = batches
         try:
-            return self._fetch_fn()((first, torch.tensor(indices)))
+            batch = self._fetch_fn()((first, torch.tensor(indices)))
+            self._share(batch)
+            return batch
         except UserError as error:
             return error
+
+    def _share(self, batch: Any) -> None:
+        """Move the tensors of a batch to shared memory, as torch does when it sends them.
+
+        There an error would be printed, and the batch waited for without end.
+        """
+        try:
+            _share_tensors(batch)
+        except RuntimeError as error:
+            raise self._no_workers(str(error)) from error
+
+    def _no_workers(self, reason: str) -> DataError:
+        return DataError(
+            f"the workers of data set '{self._name}' have no room in shared memory ({reason}); "
+            "free some in /dev/shm, give the container more of it (--shm-size), "
+            "or set num_workers=0"
+        )
 
     def iterate(self, batches: Iterable[BatchIndices]) -> Iterator[Batch]:
         """The batches with these indices, in order; on the device if that is a GPU."""
@@ -93,7 +114,13 @@ class Fetcher:
             generator=torch.Generator(),
             worker_init_fn=_ignore_first_sigterm,
         )
-        return map(_raise_errors, loader)
+        try:
+            multiprocessing.Semaphore()  # as torch makes some, in an object that then fails to end
+            return map(_raise_errors, loader)  # the workers are started here
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise self._no_workers(str(error.strerror)) from error
+            raise
 
     def _fetch_fn(self) -> Callable[[BatchIndices], Batch]:
         return partial(self._call, self._cheapest_fetch_fn())
@@ -194,6 +221,18 @@ def _ignore_first_sigterm(number: int) -> None:
     torch's handler, which is already installed, would end this worker at the first signal.
     """
     signal.signal(signal.SIGTERM, lambda *given: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+
+
+def _share_tensors(value: Any) -> None:
+    if isinstance(value, torch.Tensor):
+        if value.layout is torch.strided and value.device.type == "cpu":
+            value.share_memory_()  # type: ignore[no-untyped-call]
+    elif isinstance(value, dict):
+        for inner in value.values():
+            _share_tensors(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _share_tensors(inner)
 
 
 def _unchanged(batch: Any) -> Any:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from legoloop.core.errors import ArgumentError
+from legoloop.core.output_streams import discard_output
+from legoloop.core.text import printable
 from legoloop.results import choosing
 from legoloop.results.compare import chosen_run, compare
 from legoloop.results.formats import formats, with_causes
@@ -24,12 +26,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(_with_reverse_sort(given))
     try:
-        print(_compare(options) if options.compare else _list(options), flush=True)
+        text = _compare(options) if options.compare else _list(options)
     except ArgumentError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _note(f"error: {error}")
         sys.exit(2)
-    except BrokenPipeError:  # of `| head`
-        sys.stderr.close()
+    try:
+        print(_encodable(text), flush=True)
+    except OSError as error:
+        discard_output(sys.stdout)
+        if not isinstance(error, BrokenPipeError):  # of `| head`
+            _note(f"error: the table cannot be written ({error.strerror})")
+            sys.exit(1)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _encodable(text: str) -> str:
+    """The text without what the terminal's encoding does not know."""
+    encoding = sys.stdout.encoding if sys.stdout is not None else None
+    return text.encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")
+
+
+def _note(line: str) -> None:
+    """One line besides the output, whatever names it holds."""
+    print(printable(line), file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -109,10 +131,7 @@ def _metrics(patterns: Sequence[str] | None, found: Sequence[Run]) -> list[str]:
         return choosing.matching_metrics(patterns, found)
     chosen = choosing.default_metrics(found)
     if others := [tag for tag in choosing.tags(found) if tag not in chosen]:
-        print(
-            f"metrics: {', '.join(chosen)}; others with --metric: {', '.join(others)}",
-            file=sys.stderr,
-        )
+        _note(f"metrics: {', '.join(chosen)}; others with --metric: {', '.join(others)}")
     return chosen
 
 
@@ -153,18 +172,20 @@ def _compare(options: argparse.Namespace) -> str:
     comparison = comparison.shortened(SAMPLES_SHOWN)
     rows = comparison.table.rows
     lines = [_formatted(comparison.table, "table") if rows else "no differences"]
-    return "\n".join([*lines, *(["", *comparison.notes] if comparison.notes else [])])
+    return "\n".join(
+        [*lines, *(["", *map(printable, comparison.notes)] if comparison.notes else [])]
+    )
 
 
 def _read(folders: Sequence[str]) -> list[Run]:
     found = read_runs(*folders)
     for problem in found.problems:
-        print(f"warning: {problem}", file=sys.stderr)
+        _note(f"warning: {problem}")
     return found.runs
 
 
 def _formatted(table: Table, name: str) -> str:
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = shutil.get_terminal_size().columns if _is_terminal() else None
     return formats(width)[name](table)
 
 

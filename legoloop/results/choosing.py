@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import chain
 from math import isnan
 from typing import Any, Protocol, TypeVar
 
@@ -44,8 +45,12 @@ def varied_keys(runs: Sequence[Run]) -> list[str]:
     those that were set on the command line are kept, or else the one with the fewest dots.
     """
     equal_keys: dict[tuple[str, ...], list[str]] = {}
-    for key in config_keys(runs):
-        values = tuple(repr(run.config.get(key, _absent)) for run in runs)
+    keys_of_all = config_keys(runs)
+    for key in keys_of_all:
+        found = [run.config.get(key, _absent) for run in runs]
+        if _are_the_same(found):
+            continue
+        values = tuple(map(repr, found))
         known = {
             value
             for run, value in zip(runs, values, strict=True)
@@ -59,17 +64,17 @@ def varied_keys(runs: Sequence[Run]) -> list[str]:
     for keys in equal_keys.values():
         chosen = [key for key in keys if key in overridden]
         shown.update(chosen or [min(keys, key=lambda key: key.count("."))])
-    return [key for key in config_keys(runs) if key in shown]
+    return [key for key in keys_of_all if key in shown]
 
 
 def config_keys(runs: Iterable[Run]) -> list[str]:
     """Every key of every configuration, in the order of the files."""
-    return list(dict.fromkeys(key for run in runs for key in run.config))
+    return list(dict.fromkeys(chain.from_iterable(run.config for run in runs)))
 
 
 def tags(runs: Iterable[Run]) -> list[str]:
     """Every metric that one of the runs reported, in the order of the reports."""
-    return list(dict.fromkeys(tag for run in runs for tag in run.final))
+    return list(dict.fromkeys(chain.from_iterable(run.final for run in runs)))
 
 
 def default_metrics(runs: Sequence[Run]) -> list[str]:
@@ -192,6 +197,17 @@ def _metric_columns(runs: Sequence[Run]) -> list[str]:
 
 def _unknown(option: str, key: str, keys: Iterable[str], otherwise: Iterable[str]) -> ArgumentError:
     return ArgumentError(f"{option} {key}: no run has such a key; {nearest(key, keys, otherwise)}")
+
+
+def _are_the_same(values: Sequence[Any]) -> bool:
+    """Whether all are equal, and written alike; False also for what takes longer to find out."""
+    kind = type(values[0])
+    is_simple = kind in (str, int, bool, type(None))  # 0.0 equals -0.0
+    return (
+        is_simple
+        and {kind}.issuperset(map(type, values))
+        and values.count(values[0]) == len(values)
+    )
 
 
 class _Absent:

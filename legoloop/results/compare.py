@@ -9,6 +9,7 @@ from typing import Any
 
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.flatten import flatten_config
+from legoloop.core.record_files import read_bytes
 from legoloop.core.run_directory import GIT_DIFF
 from legoloop.results.names import nearest
 from legoloop.results.predictions import predicted_classes
@@ -101,7 +102,14 @@ def _outcomes(one: Run, other: Run) -> Iterator[Row]:
 
 
 def _recorded(about: str, key: str, one: Run, other: Run) -> Iterator[Row]:
-    yield from _values(about, *(run.record.get(key) or {} for run in (one, other)))
+    yield from _values(about, *(_mapping(run.record.get(key), key) for run in (one, other)))
+
+
+def _mapping(value: Any, key: str) -> Mapping[str, Any]:
+    """What a record says under a key; what is no mapping, as its only value."""
+    if isinstance(value, Mapping):
+        return value
+    return {} if value is None else {key: value}
 
 
 def _values(about: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Row]:
@@ -112,8 +120,8 @@ def _values(about: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Ite
 
 def _git_diff(run: Run) -> bytes:
     try:
-        return (run.directory / GIT_DIFF).read_bytes()
-    except OSError:
+        return read_bytes(run.directory / GIT_DIFF)
+    except (OSError, ValueError):
         return b""
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import isfinite
 from typing import Any
 
+from legoloop.core.text import printable
 from legoloop.core.text_table import text_table
 from legoloop.results.grouping import Spread
 from legoloop.results.reading import Run, Seconds
@@ -17,6 +19,9 @@ from legoloop.results.table import Table
 
 GAP = 2
 """Spaces between two columns on a terminal."""
+
+_FORMULA = ("=", "+", "-", "@")
+_NOT_PRINTABLE = re.compile(r"[^ -~]")
 
 
 def terminal(table: Table, width: int | None = None) -> str:
@@ -38,23 +43,29 @@ def terminal(table: Table, width: int | None = None) -> str:
 
 def with_causes(table: str, runs: Sequence[Run]) -> str:
     """A table for a terminal, and below it the causes of the failed runs."""
-    causes = [(run.name, str(run.value("cause"))) for run in runs if run.value("cause")]
-    lines = [f"  {name}: " + cause.replace("\n", "\n    ") for name, cause in causes]
+    causes = [(run.name, run.value("cause")) for run in runs if run.value("cause")]
+    lines = [
+        f"  {printable(name)}: " + printable(str(cause), keep="\n").replace("\n", "\n    ")
+        for name, cause in causes
+    ]
     return "\n".join([table, "", "failed:", *lines]) if lines else table
 
 
 def to_csv(table: Table) -> str:
     """The table as CSV with exact numbers; mean, standard deviation and n are three columns.
 
-    >>> print(to_csv(Table(["run", "loss"], [["a", 1 / 3]])))
+    Line breaks stay, in quotes; other control characters are escaped. A text that a spreadsheet
+    would calculate, as it begins with ``=``, ``+``, ``-`` or ``@``, is given an apostrophe.
+
+    >>> print(to_csv(Table(["run", "loss"], [["a", 1 / 3], ["=1+1", -0.5]])))
     run,loss
     a,0.3333333333333333
+    '=1+1,-0.5
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     table = _spread_out(table)
-    writer.writerow(table.columns)
-    writer.writerows([["" if cell is None else _exact(cell) for cell in row] for row in table.rows])
+    writer.writerows([map(_csv_cell, row) for row in (table.columns, *table.rows)])
     return text.getvalue().rstrip("\n")
 
 
@@ -67,8 +78,8 @@ def to_json(table: Table) -> str:
     ]
     """
     table = _spread_out(table)
-    rows = [dict(zip(table.columns, map(_finite, row), strict=True)) for row in table.rows]
-    lines = (json.dumps(row, default=str, ensure_ascii=False) for row in rows)
+    rows = [dict(zip(table.columns, map(_json_cell, row), strict=True)) for row in table.rows]
+    lines = (_NOT_PRINTABLE.sub(_json_escape, json.dumps(row, ensure_ascii=False)) for row in rows)
     return "[\n" + ",\n".join(f"  {line}" for line in lines) + "\n]"
 
 
@@ -80,7 +91,7 @@ def markdown(table: Table) -> str:
     |:------|----:|
     | a\\|b  |   2 |
     """
-    return _tabulated(table, "pipe", escape=lambda text: text.replace("|", "\\|"))
+    return _tabulated(table, "pipe", escape=lambda text: re.sub(r"[\\|<]", r"\\\g<0>", text))
 
 
 def latex(table: Table) -> str:
@@ -112,7 +123,7 @@ def formats(width: int | None) -> Mapping[str, Callable[[Table], str]]:
 
 
 def text(cell: Any) -> str:
-    """A cell as text: four significant digits, a duration with its units.
+    """A cell as text: four significant digits, a duration with its units, no control characters.
 
     >>> text(0.123456), text(Seconds(125)), text(Spread(0.5, 0.01, 3)), text(None)
     ('0.1235', '2 min 5 s', '0.5 ± 0.01', '')
@@ -123,7 +134,7 @@ def text(cell: Any) -> str:
         return _duration(cell)
     if isinstance(cell, Spread):
         return f"{cell.mean:.4g}" + ("" if cell.std is None else f" ± {cell.std:.2g}")
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+    return f"{cell:.4g}" if isinstance(cell, float) else printable(str(cell))
 
 
 def _duration(seconds: float) -> str:
@@ -146,7 +157,7 @@ def _nonempty(table: Table) -> list[str]:
 
 
 def _cells(table: Table, name: str) -> list[str]:
-    return [name, *map(text, table.column(name))]
+    return [printable(name), *map(text, table.column(name))]
 
 
 def _block(table: Table, names: Sequence[str]) -> str:
@@ -173,7 +184,7 @@ def _tabulated(table: Table, style: str, escape: Callable[[str], str] = str) -> 
     table = table.without_repeats()
     table = table.only(_nonempty(table) if table.rows else table.columns)
     header, *rows = (
-        [" ".join(escape(text(cell)).split()) for cell in row]
+        [escape(text(" ".join(cell.split()) if isinstance(cell, str) else cell)) for cell in row]
         for row in (table.columns, *table.rows)
     )
     align = ["right" if _is_numeric(table, name) else "left" for name in table.columns]
@@ -200,9 +211,36 @@ def _spread_out(table: Table) -> Table:
     return Table(columns, list(zip(*cells, strict=True)))
 
 
-def _exact(cell: Any) -> Any:
-    return repr(float(cell)) if isinstance(cell, float) else cell
+def _csv_cell(cell: Any) -> Any:
+    if cell is None:
+        return ""
+    if isinstance(cell, float):
+        return repr(float(cell))
+    if isinstance(cell, int):
+        return cell
+    shown = printable(str(cell), keep="\n")
+    return f"'{shown}" if shown.startswith(_FORMULA) and not _is_number(shown) else shown
 
 
-def _finite(cell: Any) -> Any:
-    return None if isinstance(cell, float) and not isfinite(cell) else cell
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _json_cell(cell: Any) -> Any:
+    """What JSON can hold of a cell."""
+    if isinstance(cell, float):
+        return cell if isfinite(cell) else None
+    if isinstance(cell, Mapping):
+        return {str(key): _json_cell(value) for key, value in cell.items()}
+    if isinstance(cell, list):
+        return [_json_cell(value) for value in cell]
+    return cell if isinstance(cell, str | int | None) else str(cell)
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    char = match.group()
+    return char if char.isprintable() else json.dumps(char)[1:-1]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from legoloop.core.errors import DataError
+from legoloop.core.record_files import csv_rows, first_line
 from legoloop.core.run_directory import METRICS, PREDICTIONS
 from legoloop.results.choosing import tags, varied_keys
 from legoloop.results.predictions import are_logits, class_numbers
@@ -48,13 +49,17 @@ class Results:
         return varied_keys(self.read)
 
     def curves(self) -> pd.DataFrame:
-        """The ``metrics.csv`` of all runs, concatenated; the column ``run`` has their names."""
+        """The ``metrics.csv`` of all runs, concatenated; the column ``run`` has their names.
+
+        Raises DataError for a file that cannot be read.
+        """
         return self._concatenated(METRICS, lambda run, table: table)
 
     def predictions(self) -> pd.DataFrame:
         """The ``predicts.csv`` of all runs, concatenated; the column ``run`` has their names.
 
-        ``predicted`` is the number of the predicted class, if the columns are logits.
+        ``predicted`` is the number of the predicted class, if the columns are logits. Raises
+        DataError for a file that cannot be read.
         """
         return self._concatenated(PREDICTIONS, _with_classes)
 
@@ -103,10 +108,12 @@ def _columns(path: Path) -> dict[str, list[Any]]:
     Not by ``pandas.read_csv``: its default rounds before pandas 3.1, and from there on the argument
     ``float_precision="round_trip"`` is deprecated.
     """
-    with path.open(newline="") as file:
-        names, *rows = csv.reader(file)
-    cells = zip(*rows, strict=True) if rows else [()] * len(names)
-    return {name: _parsed(column) for name, column in zip(names, cells, strict=True)}
+    try:
+        names, *rows = csv_rows(path)
+        cells = zip(*rows, strict=True) if rows else [()] * len(names)
+        return {name: _parsed(column) for name, column in zip(names, cells, strict=True)}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({first_line(error)})") from None
 
 
 def _parsed(cells: Sequence[str]) -> list[Any]:

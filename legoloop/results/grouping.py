@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import fsum, sqrt
+from math import fsum, hypot, inf, nan, sqrt
 from typing import Any
 
 from legoloop.results.reading import Run
@@ -26,10 +26,31 @@ class Spread:
     def of(cls, values: Sequence[float]) -> Spread:
         """The spread of at least one value."""
         n = len(values)
-        mean = fsum(values) / n
-        if n == 1:
-            return cls(mean, None, n)
-        return cls(mean, sqrt(fsum((value - mean) ** 2 for value in values) / (n - 1)), n)
+        mean = _mean(values)
+        return cls(mean, _deviation(values, mean) if n > 1 else None, n)
+
+
+def _mean(values: Sequence[float]) -> float:
+    try:
+        return fsum(values) / len(values)
+    except OverflowError:  # their sum is more than a float holds
+        return fsum(value / len(values) for value in values)
+    except ValueError:  # inf and -inf
+        return nan
+
+
+def _deviation(values: Sequence[float], mean: float) -> float:
+    try:
+        return sqrt(fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    except OverflowError:
+        return hypot(*(value - mean for value in values)) / sqrt(len(values) - 1)
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return inf if value > 0 else -inf
 
 
 @dataclass(frozen=True)
@@ -56,7 +77,9 @@ class Group:
 
     def spread(self, metric: str) -> Spread | None:
         """Of the metric over the completed runs that have it; None if there are none."""
-        values = [run.value(metric) for run in self.completed if run.value(metric) is not None]
+        # A key of the configuration may have the name of a metric, and any value.
+        found = (run.value(metric) for run in self.completed)
+        values = [_as_float(value) for value in found if isinstance(value, int | float)]
         return Spread.of(values) if values else None
 
     def value(self, key: str) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from legoloop.core.errors import DataError
+from legoloop.core.record_files import csv_rows, first_line
 from legoloop.core.run_directory import PREDICTIONS
 from legoloop.results.reading import Run
 
@@ -22,16 +22,17 @@ def predicted_classes(run: Run) -> Mapping[str, str]:
     """
     path = run.directory / PREDICTIONS
     try:
-        with path.open(newline="") as file:
-            (_, *columns), *rows = csv.reader(file)
+        (_, *columns), *rows = csv_rows(path)
         if not are_logits(run, columns):
             raise DataError(f"{run.name}: {PREDICTIONS} has no logits, so there are no classes")
+        if any(len(row) != 1 + len(columns) for row in rows):
+            raise ValueError("a row has not the cells of the header")
         index = [row[0] for row in rows]
         classes = class_numbers([[float(cell) for cell in row[1:]] for row in rows])
     except FileNotFoundError:
         raise DataError(f"{run.name}: has no {PREDICTIONS}") from None
     except (OSError, ValueError) as error:
-        raise DataError(f"{run.name}: {PREDICTIONS} cannot be read ({error})") from None
+        raise DataError(f"{run.name}: {PREDICTIONS} cannot be read ({first_line(error)})") from None
     names = ["0", "1"] if len(columns) == 1 else [name.removeprefix("logit") for name in columns]
     return dict(zip(index, (names[number] for number in classes), strict=True))
 

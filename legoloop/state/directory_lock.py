@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +14,9 @@ from legoloop.core.run_directory import Kind, lock_name
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+PATIENCE = 10.0
+"""Seconds that others may look at a lock without a pause; each look takes microseconds."""
 
 
 class DirectoryLock:
@@ -42,7 +48,7 @@ class DirectoryLock:
         self._lock = _lock(directory, kind)
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(blocking=False)
+            self._acquire()
         except Timeout:
             raise ConfigError(
                 f"{directory} is in use by a {kind} that has not ended",
@@ -60,24 +66,68 @@ class DirectoryLock:
         """Let other processes lock the directory."""
         self._lock.release()
 
+    def _acquire(self) -> None:
+        """Take the lock, unless a process has it; whoever looks at it is waited for.
+
+        Raises Timeout if a process has it.
+        """
+        from filelock import Timeout
+
+        give_up = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self._lock.acquire(blocking=False)
+                return
+            except Timeout:
+                if _is_held(Path(self._lock.lock_file)) or time.monotonic() > give_up:
+                    raise
+            time.sleep(0.001)
+
 
 def is_locked(directory: Path, kind: Kind) -> bool:
     """Whether a process holds the lock at this moment; nothing is created to find out.
 
+    Whoever takes the lock at the same moment gets it.
+
     >>> is_locked(Path("nowhere"), "run")
     False
     """
-    from filelock import Timeout
+    return _is_held(directory / lock_name(kind))
 
-    lock = _lock(directory, kind)
-    if not Path(lock.lock_file).exists():
+
+def _is_held(file: Path) -> bool:
+    """Whether a lock file is locked by more than a look."""
+    try:
+        import fcntl
+
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    except ImportError:  # Windows
+        return _cannot_be_taken(file)
+    except OSError:
         return False
+    try:
+        # Shared: it fails if a process has the lock, and not if others look.
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_UN)  # a process that is forked meanwhile has it too
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError as error:
+        return error.errno == errno.ENOSYS and _cannot_be_taken(file)
+    finally:
+        os.close(handle)
+    return False
+
+
+def _cannot_be_taken(file: Path) -> bool:
+    """The same by trying to take it, where there are no shared locks."""
+    from filelock import FileLock, Timeout
+
     with suppress(OSError):
         try:
-            lock.acquire(blocking=False)
+            if file.exists():
+                FileLock(file, thread_local=False).acquire(blocking=False).lock.release()
         except Timeout:
             return True
-        lock.release()
     return False
 
 

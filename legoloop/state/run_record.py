@@ -6,15 +6,16 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import legoloop
 from legoloop.core.atomic_files import atomic_write
-from legoloop.core.errors import ConfigError
-from legoloop.core.run_directory import GIT_DIFF, RUN_RECORD
+from legoloop.core.errors import ConfigError, DataError
+from legoloop.core.record_files import check_tree, first_line, parse_json, read_bytes
+from legoloop.core.run_directory import GIT_DIFF, HYDRA, LOG, RUN_RECORD
 from legoloop.state.directory_lock import DirectoryLock, is_locked
 
 Status = Literal["RUNNING", "COMPLETED", "FAILED", "INTERRUPTED"]
@@ -22,7 +23,7 @@ Resume = Literal["auto", "never", "must"]
 
 PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "dependency-injector")
 
-RAN_WITH = ("git", "versions", "hardware", "data", "data_files", "blueprint")
+RAN_WITH = ("git", "versions", "hardware", "data", "data_files", "blueprint", "config_sha256")
 """What a record says of the attempt that last had something to train."""
 
 
@@ -158,8 +159,10 @@ def check_startable(directory: Path, resume: Resume) -> dict[str, Any] | None:
     """The record of the run that is there to resume, None if there is none.
 
     Raises ConfigError if no run may start in this directory: it holds one that is completed or not
-    to be resumed, or none where one must be.
+    to be resumed, or none where one must be; or its record is damaged, or a file lies where a
+    folder must be.
     """
+    _check_places(directory)
     found = _found(directory)
     if found is not None and (resume == "never" or found.get("status") == "COMPLETED"):
         about = f"{found.get('status')}, started {found.get('started')}"
@@ -182,7 +185,8 @@ def mark_failed_if_abandoned(
 ) -> None:
     """Record a run as failed if its process died before it could; any other stays as it is.
 
-    One that died before it wrote a record gets one if its ``overrides`` are given.
+    One that died before it wrote a record gets one if its ``overrides`` are given; a damaged record
+    is not written over.
     """
     if is_locked(directory, "run"):
         return
@@ -192,9 +196,12 @@ def mark_failed_if_abandoned(
         if overrides is not None:
             RunRecord.start(directory, None, overrides).finish("FAILED", cause=cause)
         return
+    except (NotADirectoryError, DamagedRecord):
+        return
     if facts["status"] == "RUNNING":
         ended = {"status": "FAILED", "ended": timestamp()}
-        facts["attempts"][-1].update(ended)
+        for attempt in facts.get("attempts", [])[-1:]:
+            attempt.update(ended)
         write_record(directory, {**facts, **ended, "cause": cause})
 
 
@@ -204,10 +211,76 @@ def write_record(directory: Path, facts: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(facts, indent=2) + "\n")
 
 
+class DamagedRecord(DataError, ValueError):
+    """A ``run.json`` that is there, and is not the record of a run.
+
+    Args:
+        file (Path): its path.
+        problem (str): what is wrong, without the subject.
+    """
+
+    def __init__(self, file: Path, problem: str) -> None:
+        super().__init__(f"{file} {problem}")
+        self.problem = problem
+
+
 def read_record(directory: Path) -> dict[str, Any]:
-    """The record of a run directory."""
-    facts: dict[str, Any] = json.loads((directory / RUN_RECORD).read_text())
+    """The record of a run directory.
+
+    It has a ``status``; ``attempts``, ``overrides`` and ``git`` are what a run writes, as far as
+    they are there; any other value may be anything.
+
+    Raises FileNotFoundError or NotADirectoryError if there is none, DamagedRecord for anything else
+    that lies in its place.
+    """
+    file = directory / RUN_RECORD
+    try:
+        facts = parse_json(read_bytes(file))
+        # The blueprint is as large as all else, and is looked at by those who read it.
+        check_tree({**facts, "blueprint": None} if isinstance(facts, dict) else facts)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except (OSError, ValueError) as error:
+        raise DamagedRecord(file, f"cannot be read ({first_line(error)})") from None
+    if not isinstance(facts, dict) or not isinstance(facts.get("status"), str):
+        raise DamagedRecord(file, "is not the record of a run: it has no status")
+    for key, (is_right, right) in _RIGHT.items():
+        if key in facts and not is_right(facts[key]):
+            raise DamagedRecord(file, f"is damaged: {key} is not {right}")
     return facts
+
+
+def _check_places(directory: Path) -> None:
+    """Raises ConfigError if something is in the way of what Hydra writes before the run begins."""
+    hydra = directory / HYDRA
+    files = (
+        directory / LOG,
+        *(hydra / f"{name}.yaml" for name in ("config", "hydra", "overrides")),
+    )
+    for places, is_right in (((directory, hydra), Path.is_dir), (files, Path.is_file)):
+        for path in places:
+            if os.path.lexists(path) and not is_right(path):
+                right = "directory" if is_right is Path.is_dir else "regular file"
+                raise ConfigError(
+                    f"{path} is in the way: it is no {right}",
+                    key="hydra.run.dir",
+                    remedy="choose another directory",
+                )
+
+
+def _are_all(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(isinstance(each, kind) for each in value)
+
+
+def _is_git(value: Any) -> bool:
+    return value is None or (isinstance(value, dict) and isinstance(value.get("commit"), str))
+
+
+_RIGHT: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "overrides": (_are_all(str), "a list of strings"),
+    "attempts": (_are_all(dict), "a list of mappings"),
+    "git": (_is_git, "a mapping with a commit"),
+}
 
 
 def _found(directory: Path) -> dict[str, Any] | None:
@@ -215,11 +288,9 @@ def _found(directory: Path) -> dict[str, Any] | None:
         return read_record(directory)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
+    except DamagedRecord as damage:
         raise ConfigError(
-            f"{directory / RUN_RECORD} cannot be read ({error})",
-            key="hydra.run.dir",
-            remedy="choose another",
+            str(damage), key="hydra.run.dir", remedy="choose another directory, or mend that file"
         ) from None
 
 

@@ -6,15 +6,17 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError
+from legoloop.core.record_files import first_line, parse_json, read_bytes
 from legoloop.core.run_directory import RUN_RECORD, SWEEP_RECORD
 from legoloop.state.directory_lock import DirectoryLock
 from legoloop.state.run_record import Resume, git_state, timestamp
 
 KEYS = {"started", "jobs", "configurations", "commit", "difference"}
+"""What every record of a sweep has."""
 
 
 def lock_sweep(
@@ -131,16 +133,25 @@ def _changed(previous: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
 
 
 def _found(directory: Path) -> dict[str, Any] | None:
+    file = directory / SWEEP_RECORD
+    problem = "is no record of a sweep"
     try:
-        found = json.loads((directory / SWEEP_RECORD).read_text())
+        found = parse_json(read_bytes(file))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict) or not found.keys() >= KEYS:
+    except (OSError, ValueError) as error:
+        found, problem = None, f"cannot be read ({first_line(error)})"
+    if not _is_record(found):
         raise ConfigError(
-            f"{directory / SWEEP_RECORD} is no record of a sweep",
-            key="hydra.sweep.dir",
-            remedy="choose another folder",
+            f"{file} {problem}", key="hydra.sweep.dir", remedy="choose another folder"
         )
     return found
+
+
+def _is_record(found: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether it is what ``_facts`` made: a configuration for each job."""
+    if not isinstance(found, dict) or not found.keys() >= KEYS:
+        return False
+    jobs, configurations = found["jobs"], found["configurations"]
+    are_lists = isinstance(jobs, list) and isinstance(configurations, list)
+    return are_lists and len(jobs) == len(configurations)

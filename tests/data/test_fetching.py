@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import multiprocessing
 import random
 from collections import Counter
 
@@ -211,3 +213,22 @@ def test_the_sample_that_raised_is_told():
 def test_the_sample_that_raised_in_a_worker_is_told():
     with pytest.raises(ValueError, match="at sample 7 of data set 'val'"):
         list(Loader(Broken(ValueError("x")), "val", 0, LoaderConfig(4, num_workers=1)))
+
+
+@pytest.mark.parametrize("place", ["the start of the workers", "a batch of theirs"])
+def test_shared_memory_that_is_full_is_named(monkeypatch, place):
+    """An error while torch sends a batch is printed, and the batch waited for without end."""
+
+    def fails(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fails_in_torch(*given):
+        raise RuntimeError("unable to allocate shared memory(shm): No space left on device (28)")
+
+    if place == "a batch of theirs":
+        monkeypatch.setattr(torch.Tensor, "share_memory_", fails_in_torch)
+    else:
+        monkeypatch.setattr(multiprocessing, "Semaphore", fails)
+    stream = BatchStream(Records(20), "train", 0, LoaderConfig(5, num_workers=1))
+    with pytest.raises(DataError, match=r"'train' have no room in shared memory.*No space left"):
+        next(stream)

@@ -12,6 +12,7 @@ from tests.faults import (
     kills,
     mutants,
     not_numbers,
+    records,
     same_bits,
 )
 from tests.faults.tally import Row
@@ -100,6 +101,31 @@ _ALL = (
         "YAML tags; pickles and links for checkpoints",
         "refused; the checkpoint before is used",
         hostile.hostile_files,
+    ),
+    Row(
+        "a run directory damaged at random, through what reads those of others",
+        "ends by itself in a few lines, without a traceback or what a terminal obeys",
+        records.damaged_records,
+    ),
+    Row(
+        "one job of a sweep damaged at random",
+        "named, no traceback; the other jobs are run",
+        records.damaged_sweep,
+    ),
+    Row(
+        "a directory that others look at without a pause",
+        "no start is refused",
+        records.started_while_looked_at,
+    ),
+    Row(
+        "a standard output that is closed, full, or read by nobody",
+        "the run completes",
+        records.output_that_fails,
+    ),
+    Row(
+        "shared memory without room for workers",
+        "ends in one line that names it",
+        records.shared_memory_that_is_full,
     ),
     Row("mutants: a piece of all this taken away", "a row above fails", mutants.mutants),
 )

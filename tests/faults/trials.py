@@ -19,7 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
@@ -163,14 +163,7 @@ class Trial:
 
     def begin(self, *more: str, fault: Fault | None = None, said: Path | None = None) -> Attempt:
         """Start an attempt in a fork of this process; ``fault`` is done to it at its beginning."""
-        said = said or self.here / f"said{next(_numbers)}"
-        sys.stdout.flush()
-        sys.stderr.flush()
-        pid = os.fork()
-        if pid == 0:
-            _be_the_command(self.here, [*self.words, *more], said, fault)
-        _running.add(pid)
-        return Attempt(pid, said)
+        return in_a_fork(self.here, partial(_command, [*self.words, *more], fault), said)
 
     def run(self, *more: str, fault: Fault | None = None) -> Ended:
         """The same, to its end."""
@@ -200,6 +193,18 @@ class Trial:
         if not self.consumed.exists():
             return []
         return [json.loads(line)["step"] for line in self.consumed.read_text().splitlines()]
+
+
+def in_a_fork(here: Path, command: Callable[[], object], said: Path | None = None) -> Attempt:
+    """Start a fork of this process that is a command in this folder; ``said`` takes its output."""
+    said = said or here / f"said{next(_numbers)}"
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        _be(command, here, said)
+    _running.add(pid)
+    return Attempt(pid, said)
 
 
 @contextlib.contextmanager
@@ -255,8 +260,8 @@ def _children() -> list[int]:
     return [pid for pid in sorted(orphans) if os.waitpid(pid, os.WNOHANG)[0] == 0]
 
 
-def _be_the_command(here: Path, words: list[str], said: Path, fault: Fault | None) -> None:
-    """What the interpreter does with ``python -m legoloop.run``; does not return."""
+def _be(command: Callable[[], object], here: Path, said: Path) -> None:
+    """What the interpreter does with a module's ``main``; does not return."""
     status = 70
     try:
         os.setpgid(0, 0)
@@ -264,8 +269,7 @@ def _be_the_command(here: Path, words: list[str], said: Path, fault: Fault | Non
         for number, stream in ((1, "out"), (2, "err")):
             os.dup2(os.open(said.with_suffix(f".{stream}"), os.O_WRONLY | os.O_CREAT), number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        sys.argv = ["legoloop-run", *words]
-        status = _status_of_main(fault)
+        status = _status_of(command)
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         sys.stdout.flush()
@@ -273,13 +277,18 @@ def _be_the_command(here: Path, words: list[str], said: Path, fault: Fault | Non
         os._exit(status)
 
 
-def _status_of_main(fault: Fault | None) -> int:
+def _command(words: list[str], fault: Fault | None) -> None:
     from legoloop.run import main
 
+    sys.argv = ["legoloop-run", *words]
+    if fault is not None:
+        fault()
+    main()
+
+
+def _status_of(command: Callable[[], object]) -> int:
     try:
-        if fault is not None:
-            fault()
-        main()
+        command()
     except SystemExit as ended:
         return int(ended.code or 0)
     except BaseException:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from typing import Any
@@ -120,3 +122,52 @@ def test_no_runs() -> None:
     assert json.loads(to_json(empty)) == []
     assert len(markdown(empty).splitlines()) == 2
     assert r"\begin{tabular}{ll}" in latex(empty)
+
+
+EVIL = "\x1b[2J\x9b1m\r\u202e\ud800"
+
+
+@pytest.mark.parametrize("form", [terminal, to_csv, to_json, markdown, latex])
+def test_what_a_terminal_obeys_is_escaped(form: Any) -> None:
+    shown = form(Table(["run", EVIL], [["a", EVIL], [EVIL, 1]]))
+    assert all(char.isprintable() or char == "\n" for char in shown)
+    assert len(shown.splitlines()) == len(
+        form(Table(["run", "x"], [["a", "y"], ["b", 1]])).splitlines()
+    )
+
+
+@given(st.dictionaries(st.text(), st.text() | st.lists(st.floats() | st.text()), min_size=1))
+def test_json_holds_what_was_given(row: dict[str, Any]) -> None:
+    shown = to_json(Table(list(row), [list(row.values())]))
+    (read,) = json.loads(shown, parse_constant=pytest.fail)
+    assert {k: v for k, v in read.items() if isinstance(v, str)} == {
+        k: v for k, v in row.items() if isinstance(v, str)
+    }
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("+x", "'+x"),
+        ("-x", "'-x"),
+        ("-1e3", "-1e3"),
+        (-1.5, "-1.5"),
+        (-3, "-3"),
+        ("a=1", "a=1"),
+    ],
+)
+def test_a_spreadsheet_calculates_nothing(cell: Any, written: str) -> None:
+    assert to_csv(Table(["x"], [[cell]])).splitlines()[1] == written
+
+
+def test_a_line_break_is_no_row_for_people() -> None:
+    table = Table(["run", "x"], [["a", "1\n9  COMPLETED"]])
+    assert len(terminal(table).splitlines()) == 2
+    assert list(csv.reader(io.StringIO(to_csv(table)))) == [["run", "x"], ["a", "1\n9  COMPLETED"]]
+
+
+def test_markdown_does_not_take_a_cell_for_several() -> None:
+    (row,) = markdown(Table(["x"], [["a\\|b<c"]])).splitlines()[2:]
+    assert row == "| a\\\\\\|b\\<c |"

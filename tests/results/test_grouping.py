@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +51,29 @@ def test_lists_can_be_grouped_by_and_a_metric_that_nobody_has_is_nothing(tmp_pat
     (group,) = group_runs(read_runs(made_sweep(tmp_path)).runs, ["optimizer.betas", "status"])
     assert group.values == {"optimizer.betas": [0.9, 0.99], "status": "COMPLETED"}
     assert group.value("none") is None
+
+
+@given(st.lists(st.floats() | st.integers(), min_size=1, max_size=5))
+def test_any_numbers_have_a_spread(values: list[float]) -> None:
+    assert Spread.of(values).n == len(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "mean", "std"),
+    [
+        ([1e308, 1e308], 1e308, 0.0),
+        ([1e308, -1e308], 0.0, 2**0.5 * 1e308),
+        ([math.inf, math.inf], math.inf, math.nan),
+        ([math.inf, -math.inf], math.nan, math.nan),
+    ],
+)
+def test_values_that_a_float_hardly_holds(values: list[float], mean: float, std: float) -> None:
+    spread = Spread.of(values)
+    assert (spread.mean, spread.std) == pytest.approx((mean, std), nan_ok=True)
+
+
+def test_a_key_of_the_configuration_may_have_the_name_of_a_metric(tmp_path: Path) -> None:
+    made_run(tmp_path, "0", {"seed": 0, "loss": "mse"}, {"loss": 0.5})
+    made_run(tmp_path, "1", {"seed": 0, "loss": 10**400}, {"loss": 0.5})
+    (group,) = group_runs(read_runs(tmp_path).runs, ["seed"])
+    assert group.spread("loss") == Spread(math.inf, None, 1)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,6 +84,60 @@ def test_the_claim_of_a_killed_process_is_gone(tmp_path: Path, forks: bool) -> N
         with suppress(ProcessLookupError):
             os.killpg(holder.pid, 9)
         holder.stdout.close()
+
+
+def test_whoever_looks_disturbs_nobody(tmp_path: Path) -> None:
+    """Neither one that looks all the time nor one that does not get on refuses a start."""
+    is_over = threading.Event()
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        while not is_over.is_set():
+            is_locked(tmp_path, "run")
+            looks += 1
+
+    DirectoryLock(tmp_path, "run").release()
+    with ThreadPoolExecutor(2) as pool:
+        lookers = [pool.submit(look) for _ in range(2)]
+        try:
+            for _ in range(500):
+                DirectoryLock(tmp_path, "run").release()
+        finally:
+            is_over.set()
+    assert [looker.result() for looker in lookers] == [None, None]
+    assert looks > 0
+
+
+def test_a_look_that_takes_long_is_waited_for(tmp_path: Path) -> None:
+    DirectoryLock(tmp_path, "run").release()
+    with (tmp_path / ".run.lock").open() as looker:
+        fcntl.flock(looker, fcntl.LOCK_SH)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(DirectoryLock, tmp_path, "run")
+            time.sleep(0.05)
+            assert not waiting.done()
+            assert not is_locked(tmp_path, "run")
+            fcntl.flock(looker, fcntl.LOCK_UN)
+            waiting.result().release()
+
+
+def test_looking_needs_no_right_to_write(tmp_path: Path) -> None:
+    lock = DirectoryLock(tmp_path, "run")
+    (tmp_path / ".run.lock").chmod(0o444)
+    opened: list[int] = []
+    real = os.open
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", lambda path, flags, *m: opened.append(flags) or real(path, flags))
+        assert is_locked(tmp_path, "run")
+    assert [flags & (os.O_RDWR | os.O_WRONLY | os.O_CREAT) for flags in opened] == [0]
+    lock.release()
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_lies_in_the_place_of_the_lock_is_no_lock(tmp_path: Path, make: Any) -> None:
+    make(tmp_path / ".run.lock")
+    assert not is_locked(tmp_path, "run")
 
 
 def test_what_is_no_directory_cannot_be_made_one(tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from legoloop.app.config.components import (
     is_hooked,
     scope_names,
 )
-from legoloop.app.config.json_tree import decoded, encoded
 from legoloop.app.config.paths import Tree, find_path, get_path, is_under
 from legoloop.app.config.settings import (
     COLLECTIONS,
@@ -41,6 +40,7 @@ from legoloop.app.config.validate import (
     needs_of,
 )
 from legoloop.core.errors import ConfigError
+from legoloop.core.json_tree import decoded, encoded
 from legoloop.loop.order import Edge, in_order
 from legoloop.loop.plan import declared_edges, drives
 from legoloop.results.reading import flatten_run_config

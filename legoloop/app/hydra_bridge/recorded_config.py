@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +27,20 @@ from legoloop.app.hydra_bridge.shipped_config import (
     shipped_config_dir,
 )
 from legoloop.core.errors import ConfigError
+from legoloop.core.record_files import check_yaml, first_line, read_bytes
 from legoloop.core.run_directory import CONFIG, HYDRA
 
 NEEDED = ("seed", "device", "run_dir")
 """What every record holds, besides what the checks of a configuration ask for."""
 
+_REFERENCE = re.compile(r"(\\*)\$\{")
+
 
 def recorded_tree(run: Path) -> DictConfig:
     """The values that fed a run, tied to each other as they were when it was composed.
 
-    The values are those of ``config.yaml``. Where Hydra's own record has a reference that still
+    The values are those of ``config.yaml``, in which there is nothing to be resolved any more: a
+    ``${oc.env:HOME}`` in it stays that text. Where Hydra's own record has a reference that still
     gives the same value (``${data.root}``), the reference stands, so that overrides travel.
 
     Raises ConfigError if the folder holds no run or the record is damaged.
@@ -47,10 +53,12 @@ def recorded_tree(run: Path) -> DictConfig:
         if key not in values:
             raise ConfigError(f"{file}: is not whole, there is no '{key}'")
     composed = run / HYDRA / CONFIG
-    tied: Any = OmegaConf.to_container(values)
+    tied: Any = _literal(OmegaConf.to_container(values))
+    if not isinstance(tied["run_dir"], str) or not tied["run_dir"]:
+        raise ConfigError(f"{file}: is not whole, 'run_dir' is {tied['run_dir']!r}")
     if composed.is_file():
         raw = _read(composed)
-        raw.run_dir = values.run_dir
+        raw.run_dir = tied["run_dir"]
         tied = _tied(tied, raw, OmegaConf.to_container(raw, resolve=False))
     tree: DictConfig = OmegaConf.create(tied)
     OmegaConf.set_struct(tree, True)
@@ -88,13 +96,23 @@ def apply_overrides(
 
 def _read(file: Path) -> DictConfig:
     try:
-        tree = OmegaConf.load(file)
-    except (YAMLError, UnicodeDecodeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{file}: cannot be read as YAML ({reason}); is it damaged?") from error
+        tree = OmegaConf.load(StringIO(check_yaml(read_bytes(file))))
+    except (YAMLError, OmegaConfBaseException, OSError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{file}: cannot be read as YAML ({first_line(error)}); is it damaged?"
+        ) from error
     if not isinstance(tree, DictConfig):
         raise ConfigError(f"{file}: holds no mapping of keys; is it damaged?")
     return tree
+
+
+def _literal(value: Any) -> Any:
+    """A tree in which OmegaConf finds no references, and these texts."""
+    if isinstance(value, dict):
+        return {key: _literal(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_literal(inner) for inner in value]
+    return _REFERENCE.sub(r"\1\1\\${", value) if isinstance(value, str) else value
 
 
 def _tied(value: Any, raw: Any, text: Any) -> Any:

@@ -11,6 +11,7 @@ from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.paths import find_path
 from legoloop.app.config.settings import LAUNCH_KEYS
 from legoloop.core.errors import ConfigError
+from legoloop.core.text import printable
 from legoloop.results.compare import CONFIGURATION, Row, input_differences
 from legoloop.results.reading import Run, read_runs
 
@@ -40,7 +41,7 @@ def _is_its_own(blueprint: Blueprint, key: str) -> bool:
 def _line(row: Row) -> str:
     about, what, before, now = row
     name = what if about == CONFIGURATION else f"{about} {what}"
-    return f"differs: {name}: {_cell(before)} → {_cell(now)}"
+    return printable(f"differs: {name}: {_cell(before)} → {_cell(now)}")
 
 
 def _cell(value: Any) -> str:

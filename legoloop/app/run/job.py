@@ -16,7 +16,7 @@ from legoloop.app.hydra_bridge.messages import format_error
 from legoloop.app.hydra_bridge.overrides import task_overrides
 from legoloop.app.run.command_state import current_command
 from legoloop.app.run.lifecycle import execute, lock_directory, prepare, record_failure
-from legoloop.core.errors import ConfigError
+from legoloop.core.errors import ConfigError, UserError
 
 
 def run_job(tree: DictConfig, blueprint: Blueprint | None = None) -> bool:
@@ -46,7 +46,7 @@ def run_job(tree: DictConfig, blueprint: Blueprint | None = None) -> bool:
         return False
     try:
         record = lock_directory(prepared)
-    except ConfigError as error:  # the directory is another's: nothing is recorded there
+    except UserError as error:  # the directory is another's: nothing is recorded there
         print(f"error: {format_error(error)}", file=sys.stderr)
         return False
     return execute(prepared, record)

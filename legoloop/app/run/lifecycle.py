@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError, DataError, UserError
 from legoloop.core.metric_direction import is_best
+from legoloop.core.record_files import parse_yaml
 from legoloop.core.run_directory import CONFIG, PLAN
 from legoloop.loop.host import TrainingHost
 from legoloop.output.scalars.history import History
@@ -100,7 +102,7 @@ def lock_directory(prepared: Prepared) -> RunRecord:
     try:
         if record.previous is not None:
             _check_unchanged(prepared, prepared.directory)
-    except ConfigError:
+    except UserError:
         record.release()
         raise
     return record
@@ -211,8 +213,8 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
     if prepared.host is not None:
         _resume(prepared, prepared.host, record)
     if is_built or record.previous is None:
-        _write_config(prepared)
-        record.update(blueprint=prepared.composed.to_dict())
+        config = _write_config(prepared)
+        record.update(blueprint=prepared.composed.to_dict(), config_sha256=config)
     if prepared.host is not None:
         _write_plan(prepared, prepared.host)
         files = data_files(prepared.app)
@@ -246,9 +248,14 @@ def _accepts_changes(prepared: Prepared) -> bool:
     return prepared.blueprint.settings.on_config_change == "accept"
 
 
-def _write_config(prepared: Prepared) -> None:
+def _write_config(prepared: Prepared) -> str | None:
+    """Write ``config.yaml``; its SHA-256, if it reads back as the blueprint that is recorded."""
     with atomic_write(prepared.directory / CONFIG) as draft:
         OmegaConf.save(_as_config(prepared.blueprint.tree), draft)
+        content = draft.read_bytes()
+    # By repr, since 1 == True == 1.0. A container's own values differ, and YAML loses a few texts.
+    is_alike = repr(parse_yaml(content)) == repr(prepared.composed.tree)
+    return sha256(content).hexdigest() if is_alike else None
 
 
 def _as_config(tree: Mapping[str, Any]) -> DictConfig:

@@ -15,13 +15,14 @@ from legoloop.app.run.resume import parse_resume
 from legoloop.app.sweep.job import Job
 from legoloop.app.sweep.launchers.jobs import JobsLauncher
 from legoloop.core.atomic_files import atomic_write
-from legoloop.core.errors import ConfigError, UserError
+from legoloop.core.errors import ConfigError, DataError, UserError
 from legoloop.core.run_directory import SWEEP_CONFIG, SWEEP_RESULTS
+from legoloop.core.text import printable
 from legoloop.results.choosing import default_metrics, tags
 from legoloop.results.formats import terminal, to_csv, with_causes
 from legoloop.results.reading import read_runs
 from legoloop.results.table import table_of_runs
-from legoloop.state.run_record import mark_failed_if_abandoned
+from legoloop.state.run_record import check_startable, mark_failed_if_abandoned
 from legoloop.state.sweep_record import lock_sweep
 
 
@@ -50,8 +51,7 @@ class Sweep:
             accept=config.on_config_change == "accept",
         )
         try:
-            with atomic_write(sweep.directory / SWEEP_CONFIG) as draft:
-                OmegaConf.save(config, draft)
+            _write(sweep.directory / SWEEP_CONFIG, OmegaConf.to_yaml(config))
             yield sweep
         finally:
             summarize(sweep.directory)
@@ -65,7 +65,13 @@ class Sweep:
         return left
 
     def launch(self, launcher: Launcher, jobs: Sequence[Job]) -> None:
-        """Run these jobs; whatever a launcher raises for them ends them alone."""
+        """Run these jobs; whatever a launcher raises for them ends them alone.
+
+        One whose directory is damaged is named, and left as it is.
+        """
+        jobs = [job for job in jobs if _is_startable(job)]
+        if not jobs:
+            return
         try:
             if isinstance(launcher, JobsLauncher):
                 launcher.launch_jobs([(job.number, job.overrides) for job in jobs])
@@ -78,6 +84,29 @@ class Sweep:
             print(f"error: the launcher: {cause}", file=sys.stderr)
         for job in jobs:
             mark_failed_if_abandoned(job.directory, "its process died before it could say why")
+
+
+def _is_startable(job: Job) -> bool:
+    """Whether its directory is fit for a run; if not, why is printed."""
+    try:
+        check_startable(job.directory, "auto")
+    except ConfigError as error:
+        print(f"error: job {job.number}: {error}", file=sys.stderr, flush=True)
+        return False
+    return True
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file that is for people alone: the sweep does without."""
+    try:
+        with atomic_write(file) as draft:
+            draft.write_text(text, encoding="utf-8")
+    except DataError as error:
+        _warn(str(error))
+
+
+def _warn(message: str) -> None:
+    print(f"warning: {printable(message)}", file=sys.stderr, flush=True)
 
 
 def _consecutive(jobs: Sequence[Job]) -> Iterator[list[Job]]:
@@ -95,13 +124,15 @@ def _consecutive(jobs: Sequence[Job]) -> Iterator[list[Job]]:
 def summarize(directory: Path) -> None:
     """Write ``results.csv`` into the sweep's folder, failures included, and show the table.
 
-    Nothing if no job has begun.
+    What cannot be read or written is a warning. Nothing if no job has begun.
     """
     try:
-        runs = read_runs(directory).runs
+        found = read_runs(directory)
     except ConfigError:
         return
-    with atomic_write(directory / SWEEP_RESULTS) as draft:
-        draft.write_text(to_csv(table_of_runs(runs, tags(runs))))
+    for problem in found.problems:
+        _warn(problem)
+    runs = found.runs
+    _write(directory / SWEEP_RESULTS, to_csv(table_of_runs(runs, tags(runs))))
     print(f"\nsweep directory: {display_path(directory)}", flush=True)
     print(with_causes(terminal(table_of_runs(runs, default_metrics(runs))), runs), flush=True)

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 
+from legoloop.core.output_streams import tolerant_output
 from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.core.rng import preserved_rng
+from legoloop.core.text import printable
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 from legoloop.output.scalars.scalar_writer import ScalarWriter
@@ -83,7 +85,7 @@ class Progress(ScalarWriter):
         self._seconds_before = self._seconds
         self._began = self._now = time.monotonic()
         self._trains_since = self._samples, self._now
-        if sys.stdout.isatty():
+        if sys.stdout is not None and sys.stdout.isatty():
             from legoloop.output.scalars.progress_bar import ProgressBar
 
             self._bar = ProgressBar()
@@ -117,7 +119,8 @@ class Progress(ScalarWriter):
         columns = [*_format_scalars(scalars), seconds, *_format_speed(speed), *self._time_left()]
         line = "  ".join([self._epoch(epoch), f"step {step}", *columns])
         if self._bar is None:
-            print(line, flush=True)
+            with tolerant_output():
+                print(line, flush=True)
         else:
             self._bar.print(line)
 
@@ -176,7 +179,7 @@ class Progress(ScalarWriter):
 
 
 def _format_scalars(scalars: Mapping[str, float]) -> list[str]:
-    return [f"{tag} {float(value):.4g}" for tag, value in scalars.items()]
+    return [f"{printable(tag)} {float(value):.4g}" for tag, value in scalars.items()]
 
 
 def _format_speed(samples_per_second: float | None) -> list[str]:

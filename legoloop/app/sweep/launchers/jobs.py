@@ -27,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
 from legoloop.app.hydra_bridge.internals import failed_job
 from legoloop.app.hydra_bridge.shipped_config import register_settings
+from legoloop.core.output_streams import tolerant_output
 from legoloop.state.run_record import mark_failed_if_abandoned
 
 log = logging.getLogger("legoloop")
@@ -53,6 +54,7 @@ class SentJob:
     task: TaskFunction
     singletons: Any
 
+    @tolerant_output()
     def __call__(self) -> JobReturn:
         """Carry it out: ``.hydra/``, logging, environment and callbacks are as with Hydra's own."""
         skip_broken_plugins()

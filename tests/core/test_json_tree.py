@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legoloop.app.config.json_tree import ITEMS, decoded, encoded
+from legoloop.core.json_tree import ITEMS, decoded, encoded
 
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5)

@@ -25,13 +25,33 @@ def encoded(value: Any) -> Any:
 
 
 def decoded(value: Any) -> Any:
-    """The tree that ``encoded`` was given.
+    """The tree that ``encoded`` was given; the value itself if nothing in it is encoded.
 
     >>> decoded(encoded({"weights": {0: 1.0, 1: 2.0}}))
     {'weights': {0: 1.0, 1: 2.0}}
     """
+    return _decoded(value) if _holds_items(value) else value
+
+
+def _decoded(value: Any) -> Any:
     if isinstance(value, dict):
         if value.keys() == {ITEMS}:
-            return {key: decoded(item) for key, item in value[ITEMS]}
-        return {key: decoded(item) for key, item in value.items()}
-    return [decoded(item) for item in value] if isinstance(value, list) else value
+            return {key: _decoded(item) for key, item in value[ITEMS]}
+        return {key: _decoded(item) for key, item in value.items()}
+    return [_decoded(item) for item in value] if isinstance(value, list) else value
+
+
+def _holds_items(value: Any) -> bool:
+    """Whether there is a mapping that is written as pairs: rare, and quick to find out."""
+    level = [value]
+    while level:
+        inner: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                if ITEMS in each:
+                    return True
+                inner.extend(each.values())
+            elif isinstance(each, list):
+                inner.extend(each)
+        level = inner
+    return False
