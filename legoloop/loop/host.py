@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -133,6 +134,7 @@ class TrainingHost:
             "has_trained": self._has_trained,
             "stop_reason": self.stop_reason,
             "rng": get_rng_state(),
+            "seed": self._seed,
         }
 
     def load_state_dict(self, state: State, strict: bool = True) -> None:
@@ -155,12 +157,17 @@ class TrainingHost:
             if strict:
                 raise PluginError(differ)
             log.warning("%s; those on one side alone start afresh, or are dropped", differ)
-        for name in stateful.keys() & saved.keys():
+        for name in [name for name in stateful if name in saved]:
             stateful[name].load_state_dict(saved[name])
+        step_ratio = getattr(self.plan.plugins[self.plan.driver], "step_ratio", Fraction(1))
+        for plugin in self.plan.plugins.values():
+            if callable(after_load := getattr(plugin, "after_load", None)):
+                after_load(step_ratio)
         self._epoch_phase = state["epoch_phase"]
         self._has_trained = state["has_trained"]
         self.stop_reason = state["stop_reason"] if strict else None
-        self._restored_rng = state["rng"]
+        is_same_seed = state.get("seed", self._seed) == self._seed
+        self._restored_rng = state["rng"] if is_same_seed else None
 
     def _train_start(self) -> None:
         seed_generators(self._seed)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from legoloop.core.arguments import at_least
+from legoloop.core.as_constructed import described_settings, reconciled
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.buffer_snapshot import BufferSnapshot
 from legoloop.core.errors import ArgumentError, DataError
@@ -20,6 +21,7 @@ from legoloop.loop.step import Step
 from legoloop.training.step.compile import CUDAGRAPH_MODES, StepOutput, compile_step, forward
 from legoloop.training.step.micro_batches import detach, join, shares, split_batch
 from legoloop.training.step.nonfinite_guard import NonFiniteGuard, ObserveLoss
+from legoloop.training.step.optimizer_state import OptimizerState
 from legoloop.training.step.torch_shortcuts import fast_backward, fast_step, fast_zero_grad
 from legoloop.training.tensors import are_finite, named_tensors
 
@@ -104,6 +106,7 @@ class GradientDescent:
             )
         reject_lazy_modules(model)
         self.opt = opt
+        self._opt_state = OptimizerState(opt, model)
         self.model = model
         self.feed = feed
         self.loss = loss
@@ -118,6 +121,7 @@ class GradientDescent:
                 remedy="give one of them",
             )
         self.scaler = scaler
+        self._scaler_constructed = described_settings(scaler.state_dict()) if scaler else {}
         self.buffers = BufferSnapshot.of(model) if self.guard.undoes_steps else []
         self._forward = compile_step(feed, compile) if compile else forward
         self._nonfinite_buffers = {
@@ -206,18 +210,26 @@ class GradientDescent:
 
     def state_dict(self) -> State:
         """The states of model, optimizer and scaler; raises DataError if they are not finite."""
-        state = {"model": self.model.state_dict(), "opt": self.opt.state_dict()}
+        state = {"model": self.model.state_dict(), **self._opt_state.state_dict()}
         if self.scaler is not None:
             state["scaler"] = self.scaler.state_dict()
+            state["scaler_constructed"] = self._scaler_constructed
         self._reject_nonfinite(state)
         return state
 
     def load_state_dict(self, state: State) -> None:
-        """Load the states of model, optimizer and scaler."""
+        """Load the states of model, optimizer and scaler.
+
+        Settings of the optimizer and the scaler that are constructed otherwise than those of the
+        state were stay as they are.
+        """
         self.model.load_state_dict(state["model"])
-        self.opt.load_state_dict(state["opt"])
-        if self.scaler is not None and "scaler" in state:
-            self.scaler.load_state_dict(state["scaler"])
+        self._opt_state.load(state)
+        if self.scaler is not None and state.get("scaler"):  # that of a disabled one is empty
+            now, current = self._scaler_constructed, self.scaler.state_dict()
+            then = state.get("scaler_constructed", now)
+            if current:
+                self.scaler.load_state_dict(reconciled(state["scaler"], then, now, current))
 
     def _reject_nonfinite(self, state: State) -> None:
         """Buffers that were not finite from the beginning, such as a mask, may be so."""
