@@ -67,8 +67,8 @@ def reconciled(
     """
     changed = {key for key in current if key not in saved or then.get(key) != now.get(key)}
     gone = {key for key in saved if key in then and key not in current}
-    kept = {key: value for key, value in saved.items() if key not in changed | gone}
-    return {**kept, **{key: current[key] for key in changed}}
+    merged = {**saved, **{key: current[key] for key in current if key in changed}}
+    return {key: value for key, value in merged.items() if key not in gone}
 
 
 def class_name(value: object) -> str:

@@ -70,6 +70,7 @@ class TrainingHost:
         self.plan = Plan.of(plugins, edges)
         self.stop_reason: str | None = None
         self.run_context: Callable[[], AbstractContextManager[object]] = nullcontext
+        self._given_seed = seed
         self._seed = last_seed() if seed is None else seed
         self._has_run = False
         self._epoch_phase = 0
@@ -134,7 +135,7 @@ class TrainingHost:
             "has_trained": self._has_trained,
             "stop_reason": self.stop_reason,
             "rng": get_rng_state(),
-            "seed": self._seed,
+            "seed": self._given_seed,
         }
 
     def load_state_dict(self, state: State, strict: bool = True) -> None:
@@ -166,8 +167,8 @@ class TrainingHost:
         self._epoch_phase = state["epoch_phase"]
         self._has_trained = state["has_trained"]
         self.stop_reason = state["stop_reason"] if strict else None
-        is_same_seed = state.get("seed", self._seed) == self._seed
-        self._restored_rng = state["rng"] if is_same_seed else None
+        has_new_seed = state.get("seed") not in (None, self._given_seed)
+        self._restored_rng = None if has_new_seed and self._given_seed is not None else state["rng"]
 
     def _train_start(self) -> None:
         seed_generators(self._seed)

@@ -110,7 +110,8 @@ class ScalarWriter(ABC):
         self.flush()
         return {
             "step": self._step,
-            "written": {tag: self._source_of_tag[tag] for tag in sorted(self._written)},
+            "written": sorted(self._written),
+            "source_of_tag": dict(self._source_of_tag),
             "sources": [_identity(source) for source in self.sources],
         }
 
@@ -118,7 +119,7 @@ class ScalarWriter(ABC):
         self._step = state["step"]
         self._written = set(state["written"])
         if state.get("sources") == [_identity(source) for source in self.sources]:
-            self._source_of_tag = dict(state["written"])
+            self._source_of_tag = dict(state["source_of_tag"])
         self._is_resumed = True
 
     def _report(self) -> None:

@@ -122,6 +122,7 @@ class GradientDescent:
             )
         self.scaler = scaler
         self._scaler_constructed = described_settings(scaler.state_dict()) if scaler else {}
+        self._scaler_constructed.pop("scale", None)  # it is where the scale began
         self.buffers = BufferSnapshot.of(model) if self.guard.undoes_steps else []
         self._forward = compile_step(feed, compile) if compile else forward
         self._nonfinite_buffers = {

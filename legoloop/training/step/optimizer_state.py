@@ -1,4 +1,4 @@
-"""The state of an optimizer: what it learnt is loaded, its settings stay as they were configured."""
+"""The state of an optimizer: moments are loaded, settings stay as they are configured."""
 
 from __future__ import annotations
 
