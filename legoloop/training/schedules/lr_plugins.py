@@ -95,12 +95,11 @@ class LRScheduler:
 
         Otherwise ``after_load`` moves this one to its place.
         """
+        if "stepped_at" not in state:  # that of a ReduceLROnPlateauPlugin
+            return
         self._saved = state
-        description = state.get("constructed", self._constructed.description)
-        if (
-            description != self._constructed.description
-            or state.get("interval", self.interval) != self.interval
-        ):
+        before = state.get("constructed"), state.get("interval")
+        if before not in ((None, None), (self._constructed.description, self.interval)):
             return
         self.scheduler.load_state_dict(state["scheduler"])
         self._stepped_at = state["stepped_at"]
@@ -115,8 +114,10 @@ class LRScheduler:
         Args:
             step_ratio: how many steps of the run as it is now make one of the saved run.
         """
-        keeps_length = self._total_steps == self._saved.get("total_steps") is not None
-        if self.interval == "epoch" or keeps_length:
+        total_steps = self._total_steps
+        if total_steps is not None and total_steps == self._saved.get("total_steps"):
+            step_ratio = Fraction(1)  # the length is a number of steps, whatever their size
+        if self.interval == "epoch":
             step_ratio = Fraction(1)
         if self._is_at_saved_place and step_ratio == 1:
             return
