@@ -89,10 +89,14 @@ class MixedStream:
         return {"position": self.position, "streams": streams}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Move to a position, each stream too."""
-        self.position = state["position"]
-        for name, stream in self.streams.items():
+        """Move to a position, each stream too; one without a state starts at its beginning."""
+        known = {name: stream for name, stream in self.streams.items() if name in state["streams"]}
+        for name, stream in known.items():
             stream.load_state_dict(state["streams"][name])
+        # With another batch size, the batches of these streams are more or fewer.
+        before = sum(state["streams"][name]["position"] for name in known)
+        now = sum(stream.position for stream in known.values())
+        self.position = round(state["position"] * now / before) if before else state["position"]
 
     def close(self) -> None:
         """Stop the workers of all streams."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count, islice
+from itertools import count
+from typing import Any
 
 import torch
 
+from legoloop.core.as_constructed import describe
+from legoloop.core.errors import DataError
 from legoloop.core.protocols import Batch
 from legoloop.data.batch_source import BatchSource
 from legoloop.data.fetching import BatchIndices
+from legoloop.data.loader_config import LoaderConfig
 from legoloop.data.positional_rng import shuffled
 from legoloop.data.sampling import order_of_pass
 
@@ -20,7 +24,8 @@ class BatchStream(BatchSource):
     The order of a pass is a function of (seed, name, number of the pass). Batches never cross a
     pass, so the last one of a pass may be short. ``position`` counts the batches that were served;
     loading another one with ``load_state_dict`` costs the same wherever it points, since a batch
-    does not depend on those before it.
+    does not depend on those before it. The state is a place among the samples: a stream with
+    another batch size continues with the next sample, and counts batches of its own size.
 
     Args:
         dataset: a data set of records or of batches, such as a ColumnDataset.
@@ -46,6 +51,25 @@ class BatchStream(BatchSource):
 
     position = 0
     _batches: Iterator[Batch] | None = None
+    _shifted_pass = 0
+    _shift = 0  # by so many samples the batches of that pass begin later than they would
+
+    def __init__(
+        self,
+        dataset: Any,
+        name: str,
+        seed: int,
+        config: LoaderConfig,
+        device: torch.device | None = None,
+    ) -> None:
+        super().__init__(dataset, name, seed, config, device)
+        sampler, is_random = config.sampler, config.shuffle or config.sampler is not None
+        self._constructed_order = {
+            "number of samples": str(self._samples),
+            "sampler": describe(sampler),
+            "shuffle": str(config.shuffle if sampler is None else None),
+            "seed": str(seed if is_random else None),
+        }
 
     def __iter__(self) -> BatchStream:
         return self
@@ -76,7 +100,7 @@ class BatchStream(BatchSource):
         """The number of batches, from a position on, that it takes to serve so many samples."""
         per_pass = self._batches_per_pass
         offset = position % per_pass
-        rest = self._samples - offset * self._batch_size
+        rest = self._samples - self._sample_offset(position)
         if samples <= rest:
             return -(-samples // self._batch_size)
         passes, more = divmod(samples - rest, self._samples)
@@ -84,17 +108,49 @@ class BatchStream(BatchSource):
 
     def batch_size_at(self, position: int) -> int:
         """The number of samples of the batch at a position."""
-        offset = position % self._batches_per_pass * self._batch_size
-        return min(self._batch_size, self._samples - offset)
+        return min(self._batch_size, self._samples - self._sample_offset(position))
 
-    def state_dict(self) -> dict[str, int]:
-        """The position."""
-        return {"position": self.position}
+    def state_dict(self) -> dict[str, Any]:
+        """The position in batches, and that among the samples; what their order depends on."""
+        return {
+            "position": self.position,
+            "pass": self.position // self._batches_per_pass,
+            "sample": self._sample_offset(self.position),
+            "order": self._constructed_order,
+        }
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Move to a position; prefetched batches are dropped."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Move to a position; prefetched batches are dropped.
+
+        Args:
+            state: of this stream, or of one with another batch size; or a ``position`` in batches.
+
+        Raises DataError within a pass whose order is another one now, since some of its samples
+        would come twice and others never.
+        """
         self.close()
-        self.position = state["position"]
+        if "sample" not in state:
+            self.position, self._shift = state["position"], 0
+            return
+        served = state["sample"]
+        if served:
+            self._check_order(state["order"])
+        # In such a way that every later pass is cut as it would be without the change.
+        offset = self._batches_per_pass - -(-(self._samples - served) // self._batch_size)
+        self._shifted_pass = state["pass"]
+        self._shift = served - offset * self._batch_size
+        self.position = state["pass"] * self._batches_per_pass + offset
+
+    def _check_order(self, before: dict[str, str]) -> None:
+        now = self._constructed_order
+        changes = [
+            f"{key} was {before[key]}, is {now[key]}" for key in now if before[key] != now[key]
+        ]
+        if changes:
+            raise DataError(
+                f"the stream of '{self.name}' is in the middle of a pass, whose order cannot "
+                f"change: {'; '.join(changes)}; change that after a whole pass"
+            )
 
     def close(self) -> None:
         """Stop the workers; the next batch starts new ones."""
@@ -109,15 +165,17 @@ class BatchStream(BatchSource):
         return -(-self._samples // self._batch_size)
 
     def _indices_from(self, position: int) -> Iterator[BatchIndices]:
-        number, offset = divmod(position, self._batches_per_pass)
-        for later in count(number):
-            yield from islice(self._indices_of_pass(later), offset, None)
-            offset = 0
+        served = self._sample_offset(position)
+        for number in count(position // self._batches_per_pass):
+            start = number * self._samples + served
+            for first, indices in _split_order(self._order(number)[served:], self._batch_size):
+                yield start + first, indices
+            served = 0
 
-    def _indices_of_pass(self, number: int) -> Iterator[BatchIndices]:
-        start = number * self._samples
-        for first, indices in _split_order(self._order(number), self._batch_size):
-            yield start + first, indices
+    def _sample_offset(self, position: int) -> int:
+        """The samples of its pass that come before the batch at a position."""
+        number, offset = divmod(position, self._batches_per_pass)
+        return offset * self._batch_size + (self._shift if number == self._shifted_pass else 0)
 
     def _first_indices(self, wanted: int) -> Iterator[BatchIndices]:
         yield from _split_order(self._order(0)[:wanted], self.config.resolved_eval_batch_size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -73,6 +74,7 @@ class TrainingHost:
         reject_unoptimized_losses(self.plan.plugins)
         self.stop_reason: str | None = None
         self.run_context: Callable[[], AbstractContextManager[object]] = nullcontext
+        self._given_seed = seed
         self._seed = last_seed() if seed is None else seed
         self._has_run = False
         self._epoch_phase = 0
@@ -140,6 +142,7 @@ class TrainingHost:
             "has_trained": self._has_trained,
             "stop_reason": self.stop_reason,
             "rng": get_rng_state(),
+            "seed": self._given_seed,
         }
 
     def load_state_dict(self, state: State, strict: bool = True) -> None:
@@ -162,14 +165,19 @@ class TrainingHost:
             if strict:
                 raise PluginError(differ)
             log.warning("%s; those on one side alone start afresh, or are dropped", differ)
-        for name in stateful.keys() & saved.keys():
+        for name in [name for name in stateful if name in saved]:
             stateful[name].load_state_dict(saved[name])
         if "held" in state:  # states of older versions have none
             self._held.load_state_dict(state["held"], strict)
+        step_ratio = getattr(self.plan.plugins[self.plan.driver], "step_ratio", Fraction(1))
+        for plugin in self.plan.plugins.values():
+            if callable(after_load := getattr(plugin, "after_load", None)):
+                after_load(step_ratio)
         self._epoch_phase = state["epoch_phase"]
         self._has_trained = state["has_trained"]
         self.stop_reason = state["stop_reason"] if strict else None
-        self._restored_rng = state["rng"]
+        has_new_seed = state.get("seed") not in (None, self._given_seed)
+        self._restored_rng = None if has_new_seed and self._given_seed is not None else state["rng"]
 
     def _train_start(self) -> None:
         seed_generators(self._seed)

@@ -48,9 +48,11 @@ class TrainingPlugin:
 
     ``after`` and ``before`` name plugins, by name or class, whose order matters though neither
     refers to the other. A plugin may also define ``state_dict`` / ``load_state_dict``;
-    ``interrupted``, which may ask for a save when the run is asked to end from outside; and
-    ``close``, which the host calls however the run ended. A state may share memory with the plugin,
-    as torch's do, in ``state_dict`` and in ``load_state_dict``: whoever keeps one copies it.
+    ``after_load(step_ratio)``, called when every plugin has its state, with the number of steps of
+    this run that make one of the saved run; ``interrupted``, which may ask for a save when the run
+    is asked to end from outside; and ``close``, which the host calls however the run ended. A state
+    may share memory with the plugin, as torch's do, in ``state_dict`` and in ``load_state_dict``:
+    whoever keeps one copies it.
 
     >>> class CountBatches(TrainingPlugin):
     ...     def __init__(self) -> None:

@@ -137,10 +137,17 @@ class BestModelWeights:
                 model.load_state_dict(self.weights)
 
     def state_dict(self) -> State:
-        return {"best": self.best, "weights": self.weights}
+        return {"best": self.best, "weights": self.weights, "of": self._of}
 
     def load_state_dict(self, state: State) -> None:
-        self.best, self.weights = state["best"], state["weights"]
+        """Load the best weights, unless they are those by another metric."""
+        if state.get("of", self._of) == self._of:
+            self.best, self.weights = state["best"], state["weights"]
+
+    @property
+    def _of(self) -> list[Any]:
+        """What makes weights the best."""
+        return [self.metric, self.higher_is_better, self.average is not None]
 
 
 def _cpu_copy(model: nn.Module) -> Weights:

@@ -72,8 +72,10 @@ class EarlyStopping:
         )
 
     def state_dict(self) -> State:
-        """The best value, and the epochs since."""
-        return {"best": self.best, "waited": self.waited}
+        """The best value, and the epochs since; of which metric."""
+        return {"best": self.best, "waited": self.waited, "of": [self.metric, self.mode]}
 
     def load_state_dict(self, state: State) -> None:
-        self.best, self.waited = state["best"], state["waited"]
+        """Load the best value, unless it is that of another metric."""
+        if state.get("of", [self.metric, self.mode]) == [self.metric, self.mode]:
+            self.best, self.waited = state["best"], state["waited"]

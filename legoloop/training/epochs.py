@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -61,6 +62,7 @@ class SimpleEpoch:
         self.epoch_size = epoch_size
         self.batch_desc = batch_desc or DefaultBatchDesc()
         self.samples = 0
+        self.step_ratio = Fraction(1)  # steps that make one of the run whose state was loaded
 
     def epoch_start(self) -> None:
         self.samples = 0
@@ -113,6 +115,9 @@ class SimpleEpoch:
         stream: Any = self.train_iterator
         if "train_iterator" in state and hasattr(stream, "load_state_dict"):
             stream.load_state_dict(state["train_iterator"])
+            before = state["train_iterator"].get("position")
+            if before:
+                self.step_ratio = Fraction(getattr(stream, "position", before), before)
         else:
             log.warning(
                 "the training stream, a %s, starts from its beginning: it has no load_state_dict",

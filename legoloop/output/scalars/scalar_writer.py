@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from legoloop.core.arguments import at_least
+from legoloop.core.as_constructed import class_name
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.monitor import as_list
 from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
@@ -109,13 +110,16 @@ class ScalarWriter(ABC):
         self.flush()
         return {
             "step": self._step,
-            "written": {tag: self._source_of_tag[tag] for tag in sorted(self._written)},
+            "written": sorted(self._written),
+            "source_of_tag": dict(self._source_of_tag),
+            "sources": [_identity(source) for source in self.sources],
         }
 
     def load_state_dict(self, state: State) -> None:
         self._step = state["step"]
         self._written = set(state["written"])
-        self._source_of_tag = dict(state["written"])
+        if state.get("sources") == [_identity(source) for source in self.sources]:
+            self._source_of_tag = dict(state["source_of_tag"])
         self._is_resumed = True
 
     def _report(self) -> None:
@@ -136,3 +140,11 @@ class ScalarWriter(ABC):
                     raise DataError(f"two sources report '{tag}'; set a prefix for one of them")
                 scalars[tag] = float(value)
         return scalars
+
+
+def _identity(source: object) -> str:
+    """Tells a source from others in another process, where there may be more or fewer of them."""
+    texts = {
+        key: text for key, text in getattr(source, "__dict__", {}).items() if isinstance(text, str)
+    }
+    return f"{class_name(source)} {texts}"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Literal
 
 import torch
 
+from legoloop.core.as_constructed import reconciled
 from legoloop.core.errors import ArgumentError
 from legoloop.core.metric_direction import higher_is_better
 from legoloop.core.monitor import as_list, latest_scalar
 from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
+from legoloop.training.schedules.scheduler_as_constructed import SchedulerAsConstructed
 
 
 class LRScheduler:
@@ -56,7 +59,11 @@ class LRScheduler:
         self.scheduler = scheduler
         self.counter = counter
         self.interval = interval
+        self._constructed = SchedulerAsConstructed(scheduler)
         self._stepped_at = 0
+        self._ahead = 0  # of the counter, if earlier steps were of another size
+        self._is_at_saved_place = False
+        self._saved: State = {}
 
     def epoch_start(self) -> None:
         if self.interval == "epoch":
@@ -68,19 +75,65 @@ class LRScheduler:
 
     def _step_once(self, done: int) -> None:
         """The counter of an AlternatingDescent does not advance with every batch."""
-        if done > self._stepped_at:
+        while self._stepped_at < done:
             self.scheduler.step()
-            self._stepped_at = done
+            self._stepped_at += 1
 
     def state_dict(self) -> State:
-        """The state of the scheduler, and the count at which it was stepped last."""
-        return {"scheduler": self.scheduler.state_dict(), "stepped_at": self._stepped_at}
+        """The state of the scheduler, what it was constructed with, and where it stands."""
+        return {
+            "scheduler": self.scheduler.state_dict(),
+            "stepped_at": self._stepped_at,
+            "ahead": self._ahead,
+            "interval": self.interval,
+            "total_steps": self._total_steps,
+            "constructed": self._constructed.description,
+        }
 
     def load_state_dict(self, state: State) -> None:
+        """Load the state, if the scheduler was constructed as this one was.
+
+        Otherwise ``after_load`` moves this one to its place.
+        """
+        if "stepped_at" not in state:  # that of a ReduceLROnPlateauPlugin
+            return
+        self._saved = state
+        before = state.get("constructed"), state.get("interval")
+        if before not in ((None, None), (self._constructed.description, self.interval)):
+            return
         self.scheduler.load_state_dict(state["scheduler"])
         self._stepped_at = state["stepped_at"]
+        self._ahead = state.get("ahead", 0)
+        self._is_at_saved_place = True
         # torch warns of a scheduler step before the first optimizer step, which was made.
         self.scheduler.optimizer._opt_called = True  # type: ignore[attr-defined]
+
+    def after_load(self, step_ratio: Fraction) -> None:
+        """Move a scheduler that is new, or constructed otherwise, to its place on its own curve.
+
+        Args:
+            step_ratio: how many steps of the run as it is now make one of the saved run.
+        """
+        total_steps = self._total_steps
+        if total_steps is not None and total_steps == self._saved.get("total_steps"):
+            step_ratio = Fraction(1)  # the length is a number of steps, whatever their size
+        if self.interval == "epoch":
+            step_ratio = Fraction(1)
+        if self._is_at_saved_place and step_ratio == 1:
+            return
+        done = self.counter.epochs if self.interval == "epoch" else self.counter.steps
+        is_same_unit = self._saved.get("interval") == self.interval
+        ahead = self._saved.get("ahead", 0) if is_same_unit else 0
+        self._ahead = round((done + ahead) * step_ratio) - done
+        self._stepped_at = self._saved["stepped_at"] if is_same_unit else done
+        self._constructed.move_to(max(self._stepped_at + self._ahead, 0))
+        self._is_at_saved_place = True
+
+    @property
+    def _total_steps(self) -> int | None:
+        """The length of the curve, if it has one."""
+        total: int | None = getattr(self.scheduler, "total_steps", None)
+        return total
 
 
 class ReduceLROnPlateauPlugin:
@@ -126,10 +179,14 @@ class ReduceLROnPlateauPlugin:
                 argument="metric",
                 remedy=f"give the scheduler mode={'max' if known else 'min'}",
             )
+        for group in scheduler.optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])  # as torch's other schedulers do
         self.scheduler = scheduler
         self.sources = as_list(sources)
         self.metric = metric
+        self._constructed = SchedulerAsConstructed(scheduler)
         self._last: float | None = None
+        self._is_loaded = False
 
     def epoch_start(self) -> None:
         if self._last is not None:
@@ -141,11 +198,31 @@ class ReduceLROnPlateauPlugin:
 
     def state_dict(self) -> State:
         """The state of the scheduler, and the metric that it was not stepped with yet."""
-        return {"scheduler": self.scheduler.state_dict(), "last": self._last}
+        return {
+            "scheduler": self.scheduler.state_dict(),
+            "last": self._last,
+            "metric": self.metric,
+            "settings": self._constructed.settings,
+        }
 
     def load_state_dict(self, state: State) -> None:
-        self.scheduler.load_state_dict(state["scheduler"])
+        """Load what the scheduler saw of the metric; settings changed since stay as they are."""
+        if "last" not in state or state.get("metric", self.metric) != self.metric:
+            return
+        now, current = self._constructed.settings, self.scheduler.state_dict()
+        then = state.get("settings", now)
+        self.scheduler.load_state_dict(reconciled(state["scheduler"], then, now, current))
         self._last = state["last"]
+        self._is_loaded = True
+
+    def after_load(self, step_ratio: Fraction) -> None:
+        """Begin at the configured rate, if another scheduler or metric has set that of the state.
+
+        Args:
+            step_ratio: of no importance here.
+        """
+        if not self._is_loaded:
+            self._constructed.move_to(0)
 
 
 class LearningRateMonitor:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from legoloop.core.arguments import at_least
+from legoloop.core.as_constructed import described_settings, reconciled
 from legoloop.core.batch_size import DefaultBatchDesc, SizedBatch
 from legoloop.core.buffer_snapshot import (
     BufferSnapshot,
@@ -28,6 +29,7 @@ from legoloop.training.step.compile import CUDAGRAPH_MODES, StepOutput, compile_
 from legoloop.training.step.feed import Feed
 from legoloop.training.step.micro_batches import join, shares, split_batch
 from legoloop.training.step.nonfinite_guard import NonFiniteGuard, ObserveLoss
+from legoloop.training.step.optimizer_state import OptimizerState
 from legoloop.training.step.torch_shortcuts import fast_backward, fast_step, fast_zero_grad
 from legoloop.training.tensors import are_finite, has_nan
 
@@ -116,6 +118,7 @@ class GradientDescent:
         reject_lazy_modules(model)
         own_expanded_buffers(model)
         self.opt = opt
+        self._opt_state = OptimizerState(opt, model)
         self.model = model
         self.feed = feed
         self.loss = loss
@@ -132,6 +135,8 @@ class GradientDescent:
                 remedy="give one of them",
             )
         self.scaler = scaler
+        self._scaler_constructed = described_settings(scaler.state_dict()) if scaler else {}
+        self._scaler_constructed.pop("scale", None)  # it is where the scale began
         self.buffers = BufferSnapshot.of(model) if self.guard.undoes_steps else []
         self._forward = compile_step(feed, compile) if compile else forward
         self._nonfinite_at_start = {
@@ -219,18 +224,26 @@ class GradientDescent:
 
     def state_dict(self) -> State:
         """The states of model, optimizer and scaler; raises DataError if they are not finite."""
-        state = {"model": self.model.state_dict(), "opt": self.opt.state_dict()}
+        state = {"model": self.model.state_dict(), **self._opt_state.state_dict()}
         if self.scaler is not None:
             state["scaler"] = self.scaler.state_dict()
+            state["scaler_constructed"] = self._scaler_constructed
         self._reject_nonfinite(state)
         return state
 
     def load_state_dict(self, state: State) -> None:
-        """Load the states of model, optimizer and scaler."""
+        """Load the states of model, optimizer and scaler.
+
+        Settings of the optimizer and the scaler that are constructed otherwise than those of the
+        state were stay as they are.
+        """
         self.model.load_state_dict(state["model"])
-        self.opt.load_state_dict(state["opt"])
-        if self.scaler is not None and "scaler" in state:
-            self.scaler.load_state_dict(state["scaler"])
+        self._opt_state.load(state)
+        if self.scaler is not None and state.get("scaler"):  # that of a disabled one is empty
+            now, current = self._scaler_constructed, self.scaler.state_dict()
+            then = state.get("scaler_constructed", now)
+            if current:
+                self.scaler.load_state_dict(reconciled(state["scaler"], then, now, current))
 
     def _reject_nonfinite(self, state: State) -> None:
         """What was not finite from the beginning may be so, and a buffer may be infinite.
