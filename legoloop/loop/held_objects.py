@@ -101,8 +101,9 @@ def _is_atom(value: Any) -> bool:
 
 
 def _is_passed_through(value: Any) -> bool:
-    containers = Mapping | list | tuple | set | frozenset
-    is_container = isinstance(value, containers | MethodType | partial | FunctionType)
+    is_container = isinstance(
+        value, (Mapping, list, tuple, set, frozenset, MethodType, partial, FunctionType)
+    )
     return is_container and not hasattr(type(value), "state_dict")
 
 

@@ -28,7 +28,7 @@ def reject_unoptimized_losses(plugins: Mapping[str, object]) -> None:
 weight; give them to one, or freeze them with requires_grad_(False)
     """
     objects = {**plugins, **held_objects(plugins)}
-    descents = {
+    descents: dict[str, Any] = {
         path: descent
         for path, descent in objects.items()
         if all(hasattr(descent, name) for name in ("opt", "model", "loss"))

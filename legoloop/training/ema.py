@@ -138,7 +138,7 @@ class ExponentialMovingAverage:
     def load_state_dict(self, state: State) -> None:
         self.model.load_state_dict(state["model"])
         for name in self._coarse:
-            self._average[name].copy_(state.get("precise", state["model"])[name])
+            self._average[name].copy_(state.get("precise", {}).get(name, state["model"][name]))
         self._has_steps = state["has_steps"]
 
     def _copy_buffers(self) -> None:

@@ -146,3 +146,24 @@ def test_refuses_rules_that_disagree() -> None:
 def test_a_setting_of_an_optimizer_of_ones_own_is_taken() -> None:
     groups = ll.param_groups(Transfer(), head={"patterns": ["head.*"], "trust": 0.1})
     assert groups[1]["trust"] == 0.1
+
+
+def test_the_parameters_of_a_loss_have_rules_and_a_name_too() -> None:
+    model, loss = nn.Linear(2, 1), nn.Sequential(nn.PReLU(), nn.LayerNorm(2))
+    loss[1].bias.requires_grad_(False)
+    groups = ll.param_groups(
+        model,
+        loss,
+        centres={"patterns": ["loss.0.*"], "lr": 0.5},
+        norms={"types": ["*Norm*"], "lr": 2},
+    )
+    found = [(group.get("lr"), list(map(id, group["params"]))) for group in groups]
+    assert found == [
+        (None, [id(model.weight), id(model.bias)]),
+        (0.5, [id(loss[0].weight)]),
+        (2, [id(loss[1].weight)]),
+    ]
+    with pytest.raises(
+        ll.ArgumentError, match=r"there are weight, bias, loss\.0\.weight, loss\.1\.w"
+    ):
+        ll.param_groups(model, loss, none={"patterns": ["loss.2.*"], "lr": 1})
