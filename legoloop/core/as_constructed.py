@@ -8,8 +8,7 @@ saved value counts only where the object was constructed with the same.
 from __future__ import annotations
 
 import hashlib
-import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from types import FunctionType, MethodType
 from typing import Any
@@ -124,9 +123,17 @@ def _described_function(function: FunctionType, depth: int) -> str:
     """By its name and what it computes: its code, the values in it, and those that it closes on."""
     code = function.__code__
     constants = [constant for constant in code.co_consts if not hasattr(constant, "co_code")]
-    closed_on = [inspect.getclosurevars(function).nonlocals]
+    closed_on = list(_closed_on(function))
     inside = [code.co_code, constants, function.__defaults__, closed_on]
     return f"{function.__module__}.{function.__qualname__}{_shortened(_described(inside, depth))}"
+
+
+def _closed_on(function: FunctionType) -> Iterator[Any]:
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # not assigned yet
+            yield None
 
 
 def _shortened(text: str) -> str:

@@ -520,3 +520,107 @@ def test_a_state_without_what_was_constructed_is_loaded_as_it_is() -> None:
     again.host.load_state_dict(saved)
     assert again.run().notes.seen == whole.notes.seen[AT[1] :]
     assert again.outcome() == whole.outcome()
+
+
+def test_two_schedulers_of_an_optimizer_go_on_unchanged_or_not_at_all() -> None:
+    def run(epochs: int, keep_at: int = 0) -> Run:
+        made = Run(Settings(schedule="warmup_linear", epochs=epochs), keep_at)
+        second = lrs.ExponentialLR(made.opt, 0.9)
+        plugins = {**made.host.plan.plugins, "second": ll.LRScheduler(second, made.counter)}
+        made.host = ll.TrainingHost(plugins, seed=0)
+        return made
+
+    whole = run(4, AT[1]).run()
+    again = run(4)
+    again.host.load_state_dict(whole.saved())
+    assert again.run().notes.seen == whole.notes.seen[AT[1] :]
+
+    more = run(5)
+    with pytest.raises(ll.DataError, match="several schedulers set the rates of one optimizer"):
+        more.host.load_state_dict(whole.saved(), strict=False)
+
+
+def test_a_scaler_keeps_its_scale_and_takes_its_settings() -> None:
+    def descent(**given: Any) -> ll.GradientDescent:
+        model = Net()
+        scaler = torch.amp.GradScaler("cpu", **given)
+        opt = torch.optim.SGD(model.parameters())
+        return ll.GradientDescent(opt, model, ll.Feed(model, "cpu"), mean_loss, scaler=scaler)
+
+    saved = descent(init_scale=8.0, growth_interval=5).state_dict()
+    now = descent(init_scale=2.0, growth_interval=7, growth_factor=3.0)
+    now.load_state_dict(saved)
+    assert now.scaler is not None
+    state = now.scaler.state_dict()
+    assert (state["scale"], state["growth_interval"], state["growth_factor"]) == (8.0, 7, 3.0)
+
+    disabled = descent(enabled=False)
+    disabled.load_state_dict(saved)
+    now.load_state_dict(disabled.state_dict())
+    assert now.scaler.get_scale() == 8.0
+
+
+def test_another_seed_draws_other_numbers() -> None:
+    def drawn(seed: int, saved: dict[str, Any] | None = None) -> tuple[float, dict[str, Any]]:
+        class Draws:
+            def batch_start(self, step: ll.Step) -> None:
+                self.number = torch.rand(()).item()
+
+        made, draws = Run(Settings(epochs=2 if saved else 1)), Draws()
+        host = ll.TrainingHost({**made.host.plan.plugins, "draws": draws}, seed=seed)
+        if saved is not None:
+            host.load_state_dict(saved, strict=False)
+        host.run()
+        return draws.number, copy.deepcopy(host.state_dict())
+
+    _, saved = drawn(0)
+    assert drawn(0, saved)[0] == drawn(0, saved)[0] != drawn(1, saved)[0]
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        ({"shuffle": False}, "shuffle was True, is False; seed was 0, is None"),
+        ({"sampler": ll.BucketSampler(4, key="idx")}, "sampler was None, is .*BucketSampler"),
+    ],
+)
+def test_the_order_changes_between_passes_alone(now: dict[str, Any], told: str) -> None:
+    def stream(**given: Any) -> ll.BatchStream:
+        data = ll.ColumnDataset({"idx": torch.arange(SAMPLES)})
+        return ll.BatchStream(data, "train", 0, ll.LoaderConfig(batch_size=BATCH, **given))
+
+    first = stream()
+    next(first)
+    changed = stream(**now)
+    with pytest.raises(ll.DataError, match=f"'train' is in the middle of a pass.*{told}"):
+        changed.load_state_dict(first.state_dict())
+    for _ in range(STEPS - 1):
+        next(first)
+    changed.load_state_dict(first.state_dict())
+    fresh = stream(**now)
+    for _ in range(STEPS):
+        next(fresh)
+    assert next(changed)["idx"].tolist() == next(fresh)["idx"].tolist()
+
+
+@pytest.mark.parametrize("kind", ["early stopping", "best weights"])
+def test_the_best_value_is_that_of_the_same_metric(kind: str, tmp_path: Path) -> None:
+    class Told:
+        def scalars(self) -> dict[str, float]:
+            return {"loss": 1.0, "val/loss": 2.0}
+
+    def made(metric: str, **given: Any) -> Any:
+        if kind == "early stopping":
+            return ll.EarlyStopping(Told(), metric, **given)
+        return ll.BestModelWeights(Net(), tmp_path / "best.pt", Told(), metric)
+
+    first = made("loss")
+    first.epoch_end()
+    same, other = made("loss"), made("val/loss")
+    same.load_state_dict(first.state_dict())
+    other.load_state_dict(first.state_dict())
+    assert (same.best, other.best) == (1.0, None)
+    if kind == "early stopping":
+        patient = made("loss", patience=9, min_delta=0.5)
+        patient.load_state_dict(first.state_dict())
+        assert (patient.best, patient.patience, patient.min_delta) == (1.0, 9, 0.5)

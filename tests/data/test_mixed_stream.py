@@ -61,6 +61,24 @@ def test_goes_on_from_a_state(position: int) -> None:
     assert some(fresh, 10) == some(first, 10)
 
 
+def test_another_batch_size_or_another_stream_goes_on_with_the_samples() -> None:
+    first = mixed()
+    served = some(first, 7)
+    resized = mixed()
+    for stream in resized.streams.values():
+        stream.config = ll.LoaderConfig(batch_size=2)
+    resized.load_state_dict(first.state_dict())
+    assert resized.position == sum(stream.position for stream in resized.streams.values())
+    from_large = [n for number, idx in [*served, *some(resized, 9)] if number == 0 for n in idx]
+    alone = mixed().streams["large"]
+    assert from_large[:10] == [n for _ in range(3) for n in next(alone)["idx"].tolist()]
+
+    more = mixed({"large": 3, "other": 1})
+    more.load_state_dict(first.state_dict())
+    assert more.streams["large"].position == first.streams["large"].position
+    assert (more.streams["other"].position, more.position) == (0, first.position)
+
+
 @given(
     samples=st.integers(0, 60),
     position=st.integers(0, 20),

@@ -92,6 +92,38 @@ def test_going_to_a_position_is_as_good_as_running_there(
     assert went.state_dict() == ran.state_dict()
 
 
+@settings(deadline=None)
+@given(
+    st.sampled_from(sorted(EVERY_KIND)),
+    st.integers(1, 30),
+    st.lists(st.tuples(st.integers(1, 13), st.integers(0, 12)), min_size=2, max_size=4),
+)
+def test_another_batch_size_goes_on_with_the_next_sample(kind, samples, attempts):
+    """Through several changes, each after some batches of the size before."""
+
+    def of(batch_size):
+        return a_loop(EVERY_KIND[kind](samples), batch_size=batch_size)
+
+    state, served = {"position": 0}, []
+    for batch_size, batches in [*attempts, (5, 2 * samples)]:
+        loop = of(batch_size)
+        loop.load_state_dict(state)
+        told, before = loop.num_batches_for(samples + 3, loop.position), len(served)
+        sizes = [loop.batch_size_at(loop.position + n) for n in range(batches)]
+        batches_served = plain(next(loop) for _ in range(batches))
+        assert sizes == [len(batch["idx"]) for batch in batches_served]
+        for number, batch in enumerate(batches_served, start=1):
+            served += batch["idx"]
+            if len(served) - before >= samples + 3:
+                assert number >= told
+        state = loop.state_dict()
+
+    whole = of(1)
+    assert served == [next(whole)["idx"].item() for _ in served]
+    passes = len(served) // samples
+    assert state["position"] == passes * -(-samples // 5) or len(served) % samples
+
+
 def test_going_to_a_position_drops_what_workers_prefetched():
     loop = a_loop(NoisyRecords(), num_workers=2)
     first = plain(next(loop) for _ in range(4))

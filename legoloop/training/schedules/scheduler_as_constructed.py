@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
 from legoloop.core.as_constructed import class_name, described_settings
+from legoloop.core.errors import DataError
 
 
 class SchedulerAsConstructed:
@@ -28,6 +30,8 @@ class SchedulerAsConstructed:
         self.scheduler = scheduler
         self.settings = described_settings(vars(scheduler))
         groups = scheduler.optimizer.param_groups
+        self._all_of_optimizer = _ALL.setdefault(scheduler.optimizer, WeakSet())
+        self._all_of_optimizer.add(self)
         self._groups = [
             {key: _copied(value) for key, value in group.items() if key not in _NOT_SETTINGS}
             for group in groups
@@ -48,7 +52,16 @@ class SchedulerAsConstructed:
         Args:
             position: the number of steps; those beyond the ``total_steps`` of the scheduler, which
                 some refuse, are left out.
+
+        Raises DataError if there is another scheduler of the same optimizer, since the rates depend
+        on the order in which both were stepped.
         """
+        if len(self._all_of_optimizer) > 1:
+            raise DataError(
+                "several schedulers set the rates of one optimizer, and one of them is not the one "
+                "that was saved, so that no one knows at what rates to go on; leave them as they "
+                "were, or give one, such as torch's ChainedScheduler"
+            )
         optimizer = self.scheduler.optimizer
         for group, constructed in zip(optimizer.param_groups, self._groups, strict=True):
             group.update({key: _copied(value) for key, value in constructed.items()})
@@ -58,6 +71,9 @@ class SchedulerAsConstructed:
             self.scheduler.step()
 
 
+_ALL: WeakKeyDictionary[torch.optim.Optimizer, WeakSet[SchedulerAsConstructed]] = (
+    WeakKeyDictionary()
+)
 _NOT_SETTINGS = ("params", "param_names")
 
 

@@ -140,6 +140,26 @@ def test_a_tag_of_two_sources_is_refused_after_a_resume_too() -> None:
         resumed(first, Kept(counter, [early, late])).train_end()
 
 
+@pytest.mark.parametrize("now", ["one more", "one less", "the other way round"])
+def test_goes_on_with_other_sources(now: str) -> None:
+    counter, first, second = ll.Counter(), Told(a=1.0), Told(b=2.0)
+    writer = Kept(counter, [first, second])
+    writer.epoch_end()
+    rate = ll.LearningRateMonitor(torch.optim.SGD([torch.zeros(1)], lr=0.5))
+    sources = {
+        "one more": [rate, first, second],
+        "one less": [second],
+        "the other way round": [second, first],
+    }
+    first.prefix = "first"  # type: ignore[attr-defined]
+
+    again = resumed(writer, Kept(counter, sources[now]))
+    assert Kept(counter, []).state_dict().keys() == again.state_dict().keys()
+    counter.steps = 1
+    again.epoch_end()
+    assert {"b": 2.0}.items() <= dict(again.calls)[1].items()
+
+
 class Draws(Told):
     def scalars(self) -> dict[str, Any]:
         torch.rand(1)
