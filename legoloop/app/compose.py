@@ -21,7 +21,6 @@ from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
 from legoloop.app.hydra_bridge.job_config import blueprint_of_job, run_directory
 from legoloop.app.hydra_bridge.messages import format_error
 from legoloop.app.hydra_bridge.overrides import search_path
-from legoloop.app.hydra_bridge.run_mode import check_read_by_run
 from legoloop.app.hydra_bridge.shipped_config import (
     CONFIG_NAME,
     register_settings,
@@ -66,7 +65,6 @@ def _composed(overrides: list[str]) -> Any:
     with hydra.initialize_config_dir(str(shipped_config_dir()), version_base="1.3"):
         try:
             config = hydra.compose(CONFIG_NAME, overrides, return_hydra_config=True)
-            check_read_by_run(config)
             blueprint = blueprint_of_job(config, run_directory(config))
             settings = blueprint.settings
             check_startable(Path(settings.run_dir), parse_resume(settings.resume)[0])

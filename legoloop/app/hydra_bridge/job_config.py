@@ -30,12 +30,6 @@ def blueprint_of_job(
     Raises ConfigError for a mistake in it.
     """
     bind_run_directory(config, directory)
-    if str(config.run_dir) != config.hydra.runtime.output_dir:
-        raise ConfigError(
-            f"is {str(config.run_dir)!r}; it follows hydra.run.dir, or hydra.sweep.dir in a sweep",
-            key="run_dir",
-            remedy=f"write hydra.run.dir={config.run_dir}",
-        )
     unresolved = to_plain(config, resolve=False)
     # Bound now: ${hydra:…} follows whatever is composed last.
     unresolved["run_dir"] = config.run_dir

@@ -21,7 +21,6 @@ from omegaconf.errors import OmegaConfBaseException
 from legoloop.app.hydra_bridge.job_config import blueprint_of_job, run_directory
 from legoloop.app.hydra_bridge.key_origin import where_set
 from legoloop.app.hydra_bridge.messages import format_error
-from legoloop.app.hydra_bridge.run_mode import check_read_by_run, check_read_by_sweep
 from legoloop.app.run.command_state import current_command
 from legoloop.app.run.lifecycle import lock_directory, prepare
 from legoloop.core.errors import ConfigError, UserError
@@ -37,7 +36,6 @@ class CheckBeforeRun(Callback):
         command = current_command()
         command.has_composed = True
         with _reporting_errors(config):
-            check_read_by_run(config)
             blueprint = blueprint_of_job(config, run_directory(config))
             if blueprint.settings.show is not None:
                 from legoloop.app.show.show import show
@@ -50,8 +48,6 @@ class CheckBeforeRun(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """The sweeper takes over."""
         current_command().has_composed = True
-        with _reporting_errors(config):
-            check_read_by_sweep(config)
 
 
 @contextmanager

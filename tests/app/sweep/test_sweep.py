@@ -117,16 +117,6 @@ MESSAGES = {
         ["seed=range(0)"],
         "{SMALL} seed=range(0): makes no job; one of them has no values",
     ),
-    "the directory of a single run": (
-        ["seed=0,1", "hydra.run.dir=mine"],
-        "hydra.run.dir (command line): only a single run reads this; set hydra.sweep.dir, or leave "
-        "out -m",
-    ),
-    "a directory for all jobs": (
-        ["seed=0,1", "run_dir=mine"],
-        "job 0 ({SMALL} seed=0 run_dir=mine): run_dir (command line): is 'mine'; it follows "
-        "hydra.run.dir, or hydra.sweep.dir in a sweep; write hydra.run.dir=mine",
-    ),
     "a listing of many": (
         ["seed=0,1", "show=plan"],
         "show (command line): shows one run; leave out -m",
