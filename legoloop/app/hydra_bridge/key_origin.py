@@ -27,7 +27,6 @@ from legoloop.app.hydra_bridge.shipped_config import (
     SETTINGS_FILE,
     shipped_config_dir,
 )
-from legoloop.core.errors import ConfigError
 from legoloop.core.flatten import flatten_config
 
 COMMAND_LINE = "command line"
@@ -66,16 +65,12 @@ def origin(key: str, config_name: str, overrides: Sequence[str]) -> str | None:
 
 
 def user_origins(hydra: HydraConf | DictConfig) -> dict[str, str]:
-    """What the user set for a job, and where: on the command line, or in a file of their own.
-
-    Raises ConfigError for a file of the user's that Hydra passes over: another one has its name.
-    """
+    """What the user set for a job, and where: on the command line, or in a file of their own."""
     overrides = all_overrides(hydra)
     found = repository(overrides)
     origins: dict[str, str] = {}
     if any(source.provider not in SHIPPED for source in found.get_sources()):
         for file, tree in _files_by_precedence(CONFIG_NAME, tuple(overrides), found):
-            _check_alone(file, found)
             if shipped_config_dir() not in file.parents and file != Path(SETTINGS_FILE):
                 plain: Any = OmegaConf.to_container(tree)
                 origins.update((key, _shown(file)) for key, _ in flatten_config(plain))
@@ -131,32 +126,9 @@ def _files_by_precedence(
     return files
 
 
-def _check_alone(file: Path, found: Repository) -> None:
-    """Raises ConfigError if a file of the same name and other content lies in a later folder."""
-    places = [Path(_folder(s.path)) for s in found.get_sources() if s.provider != "schema"]
-    first = next((place for place in places if place in file.parents), None)
-    if first is None:
-        return
-    name = file.relative_to(first)
-    for place in places[places.index(first) + 1 :]:
-        other = place / name
-        if other.is_file() and other.read_bytes() != file.read_bytes():
-            option = name.with_suffix("")
-            raise ConfigError(
-                f"{other} is not read: Hydra takes {_shown(file)}, which has the same name and "
-                "comes first on its search path",
-                key="=".join(str(option).rsplit("/", 1)),
-                remedy="rename yours, and choose it by its new name",
-            )
-
-
-def _folder(root: str) -> str:
-    scheme, _, place = root.rpartition("://")
-    return place.replace(".", "/") if scheme == "pkg" else place
-
-
 def _file(root: str, config_path: str) -> Path:
-    return Path(_folder(root)) / f"{config_path}.yaml"
+    scheme, _, place = root.partition("://")
+    return Path(place.replace(".", "/") if scheme == "pkg" else place) / f"{config_path}.yaml"
 
 
 def _shown(file: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from dependency_injector import containers, errors, providers
+from dependency_injector import containers, providers
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.config.blueprint import Blueprint
@@ -29,8 +29,7 @@ def make_user_app(blueprint: Blueprint) -> tuple[Any, Blueprint]:
     from the tree as composed.
 
     Raises ConfigError if it is no container with a ``config`` and a ``host``, for a key that the
-    user set but the container neither declares nor reads, for one that it reads and nothing sets,
-    and for a known key of the wrong type.
+    user set but the container neither declares nor reads, and for a known key of the wrong type.
     """
     path = str(blueprint.settings.app)
     app = _instance(path)
@@ -50,13 +49,6 @@ def make_user_app(blueprint: Blueprint) -> tuple[Any, Blueprint]:
     unresolved: Any = OmegaConf.to_container(tree, resolve=False)
     fed = Blueprint.of(resolved, unresolved, blueprint.origins, blueprint.overrides)
     app.config.from_dict(fed.tree)
-    for key in _unset_options(app):
-        raise ConfigError(
-            f"{path} reads the key {key}, which nothing sets",
-            key="app",
-            remedy=f"{did_you_mean(key, [name for name, _ in flatten_config(fed.tree)])}; to set "
-            f"it, declare it in the container's config, or write +{key}=…",
-        )
     return app, fed
 
 
@@ -89,39 +81,11 @@ def _options(app: Any) -> Iterator[str]:
 
     An option that only leads to another, as ``optimizer`` in ``config.optimizer.lr``, is not read.
     """
-    return (_key(option) for option in _given_options(app))
-
-
-def _given_options(app: Any) -> Iterator[providers.ConfigurationOption]:
     for provider in app.traverse():
         if not isinstance(provider, providers.Configuration | providers.ConfigurationOption):
             for given in provider.related:
                 if isinstance(given, providers.ConfigurationOption):
-                    yield given
-
-
-def _unset_options(app: Any) -> Iterator[str]:
-    """The options without a value: a provider is given None for them unless it is strict."""
-    lenient = [
-        config for config in app.traverse([providers.Configuration]) if not config.get_strict()
-    ]
-    for config in lenient:
-        config.set_strict(True)
-    try:
-        for option in _given_options(app):
-            try:
-                option()
-            except errors.Error:
-                yield _key(option)
-            except Exception:  # a value that cannot be converted, which building it will say
-                continue
-    finally:
-        for config in lenient:
-            config.set_strict(False)
-
-
-def _key(option: providers.ConfigurationOption) -> str:
-    return str(option.get_name().partition(".")[2])
+                    yield given.get_name().partition(".")[2]
 
 
 def _is_lost_choice(blueprint: Blueprint, key: str, read: Collection[str]) -> bool:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import legoloop as ll
-from legoloop.app.hydra_bridge.shipped_config import shipped_config_dir
 from legoloop.core.errors import ConfigError
 
 QUIET = ("loggers=[]", "hydra.run.dir=run")
@@ -67,49 +66,3 @@ def test_a_key_at_the_top(conf: Path) -> None:
     preset = conf / "experiment" / "mine.yaml"
     preset.write_text("# @package _global_\nnum_epochs: -1\n")
     assert place(conf, "num_epochs", "experiment=mine") == str(preset)
-
-
-SAME_NAMES = {
-    "an option": ("model/mlp.yaml", "_target_: mine.Model\n", "model=mlp", ["model=mlp"]),
-    "an option that another chooses": (
-        "model/simple_cnn.yaml",
-        "_target_: mine.Model\n",
-        "model=simple_cnn",
-        [],
-    ),
-    "a plugin": ("plugins/ema.yaml", "{}\n", "plugins=ema", ["plugins=[default,ema]"]),
-    "the primary configuration": ("config.yaml", "seed: 1\n", "config", []),
-}
-
-
-@pytest.mark.parametrize(("file", "text", "key", "overrides"), SAME_NAMES.values(), ids=SAME_NAMES)
-def test_a_file_that_hydra_passes_over_is_refused(
-    file: str, text: str, key: str, overrides: list[str], conf: Path
-) -> None:
-    (conf / file).parent.mkdir(exist_ok=True)
-    (conf / file).write_text(text)
-    with pytest.raises(ConfigError) as refused:
-        ll.compose([*QUIET, *overrides], config_dir=conf)
-    assert str(refused.value) == (
-        f"{key}: {conf / file} is not read: Hydra takes conf/{file}, which has the same name and "
-        "comes first on its search path; rename yours, and choose it by its new name"
-    )
-
-
-def test_a_file_of_a_shipped_name_is_no_matter_if_it_is_not_chosen_or_the_same(conf: Path) -> None:
-    (conf / "model" / "mlp.yaml").write_text("_target_: mine.Model\n")
-    ships = shipped_config_dir() / "model" / "simple_cnn.yaml"
-    (conf / "model" / "simple_cnn.yaml").write_bytes(ships.read_bytes())
-    ll.compose(QUIET, config_dir=conf)
-
-
-def test_of_two_folders_of_the_users_the_first_is_not_silently_taken(conf: Path) -> None:
-    other = conf.parent / "other"
-    (other / "model").mkdir(parents=True)
-    for folder, hidden in ((conf, 3), (other, 4)):
-        (folder / "model" / "mine.yaml").write_text(
-            f"_target_: legoloop.zoo.models.MLP\nhidden: [{hidden}]\n"
-        )
-    searched = f"hydra.searchpath=[file://{conf},file://{other}]"
-    with pytest.raises(ConfigError, match=f"{other}/model/mine.yaml is not read: Hydra takes "):
-        ll.compose([*QUIET, searched, "model=mine"])

@@ -28,27 +28,6 @@ class Reads(containers.DeclarativeContainer):
     host = providers.Singleton(ll.TrainingHost, plugins=providers.List(counter, epoch, last))
 
 
-class ReadsWhatNothingSets(Reads):
-    """A key that is misspelt."""
-
-    optimizer = providers.Factory(dict, lr=Reads.config.optimizer.learning_rate)
-
-
-class ReadsWithin(Reads):
-    """A part of a container inside, whose config is a part of this one's."""
-
-    inner = providers.Container(Defs, config=Reads.config.data)
-
-
-class Declares(containers.DeclarativeContainer):
-    """The same key, declared without a value: None is what is meant."""
-
-    config = providers.Configuration()
-    config.from_dict({"optimizer": {"learning_rate": None}})
-    optimizer = providers.Factory(dict, lr=config.optimizer.learning_rate)
-    host = providers.Singleton(dict)
-
-
 class NoConfig(containers.DeclarativeContainer):
     host = providers.Singleton(dict)
 
@@ -168,24 +147,3 @@ def test_a_group_that_it_does_not_read_is_refused() -> None:
     assert refused("app=apps.Reads", "model=mlp").startswith(
         "model (conf/model/mlp.yaml): apps.Reads does not read this key; "
     )
-
-
-def test_a_key_that_it_reads_and_nothing_sets_is_refused() -> None:
-    message = refused("app=apps.ReadsWhatNothingSets")
-    assert message.startswith(
-        "app (command line): apps.ReadsWhatNothingSets reads the key optimizer.learning_rate, "
-        "which nothing sets; "
-    )
-    assert message.endswith("in the container's config, or write +optimizer.learning_rate=…")
-    app = ll.compose(["app=apps.ReadsWhatNothingSets", "+optimizer.learning_rate=0.5"])
-    assert app.optimizer() == {"lr": 0.5}
-
-
-def test_so_is_one_that_a_container_inside_reads() -> None:
-    assert "apps.ReadsWithin reads the key optimizer.lr, which nothing sets; " in refused(
-        "app=apps.ReadsWithin"
-    )
-
-
-def test_a_key_that_it_declares_as_null_is_none() -> None:
-    assert ll.compose(["app=apps.Declares"]).optimizer() == {"lr": None}
