@@ -23,7 +23,10 @@ Resume = Literal["auto", "never", "must"]
 
 PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "dependency-injector")
 
-RAN_WITH = ("git", "versions", "hardware", "data", "data_files", "blueprint", "config_sha256")
+RAN_WITH = (
+    *("git", "versions", "hardware"),
+    *("data", "data_sources", "blueprint", "config_sha256"),
+)
 """What a record says of the attempt that last had something to train."""
 
 
@@ -125,10 +128,10 @@ class RunRecord:
         self._write()
 
     def record_data(
-        self, digests: Mapping[str, str | None], files: Mapping[str, Sequence[str]]
+        self, digests: Mapping[str, str | None], sources: Mapping[str, str]
     ) -> None:
-        """Record the data sets that this attempt reads, by name: digests, and files if known."""
-        self._facts.update(data=dict(digests), data_files=dict(files))
+        """Record the data sets that this attempt reads, by name: digests, and where from."""
+        self._facts.update(data=dict(digests), data_sources=dict(sources))
         self._facts["attempts"][-1]["data"] = dict(digests)
         self._write()
 

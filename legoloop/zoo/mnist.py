@@ -16,23 +16,18 @@ from legoloop.zoo.download import download as download_from
 from legoloop.zoo.idx_files import read_idx
 
 CLASSES = 10
-DEFAULT_ROOT = "data"
-SHARED = "LEGOLOOP_DATA"
-"""The environment variable that names the folder of data that several projects use."""
 
 
 class MNIST:
     """Handwritten digits: ``data``, shape (samples, 28, 28), uint8, ``targets`` (samples,), int64.
 
-    The files, plain or ``.gz``, are searched in ``root/mnist`` and ``root``, nowhere else; without
-    a root, in ``data/mnist``, ``data`` and ``$LEGOLOOP_DATA/mnist``. ``files`` are those that were
-    read.
+    The files, plain or ``.gz``, are searched in ``root/mnist``, ``root`` and
+    ``$LEGOLOOP_DATA/mnist``.
 
     Args:
-        root: a folder; None: the folder ``data``, else that of ``$LEGOLOOP_DATA``.
+        root: a folder.
         train: True: the 60,000 training images; False: the 10,000 test images.
-        download: download missing files to ``root/mnist``, or ``data/mnist``; needs the extra
-            ``download``.
+        download: download missing files to ``root/mnist``; needs the extra ``download``.
 
     Raises:
         DataError: if files are missing and could not be downloaded, if one is damaged, or if the
@@ -68,12 +63,12 @@ class MNIST:
     }
 
     def __init__(
-        self, root: str | os.PathLike[str] | None = None, train: bool = True, download: bool = True
+        self, root: str | os.PathLike[str], train: bool = True, download: bool = True
     ) -> None:
         split = "train" if train else "t10k"
         wanted = (f"{split}-images-idx3-ubyte", f"{split}-labels-idx1-ubyte")
-        folder = self._folder(root, wanted, download)
-        images, labels = self.files = tuple(_file_in(folder, name) for name in wanted)
+        folder = self._folder(Path(root), wanted, download)
+        images, labels = (_file_in(folder, name) for name in wanted)
         self.data = read_idx(images)
         self.targets = read_idx(labels).long()
         self._check(images, labels)
@@ -81,18 +76,14 @@ class MNIST:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def _folder(
-        self, root: str | os.PathLike[str] | None, wanted: Sequence[str], download: bool
-    ) -> Path:
+    def _folder(self, root: Path, wanted: Sequence[str], download: bool) -> Path:
         """The first folder that has all the files.
 
         Files are not combined from several folders: they may belong to different data sets.
         """
-        given = Path(DEFAULT_ROOT if root is None else root)
-        own = given / self.name
-        searched = [own, given]
-        shared = os.environ.get(SHARED)
-        if root is None and shared:
+        own = root / self.name
+        searched = [own, root]
+        if shared := os.environ.get("LEGOLOOP_DATA"):
             searched.append(Path(shared) / self.name)
         for folder in searched:
             if all(_is_in(folder, name) for name in wanted):
@@ -105,8 +96,7 @@ class MNIST:
             f"{self.name}: no folder has both {' and '.join(wanted)}, plain or .gz; "
             f"searched: {', '.join(map(str, searched))}; {reason}\n"
             f"Put {' and '.join(f'{name}.gz' for name in missing)} into {own}, or set data.root "
-            f"to a folder that has both"
-            + (f", or {SHARED} to one that has them under {self.name}/" if root is None else "")
+            f"to a folder that has both, or LEGOLOOP_DATA to one that has them under {self.name}/"
         )
 
     def _download(self, missing: Sequence[str], folder: Path) -> str | None:
@@ -145,11 +135,10 @@ class MNIST:
 class FashionMNIST(MNIST):
     """Images of clothes, in files of the same names and shapes as those of ``MNIST``.
 
-    The files are searched in ``root/fashion_mnist`` and ``root``; without a root, in
-    ``data/fashion_mnist``, ``data`` and ``$LEGOLOOP_DATA/fashion_mnist``.
+    The files are searched in ``root/fashion_mnist``, ``root`` and ``$LEGOLOOP_DATA/fashion_mnist``.
 
     Args:
-        root: a folder; None: the folder ``data``, else that of ``$LEGOLOOP_DATA``.
+        root: a folder.
         train: True: the 60,000 training images; False: the 10,000 test images.
         download: download missing files to ``root/fashion_mnist``; needs the extra ``download``.
 
@@ -171,7 +160,7 @@ class FashionMNIST(MNIST):
 
 
 def mnist(
-    root: str | os.PathLike[str] | None = None,
+    root: str | os.PathLike[str],
     train: bool = True,
     transform: Callable[[Batch], Batch] | None = None,
     download: bool = True,
@@ -191,7 +180,7 @@ def mnist(
 
 
 def fashion_mnist(
-    root: str | os.PathLike[str] | None = None,
+    root: str | os.PathLike[str],
     train: bool = True,
     transform: Callable[[Batch], Batch] | None = None,
     download: bool = True,
@@ -220,7 +209,6 @@ def _columns(read: MNIST, transform: Callable[[Batch], Batch] | None) -> ColumnD
         num_features=image.shape[1:].numel(),
         input_key="image",
         image_shape=tuple(image.shape[1:]),
-        files=read.files,
     )
 
 

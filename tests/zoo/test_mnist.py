@@ -43,40 +43,19 @@ def test_train_chooses_between_the_two_parts(tmp_path: Path) -> None:
 
 
 @READERS
-def test_without_a_root_it_looks_in_data_then_in_the_shared_folder(
+def test_looks_in_the_folder_of_its_name_then_the_root_then_the_shared_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: type[MNIST]
 ) -> None:
     monkeypatch.setenv("LEGOLOOP_DATA", str(tmp_path / "shared"))
-    monkeypatch.chdir(tmp_path)
     found = []
     for samples, folder in (
         (1, tmp_path / "shared" / reader.name),
-        (2, tmp_path / "data"),
-        (3, tmp_path / "data" / reader.name),
+        (2, tmp_path / "root"),
+        (3, tmp_path / "root" / reader.name),
     ):
         write_pair(folder, images_of(samples), labels_of(samples))
-        read = reader(download=False)
-        found.append(len(read))
-        assert {file.absolute().parent for file in read.files} == {folder}
+        found.append(len(reader(tmp_path / "root", download=False)))
     assert found == [1, 2, 3]
-
-
-@READERS
-def test_a_root_that_is_given_is_taken_or_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: type[MNIST]
-) -> None:
-    root = tmp_path / "root"
-    for folder in (tmp_path / "shared" / reader.name, tmp_path / "data"):
-        write_pair(folder, images_of(1), labels_of(1))
-    monkeypatch.setenv("LEGOLOOP_DATA", str(tmp_path / "shared"))
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=f"searched: {root}/{reader.name}, {root}; "):
-        reader(root, download=False)
-    write_pair(root, images_of(2), labels_of(2))
-    assert len(reader(root, download=False)) == 2
-    (root / "train-labels-idx1-ubyte").unlink()
-    with pytest.raises(DataError, match=f"searched: {root}/{reader.name}, {root}; "):
-        reader(root, download=False)
 
 
 def test_never_takes_images_from_one_folder_and_labels_from_another(tmp_path: Path) -> None:
@@ -91,13 +70,13 @@ def test_missing_files_are_named_with_the_folders_searched_and_the_settings(
 ) -> None:
     monkeypatch.setenv("LEGOLOOP_DATA", "/shared")
     with pytest.raises(DataError) as refused:
-        FashionMNIST(train=False, download=False)
+        FashionMNIST(tmp_path, train=False, download=False)
     assert str(refused.value) == (
         "fashion_mnist: no folder has both t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, "
-        "plain or .gz; searched: data/fashion_mnist, data, /shared/fashion_mnist; "
+        f"plain or .gz; searched: {tmp_path}/fashion_mnist, {tmp_path}, /shared/fashion_mnist; "
         "download is False\n"
         "Put t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz into "
-        "data/fashion_mnist, or set data.root to a folder that has both, or LEGOLOOP_DATA "
+        f"{tmp_path}/fashion_mnist, or set data.root to a folder that has both, or LEGOLOOP_DATA "
         "to one that has them under fashion_mnist/"
     )
     assert everything_under(tmp_path) == []
@@ -163,9 +142,8 @@ def test_reads_the_real_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("LEGOLOOP_DATA", str(LENT))
     if not (Path(str(LENT)) / "mnist").is_dir():
         pytest.skip("LEGOLOOP_DATA has no folder mnist")
-    monkeypatch.chdir(tmp_path)
 
-    train, test = (MNIST(train=train, download=False) for train in (True, False))
+    train, test = (MNIST(tmp_path, train=train, download=False) for train in (True, False))
 
     assert train.data.shape == (60_000, 28, 28)
     assert test.data.shape == (10_000, 28, 28)
