@@ -38,9 +38,6 @@ RERUN = "rerun"
 RECORDED = "_recorded_run"
 """The name under which Hydra finds the record."""
 
-OF_HYDRA = ("hydra", "defaults")
-"""The keys of a primary configuration that name callbacks, launchers and other files."""
-
 GROUPS = ("data", *COMPONENTS, *COLLECTIONS)
 
 
@@ -83,19 +80,11 @@ def _as_primary(run: Path) -> dict[str, Any]:
     """The record in the form of ``config.yaml``, whose groups are left open.
 
     How the run was launched is not repeated, and its files are not touched.
-
-    Raises ConfigError for a record with keys that are Hydra's own: a run writes none.
     """
     ships: Any = OmegaConf.to_container(
         OmegaConf.load(shipped_config_dir() / f"{CONFIG_NAME}.yaml")
     )
     recorded: Any = OmegaConf.to_container(recorded_tree(run))
-    for key in OF_HYDRA:
-        if key in recorded:
-            raise ConfigError(
-                f"{run / CONFIG}: holds the key '{key}', which decides how Hydra composes and "
-                "launches and is in no run's record; remove it from the file"
-            )
     read_recorded(run)
     mine = {key: value for key, value in recorded.items() if key not in LAUNCH_KEYS}
     return {

@@ -327,27 +327,6 @@ def test_a_damaged_record(file: str, damage: bytes, small: Path, command: Comman
     assert contents(command.here) == before
 
 
-OF_HYDRA = {
-    "a callback": "hydra: {callbacks: {mine: {_target_: mine.Census}}}",
-    "where it writes": "hydra: {run: {dir: elsewhere}}",
-    "nothing": "hydra: null",
-    "other files": "defaults: [other]",
-}
-
-
-@pytest.mark.parametrize("added", OF_HYDRA.values(), ids=OF_HYDRA)
-def test_a_record_has_no_say_in_what_hydra_does(added: str, small: Path, command: Command) -> None:
-    with (small / "config.yaml").open("a") as file:
-        file.write(f"\n{added}\n")
-    before = contents(command.here)
-    ended = command("rerun=then")
-    assert (ended.status, ended.out) == (2, "")
-    key = added.partition(":")[0]
-    assert ended.err.startswith(f"error: then/config.yaml: holds the key '{key}', which ")
-    assert ended.err.count("\n") == 1
-    assert contents(command.here) == before
-
-
 def test_an_app_of_ones_own_is_fed_what_it_was_fed(command: Command) -> None:
     app = ("app=mine.App", "num_epochs=0", "epoch_size=1", "seed=5")
     assert command(*app, "hydra.run.dir=then").status == 0
