@@ -10,6 +10,8 @@ from __future__ import annotations
 from copy import copy
 from typing import Final, Self
 
+from legoloop.core.text import brief
+
 
 class UserError(Exception):
     """A mistake of the user's: its message alone is shown, never a traceback.
@@ -50,10 +52,13 @@ class ConfigError(UserError):
         self.remedy: Final = remedy
 
     def __str__(self) -> str:
-        """The message: ``key (where): problem; remedy``, as far as these are known."""
+        """The message: ``key (where): problem; remedy``, as far as these are known.
+
+        What is echoed of the user's is cut if it is long.
+        """
         place = f" ({self.where})" if self.where else ""
         subject = f"{self.key}{place}: " if self.key else ""
-        return subject + "; ".join(filter(None, (self.problem, self.remedy)))
+        return brief(subject + "; ".join(filter(None, (self.problem, self.remedy))))
 
     def located(self, *, key: str | None = None, where: str | None = None) -> Self:
         """A copy of this error with the key, where it was set, or both.

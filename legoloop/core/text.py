@@ -1,7 +1,8 @@
-"""Lists of names in messages."""
+"""Names and values in messages."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -19,3 +20,32 @@ def shorten(items: Iterable[object], most: int = 8, separator: str = ", ") -> st
     texts = [str(item) for item in items]
     more = [f"and {len(texts) - most} more"] if len(texts) > most else []
     return separator.join([*texts[:most], *more])
+
+
+def shown(value: object, most: int = 100) -> str:
+    """The ``repr`` of a value, of which a long one shows its beginning.
+
+    Args:
+        value (object): anything.
+        most (int): how many characters of it are shown.
+
+    >>> shown("fast"), shown("1" * 5_000, most=4)
+    ("'fast'", "'111… (5,002 characters)")
+    """
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def brief(message: str, longest_word: int = 500, longest: int = 2_000) -> str:
+    """A message whose endless words are cut, and which is cut itself if it is endless.
+
+    Args:
+        message (str): any text.
+        longest_word (int): so many characters without a space are left whole.
+        longest (int): so many characters are left whole.
+
+    >>> brief("lr: is " + "1" * 5_000 + "; give a number", longest_word=8)
+    'lr: is 11111111…; give a number'
+    """
+    words = re.sub(rf"([^\s;]{{{longest_word}}})[^\s;]+", r"\1…", message)
+    return words if len(words) <= longest else f"{words[: longest // 2]} … {words[-longest // 4 :]}"

@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.config.blueprint import Blueprint
-from legoloop.app.run.data_digests import data_digests
+from legoloop.app.run.data_digests import data_digests, data_sources
 from legoloop.app.run.resume import (
     archive_attempt,
     check_unchanged,
@@ -208,7 +208,10 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
     record.update(blueprint=prepared.composed.to_dict())
     if prepared.host is not None:
         _write_plan(prepared, prepared.host)
-        record.update(data=data_digests(prepared.app))
+        sources = data_sources(prepared.app)
+        record.update(data=data_digests(prepared.app), data_sources=sources)
+        for name, source in sources.items():
+            log.info("the data set '%s' comes from %s", name, source)
     _print_differences(prepared)
     overrides = list(prepared.blueprint.overrides)
     log.info("the run begins, with the overrides %s", overrides)

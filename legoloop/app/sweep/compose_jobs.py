@@ -17,7 +17,11 @@ from tqdm import tqdm
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.components import dataset_nodes
 from legoloop.app.hydra_bridge.caching_loader import CachingConfigLoader
-from legoloop.app.hydra_bridge.job_config import blueprint_of_job
+from legoloop.app.hydra_bridge.job_config import (
+    blueprint_of_job,
+    checked_directory,
+    sweep_directory,
+)
 from legoloop.app.hydra_bridge.messages import as_config_error, format_error
 from legoloop.app.run.resume import parse_resume
 from legoloop.app.sweep.job import Job, Overrides
@@ -41,7 +45,7 @@ def compose_jobs(
     """
     if config.get("show") is not None:
         raise as_config_error(ConfigError("shows one run; leave out -m", key="show"), config)
-    folder = Path(os.path.abspath(config.hydra.sweep.dir))
+    folder = sweep_directory(config)
     datasets: dict[str, Any] = {}
     jobs: dict[Path, Job] = {}
     like: Blueprint | None = None
@@ -108,7 +112,8 @@ def _composed(
 
 def _checked(job: DictConfig, like: Blueprint | None, datasets: dict[str, Any]) -> Blueprint:
     """The blueprint of a job that can be built."""
-    directory = Path(job.hydra.sweep.dir) / job.hydra.sweep.subdir
+    name = Path(job.hydra.sweep.dir) / job.hydra.sweep.subdir
+    directory = checked_directory(name, "hydra.sweep.subdir")
     blueprint = blueprint_of_job(job, directory, like)
     app, _ = validated_app(blueprint)
     parse_resume(blueprint.settings.resume)

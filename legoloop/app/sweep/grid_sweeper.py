@@ -9,6 +9,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext
 
 from legoloop.core.errors import ConfigError
+from legoloop.core.text import shown
 
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
@@ -92,7 +93,7 @@ class GridSweeper(Sweeper):
         size = self.max_batch_size
         if size is not None and (not isinstance(size, int) or size < 1):
             raise ConfigError(
-                f"is {size!r}",
+                f"is {shown(size)}",
                 key="hydra.sweeper.max_batch_size",
                 remedy="give a whole number of at least 1, or null",
             )
