@@ -85,16 +85,19 @@ def _report(error: Exception, state: CommandState) -> int:
         return 1
     if state.has_composed and not isinstance(error, HydraException | ConfigError):
         raise error
+    from legoloop.app.hydra_bridge.command_line import overrides_in
     from legoloop.app.hydra_bridge.messages import format_error
 
-    print(f"error: {format_error(error)}", file=sys.stderr)
+    message = format_error(error, overrides=overrides_in(sys.argv[1:]))
+    print(f"error: {message}", file=sys.stderr)
     return 2
 
 
 def _primary_config() -> str:
     """The name of the configuration that ships, or of the record of the run that is made again."""
-    if any(argument.startswith("--experimental-rerun") for argument in sys.argv[1:]):
-        raise ConfigError("--experimental-rerun: goes past all checks; give rerun=RUN instead")
+    from legoloop.app.hydra_bridge.command_line import check_flags
+
+    check_flags(sys.argv[1:])
     if not any("rerun=" in argument for argument in sys.argv[1:]):
         return CONFIG_NAME
     from legoloop.app.run.rerun import primary_config

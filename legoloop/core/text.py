@@ -32,7 +32,15 @@ def shown(value: object, most: int = 100) -> str:
     >>> shown("fast"), shown("1" * 5_000, most=4)
     ("'fast'", "'111… (5,002 characters)")
     """
-    text = repr(value)
+    return shortened(repr(value), most)
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """A text, of which a long one is its beginning.
+
+    >>> shortened("a" * 5_000, most=4)
+    'aaaa… (5,000 characters)'
+    """
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 

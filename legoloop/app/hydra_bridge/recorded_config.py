@@ -89,8 +89,10 @@ def apply_overrides(
             _choose(tree, choices, search)
             values = [override for override in parsed if override not in choices]
             apply_to_composed(values, tree)
-        except (HydraException, OmegaConfBaseException, YAMLError) as error:
-            raise ConfigError(format_error(error)) from None
+        except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(format_error(error, overrides=overrides)) from None
     return [override.key_or_group.replace("/", ".") for override in parsed]
 
 

@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from legoloop.app.hydra_bridge.job_config import blueprint_of_job, run_directory
 from legoloop.app.hydra_bridge.key_origin import where_set
 from legoloop.app.hydra_bridge.messages import format_error
+from legoloop.app.hydra_bridge.overrides import all_overrides
 from legoloop.app.run.command_state import current_command
 from legoloop.app.run.lifecycle import lock_directory, prepare
 from legoloop.core.errors import ConfigError, UserError
@@ -56,7 +57,7 @@ def _reporting_errors(config: DictConfig) -> Iterator[None]:
     try:
         yield
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
-        print(f"error: {format_error(error, config)}", file=sys.stderr)
+        print(f"error: {format_error(error, config, all_overrides(config.hydra))}", file=sys.stderr)
         raise SystemExit(WRONG_CONFIGURATION) from None
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

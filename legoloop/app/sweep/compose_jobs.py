@@ -28,6 +28,7 @@ from legoloop.app.sweep.job import Job, Overrides
 from legoloop.app.sweep.process_state import preserve_process_state
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.errors import ConfigError
+from legoloop.core.text import shortened
 
 
 def compose_jobs(
@@ -57,7 +58,8 @@ def compose_jobs(
                 blueprint = _checked(composed, like, datasets)
         except (ConfigError, HydraException, OmegaConfBaseException) as error:
             raise ConfigError(
-                f"job {number} ({' '.join(overrides)}): {format_error(error, composed)}"
+                f"job {number} ({shortened(' '.join(overrides))}): "
+                f"{format_error(error, composed, overrides)}"
             ) from None
         like = blueprint
         directory = Path(os.path.abspath(blueprint.settings.run_dir))
@@ -104,7 +106,7 @@ def _composed(
     except (HydraException, OmegaConfBaseException):
         raise
     except Exception as error:  # a file that is not YAML, for one
-        raise as_config_error(error) from error
+        raise as_config_error(error, overrides=overrides) from error
     with open_dict(job):
         job.hydra.job.id = job.hydra.job.num = number
     return job
