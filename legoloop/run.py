@@ -14,6 +14,7 @@ from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config
 from legoloop.app.run.command_state import CommandState, new_command
 from legoloop.app.run.signals import interruptions
 from legoloop.app.startup import gc_tuning
+from legoloop.app.startup.closed_output import discard_output
 from legoloop.app.startup.cwd_on_path import modules_on_path
 from legoloop.core.errors import ConfigError
 from legoloop.core.interruption import Interrupted
@@ -45,11 +46,12 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # A log that the disk does not take ends nothing.
     logging.raiseExceptions = False
-    modules_on_path()
     with new_command() as state:
         try:
+            modules_on_path()
             with interruptions():
                 _run_hydra()
+                sys.stdout.flush()
         except JobFailed:
             sys.exit(1)
         except Interrupted as interruption:
@@ -59,6 +61,8 @@ def main() -> None:
                 record_interruption()
             sys.exit(interruption.status)
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and not state.has_composed:  # --help | head
+                return discard_output()
             sys.exit(_report(error, state))
 
 

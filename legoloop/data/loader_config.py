@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -16,6 +17,8 @@ from legoloop.data.sampling import Sampler
 
 Settings = Mapping[str, Any]
 
+MOST_WORKERS, WORKERS_PER_CORE = 64, 8
+"""So many processes may always be asked for, or so many for each core, if that is more."""
 CALLABLE_FIELDS = ("collate", "sampler")
 """The settings that are functions; a configuration gives them as nodes with a _target_."""
 
@@ -57,6 +60,13 @@ class LoaderConfig:
     def __post_init__(self) -> None:
         at_least(1, batch_size=self.batch_size, prefetch_factor=self.prefetch_factor)
         at_least(0, num_workers=self.num_workers)
+        cores = os.cpu_count() or 1
+        if self.num_workers > (most := max(MOST_WORKERS, WORKERS_PER_CORE * cores)):
+            raise ArgumentError(
+                f"is {self.num_workers}",
+                argument="num_workers",
+                remedy=f"give at most {most}; this machine has {cores} cores",
+            )
         if self.eval_batch_size is not None:
             at_least(1, eval_batch_size=self.eval_batch_size)
         if not isinstance(self.shuffle, bool):

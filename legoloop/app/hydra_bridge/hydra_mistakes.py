@@ -152,6 +152,7 @@ _ANSWERS: dict[str, Answer] = {
         lambda match, _: _given(match[1], f"is {match[2]}, not {match[3]}", f"write ~{match[1]}")
     ),
     r"Multiple values for (.*?)\. To override": _chosen_twice,
+    r"(.*) appears more than once in the final defaults list": _chosen_twice,
     r"force-add of config groups is not supported: '\+\+(.*?)=(.*)'": lambda match, _: _given(
         match[1],
         "is a group, whose option is replaced anyway",
@@ -201,4 +202,5 @@ def nested_group(missing: str, message: str) -> str | None:
     group = missing.rpartition("/")[0]
     if inside is None or not group.startswith(f"{inside[1]}/"):
         return None
-    return group.removeprefix(f"{inside[1]}/")
+    meant = group.removeprefix(f"{inside[1]}/")
+    return meant if meant in groups() else None
