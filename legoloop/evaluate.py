@@ -30,10 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     0: done, 1: failed, 2: a mistake in what was asked, 130: interrupted.
     """
     asked = _parser().parse_intermixed_args(arguments)
-    modules_on_path()
     from legoloop.app.evaluate import evaluate
 
     try:
+        modules_on_path()
         done = evaluate(asked.run, asked.overrides, asked.on, asked.output, asked.config_dir)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -14,6 +14,7 @@ from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config
 from legoloop.app.run.command_state import CommandState, new_command
 from legoloop.app.run.signals import interruptions
 from legoloop.app.startup import gc_tuning
+from legoloop.app.startup.closed_output import discard_output
 from legoloop.app.startup.cwd_on_path import modules_on_path
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.interruption import Interrupted
@@ -47,11 +48,12 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # A log that the disk does not take ends nothing.
     logging.raiseExceptions = False
-    modules_on_path()
     with new_command() as state:
         try:
+            modules_on_path()
             with interruptions():
                 _run_hydra()
+                sys.stdout.flush()
         except JobFailed:
             sys.exit(1)
         except Interrupted as interruption:
@@ -61,6 +63,8 @@ def main() -> None:
                 record_interruption()
             sys.exit(interruption.status)
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and not state.has_composed:  # --help | head
+                return discard_output()
             sys.exit(_report(error, state))
 
 
@@ -89,16 +93,19 @@ def _report(error: Exception, state: CommandState) -> int:
         return 1
     if state.has_composed and not isinstance(error, HydraException | ConfigError):
         raise error
+    from legoloop.app.hydra_bridge.command_line import overrides_in
     from legoloop.app.hydra_bridge.messages import format_error
 
-    print(f"error: {format_error(error)}", file=sys.stderr)
+    message = format_error(error, overrides=overrides_in(sys.argv[1:]))
+    print(f"error: {message}", file=sys.stderr)
     return 2
 
 
 def _primary_config() -> str:
     """The name of the configuration that ships, or of the record of the run that is made again."""
-    if any(argument.startswith("--experimental-rerun") for argument in sys.argv[1:]):
-        raise ConfigError("--experimental-rerun: goes past all checks; give rerun=RUN instead")
+    from legoloop.app.hydra_bridge.command_line import check_flags
+
+    check_flags(sys.argv[1:])
     if not any("rerun=" in argument for argument in sys.argv[1:]):
         return CONFIG_NAME
     from legoloop.app.run.rerun import primary_config

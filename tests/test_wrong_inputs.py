@@ -37,6 +37,22 @@ IN_THE_CONFIGURATION: Cases = {
         "Error merging override hydra.mode=BLAH: Invalid value 'BLAH', expected one of "
         "[RUN, MULTIRUN]",
     ),
+    "a flag for a key": (
+        ("--seed=3",),
+        "--seed=3: is no flag; overrides have no dashes: write seed=3",
+    ),
+    "a flag misspelt": (
+        ("--multi-run",),
+        "--multi-run: is no flag; did you mean --multirun?",
+    ),
+    "a folder in the place of what ships": (
+        ("--config-path=conf",),
+        "--config-path: takes the place of all groups that ship; write --config-dir=conf",
+    ),
+    "another primary configuration that is not there": (
+        ("--config-name=mine",),
+        "--config-name: there is no mine.yaml; leave it out, or give its folder with --config-dir",
+    ),
     "a pickled job": (
         ("--experimental-rerun", "config.pickle"),
         "--experimental-rerun: goes past all checks; give rerun=RUN instead",
@@ -64,8 +80,9 @@ IN_THE_CONFIGURATION: Cases = {
         "model=miine: there is no such option; did you mean mine?",
     ),
     "a group set to null": (
-        ("plugins=null",),
-        "a group takes the name of one of its options; remove it with ~group",
+        ("metrics=null",),
+        "metrics (command line): is null, no name of an option; there are binary, multiclass, "
+        "regression; or leave the group out: ~metrics",
     ),
     "a group emptied": (
         ("plugins=[]",),
@@ -102,11 +119,11 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a key taken away that is not there": (
         ("~num_epoch",),
-        "Could not delete from config. 'num_epoch' does not exist.",
+        "num_epoch (command line): there is no such key to delete; did you mean num_epochs?",
     ),
     "a key added that is there": (
         ("+seed=3",),
-        "Could not append to config. An item is already at 'seed'.",
+        "seed (command line): is there already; write seed=3, or ++seed=3 where it may be missing",
     ),
     "a wrong key in a file of the user's": (
         ("--config-dir=conf", "model=mine"),
@@ -124,11 +141,12 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "syntax without a value": (
         ("num_epochs",),
-        "num_epochs: not an override that Hydra can read; Error parsing override 'num_epochs'",
+        "num_epochs: is not an override; write num_epochs=…",
     ),
     "syntax of a list": (
         ("model.hidden=[1",),
-        "model.hidden=[1: not an override that Hydra can read; no viable alternative at input '[1'",
+        "model.hidden=[1: is not an override; close what it opens, and quote what is a text: "
+        "key='value'",
     ),
     "an interpolation of nothing": (
         ("num_epochs=${nope}",),
@@ -139,8 +157,8 @@ IN_THE_CONFIGURATION: Cases = {
         "num_epochs (command line): Recursive interpolation detected",
     ),
     "an environment variable that is not set": (
-        ("data.root=${oc.env:NOT_SET}",),
-        "data.root (command line): KeyError raised while resolving interpolation: "
+        ("data.output_key=${oc.env:NOT_SET}",),
+        "data.output_key (command line): KeyError raised while resolving interpolation: "
         "\"Environment variable 'NOT_SET' not found\"",
     ),
     "a mandatory value": (

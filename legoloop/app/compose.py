@@ -15,6 +15,7 @@ from hydra.core.singleton import Singleton
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
@@ -69,8 +70,12 @@ def _composed(overrides: list[str]) -> Any:
             settings = blueprint.settings
             check_startable(Path(settings.run_dir), parse_resume(settings.resume)[0])
             app, fed = validated_app(blueprint)
-        except (HydraException, OmegaConfBaseException, ConfigError) as error:
-            raise ConfigError(format_error(error, config)) from None
+        except (HydraException, OmegaConfBaseException, ConfigError, YAMLError) as error:
+            raise ConfigError(format_error(error, config, overrides)) from None
+        except ValueError as error:  # for one, of a group that is no name
+            if config is not None:
+                raise
+            raise ConfigError(format_error(error, config, overrides)) from None
     if isinstance(app.host, providers.BaseSingleton):
         context = partial(_as_a_command, fed, blueprint, app)
         app.host.add_attributes(run_context=providers.Object(context))

@@ -7,6 +7,7 @@ from typing import Any
 
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.suggestions import did_you_mean
+from legoloop.core.text import shown
 
 
 def at_least(least: int, **values: Any) -> None:
@@ -19,7 +20,9 @@ def at_least(least: int, **values: Any) -> None:
     for name, value in values.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ArgumentError(
-                f"is {value!r}", argument=name, remedy=f"give a whole number of at least {least}"
+                f"is {shown(value)}",
+                argument=name,
+                remedy=f"give a whole number of at least {least}",
             )
 
 
@@ -32,7 +35,9 @@ def probability(**values: Any) -> None:
     """
     for name, value in values.items():
         if not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise ArgumentError(f"is {value!r}", argument=name, remedy="give a number from 0 to 1")
+            raise ArgumentError(
+                f"is {shown(value)}", argument=name, remedy="give a number from 0 to 1"
+            )
 
 
 def layer_widths(**values: Any) -> None:
@@ -45,7 +50,7 @@ def layer_widths(**values: Any) -> None:
     for name, value in values.items():
         if isinstance(value, int | float | str):
             raise ArgumentError(
-                f"is {value!r}", argument=name, remedy="give a list of widths, such as [128]"
+                f"is {shown(value)}", argument=name, remedy="give a list of widths, such as [128]"
             )
         if not value:
             raise ArgumentError("is empty", argument=name, remedy="give at least one width")
@@ -63,7 +68,7 @@ def one_of(allowed: tuple[str, ...], **values: Any) -> None:
     for name, value in values.items():
         if value not in allowed:
             raise ArgumentError(
-                f"is {value!r}", argument=name, remedy=did_you_mean(str(value), allowed)
+                f"is {shown(value)}", argument=name, remedy=did_you_mean(str(value), allowed)
             )
 
 
@@ -118,4 +123,4 @@ def above_zero(**values: Any) -> None:
     """
     for name, value in values.items():
         if isinstance(value, bool) or not value > 0:
-            raise ArgumentError(f"is {value!r}", argument=name, remedy="give a number above 0")
+            raise ArgumentError(f"is {shown(value)}", argument=name, remedy="give a number above 0")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from copy import copy
 from typing import Final, Self
 
-from legoloop.core.text import printable
+from legoloop.core.text import brief, printable
 
 
 class UserError(Exception):
@@ -56,11 +56,14 @@ class ConfigError(UserError):
         self.remedy: Final = remedy
 
     def __str__(self) -> str:
-        """The message: ``key (where): problem; remedy``, as far as these are known."""
+        """The message: ``key (where): problem; remedy``, as far as these are known.
+
+        What is echoed of the user's is cut if it is long.
+        """
         place = f" ({self.where})" if self.where else ""
         subject = f"{self.key}{place}: " if self.key else ""
         message = subject + "; ".join(filter(None, (self.problem, self.remedy)))
-        return printable(message, keep="\n")
+        return printable(brief(message), keep="\n")
 
     def located(self, *, key: str | None = None, where: str | None = None) -> Self:
         """A copy of this error with the key, where it was set, or both.

@@ -1,7 +1,8 @@
-"""Text in messages: lists of names, and names that may hold anything."""
+"""Text in messages: lists of names, and values that may be long or hold anything."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -40,3 +41,40 @@ def printable(text: str, keep: str = "") -> str:
         char if char.isprintable() or char in keep else char.encode("unicode_escape").decode()
         for char in text
     )
+
+
+def shown(value: object, most: int = 100) -> str:
+    """The ``repr`` of a value, of which a long one shows its beginning.
+
+    Args:
+        value (object): anything.
+        most (int): how many characters of it are shown.
+
+    >>> shown("fast"), shown("1" * 5_000, most=4)
+    ("'fast'", "'111… (5,002 characters)")
+    """
+    return shortened(repr(value), most)
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """A text, of which a long one is its beginning.
+
+    >>> shortened("a" * 5_000, most=4)
+    'aaaa… (5,000 characters)'
+    """
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def brief(message: str, longest_word: int = 500, longest: int = 2_000) -> str:
+    """A message whose endless words are cut, and which is cut itself if it is endless.
+
+    Args:
+        message (str): any text.
+        longest_word (int): so many characters without a space are left whole.
+        longest (int): so many characters are left whole.
+
+    >>> brief("lr: is " + "1" * 5_000 + "; give a number", longest_word=8)
+    'lr: is 11111111…; give a number'
+    """
+    words = re.sub(rf"([^\s;]{{{longest_word}}})[^\s;]+", r"\1…", message)
+    return words if len(words) <= longest else f"{words[: longest // 2]} … {words[-longest // 4 :]}"

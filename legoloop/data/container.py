@@ -10,6 +10,7 @@ from dependency_injector import containers, providers
 
 from legoloop.core.errors import ArgumentError
 from legoloop.core.rng import last_seed
+from legoloop.core.text import shown
 from legoloop.data.device_placement import place_on_device
 from legoloop.data.loader_config import Settings, loader_configs
 from legoloop.data.loaders import Loader
@@ -30,7 +31,7 @@ def _seed(settings: Settings) -> int:
     if given is None:
         return last_seed() or 0
     if not isinstance(given, int):
-        raise ArgumentError(f"is {given!r}", argument="seed", remedy="give a whole number")
+        raise ArgumentError(f"is {shown(given)}", argument="seed", remedy="give a whole number")
     return given
 
 

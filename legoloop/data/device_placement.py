@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from legoloop.core.errors import ArgumentError
+from legoloop.core.text import shown
 from legoloop.data.datasets import ColumnDataset
 from legoloop.data.loader_config import LoaderConfig
 
@@ -40,7 +41,7 @@ def place_on_device(
     """
     if not (isinstance(preload, bool) or preload == "auto"):
         raise ArgumentError(
-            f"is {preload!r}", argument="preload", remedy="give auto, true or false"
+            f"is {shown(preload)}", argument="preload", remedy="give auto, true or false"
         )
     if preload is False or device is None or device.type != "cuda":
         return dict(datasets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,11 +11,14 @@ from legoloop.core.arguments import at_least
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import Batch
 from legoloop.core.suggestions import did_you_mean
+from legoloop.core.text import shown
 from legoloop.data.collation import collate as stack
 from legoloop.data.sampling import Sampler
 
 Settings = Mapping[str, Any]
 
+MOST_WORKERS, WORKERS_PER_CORE = 64, 8
+"""So many processes may always be asked for, or so many for each core, if that is more."""
 CALLABLE_FIELDS = ("collate", "sampler")
 """The settings that are functions; a configuration gives them as nodes with a _target_."""
 
@@ -56,25 +60,34 @@ class LoaderConfig:
     def __post_init__(self) -> None:
         at_least(1, batch_size=self.batch_size, prefetch_factor=self.prefetch_factor)
         at_least(0, num_workers=self.num_workers)
+        cores = os.cpu_count() or 1
+        if self.num_workers > (most := max(MOST_WORKERS, WORKERS_PER_CORE * cores)):
+            raise ArgumentError(
+                f"is {self.num_workers}",
+                argument="num_workers",
+                remedy=f"give at most {most}; this machine has {cores} cores",
+            )
         if self.eval_batch_size is not None:
             at_least(1, eval_batch_size=self.eval_batch_size)
         if not isinstance(self.shuffle, bool):
             raise ArgumentError(
-                f"is {self.shuffle!r}", argument="shuffle", remedy="give true or false"
+                f"is {shown(self.shuffle)}", argument="shuffle", remedy="give true or false"
             )
         if not isinstance(self.pin_memory, bool | None):
             raise ArgumentError(
-                f"is {self.pin_memory!r}", argument="pin_memory", remedy="give true, false or null"
+                f"is {shown(self.pin_memory)}",
+                argument="pin_memory",
+                remedy="give true, false or null",
             )
         if not isinstance(self.timeout, int | float) or not self.timeout >= 0:
             raise ArgumentError(
-                f"is {self.timeout!r}", argument="timeout", remedy="give seconds, 0 for none"
+                f"is {shown(self.timeout)}", argument="timeout", remedy="give seconds, 0 for none"
             )
         for key in CALLABLE_FIELDS:
             given = getattr(self, key)
             if not callable(given) and not (given is None and key == "sampler"):
                 raise ArgumentError(
-                    f"is {given!r}", argument=key, remedy="give a function, or its _target_"
+                    f"is {shown(given)}", argument=key, remedy="give a function, or its _target_"
                 )
 
     @classmethod
@@ -113,7 +126,7 @@ def loader_configs(datasets: Collection[str], settings: Settings) -> dict[str, L
 
 def _mapping(key: str, given: Any) -> Settings:
     if given is not None and not isinstance(given, Mapping):
-        raise ArgumentError(f"is {given!r}", argument=key, remedy="give settings by name")
+        raise ArgumentError(f"is {shown(given)}", argument=key, remedy="give settings by name")
     return given or {}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain
-from math import isnan
+from math import isclose, isnan
 from typing import Any, Protocol, TypeVar
 
 from legoloop.core.errors import ArgumentError
@@ -142,6 +142,12 @@ class Condition:
     def holds(self, run: Run) -> bool:
         """Whether the run fulfils the condition."""
         value, wanted = run.value(self.key), parse_value(self.text)
+        if (
+            isinstance(value, float)
+            and _is_number(wanted)
+            and isclose(value, wanted, rel_tol=1e-12)
+        ):
+            value = wanted  # range(0.1, 0.5, 0.2) gives 0.30000000000000004
         if self.operator in _ORDER:
             return _is_number(value) and _ORDER[self.operator](value, wanted)
         is_equal = value == wanted and isinstance(value, bool) == isinstance(wanted, bool)

@@ -127,9 +127,7 @@ class RunRecord:
         self._facts.update(facts)
         self._write()
 
-    def record_data(
-        self, digests: Mapping[str, str | None], sources: Mapping[str, str]
-    ) -> None:
+    def record_data(self, digests: Mapping[str, str | None], sources: Mapping[str, str]) -> None:
         """Record the data sets that this attempt reads, by name: digests, and where from."""
         self._facts.update(data=dict(digests), data_sources=dict(sources))
         self._facts["attempts"][-1]["data"] = dict(digests)

@@ -16,18 +16,21 @@ from legoloop.zoo.download import download as download_from
 from legoloop.zoo.idx_files import read_idx
 
 CLASSES = 10
+HERE = Path("data")
+"""Where files are searched first, and downloaded to, if no root is given."""
 
 
 class MNIST:
     """Handwritten digits: ``data``, shape (samples, 28, 28), uint8, ``targets`` (samples,), int64.
 
-    The files, plain or ``.gz``, are searched in ``root/mnist``, ``root`` and
-    ``$LEGOLOOP_DATA/mnist``.
+    The files, plain or ``.gz``, are searched in ``root/mnist`` and ``root``, and nowhere else.
+    Without a root they are searched in ``data/mnist``, ``data`` and ``$LEGOLOOP_DATA/mnist``.
 
     Args:
-        root: a folder.
+        root: a folder; None: none in particular.
         train: True: the 60,000 training images; False: the 10,000 test images.
-        download: download missing files to ``root/mnist``; needs the extra ``download``.
+        download: download missing files to the first of these folders; needs the extra
+            ``download``.
 
     Raises:
         DataError: if files are missing and could not be downloaded, if one is damaged, or if the
@@ -63,12 +66,15 @@ class MNIST:
     }
 
     def __init__(
-        self, root: str | os.PathLike[str], train: bool = True, download: bool = True
+        self,
+        root: str | os.PathLike[str] | None = None,
+        train: bool = True,
+        download: bool = True,
     ) -> None:
         split = "train" if train else "t10k"
         wanted = (f"{split}-images-idx3-ubyte", f"{split}-labels-idx1-ubyte")
-        folder = self._folder(Path(root), wanted, download)
-        images, labels = (_file_in(folder, name) for name in wanted)
+        self.folder = self._folder(None if root is None else Path(root), wanted, download)
+        images, labels = (_file_in(self.folder, name) for name in wanted)
         self.data = read_idx(images)
         self.targets = read_idx(labels).long()
         self._check(images, labels)
@@ -76,27 +82,32 @@ class MNIST:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def _folder(self, root: Path, wanted: Sequence[str], download: bool) -> Path:
+    def _folder(self, root: Path | None, wanted: Sequence[str], download: bool) -> Path:
         """The first folder that has all the files.
 
-        Files are not combined from several folders: they may belong to different data sets.
+        Files are not combined from several folders: they may belong to different data sets. For
+        the same reason a root that was given is the only place to look.
         """
-        own = root / self.name
-        searched = [own, root]
-        if shared := os.environ.get("LEGOLOOP_DATA"):
+        place = HERE if root is None else root
+        own = place / self.name
+        searched = [own, place]
+        if root is None and (shared := os.environ.get("LEGOLOOP_DATA")):
             searched.append(Path(shared) / self.name)
         for folder in searched:
             if all(_is_in(folder, name) for name in wanted):
                 return folder
         missing = [name for name in wanted if not _is_in(own, name)]
-        reason = self._download(missing, own) if download else "download is False"
+        reason = _half_of(root, wanted)
+        if reason is None:
+            reason = self._download(missing, own) if download else "download is False"
         if reason is None:
             return own
+        elsewhere = f", or LEGOLOOP_DATA to one that has them under {self.name}/"
         raise DataError(
             f"{self.name}: no folder has both {' and '.join(wanted)}, plain or .gz; "
             f"searched: {', '.join(map(str, searched))}; {reason}\n"
             f"Put {' and '.join(f'{name}.gz' for name in missing)} into {own}, or set data.root "
-            f"to a folder that has both, or LEGOLOOP_DATA to one that has them under {self.name}/"
+            f"to a folder that has both{elsewhere if root is None else ''}"
         )
 
     def _download(self, missing: Sequence[str], folder: Path) -> str | None:
@@ -135,10 +146,10 @@ class MNIST:
 class FashionMNIST(MNIST):
     """Images of clothes, in files of the same names and shapes as those of ``MNIST``.
 
-    The files are searched in ``root/fashion_mnist``, ``root`` and ``$LEGOLOOP_DATA/fashion_mnist``.
+    The files are searched as those of ``MNIST``, in folders named ``fashion_mnist``.
 
     Args:
-        root: a folder.
+        root: a folder; None: none in particular.
         train: True: the 60,000 training images; False: the 10,000 test images.
         download: download missing files to ``root/fashion_mnist``; needs the extra ``download``.
 
@@ -160,7 +171,7 @@ class FashionMNIST(MNIST):
 
 
 def mnist(
-    root: str | os.PathLike[str],
+    root: str | os.PathLike[str] | None = None,
     train: bool = True,
     transform: Callable[[Batch], Batch] | None = None,
     download: bool = True,
@@ -168,7 +179,7 @@ def mnist(
     """MNIST as columns: ``image`` (samples, 1, 28, 28) uint8, ``target`` (samples,) int64.
 
     Args:
-        root: the folder of the files, as for ``MNIST``.
+        root: the folder of the files; None: none in particular, as for ``MNIST``.
         train: True: the 60,000 training images; False: the 10,000 test images.
         transform: applied to each batch; None: none.
         download: download missing files; needs the extra ``download``.
@@ -180,7 +191,7 @@ def mnist(
 
 
 def fashion_mnist(
-    root: str | os.PathLike[str],
+    root: str | os.PathLike[str] | None = None,
     train: bool = True,
     transform: Callable[[Batch], Batch] | None = None,
     download: bool = True,
@@ -188,7 +199,7 @@ def fashion_mnist(
     """Fashion-MNIST as columns: ``image`` (samples, 1, 28, 28) uint8, ``target`` (samples,) int64.
 
     Args:
-        root: the folder of the files, as for ``FashionMNIST``.
+        root: the folder of the files; None: none in particular, as for ``FashionMNIST``.
         train: True: the 60,000 training images; False: the 10,000 test images.
         transform: applied to each batch; None: none.
         download: download missing files; needs the extra ``download``.
@@ -209,7 +220,14 @@ def _columns(read: MNIST, transform: Callable[[Batch], Batch] | None) -> ColumnD
         num_features=image.shape[1:].numel(),
         input_key="image",
         image_shape=tuple(image.shape[1:]),
+        source=str(read.folder.absolute()),
     )
+
+
+def _half_of(root: Path | None, wanted: Sequence[str]) -> str | None:
+    """What speaks against downloading: a root that was given has files of its own, but not all."""
+    there = [name for name in wanted if root is not None and _is_in(root, name)]
+    return f"{root} has {' and '.join(there)} alone" if there else None
 
 
 def _is_in(folder: Path, name: str) -> bool:

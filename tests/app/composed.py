@@ -87,11 +87,11 @@ def refusal(*overrides: str) -> str:
             prepared = prepare(blueprint_of_job(config, run_directory(config)))
             lock_directory(prepared).release()
         except (ConfigError, HydraException, OmegaConfBaseException) as error:
-            return format_error(error, config)
+            return format_error(error, config, overrides)
         except Exception as error:
             if config is not None:
                 raise
-            return format_error(error)
+            return format_error(error, overrides=overrides)
     raise AssertionError("nothing was refused")
 
 

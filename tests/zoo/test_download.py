@@ -130,8 +130,7 @@ def test_when_all_fail_one_message_says_everything_and_nothing_is_left(
         f"({mirrors[0].address}: the sha256 checksum of the file is not the published one; "
         f"{mirrors[1].address}: ConnectionError)\n"
         "Put train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz into "
-        f"{root}/mnist, or set data.root to a folder that has both, or LEGOLOOP_DATA to one that "
-        "has them under mnist/"
+        f"{root}/mnist, or set data.root to a folder that has both"
     )
     assert not root.exists()
 

@@ -43,19 +43,54 @@ def test_train_chooses_between_the_two_parts(tmp_path: Path) -> None:
 
 
 @READERS
-def test_looks_in_the_folder_of_its_name_then_the_root_then_the_shared_one(
+def test_without_a_root_it_looks_in_the_folder_of_its_name_then_data_then_the_shared_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: type[MNIST]
 ) -> None:
     monkeypatch.setenv("LEGOLOOP_DATA", str(tmp_path / "shared"))
+    monkeypatch.chdir(tmp_path)
     found = []
     for samples, folder in (
         (1, tmp_path / "shared" / reader.name),
-        (2, tmp_path / "root"),
-        (3, tmp_path / "root" / reader.name),
+        (2, tmp_path / "data"),
+        (3, tmp_path / "data" / reader.name),
     ):
         write_pair(folder, images_of(samples), labels_of(samples))
-        found.append(len(reader(tmp_path / "root", download=False)))
-    assert found == [1, 2, 3]
+        read = reader(download=False)
+        found.append((len(read), read.folder.absolute() == folder))
+    assert found == [(1, True), (2, True), (3, True)]
+
+
+@READERS
+@pytest.mark.parametrize("there", [(), ("images",), ("labels",)])
+@pytest.mark.parametrize("download", [False, True])
+def test_a_root_that_is_given_is_the_only_place_to_look(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reader: type[MNIST],
+    there: tuple[str, ...],
+    download: bool,
+) -> None:
+    root = tmp_path / "root"
+    monkeypatch.setenv("LEGOLOOP_DATA", str(tmp_path / "shared"))
+    monkeypatch.setattr(reader, "mirrors", ())
+    write_pair(tmp_path / "shared" / reader.name, images_of(3), labels_of(3))
+    write_pair(tmp_path / "shared", images_of(3), labels_of(3))
+    write_pair(root, images_of(2), labels_of(2))
+    for file in root.iterdir():
+        if not any(kind in file.name for kind in there):
+            file.unlink()
+    before = everything_under(tmp_path)
+    with pytest.raises(DataError, match=f"searched: {root}/{reader.name}, {root}; ") as refused:
+        reader(root, download=download)
+    assert "LEGOLOOP_DATA" not in str(refused.value)
+    assert everything_under(tmp_path) == before
+    if there:
+        assert f"{root} has train-{there[0]}-idx" in str(refused.value)
+
+
+def test_the_data_set_tells_where_it_came_from(tmp_path: Path) -> None:
+    write_pair(tmp_path / "mnist", images_of(2), labels_of(2))
+    assert mnist(tmp_path).source == str(tmp_path / "mnist")  # type: ignore[attr-defined]
 
 
 def test_never_takes_images_from_one_folder_and_labels_from_another(tmp_path: Path) -> None:
@@ -69,14 +104,15 @@ def test_missing_files_are_named_with_the_folders_searched_and_the_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEGOLOOP_DATA", "/shared")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError) as refused:
-        FashionMNIST(tmp_path, train=False, download=False)
+        FashionMNIST(train=False, download=False)
     assert str(refused.value) == (
         "fashion_mnist: no folder has both t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, "
-        f"plain or .gz; searched: {tmp_path}/fashion_mnist, {tmp_path}, /shared/fashion_mnist; "
+        "plain or .gz; searched: data/fashion_mnist, data, /shared/fashion_mnist; "
         "download is False\n"
         "Put t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz into "
-        f"{tmp_path}/fashion_mnist, or set data.root to a folder that has both, or LEGOLOOP_DATA "
+        "data/fashion_mnist, or set data.root to a folder that has both, or LEGOLOOP_DATA "
         "to one that has them under fashion_mnist/"
     )
     assert everything_under(tmp_path) == []
@@ -139,11 +175,12 @@ def test_a_transform_is_given_whole_batches(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(LENT is None, reason="LEGOLOOP_DATA is not set: no real MNIST to read")
 def test_reads_the_real_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LEGOLOOP_DATA", str(LENT))
+    monkeypatch.setenv("LEGOLOOP_DATA", str(Path(str(LENT)).absolute()))
     if not (Path(str(LENT)) / "mnist").is_dir():
         pytest.skip("LEGOLOOP_DATA has no folder mnist")
+    monkeypatch.chdir(tmp_path)
 
-    train, test = (MNIST(tmp_path, train=train, download=False) for train in (True, False))
+    train, test = (MNIST(train=train, download=False) for train in (True, False))
 
     assert train.data.shape == (60_000, 28, 28)
     assert test.data.shape == (10_000, 28, 28)

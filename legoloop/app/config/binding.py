@@ -16,6 +16,7 @@ from legoloop.app.config.annotations import type_mismatch
 from legoloop.app.config.targets import parameters, resolve
 from legoloop.core.errors import ConfigError
 from legoloop.core.suggestions import did_you_mean
+from legoloop.core.text import shown
 
 TARGET, ARGS, PARTIAL, INJECT = "_target_", "_args_", "_partial_", "_inject_"
 SPECIAL = (TARGET, ARGS, PARTIAL, INJECT)
@@ -92,9 +93,10 @@ def bind(path: str, node: Node, scope: Collection[str]) -> BoundCall:
     target = _target(path, node)
     name = str(node[TARGET])
     values = {key: value for key, value in node.items() if key not in SPECIAL}
+    _check_special(path, node)
     injected = dict(node.get(INJECT) or {})
     args = list(node.get(ARGS) or [])
-    is_partial = bool(node.get(PARTIAL, False))
+    is_partial = node.get(PARTIAL) or False
     accepted = parameters(target)
     if accepted is not None:
         _check_keys(path, name, accepted, values)
@@ -136,6 +138,26 @@ def _target(path: str, node: Node) -> Callable[..., Any]:
         raise ConfigError(str(error), key=f"{path}.{TARGET}") from error
 
 
+def _check_special(path: str, node: Node) -> None:
+    """Raises ConfigError for an ``_args_``, ``_partial_`` or ``_inject_`` of the wrong type."""
+    kinds = {
+        ARGS: (list, "a list of values"),
+        PARTIAL: (bool, "true or false"),
+        INJECT: (Mapping, "the names of providers by parameter"),
+    }
+    for key, (kind, wanted) in kinds.items():
+        if not isinstance(value := node.get(key), kind | None):  # type: ignore[operator]
+            raise ConfigError(f"is {shown(value)}", key=f"{path}.{key}", remedy=f"give {wanted}")
+    for parameter, provider in (node.get(INJECT) or {}).items():
+        if not isinstance(provider, str):
+            key = f"{path}.{INJECT}.{parameter}"
+            raise ConfigError(
+                f"is {shown(provider)}",
+                key=key,
+                remedy=f"give the name of a provider, or write ~{key}",
+            )
+
+
 def _check_keys(
     path: str, name: str, accepted: Mapping[str, inspect.Parameter], given: Collection[str]
 ) -> None:
@@ -156,7 +178,7 @@ def _check_types(
             wanted = type_mismatch(target, key, value)
             if wanted is not None:
                 raise ConfigError(
-                    f"is {value!r}, {_kind(value)}; {name} takes {wanted}", key=f"{path}.{key}"
+                    f"is {shown(value)}, {_kind(value)}; {name} takes {wanted}", key=f"{path}.{key}"
                 )
 
 

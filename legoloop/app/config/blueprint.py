@@ -36,11 +36,13 @@ from legoloop.app.config.validate import (
     check_loaders,
     check_names,
     check_required,
+    check_settings_are_read,
     check_used,
     needs_of,
 )
 from legoloop.core.errors import ConfigError
 from legoloop.core.json_tree import decoded, encoded
+from legoloop.core.text import shown
 from legoloop.loop.order import Edge, in_order
 from legoloop.loop.plan import declared_edges, drives
 from legoloop.results.reading import flatten_run_config
@@ -121,6 +123,7 @@ class Blueprint:
         data = read_settings(DataSettings, tree.get("data") or {}, "data.")
         check_keys(tree, unresolved)
         check_required(tree)
+        check_settings_are_read(unresolved, given[2])
         named = list(component_paths(tree))
         check_names(named, data.model_kwargs)
         binder = _Binder(scope_names(tree), like)
@@ -221,7 +224,7 @@ class _Binder:
         for name, (path, node) in nodes.items():
             if not is_node(node):
                 raise ConfigError(
-                    f"is {node!r}; a component is a mapping with a _target_", key=path
+                    f"is {shown(node)}; a component is a mapping with a _target_", key=path
                 )
             calls[name] = self.nested(path, node)
         return calls
@@ -248,7 +251,7 @@ def _plugin_lists(components: Mapping[str, BoundCall]) -> dict[str, tuple[str, .
 def _check_mappings(tree: Tree) -> None:
     for key in ("data", *COMPONENTS, *COLLECTIONS):
         if not isinstance(tree.get(key), Mapping | None):
-            raise ConfigError(f"is {tree[key]!r}; give a mapping of names", key=key)
+            raise ConfigError(f"is {shown(tree[key])}; give a mapping of names", key=key)
 
 
 def _edges(plugins: Mapping[str, BoundCall], lists: Mapping[str, Sequence[str]]) -> list[Edge]:

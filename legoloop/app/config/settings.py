@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 from legoloop.core.errors import ConfigError
+from legoloop.core.text import shown
 
 COMPONENTS = ("model", "loss", "optimizer", "scheduler", "metrics", "accumulators", "feed")
 """Groups that are one component each."""
@@ -21,6 +22,8 @@ HOOK_GROUPS = ("plugins", "loggers")
 """Groups of named components that the host calls."""
 COLLECTIONS = ("components", *HOOK_GROUPS)
 """Groups of named components; those of ``components`` are only injected into others."""
+COMMAND_LINE = "command line"
+"""Where a key was set that was not set in a file."""
 
 S = TypeVar("S")
 
@@ -130,6 +133,13 @@ TOP_LEVEL = (*(each.name for each in fields(RunSettings)), "data", *COMPONENTS, 
 """All top-level keys that something reads."""
 
 
+BY_REFERENCE = (
+    *("num_epochs", "epoch_size", "eval_samples", "channels_last", "compile", "profile"),
+    *("data.root", "data.predict_dataset", "data.output_key"),
+)
+"""Settings that have an effect only where a component refers to them (``${num_epochs}``)."""
+
+
 def defaults() -> dict[str, Any]:
     """The settings as ``conf/config.yaml`` has them, unless something else is chosen.
 
@@ -186,7 +196,7 @@ def setting_names(kind: type) -> tuple[str, ...]:
 
 def _check(key: str, value: Any, annotation: Any) -> None:
     if not any(_fits(value, kind) for kind in _alternatives(annotation)):
-        raise ConfigError(f"is {value!r}; give {_described(annotation)}", key=key)
+        raise ConfigError(f"is {shown(value)}; give {_described(annotation)}", key=key)
 
 
 @lru_cache(maxsize=8)

@@ -13,6 +13,7 @@ from typing import Any
 
 from legoloop.core.errors import ConfigError, MissingExtraError
 from legoloop.core.suggestions import did_you_mean
+from legoloop.core.text import shown
 
 HARMFUL_MODULES = (
     *("_io", "_pickle", "cloudpickle", "code", "ctypes", "dill", "importlib", "io", "marshal"),
@@ -47,13 +48,13 @@ def resolve(target: str) -> Callable[..., Any]:
     legoloop.core.errors.ConfigError: legoloop has no 'Countre'; did you mean Counter?
     """
     if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")):
-        raise ConfigError(f"{target!r} is not a dotted path; write package.module.Name")
+        raise ConfigError(f"{shown(target)} is not a dotted path; write package.module.Name")
     found: Any
     found, rest = _module(target)
     for name in rest:
         if not hasattr(found, name):
-            shown = getattr(found, "__name__", str(found))
-            raise ConfigError(f"{shown} has no '{name}'; {did_you_mean(name, _public(found))}")
+            owner = getattr(found, "__name__", str(found))
+            raise ConfigError(f"{owner} has no '{name}'; {did_you_mean(name, _public(found))}")
         found = getattr(found, name)
     if not callable(found):
         raise ConfigError(f"{target} cannot be called; it is of type {type(found).__name__}")

@@ -16,6 +16,8 @@ from legoloop.app.config.components import (
 from legoloop.app.config.paths import Tree, is_under
 from legoloop.app.config.references import referenced_keys, references
 from legoloop.app.config.settings import (
+    BY_REFERENCE,
+    COMMAND_LINE,
     COMPONENTS,
     TOP_LEVEL,
     DataSettings,
@@ -49,6 +51,19 @@ def check_keys(tree: Tree, unresolved: Tree) -> None:
                         f"nothing takes this key; {did_you_mean(str(key), names)}",
                         key=f"{prefix}{key}",
                     )
+
+
+def check_settings_are_read(unresolved: Tree, origins: Mapping[str, str]) -> None:
+    """Raises ConfigError for a setting of the command line that no component refers to."""
+    given = [key for key in BY_REFERENCE if origins.get(key) == COMMAND_LINE]
+    if not given:
+        return
+    referenced = _referenced(unresolved)
+    for key in given:
+        if key not in referenced:
+            raise ConfigError(
+                "has no effect here: no component refers to it", key=key, remedy="leave it out"
+            )
 
 
 def _referenced(unresolved: Tree) -> set[str]:

@@ -17,7 +17,7 @@ from legoloop.app.hydra_bridge.internals import (
     copy_resolver_cache,
     set_task_overrides,
 )
-from legoloop.app.hydra_bridge.overrides import parse_overrides
+from legoloop.app.hydra_bridge.overrides import hydra_overrides, parse_overrides
 
 
 class CachingConfigLoader(ConfigLoader):
@@ -55,7 +55,7 @@ class CachingConfigLoader(ConfigLoader):
         if override.is_hydra_override():
             return True
         if self._repository is None:
-            name, overrides = master.hydra.job.config_name, list(master.hydra.overrides.hydra)
+            name, overrides = master.hydra.job.config_name, hydra_overrides(master.hydra)
             self._repository = config_repository(self, name, overrides)
         is_group: bool = self._repository.group_exists(override.key_or_group)
         return is_group and not isinstance(override.value(), dict)

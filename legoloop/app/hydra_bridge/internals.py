@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from itertools import islice
+from typing import Any, NoReturn
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import IConfigRepository
@@ -23,6 +24,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from legoloop.core.errors import ConfigError
+
 ConfigLoader = ConfigLoaderImpl
 Repository = IConfigRepository
 SearchPath = ConfigSearchPathImpl
@@ -31,9 +34,26 @@ COMPOSE_ONCE = "LEGOLOOP_COMPOSE_ONCE"
 """The environment variable that switches the two context managers here off, with 0."""
 
 
+class ArgumentsRefused(Exception):
+    """A command line that Hydra's parser does not take."""
+
+
 def parse_arguments(arguments: Sequence[str]) -> Any:
-    """A command line as Hydra reads it: ``overrides``, ``config_dir``, ``config_name`` …"""
-    return get_args_parser().parse_args(list(arguments))
+    """A command line as Hydra reads it: ``overrides``, ``config_dir``, ``config_name`` …
+
+    Raises ArgumentsRefused for flags that Hydra does not know, where Hydra ends the process.
+    """
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise ArgumentsRefused(message)
+
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser.parse_args(list(arguments))
+
+
+FLAGS = tuple(get_args_parser()._option_string_actions)
+"""The flags of Hydra's command line."""
 
 
 def find_plugins() -> None:
@@ -54,8 +74,19 @@ def apply_overrides(overrides: Sequence[Override], tree: DictConfig) -> None:
     ConfigLoaderImpl._apply_overrides_to_config(list(overrides), tree)
 
 
-def grid(overrides: list[Override]) -> list[list[str]]:
-    """The overrides of each job of a sweep: every combination of the values."""
+def grid(overrides: list[Override], most: int) -> list[list[str]]:
+    """The overrides of each job of a sweep: every combination of the values.
+
+    Raises ConfigError if there are more than ``most``.
+    """
+    swept = [each for each in overrides if each.is_sweep_override()]
+    jobs = 1
+    for each in swept:
+        jobs *= sum(1 for _ in islice(each.sweep_iterator(), most + 1))
+        if jobs > most:
+            raise ConfigError(
+                f"makes more than {most:,} jobs", key=each.key_or_group, remedy="give fewer values"
+            )
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     return [list(job) for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]

@@ -7,14 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from legoloop.app.config.blueprint import Blueprint
-from legoloop.app.config.paths import Tree
+from legoloop.app.config.paths import Tree, is_under
 from legoloop.app.config.references import resolve_references
+from legoloop.app.config.settings import COMMAND_LINE
 from legoloop.app.hydra_bridge.key_origin import user_origins
-from legoloop.app.hydra_bridge.overrides import task_overrides
+from legoloop.app.hydra_bridge.overrides import hydra_overrides, parse_overrides, task_overrides
 from legoloop.core.errors import ConfigError
+from legoloop.core.text import shown
+
+SWEEP_DIR = "hydra.sweep.dir"
+SWEEP_ALONE = ("hydra.sweep", "hydra.sweeper", "hydra.launcher")
+"""Settings of Hydra that a single run does not read."""
+RUN_ALONE = ("hydra.run",)
+"""Settings of Hydra that a sweep does not read."""
+LONGEST_NAME, LONGEST_PATH = 255, 3_900
+"""In bytes; a path leaves room for the files of a run, out of the 4,096 of the system."""
 
 
 def blueprint_of_job(
@@ -30,13 +42,18 @@ def blueprint_of_job(
     Raises ConfigError for a mistake in it.
     """
     bind_run_directory(config, directory)
+    if str(config.run_dir) != config.hydra.runtime.output_dir:
+        raise ConfigError(
+            f"is {shown(str(config.run_dir))}", key="run_dir", remedy=_where_it_is_said(config)
+        )
+    origins = user_origins(config.hydra)
     unresolved = to_plain(config, resolve=False)
     # Bound now: ${hydra:…} follows whatever is composed last.
     unresolved["run_dir"] = config.run_dir
     return Blueprint.of(
         resolve_references(unresolved, lambda path: _select(config, path)),
         unresolved,
-        user_origins(config.hydra),
+        origins,
         task_overrides(config.hydra),
         like=like,
     )
@@ -101,12 +118,14 @@ def bind_run_directory(config: DictConfig, directory: str | Path) -> None:
 
 
 def run_directory(config: DictConfig) -> Path:
-    """Where a run writes: ``hydra.run.dir``.
+    """Where a run of its own writes: ``hydra.run.dir``.
 
-    Raises ConfigError if a value that it refers to leads out of the folder that it begins with.
+    Raises ConfigError if a value that it refers to leads out of the folder that it begins with, if
+    it cannot be the name of a directory, and for an override that has an effect in a sweep alone.
     """
+    _refuse_settings_of(SWEEP_ALONE, config, "has an effect in a sweep alone; to sweep, add -m")
     pattern = str(OmegaConf.to_container(config.hydra.run, resolve=False)["dir"])  # type: ignore[call-overload,index]
-    directory = Path(os.path.abspath(config.hydra.run.dir))
+    directory = checked_directory(config.hydra.run.dir, "hydra.run.dir")
     root, _, _ = pattern.partition("${")[0].rpartition("/")
     if "${" in pattern and root and Path(os.path.abspath(root)) not in directory.parents:
         raise ConfigError(
@@ -115,3 +134,55 @@ def run_directory(config: DictConfig) -> Path:
             key="hydra.run.dir",
         )
     return directory
+
+
+def sweep_directory(config: DictConfig) -> Path:
+    """The folder of a sweep: ``hydra.sweep.dir``.
+
+    Raises ConfigError if it refers to what only a job has, if it cannot be the name of a
+    directory, and for an override that has an effect in a single run alone.
+    """
+    _refuse_settings_of(RUN_ALONE, config, "has no effect in a sweep; write hydra.sweep.dir=…")
+    try:
+        folder = config.hydra.sweep.dir
+    except OmegaConfBaseException as error:
+        raise ConfigError(
+            f"is not known before the jobs are ({str(error).splitlines()[0]})",
+            key=SWEEP_DIR,
+            remedy="put what differs between jobs into hydra.sweep.subdir",
+        ) from None
+    return checked_directory(folder, SWEEP_DIR)
+
+
+def checked_directory(path: str | Path, key: str) -> Path:
+    """The absolute path of a directory that a key names.
+
+    Raises ConfigError if no directory can have this name.
+    """
+    if not str(path):
+        raise ConfigError("is empty; write . for the current directory", key=key)
+    directory = Path(os.path.abspath(path))
+    longest = max(len(os.fsencode(part)) for part in directory.parts)
+    if longest > LONGEST_NAME or len(os.fsencode(directory)) > LONGEST_PATH or "\0" in str(path):
+        raise ConfigError(
+            f"gives {shown(str(directory), 60)}, a name of {longest} bytes; a file system "
+            f"takes {LONGEST_NAME}, and {LONGEST_PATH} for a path, and no NUL",
+            key=key,
+            remedy="leave something out (hydra.job.config.override_dirname.exclude_keys)"
+            if "override_dirname" in str(path)
+            else "choose a shorter one",
+        )
+    return directory
+
+
+def _refuse_settings_of(kinds: tuple[str, ...], config: DictConfig, problem: str) -> None:
+    """Refuse an override of Hydra's settings that would be ignored."""
+    for override in parse_overrides(hydra_overrides(config.hydra)):
+        key = override.key_or_group
+        if any(is_under(key.replace("/", "."), kind) for kind in kinds):
+            raise ConfigError(problem, key=key, where=COMMAND_LINE)
+
+
+def _where_it_is_said(config: DictConfig) -> str:
+    key = "hydra.run.dir" if config.hydra.mode is not RunMode.MULTIRUN else SWEEP_DIR
+    return f"where a run writes is said with {key}"

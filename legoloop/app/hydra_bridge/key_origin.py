@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.config.paths import overlaps
-from legoloop.app.config.settings import TOP_LEVEL
+from legoloop.app.config.settings import COMMAND_LINE, TOP_LEVEL
 from legoloop.app.hydra_bridge.internals import Repository, config_repository
 from legoloop.app.hydra_bridge.overrides import (
     all_overrides,
@@ -27,11 +28,26 @@ from legoloop.app.hydra_bridge.shipped_config import (
     SETTINGS_FILE,
     shipped_config_dir,
 )
+from legoloop.core.errors import ConfigError
 from legoloop.core.flatten import flatten_config
 
-COMMAND_LINE = "command line"
 SHIPPED = ("hydra", "main", "schema")
 """The providers of the files that Hydra finds without a search path of the user's."""
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A file that is part of a composed configuration.
+
+    Args:
+        path: where it lies.
+        tree: what it sets, at the place in the tree where it sets it.
+        hidden: a file of the user's with the same name, which is not read.
+    """
+
+    path: Path
+    tree: DictConfig
+    hidden: Path | None = None
 
 
 def where_set(key: str, config: DictConfig | None) -> str | None:
@@ -61,21 +77,36 @@ def origin(key: str, config_name: str, overrides: Sequence[str]) -> str | None:
     if any(_covers(override, key, found) for override in overrides):
         return COMMAND_LINE
     files = _files_by_precedence(config_name, tuple(overrides), found)
-    return next((_shown(file) for file, tree in reversed(files) if _has(tree, key)), None)
+    return next((_shown(file.path) for file in reversed(files) if _has(file.tree, key)), None)
 
 
 def user_origins(hydra: HydraConf | DictConfig) -> dict[str, str]:
-    """What the user set for a job, and where: on the command line, or in a file of their own."""
+    """What the user set for a job, and where: on the command line, or in a file of their own.
+
+    Raises ConfigError for a file of theirs that is not read, since another has its name.
+    """
     overrides = all_overrides(hydra)
     found = repository(overrides)
     origins: dict[str, str] = {}
     if any(source.provider not in SHIPPED for source in found.get_sources()):
-        for file, tree in _files_by_precedence(CONFIG_NAME, tuple(overrides), found):
-            if shipped_config_dir() not in file.parents and file != Path(SETTINGS_FILE):
-                plain: Any = OmegaConf.to_container(tree)
-                origins.update((key, _shown(file)) for key, _ in flatten_config(plain))
+        check_none_is_hidden(overrides)
+        for file in _files_by_precedence(CONFIG_NAME, tuple(overrides), found):
+            if shipped_config_dir() not in file.path.parents and file.path != Path(SETTINGS_FILE):
+                plain: Any = OmegaConf.to_container(file.tree)
+                origins.update((key, _shown(file.path)) for key, _ in flatten_config(plain))
     on_command_line = keys_on_command_line(parse_overrides(task_overrides(hydra)), found)
     return {**origins, **dict.fromkeys(on_command_line, COMMAND_LINE)}
+
+
+def check_none_is_hidden(overrides: Sequence[str], config_name: str = CONFIG_NAME) -> None:
+    """Raises ConfigError if a file that is read hides one of the user's, of the same name."""
+    found = repository(list(overrides), config_name)
+    for file in _files_by_precedence(config_name, tuple(overrides), found):
+        if file.hidden is not None:
+            raise ConfigError(
+                f"{file.hidden}: is not read, {_shown(file.path)} of the same name comes first",
+                remedy="give it another name",
+            )
 
 
 def keys_on_command_line(overrides: Sequence[Override], found: Repository) -> Iterator[str]:
@@ -106,15 +137,16 @@ def _covers(override: str, key: str, found: Repository) -> bool:
 @lru_cache(maxsize=1)
 def _files_by_precedence(
     config_name: str, overrides: tuple[str, ...], found: Repository
-) -> list[tuple[Path, DictConfig]]:
+) -> list[ConfigFile]:
     """Read once for all keys of a job: Hydra composes the defaults list for it."""
     loader = GlobalHydra.instance().config_loader()
     defaults = loader.compute_defaults_list(config_name, list(overrides), RunMode.RUN)
-    files: list[tuple[Path, DictConfig]] = []
+    files: list[ConfigFile] = []
     for entry in defaults.defaults:
         path = entry.config_path or ""
         loaded = found.load_config(path)
-        if loaded is None or path.startswith("hydra/"):
+        hidden = _hidden(path, found)
+        if loaded is None or (path.startswith("hydra/") and hidden is None):
             continue
         tree: Any = loaded.config
         if entry.package:
@@ -122,8 +154,19 @@ def _files_by_precedence(
             OmegaConf.update(tree, entry.package, loaded.config)
         is_stored = loaded.path == "structured://"  # by us, under the name of its file
         file = Path(loaded.provider) if is_stored else _file(loaded.path, path)
-        files.append((file, tree))
+        files.append(ConfigFile(file, tree, hidden))
     return files
+
+
+def _hidden(config_path: str, found: Repository) -> Path | None:
+    """The first file of the user's with this path that is not read, since another comes first."""
+    _, *others = [source for source in found.get_sources() if source.is_config(config_path)] or [0]
+    files = (
+        _file(f"{each.scheme()}://{each.path}", config_path)
+        for each in others
+        if each.provider not in SHIPPED and each.scheme() == "file"
+    )
+    return next((file for file in files if shipped_config_dir() not in file.parents), None)
 
 
 def _file(root: str, config_path: str) -> Path:

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, GrammarParseError, OmegaConfBaseException
 from yaml import MarkedYAMLError
 
+from legoloop.app.config.settings import COMMAND_LINE, TOP_LEVEL
+from legoloop.app.hydra_bridge.hydra_mistakes import explained, nested_group
 from legoloop.app.hydra_bridge.key_origin import where_set
+from legoloop.app.hydra_bridge.override_repair import repaired
+from legoloop.app.hydra_bridge.overrides import parse_overrides
 from legoloop.app.hydra_bridge.shipped_config import shipped_config_dir
 from legoloop.core.errors import ConfigError
 from legoloop.core.suggestions import did_you_mean
 
 
-def as_config_error(error: BaseException, config: DictConfig | None = None) -> ConfigError:
+def as_config_error(
+    error: BaseException, config: DictConfig | None = None, overrides: Sequence[str] = ()
+) -> ConfigError:
     """A mistake in the configuration, whoever found it, as an error of ours.
 
     Args:
         error: what Hydra, OmegaConf, the YAML parser or the checks raised.
         config: the composed tree, Hydra's part included: with it, the message also says where
             the key was set.
+        overrides: those that were given, for the message to tell what to type instead.
     """
+    if (misplaced := _without_package(config)) is not None:
+        return misplaced
     if isinstance(error, ConfigError):
         if error.key is None or error.where is not None:
             return error
@@ -31,13 +41,15 @@ def as_config_error(error: BaseException, config: DictConfig | None = None) -> C
     if isinstance(error, MissingConfigException):
         return _no_such_option(error)
     if isinstance(error, OverrideParseException):
-        return ConfigError(
-            f"not an override that Hydra can read; {_first_line(error)}", key=error.override
-        )
+        return _not_read(error.override, overrides)
     cause = error.__cause__
     if isinstance(error, HydraException) and isinstance(cause, ConfigKeyError | AttributeError):
-        return _no_such_key(error, cause)
+        return _no_such_key(error, cause, overrides)
     if isinstance(error, HydraException) and isinstance(cause, OmegaConfBaseException):
+        if not str(error):
+            return as_config_error(cause, config, overrides)
+        if "raised while composing" in str(error):
+            return explained(str(error), overrides)
         return ConfigError(f"{_first_line(error)}: {_first_line(cause)}")
     if isinstance(error, OmegaConfBaseException) and (key := error.full_key or _broken(config)):
         return ConfigError(_first_line(error), key=key, where=where_set(key, config))
@@ -45,14 +57,41 @@ def as_config_error(error: BaseException, config: DictConfig | None = None) -> C
         return ConfigError(
             f"{mark.name}, line {mark.line + 1}: not YAML that can be read: {error.problem}"
         )
-    if isinstance(error, ValueError) and str(error).startswith("Config group override"):
-        return ConfigError("a group takes the name of one of its options; remove it with ~group")
+    if isinstance(error, HydraException | ValueError | GrammarParseError) and str(error):
+        return explained(str(error), overrides)
     return ConfigError(_first_line(error))
 
 
-def format_error(error: BaseException, config: DictConfig | None = None) -> str:
+def format_error(
+    error: BaseException, config: DictConfig | None = None, overrides: Sequence[str] = ()
+) -> str:
     """The message of ``as_config_error``."""
-    return str(as_config_error(error, config))
+    return str(as_config_error(error, config, overrides))
+
+
+def _not_read(override: str, overrides: Sequence[str]) -> ConfigError:
+    """An override that Hydra cannot parse, with the one that was probably meant."""
+    if (meant := repaired(override, overrides)) is not None:
+        remedy = f"write {meant}"
+    elif "=" in override:
+        remedy = "close what it opens, and quote what is a text: key='value'"
+    else:
+        remedy = f"write {override.strip(':')}=…"
+    return ConfigError("is not an override", key=override, remedy=remedy)
+
+
+def _without_package(config: DictConfig | None) -> ConfigError | None:
+    """A file of a group whose values were meant for the top, or None."""
+    for group in map(str, config or ()):
+        node = None if group == "hydra" else config._get_node(group)  # type: ignore[union-attr]
+        if isinstance(node, DictConfig) and (group not in TOP_LEVEL or group in node):
+            where = where_set(group, config)
+            if where and where != COMMAND_LINE and Path(where).parent.name == group:
+                return ConfigError(
+                    f"{where}: sets keys below '{group}'",
+                    remedy="let it begin with # @package _global_",
+                )
+    return None
 
 
 def _broken(tree: DictConfig | ListConfig | None, path: str = "") -> str | None:
@@ -76,26 +115,38 @@ def _broken(tree: DictConfig | ListConfig | None, path: str = "") -> str | None:
 def _no_such_option(error: MissingConfigException) -> ConfigError:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     options = error.options or [file.stem for file in (shipped_config_dir() / group).glob("*.yaml")]
+    if (meant := nested_group(error.missing_cfg_file or "", str(error))) is not None:
+        return ConfigError(
+            f"there is no group {group}",
+            remedy=f"groups are named from the top: write - override /{meant}: {option}",
+        )
     if not group or not options:
-        return ConfigError(_first_line(error))
+        return explained(str(error))
     return ConfigError(
         "there is no such option", key=f"{group}={option}", remedy=did_you_mean(option, options)
     )
 
 
-def _no_such_key(error: HydraException, cause: BaseException) -> ConfigError:
+def _no_such_key(
+    error: HydraException, cause: BaseException, overrides: Sequence[str]
+) -> ConfigError:
     key = getattr(cause, "full_key", None)
     parent = getattr(cause, "parent_node", None)
     if not key or not isinstance(parent, DictConfig):
         return ConfigError(_first_line(error))
     names = [str(name) for name in parent if name != "hydra"]
+    # Other jobs of a sweep over groups may have the key: + is for those that do not, ++ for all.
+    is_sweep = any(parsed.is_sweep_override() for parsed in parse_overrides(overrides))
+    plus = "++" if is_sweep else "+"
     return ConfigError(
-        f"there is no such key or group; to add it, write +{key}=…",
+        f"there is no such key or group; to add it, write {plus}{key}=…",
         key=key,
         where="command line",
         remedy=did_you_mean(key.rpartition(".")[2], names),
     )
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+def _first_line(error: BaseException, otherwise: str | None = None) -> str:
+    name = type(error).__name__ if otherwise is None else otherwise
+    line = next(iter(str(error).strip().splitlines()), name)
+    return line.removeprefix("MissingMandatoryValue while resolving interpolation: ")

@@ -20,9 +20,14 @@ def task_overrides(hydra: HydraConf | DictConfig) -> list[str]:
     return _unresolved(hydra.overrides.task)
 
 
+def hydra_overrides(hydra: HydraConf | DictConfig) -> list[str]:
+    """The overrides of Hydra's own settings as the user wrote them."""
+    return _unresolved(hydra.overrides.hydra)
+
+
 def all_overrides(hydra: HydraConf | DictConfig) -> list[str]:
     """The overrides of a job, those of Hydra's own settings first."""
-    return [*_unresolved(hydra.overrides.hydra), *task_overrides(hydra)]
+    return [*hydra_overrides(hydra), *task_overrides(hydra)]
 
 
 def search_path(folder: Path) -> str:

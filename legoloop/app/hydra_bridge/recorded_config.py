@@ -18,7 +18,7 @@ from yaml import YAMLError
 from legoloop.app.config.settings import COLLECTIONS, COMPONENTS
 from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
 from legoloop.app.hydra_bridge.internals import apply_overrides as apply_to_composed
-from legoloop.app.hydra_bridge.key_origin import repository
+from legoloop.app.hydra_bridge.key_origin import check_none_is_hidden, repository
 from legoloop.app.hydra_bridge.messages import format_error
 from legoloop.app.hydra_bridge.overrides import is_value, parse_overrides, search_path
 from legoloop.app.hydra_bridge.shipped_config import (
@@ -34,6 +34,8 @@ NEEDED = ("seed", "device", "run_dir")
 """What every record holds, besides what the checks of a configuration ask for."""
 
 _REFERENCE = re.compile(r"(\\*)\$\{")
+COMPOSING = ("hydra", "defaults")
+"""What no record holds: Hydra would take callbacks, directories and other files from there."""
 
 
 def recorded_tree(run: Path) -> DictConfig:
@@ -52,6 +54,11 @@ def recorded_tree(run: Path) -> DictConfig:
     for key in NEEDED:
         if key not in values:
             raise ConfigError(f"{file}: is not whole, there is no '{key}'")
+    for key in COMPOSING:
+        if key in values:
+            raise ConfigError(
+                f"{file}: is no record of a run, it has a key '{key}'", remedy="remove that key"
+            )
     composed = run / HYDRA / CONFIG
     tied: Any = _literal(OmegaConf.to_container(values))
     if not isinstance(tied["run_dir"], str) or not tied["run_dir"]:
@@ -89,8 +96,10 @@ def apply_overrides(
             _choose(tree, choices, search)
             values = [override for override in parsed if override not in choices]
             apply_to_composed(values, tree)
-        except (HydraException, OmegaConfBaseException, YAMLError) as error:
-            raise ConfigError(format_error(error)) from None
+        except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(format_error(error, overrides=overrides)) from None
     return [override.key_or_group.replace("/", ".") for override in parsed]
 
 
@@ -149,7 +158,9 @@ def _is_choice(override: Override, known: Any) -> bool:
 def _choose(tree: DictConfig, choices: Sequence[Override], search: list[str]) -> None:
     if not choices:
         return
-    composed = hydra.compose(CONFIG_NAME, [*search, *(str(c.input_line) for c in choices)])
+    overrides = [*search, *(str(choice.input_line) for choice in choices)]
+    composed = hydra.compose(CONFIG_NAME, overrides)
+    check_none_is_hidden(overrides)
     for choice in choices:
         key = choice.key_or_group.replace("/", ".")
         node = OmegaConf.select(composed, key)

@@ -21,8 +21,10 @@ from omegaconf.errors import OmegaConfBaseException
 from legoloop.app.hydra_bridge.job_config import blueprint_of_job, run_directory
 from legoloop.app.hydra_bridge.key_origin import where_set
 from legoloop.app.hydra_bridge.messages import format_error
+from legoloop.app.hydra_bridge.overrides import all_overrides
 from legoloop.app.run.command_state import current_command
 from legoloop.app.run.lifecycle import lock_directory, prepare
+from legoloop.app.startup.closed_output import print_what_is_read
 from legoloop.core.errors import ConfigError, UserError
 
 WRONG_CONFIGURATION = 2
@@ -40,7 +42,7 @@ class CheckBeforeRun(Callback):
             if blueprint.settings.show is not None:
                 from legoloop.app.show.show import show
 
-                print(show(blueprint, lambda key: where_set(key, config)))
+                print_what_is_read(show(blueprint, lambda key: where_set(key, config)))
                 raise SystemExit(0)
             prepared = prepare(blueprint)
             command.prepared[str(prepared.directory)] = prepared, lock_directory(prepared)
@@ -56,7 +58,7 @@ def _reporting_errors(config: DictConfig) -> Iterator[None]:
     try:
         yield
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
-        print(f"error: {format_error(error, config)}", file=sys.stderr)
+        print(f"error: {format_error(error, config, all_overrides(config.hydra))}", file=sys.stderr)
         raise SystemExit(WRONG_CONFIGURATION) from None
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

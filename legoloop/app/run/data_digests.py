@@ -1,7 +1,8 @@
-"""Digests of the data sets of a run, for its record."""
+"""What the data sets of a run are, for its record: digests, and where they came from."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from dependency_injector import providers
@@ -17,8 +18,19 @@ def data_digests(app: Any) -> dict[str, str | None]:
     >>> sorted(data_digests(compose(["data=xor", "model=logistic", "loggers=[]"])))
     ['train', 'val']
     """
+    with preserved_rng():
+        return {name: fingerprint(dataset) for name, dataset in _datasets(app).items()}
+
+
+def data_sources(app: Any) -> dict[str, str]:
+    """Where each data set of an app came from, for those that say so in an attribute ``source``."""
+    found = {name: getattr(dataset, "source", None) for name, dataset in _datasets(app).items()}
+    return {name: str(source) for name, source in found.items() if source is not None}
+
+
+def _datasets(app: Any) -> Mapping[str, Any]:
     data = app.providers.get("data")
     if not isinstance(data, providers.Container) or not hasattr(data, "datasets"):
         return {}
-    with preserved_rng():
-        return {name: fingerprint(dataset) for name, dataset in data.datasets().items()}
+    datasets: Mapping[str, Any] = data.datasets()
+    return datasets

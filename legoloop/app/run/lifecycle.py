@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.config.blueprint import Blueprint
-from legoloop.app.run.data_digests import data_digests
+from legoloop.app.run.data_digests import data_digests, data_sources
 from legoloop.app.run.resume import (
     archive_attempt,
     check_unchanged,
@@ -217,7 +217,10 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
         record.update(blueprint=prepared.composed.to_dict(), config_sha256=config)
     if prepared.host is not None:
         _write_plan(prepared, prepared.host)
-        record.record_data(prepared.data)
+        sources = data_sources(prepared.app)
+        record.record_data(prepared.data, sources)
+        for name, source in sources.items():
+            log.info("the data set '%s' comes from %s", name, source)
     _print_differences(prepared)
     overrides = list(prepared.blueprint.overrides)
     log.info("the run begins, with the overrides %s", overrides)

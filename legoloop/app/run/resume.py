@@ -56,9 +56,7 @@ def run_of(checkpoint: Path) -> Path:
     return checkpoint.parent.parent
 
 
-def check_unchanged(
-    blueprint: Blueprint, data: Mapping[str, str | None], directory: Path
-) -> None:
+def check_unchanged(blueprint: Blueprint, data: Mapping[str, str | None], directory: Path) -> None:
     """Raises ConfigError if the run in a directory had another configuration, code or data.
 
     Args:

@@ -17,13 +17,18 @@ from tqdm import tqdm
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.components import dataset_nodes
 from legoloop.app.hydra_bridge.caching_loader import CachingConfigLoader
-from legoloop.app.hydra_bridge.job_config import blueprint_of_job
+from legoloop.app.hydra_bridge.job_config import (
+    blueprint_of_job,
+    checked_directory,
+    sweep_directory,
+)
 from legoloop.app.hydra_bridge.messages import as_config_error, format_error
 from legoloop.app.run.resume import parse_resume
 from legoloop.app.sweep.job import Job, Overrides
 from legoloop.app.sweep.process_state import preserve_process_state
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.errors import ConfigError
+from legoloop.core.text import shortened
 
 
 def compose_jobs(
@@ -41,7 +46,7 @@ def compose_jobs(
     """
     if config.get("show") is not None:
         raise as_config_error(ConfigError("shows one run; leave out -m", key="show"), config)
-    folder = Path(os.path.abspath(config.hydra.sweep.dir))
+    folder = sweep_directory(config)
     datasets: dict[str, Any] = {}
     jobs: dict[Path, Job] = {}
     like: Blueprint | None = None
@@ -53,7 +58,8 @@ def compose_jobs(
                 blueprint = _checked(composed, like, datasets)
         except (ConfigError, HydraException, OmegaConfBaseException) as error:
             raise ConfigError(
-                f"job {number} ({' '.join(overrides)}): {format_error(error, composed)}"
+                f"job {number} ({shortened(' '.join(overrides))}): "
+                f"{format_error(error, composed, overrides)}"
             ) from None
         like = blueprint
         directory = Path(os.path.abspath(blueprint.settings.run_dir))
@@ -100,7 +106,7 @@ def _composed(
     except (HydraException, OmegaConfBaseException):
         raise
     except Exception as error:  # a file that is not YAML, for one
-        raise as_config_error(error) from error
+        raise as_config_error(error, overrides=overrides) from error
     with open_dict(job):
         job.hydra.job.id = job.hydra.job.num = number
     return job
@@ -108,7 +114,8 @@ def _composed(
 
 def _checked(job: DictConfig, like: Blueprint | None, datasets: dict[str, Any]) -> Blueprint:
     """The blueprint of a job that can be built."""
-    directory = Path(job.hydra.sweep.dir) / job.hydra.sweep.subdir
+    name = Path(job.hydra.sweep.dir) / job.hydra.sweep.subdir
+    directory = checked_directory(name, "hydra.sweep.subdir")
     blueprint = blueprint_of_job(job, directory, like)
     app, _ = validated_app(blueprint)
     parse_resume(blueprint.settings.resume)

@@ -9,6 +9,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext
 
 from legoloop.core.errors import ConfigError
+from legoloop.core.text import shown
 
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
     from legoloop.app.sweep.job import Job
     from legoloop.app.sweep.sweep import Sweep
+
+
+MOST_JOBS = 100_000
+"""Composing so many takes an hour."""
 
 
 class GridSweeper(Sweeper):
@@ -77,13 +82,19 @@ class GridSweeper(Sweeper):
             raise SystemExit(1)
 
     def combinations(self, overrides: Sequence[str]) -> list[list[str]]:
-        """The overrides of each job; raises ConfigError if there is none."""
+        """The overrides of each job; raises ConfigError if there is none, or far too many."""
         from hydra.core.override_parser.overrides_parser import OverridesParser
+        from hydra.errors import HydraException
 
         from legoloop.app.hydra_bridge.internals import grid
+        from legoloop.app.hydra_bridge.messages import as_config_error
 
-        parsed = OverridesParser.create(config_loader=self.loader).parse_overrides(list(overrides))
-        found = grid(parsed)
+        try:
+            parser = OverridesParser.create(config_loader=self.loader)
+            parsed = parser.parse_overrides(list(overrides))
+            found = grid(parsed, most=MOST_JOBS)
+        except (HydraException, ValueError) as error:
+            raise as_config_error(error, overrides=overrides) from None
         if not found:
             raise ConfigError(f"{' '.join(overrides)}: makes no job; one of them has no values")
         return found
@@ -92,7 +103,7 @@ class GridSweeper(Sweeper):
         size = self.max_batch_size
         if size is not None and (not isinstance(size, int) or size < 1):
             raise ConfigError(
-                f"is {size!r}",
+                f"is {shown(size)}",
                 key="hydra.sweeper.max_batch_size",
                 remedy="give a whole number of at least 1, or null",
             )

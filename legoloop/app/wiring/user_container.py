@@ -29,7 +29,8 @@ def make_user_app(blueprint: Blueprint) -> tuple[Any, Blueprint]:
     from the tree as composed.
 
     Raises ConfigError if it is no container with a ``config`` and a ``host``, for a key that the
-    user set but the container neither declares nor reads, and for a known key of the wrong type.
+    user set but the container neither declares nor reads, for one that it reads and nobody set,
+    and for a known key of the wrong type.
     """
     path = str(blueprint.settings.app)
     app = _instance(path)
@@ -49,7 +50,23 @@ def make_user_app(blueprint: Blueprint) -> tuple[Any, Blueprint]:
     unresolved: Any = OmegaConf.to_container(tree, resolve=False)
     fed = Blueprint.of(resolved, unresolved, blueprint.origins, blueprint.overrides)
     app.config.from_dict(fed.tree)
+    _check_all_are_set(path, app, declared=[key for key, _ in flatten_config(plain)])
     return app, fed
+
+
+def _check_all_are_set(path: str, app: Any, declared: Sequence[str]) -> None:
+    """Raises ConfigError for an option that the container reads and no configuration in it has.
+
+    A container inside has a configuration of its own, which may be a part of the outer one.
+    """
+    found = [each() or {} for each in app.traverse([providers.Configuration])]
+    for option in _options(app):
+        if all(find_path(tree, option, _ABSENT) is _ABSENT for tree in found):
+            raise ConfigError(
+                f"{path} reads this key, and nobody sets it; {did_you_mean(option, declared)}",
+                key=option,
+                remedy="one that may be left out is declared as null",
+            )
 
 
 def _with_values_of(declared: DictConfig, blueprint: Blueprint, keys: Sequence[str]) -> DictConfig:

@@ -136,3 +136,26 @@ def test_every_required_parameter_comes_from_one_place_or_is_refused(
     bound = bind("x", node, scope)
     assert bound.dependencies.keys() | bound.values.keys() == required | given
     assert not bound.dependencies.keys() & bound.values.keys()
+
+
+@pytest.mark.parametrize(
+    ("special", "message"),
+    [
+        ({"_args_": 3}, "model._args_: is 3; give a list of values"),
+        ({"_args_": {"a": 1}}, "model._args_: is {'a': 1}; give a list of values"),
+        ({"_partial_": "maybe"}, "model._partial_: is 'maybe'; give true or false"),
+        ({"_inject_": 3}, "model._inject_: is 3; give the names of providers by parameter"),
+        (
+            {"_inject_": {"x": None}},
+            "model._inject_.x: is None; give the name of a provider, or write ~model._inject_.x",
+        ),
+        (
+            {"_inject_": {"x": ["a"]}},
+            "model._inject_.x: is ['a']; give the name of a provider, or write ~model._inject_.x",
+        ),
+    ],
+)
+def test_special_keys_of_the_wrong_type_are_refused(special: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        bind("model", {"_target_": "builtins.dict", **special}, ())
+    assert str(refused.value) == message

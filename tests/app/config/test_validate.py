@@ -11,6 +11,7 @@ from legoloop.app.config.validate import (
     check_loaders,
     check_names,
     check_required,
+    check_settings_are_read,
     check_used,
     needs_of,
 )
@@ -207,3 +208,15 @@ def test_what_was_chosen_must_be_used() -> None:
         with pytest.raises(ConfigError) as refused:
             check_used(needs, made, ["a"], [key])
         assert message(refused) == f"{path}: is chosen, but no plugin and no logger uses it"
+
+
+def test_a_setting_of_the_command_line_that_nothing_refers_to_is_refused() -> None:
+    tree = {"num_epochs": 3, "data": {"root": "${root}"}, "plugins": {"last": "${num_epochs}"}}
+    check_settings_are_read(tree, {"num_epochs": "command line", "seed": "command line"})
+    check_settings_are_read(tree, {"eval_samples": "conf/mine.yaml"})
+    for key in ("eval_samples", "data.root"):
+        with pytest.raises(ConfigError) as refused:
+            check_settings_are_read(tree, {key: "command line"})
+        assert message(refused) == (
+            f"{key}: has no effect here: no component refers to it; leave it out"
+        )

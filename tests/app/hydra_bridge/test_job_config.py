@@ -14,10 +14,11 @@ from legoloop.app.hydra_bridge.job_config import (
     blueprint_of_job,
     blueprint_of_tree,
     run_directory,
+    sweep_directory,
     to_plain,
 )
 from legoloop.core.errors import ConfigError
-from tests.app.composed import XOR, config_of, hydra_at_work
+from tests.app.composed import XOR, config_of, hydra_at_work, refusal
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +71,7 @@ def test_the_blueprint_of_a_job(here: Path) -> None:
 
 def test_a_blueprint_is_that_of_the_tree_that_omegaconf_resolves() -> None:
     with hydra_at_work():
-        config = config_of(*XOR, "data.root=${oc.env:HOME,x}")
+        config = config_of(*XOR, "data.output_key=${oc.env:HOME,x}")
         blueprint = blueprint_of_job(config, "there")
         known = {"origins": blueprint.origins, "overrides": blueprint.overrides}
         again = blueprint_of_tree(config, **known)
@@ -80,13 +81,15 @@ def test_a_blueprint_is_that_of_the_tree_that_omegaconf_resolves() -> None:
 
 def test_references_to_hydra_are_bound_to_this_job() -> None:
     with hydra_at_work():
-        one = config_of(*XOR, "data.root=${hydra:job.name}/${run_dir}", "hydra.job.name=one")
+        one = config_of(*XOR, "data.output_key=${hydra:job.name}/${run_dir}", "hydra.job.name=one")
         first = blueprint_of_job(one, "a")
-        other = config_of(*XOR, "data.root=${hydra:job.name}/${run_dir}", "hydra.job.name=other")
+        other = config_of(
+            *XOR, "data.output_key=${hydra:job.name}/${run_dir}", "hydra.job.name=other"
+        )
         second = blueprint_of_job(other, "b")
-    assert str(first.data.root).startswith("one/")
-    assert str(second.data.root).startswith("other/")
-    assert (str(first.data.root)[-2:], str(second.data.root)[-2:]) == ("/a", "/b")
+    assert str(first.data.output_key).startswith("one/")
+    assert str(second.data.output_key).startswith("other/")
+    assert (str(first.data.output_key)[-2:], str(second.data.output_key)[-2:]) == ("/a", "/b")
 
 
 def test_the_run_directory_is_bound_without_a_copy(here: Path) -> None:
@@ -100,7 +103,9 @@ def test_the_run_directory_is_bound_without_a_copy(here: Path) -> None:
 
 
 def directory_of(**hydra: Any) -> Path:
-    config: DictConfig = OmegaConf.create({"name": hydra.pop("name", "x"), "hydra": {"run": hydra}})
+    name = hydra.pop("name", "x")
+    hydra_part = {"run": hydra, "overrides": {"hydra": []}}
+    config: DictConfig = OmegaConf.create({"name": name, "hydra": hydra_part})
     return run_directory(config)
 
 
@@ -129,3 +134,46 @@ def test_like_another_job_it_is_the_same_blueprint() -> None:
     assert made[0] == made[1]
     assert isinstance(made[0], Blueprint)
     assert made[1].components["model"] is like.components["model"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "hydra.sweep.dir=there",
+            "hydra.sweep.dir (command line): has an effect in a sweep alone; to sweep, add -m",
+        ),
+        (
+            "hydra/launcher=processes",
+            "hydra/launcher (command line): has an effect in a sweep alone; to sweep, add -m",
+        ),
+        (
+            "hydra.sweeper.max_batch_size=3",
+            "hydra.sweeper.max_batch_size (command line): has an effect in a sweep alone; to "
+            "sweep, add -m",
+        ),
+        ("hydra.run.dir=''", "hydra.run.dir (command line): is empty; write . for the current "),
+        ("run_dir=there", "run_dir (command line): is 'there'; where a run writes is said with "),
+        (f"hydra.run.dir={'a' * 256}", "hydra.run.dir (command line): gives "),
+        (f"hydra.run.dir={'a/' * 2000}", "hydra.run.dir (command line): gives "),
+    ],
+)
+def test_a_directory_is_taken_or_refused(override: str, message: str) -> None:
+    assert refusal(*XOR, override).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("hydra.run.dir=there", "hydra.run.dir: has no effect in a sweep; write hydra.sweep.dir=…"),
+        ("hydra.sweep.dir=a/${hydra.job.id}", "hydra.sweep.dir: is not known before the jobs are "),
+        ("hydra.sweep.dir=a/${hydra:job.num}", "hydra.sweep.dir: is not known before the jobs "),
+        ("hydra.sweep.dir=a/${nope}", "hydra.sweep.dir: is not known before the jobs are "),
+        ("hydra.sweep.dir=''", "hydra.sweep.dir: is empty; write . for the current directory"),
+        (f"hydra.sweep.dir={'a' * 256}", "hydra.sweep.dir: gives '"),
+    ],
+)
+def test_the_folder_of_a_sweep_is_taken_or_refused(override: str, message: str) -> None:
+    with hydra_at_work(), pytest.raises(ConfigError) as refused:
+        sweep_directory(config_of(*XOR, override))
+    assert str(refused.value).replace(" (command line)", "").startswith(message)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import legoloop as ll
+from legoloop.app.hydra_bridge.key_origin import check_none_is_hidden
 from legoloop.core.errors import ConfigError
+from tests.app.composed import hydra_at_work
 
 QUIET = ("loggers=[]", "hydra.run.dir=run")
 
@@ -66,3 +68,37 @@ def test_a_key_at_the_top(conf: Path) -> None:
     preset = conf / "experiment" / "mine.yaml"
     preset.write_text("# @package _global_\nnum_epochs: -1\n")
     assert place(conf, "num_epochs", "experiment=mine") == str(preset)
+
+
+@pytest.mark.parametrize("name", ["model/mlp", "optimizer/adam", "hydra/launcher/processes"])
+def test_a_file_of_the_users_that_has_the_name_of_one_that_ships_is_refused(
+    conf: Path, name: str
+) -> None:
+    file = conf / f"{name}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("_target_: legoloop.zoo.models.MLP\n")
+    group, _, option = name.rpartition("/")
+    overrides = [*QUIET, "data=xor", f"{group}={option}"]
+    if group.startswith("hydra"):
+        with hydra_at_work(), pytest.raises(ConfigError) as refused:
+            check_none_is_hidden([*overrides, f"hydra.searchpath=['file://{conf}']"])
+    else:
+        with pytest.raises(ConfigError) as refused:
+            ll.compose(overrides, config_dir=conf)
+    assert str(refused.value) == (
+        f"{file}: is not read, conf/{name}.yaml of the same name comes first; give it another name"
+    )
+
+
+def test_a_name_that_is_not_chosen_may_be_taken(conf: Path) -> None:
+    (conf / "model" / "simple_cnn.yaml").write_text("_target_: legoloop.Nothing\n")
+    ll.compose([*QUIET, "data=xor", "model=mlp"], config_dir=conf)
+
+
+def test_of_two_folders_of_the_users_none_hides_the_other(conf: Path, tmp_path: Path) -> None:
+    for folder in (conf, tmp_path / "more"):
+        (folder / "model").mkdir(parents=True, exist_ok=True)
+        (folder / "model" / "mine.yaml").write_text("_target_: legoloop.zoo.models.MLP\n")
+    both = f"hydra.searchpath=['file://{conf}','file://{tmp_path}/more']"
+    with pytest.raises(ConfigError, match=f"^{tmp_path}/more/model/mine.yaml: is not read, {conf}"):
+        ll.compose([*QUIET, "data=xor", "model=mine", both])

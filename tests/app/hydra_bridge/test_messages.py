@@ -9,16 +9,18 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+import legoloop as ll
 from legoloop.app.hydra_bridge.job_config import bind_run_directory, to_plain
 from legoloop.app.hydra_bridge.messages import as_config_error, format_error
+from legoloop.app.hydra_bridge.overrides import search_path
 from legoloop.core.errors import ConfigError
-from tests.app.composed import config_of, hydra_at_work
+from tests.app.composed import config_of, hydra_at_work, refusal
 
 
 def composing(*overrides: str) -> str:
     with hydra_at_work(), pytest.raises((HydraException, ValueError)) as refused:
         config_of(*overrides)
-    return format_error(refused.value)
+    return format_error(refused.value, overrides=overrides)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,7 @@ def composing(*overrides: str) -> str:
             "hydra/launcher=proceses",
             "hydra/launcher=proceses: there is no such option; did you mean processes?",
         ),
-        ("seed", "seed: not an override that Hydra can read; Error parsing override 'seed'"),
+        ("seed", "seed: is not an override; write seed=…"),
         (
             "num_epoch=3",
             "num_epoch (command line): there is no such key or group; to add it, write "
@@ -41,12 +43,25 @@ def composing(*overrides: str) -> str:
             "optimizer.lrr (command line): there is no such key or group; to add it, write "
             "+optimizer.lrr=…; did you mean lr?",
         ),
-        ("+seed=3", "Could not append to config. An item is already at 'seed'."),
-        ("~nope", "Could not delete from config. 'nope' does not exist."),
         (
-            "plugins=null",
-            "a group takes the name of one of its options; remove it with ~group",
+            "+seed=3",
+            "seed (command line): is there already; write seed=3, or ++seed=3 where it may be "
+            "missing",
         ),
+        ("~nope.x", "nope.x (command line): there is no such key to delete"),
+        ("~seeed", "seeed (command line): there is no such key to delete; did you mean seed?"),
+        ("~seed=5", "seed (command line): is 0, not 5; write ~seed"),
+        (
+            "metrics=null",
+            "metrics (command line): is null, no name of an option; there are binary, "
+            "multiclass, regression; or leave the group out: ~metrics",
+        ),
+        ("+model=mlp", "model (command line): has an option already; write model=mlp"),
+        (
+            "++model=mlp",
+            "model (command line): is a group, whose option is replaced anyway; write model=mlp",
+        ),
+        ("~model=mlp", "model (command line): has not the option mlp; write ~model"),
         (
             "hydra.mode=BLAH",
             "Error merging override hydra.mode=BLAH: Invalid value 'BLAH', expected one of "
@@ -104,3 +119,110 @@ def test_a_file_that_is_not_yaml_is_told_with_its_line(tmp_path: Path) -> None:
 def test_of_anything_else_the_first_line_is_told() -> None:
     assert format_error(RuntimeError("\n first\nsecond")) == "first"
     assert format_error(KeyError()) == "KeyError"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "optimizer.lr=0.1,0.2",
+            "optimizer.lr (command line): has several values; add -m for a run of each; write "
+            '"optimizer.lr=[0.1,0.2]" for a list, "optimizer.lr=\'0.1,0.2\'" for a text',
+        ),
+        ("model=mlp,logistic", "model (command line): has several options; add -m for a run of "),
+        ("seed=range(1,3)", "seed (command line): has several values; add -m for a run of each"),
+        ("metrics=null", "metrics (command line): is null, no name of an option; there are "),
+        ("+optimizer.fused=true", "optimizer.fused (command line): is there already; write opti"),
+    ],
+)
+def test_compose_tells_what_to_type_instead(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        ll.compose([override])
+    assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.root=a=b"], "data.root=a=b: is not an override; write \"data.root='a=b'\""),
+        (["data.root=~/a"], "data.root=~/a: is not an override; write \"data.root='~/a'\""),
+        (["data.root=a#b"], "data.root=a#b: is not an override; write \"data.root='a#b'\""),
+        (["data.root=été"], "data.root=été: is not an override; write \"data.root='été'\""),
+        (["data.root=it's"], "data.root=it's: is not an override; write \"data.root='it\\'s'\""),
+        (["data.root=[a"], "data.root=[a: is not an override; close what it opens, and quote "),
+        (["seed", "3"], "seed: is not an override; write seed=3"),
+        (["seed", "=", "3"], "seed: is not an override; write seed=3"),
+        (["seed=", "3"], "3: is not an override; write seed=3"),
+        (["seed:", "3"], "seed:: is not an override; write seed=3"),
+        (["seed:3"], "seed:3: is not an override; write seed=3"),
+        (["seed==3"], "seed==3: is not an override; write seed=3"),
+        (["+x={a:", "3}"], '+x={a:: is not an override; write "+x={a: 3}"'),
+        (["metrics=null"], "metrics (command line): is null, no name of an option; there are "),
+        (["data=nope"], "data=nope: there is no such option; "),
+    ],
+)
+def test_what_to_type_instead(overrides: list[str], message: str) -> None:
+    assert composing(*overrides).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("num_epochs: 3\n", "{file}: sets keys below 'experiment'; let it begin with # @package "),
+        ("", "{file}: sets keys below 'experiment'; let it begin with # @package _global_"),
+        (
+            "# @package _global_\ndefaults:\n- override /model: mlp\n- /loss: cross_entropy\n",
+            "experiment/e.yaml: in its defaults list, 'override /model: mlp' stands before 'loss: "
+            "cross_entropy'; move it to the end of the list",
+        ),
+        (
+            "# @package _global_\ndefaults:\n- /model: mlp\n",
+            "model: has an option already; write - override /model: … in the defaults",
+        ),
+        (
+            "# @package _global_\ndefaults:\n- model: mlp\n",
+            "there is no group experiment/model; groups are named from the top: write - override "
+            "/model: mlp",
+        ),
+        (
+            "# @package _global_\ndefaults:\n- override model: mlp\n",
+            "experiment/e.yaml: there is no group 'experiment/model' to override; groups are named "
+            "from the top: write - override /model: …",
+        ),
+        (
+            "# @package _global_\ndefaults:\n- override /modle: mlp\n",
+            "experiment/e.yaml: there is no group 'modle' to override; did you mean model?",
+        ),
+        ("# @package _global_\ndefaults: mlp\n", "experiment/e.yaml: its defaults are no list; "),
+        (
+            "# @package _global_\ndefaults:\n- {a: b, c: d}\n",
+            "experiment/e.yaml: one entry of its defaults is {'a': 'b', 'c': 'd'}; write an entry ",
+        ),
+        (
+            "# @package _global_\ndefaults:\n- _self_\n- _self_\n",
+            "experiment/e.yaml: its defaults have _self_ twice; keep one",
+        ),
+        ("# @package _global_\ndefaults:\n- 3\n", "an entry of a defaults list is of type int; "),
+        ("# @package _global_\ndefaults:\n- override /model: ???\n", "model: has no option; "),
+        (
+            "# @package _global_\n- 1\n",
+            "experiment/e.yaml: does not fit the files before it: Cannot merge DictConfig with "
+            "ListConfig; give keys: values, as those do",
+        ),
+        ("# @package _global_\nseed: ${\n", "seed: no viable alternative at input '${'"),
+    ],
+)
+def test_files_of_a_user_that_hydra_does_not_compose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "experiment" / "e.yaml"
+    file.parent.mkdir()
+    file.write_text(written)
+    told = refusal("data=xor", "experiment=e", search_path(tmp_path))
+    assert told.startswith(message.format(file=file) if "{file}" in message else message)
+
+
+def test_a_message_that_nobody_knows_keeps_its_useful_lines() -> None:
+    error = HydraException("It is wrong.\n  Write it so.\nConfig search path:\n\tprovider=a\n")
+    assert format_error(error) == "It is wrong.; Write it so."

@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from legoloop.app.hydra_bridge.recorded_config import _literal, recorded_tree
+from legoloop.app.run.rerun import primary_config
 from legoloop.core.errors import ConfigError
+from tests.app.composed import blueprint_of
 from tests.results.damaged_runs import RAW
 
+CALLBACK = {"callbacks": {"mine": {"_target_": "mine.Callback"}}, "run": {"dir": "elsewhere"}}
 WHOLE = "seed: 0\ndevice: cpu\nrun_dir: /runs/one\n"
 
 
@@ -78,3 +82,23 @@ def test_a_large_file_is_not_read(tmp_path: Path) -> None:
     os.truncate(tmp_path / "config.yaml", 2**36)
     with pytest.raises(ConfigError, match="is larger than 32 MiB"):
         recorded_tree(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("hydra", CALLBACK), ("hydra", None), ("defaults", ["model: mlp"])]
+)
+def test_a_key_that_hydra_composes_from_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: object
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tree = blueprint_of("data=xor", "model=logistic").tree
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(tree))
+    assert recorded_tree(tmp_path).seed == 0
+    file.write_text(yaml.safe_dump({**tree, key: value}))
+    for read in (lambda: recorded_tree(tmp_path), lambda: primary_config([f"rerun={tmp_path}"])):
+        with pytest.raises(ConfigError) as refused:
+            read()
+        assert str(refused.value) == (
+            f"{file}: is no record of a run, it has a key '{key}'; remove that key"
+        )

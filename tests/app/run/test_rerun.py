@@ -142,6 +142,10 @@ def test_augmented_data_and_a_byte_of_them_that_changed(command: Command) -> Non
     write_digits(root)
     mnist = ("data=mnist", *DIGITS, "epoch_size=40", "data.loaders.default.batch_size=8")
     assert command(*mnist, "hydra.run.dir=then").status == 0
+    sources = read_record(command.here / "then")["data_sources"]
+    assert sources == dict.fromkeys(("train", "val", "val_real"), str(root))
+    log = (command.here / "then" / "run.log").read_text()
+    assert f"the data set 'train' comes from {root}" in log
     ended = command("rerun=then", "hydra.run.dir=now")
     assert differing(ended) == ["nothing differs from then"]
     assert digests(command.here / "now") == digests(command.here / "then")

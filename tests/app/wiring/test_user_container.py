@@ -28,6 +28,31 @@ class Reads(containers.DeclarativeContainer):
     host = providers.Singleton(ll.TrainingHost, plugins=providers.List(counter, epoch, last))
 
 
+class Misreads(containers.DeclarativeContainer):
+    """Sets ``lr`` and reads ``learning_rate``, here and in a container inside."""
+
+    config = providers.Configuration(default={"lr": 0.1, "momentum": None, "inner": {"gamma": 1}})
+    rate = providers.Factory(dict, lr=config.learning_rate, momentum=config.momentum)
+    host = providers.Singleton(dict, rate)
+
+
+class Inner(containers.DeclarativeContainer):
+    config = providers.Configuration()
+    step = providers.Factory(dict, gamma=config.gamma)
+
+
+class MisreadsWithin(containers.DeclarativeContainer):
+    config = providers.Configuration(default={"inner": {"gama": 1}})
+    inner = providers.Container(Inner, config=config.inner)
+    host = providers.Singleton(dict, inner.step)
+
+
+class ReadsWithin(containers.DeclarativeContainer):
+    config = providers.Configuration(default={"inner": {"gamma": 1}, "momentum": None})
+    inner = providers.Container(Inner, config=config.inner)
+    host = providers.Singleton(dict, inner.step, config.momentum)
+
+
 class NoConfig(containers.DeclarativeContainer):
     host = providers.Singleton(dict)
 
@@ -73,6 +98,17 @@ def test_a_key_that_is_not_read_is_refused() -> None:
     assert refused("app=apps.Reads", "+num_epoch=3") == (
         "num_epoch (command line): apps.Reads does not read this key; did you mean num_epochs?"
     )
+
+
+def test_a_key_that_is_read_and_that_nobody_sets_is_refused() -> None:
+    assert refused("app=apps.Misreads").startswith(
+        "learning_rate: apps.Misreads reads this key, and nobody sets it; there are lr, momentum, "
+    )
+    assert refused("app=apps.MisreadsWithin").startswith(
+        "gamma: apps.MisreadsWithin reads this key, and nobody sets it; there are inner.gama; "
+    )
+    assert ll.compose(["app=apps.ReadsWithin"]).inner.step() == {"gamma": 1}
+    assert ll.compose(["app=apps.Misreads", "+learning_rate=0.3"]).rate()["lr"] == 0.3
 
 
 def test_what_lies_beside_a_key_that_is_read_is_not_read() -> None:
