@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.faults import (
+    configurations,
     damages,
     directories,
     disks,
@@ -94,6 +95,11 @@ _ALL = (
         "YAML tags; pickles and links for checkpoints",
         "refused; the checkpoint before is used",
         hostile.hostile_files,
+    ),
+    Row(
+        "wrong configurations, generated",
+        "refused in one short line; nothing made, no traceback, no hang",
+        configurations.wrong_configurations_refused,
     ),
     Row("mutants: a piece of all this taken away", "a row above fails", mutants.mutants),
 )
