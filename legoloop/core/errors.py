@@ -58,12 +58,12 @@ class ConfigError(UserError):
     def __str__(self) -> str:
         """The message: ``key (where): problem; remedy``, as far as these are known.
 
-        What is echoed of the user's is cut if it is long.
+        What is echoed of the user's is cut if it is long, and escaped if it would not be seen.
         """
         place = f" ({self.where})" if self.where else ""
-        subject = f"{self.key}{place}: " if self.key else ""
-        message = subject + "; ".join(filter(None, (self.problem, self.remedy)))
-        return printable(brief(message), keep="\n")
+        subject = f"{printable(self.key)}{place}: " if self.key else ""
+        what = "; ".join(filter(None, (self.problem, self.remedy)))
+        return brief(subject + printable(what, keep="\n\t"))
 
     def located(self, *, key: str | None = None, where: str | None = None) -> Self:
         """A copy of this error with the key, where it was set, or both.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.faults import (
+    configurations,
     damages,
     directories,
     disks,
@@ -126,6 +127,11 @@ _ALL = (
         "shared memory without room for workers",
         "ends in one line that names it",
         records.shared_memory_that_is_full,
+    ),
+    Row(
+        "wrong configurations, generated",
+        "refused in one short line; nothing made, no traceback, no hang",
+        configurations.wrong_configurations_refused,
     ),
     Row("mutants: a piece of all this taken away", "a row above fails", mutants.mutants),
 )

@@ -71,7 +71,9 @@ def format_error(
 
 def _not_read(override: str, overrides: Sequence[str]) -> ConfigError:
     """An override that Hydra cannot parse, with the one that was probably meant."""
-    if (meant := repaired(override, overrides)) is not None:
+    if not override.isprintable():
+        remedy = "leave out what is not printable"
+    elif (meant := repaired(override, overrides)) is not None:
         remedy = f"write {meant}"
     elif "=" in override:
         remedy = "close what it opens, and quote what is a text: key='value'"
