@@ -20,8 +20,8 @@ from torch.nn.parameter import is_lazy
 
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.paths import overlaps
+from legoloop.app.config.settings import COMMAND_LINE
 from legoloop.app.hydra_bridge.job_config import blueprint_of_tree, to_plain
-from legoloop.app.hydra_bridge.key_origin import COMMAND_LINE
 from legoloop.app.hydra_bridge.messages import as_config_error
 from legoloop.app.hydra_bridge.recorded_config import apply_overrides, recorded_tree
 from legoloop.app.wiring.make_app import validated_app

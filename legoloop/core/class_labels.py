@@ -49,7 +49,8 @@ def target_classes(target: Array, logits: Array, name: str = "target") -> Array:
     if is_single(logits):
         return (probabilities_of_class_1(target, logits, name) > 0.5).astype(np.int64)
     if is_soft(target, logits):
-        return class_probabilities(target, name).argmax(axis=1)
+        most: np.ndarray[Any, Any] = class_probabilities(target, name).argmax(axis=1)
+        return most
     return class_indices(target, logits, name)
 
 

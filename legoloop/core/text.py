@@ -78,18 +78,3 @@ def brief(message: str, longest_word: int = 500, longest: int = 2_000) -> str:
     """
     words = re.sub(rf"([^\s;]{{{longest_word}}})[^\s;]+", r"\1…", message)
     return words if len(words) <= longest else f"{words[: longest // 2]} … {words[-longest // 4 :]}"
-
-
-def printable(text: str, but: str = "") -> str:
-    """A text whose control characters and line separators are escaped, ``but`` for some.
-
-    >>> printable("a\\x1b[31m\\n", but="\\n")
-    'a\\\\x1b[31m\\n'
-    """
-    if text.isprintable():
-        return text
-    seen = (
-        c if c.isprintable() or c in but else c.encode("unicode_escape", "surrogatepass").decode()
-        for c in text
-    )
-    return "".join(seen)

@@ -160,10 +160,10 @@ def _files_by_precedence(
 
 def _hidden(config_path: str, found: Repository) -> Path | None:
     """The first file of the user's with this path that is not read, since another comes first."""
-    _, *others = [source for source in found.get_sources() if source.is_config(config_path)] or [0]
+    sources = [source for source in found.get_sources() if source.is_config(config_path)]
     files = (
         _file(f"{each.scheme()}://{each.path}", config_path)
-        for each in others
+        for each in sources[1:]
         if each.provider not in SHIPPED and each.scheme() == "file"
     )
     return next((file for file in files if shipped_config_dir() not in file.parents), None)
