@@ -173,7 +173,7 @@ def _r2_by_output(errors: Array, target: Array) -> Array:
     unexplained = (errors**2).sum(axis=0)
     total = ((target - target.mean(axis=0)) ** 2).sum(axis=0)
     explained = 1 - unexplained / np.where(total == 0, 1, total)
-    found: np.ndarray[Any, Any] = np.where(total == 0, unexplained == 0, explained)
+    found: Array = np.where(total == 0, unexplained == 0, explained)
     return found.astype(np.float64)
 
 
