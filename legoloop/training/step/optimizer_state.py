@@ -83,7 +83,7 @@ class OptimizerState:
 
     def _groups(self, saved: State, then: State) -> list[dict[str, Any]]:
         """The groups as they are now, with what is saved of settings that did not change."""
-        current = self.opt.state_dict()["param_groups"]
+        current: list[dict[str, Any]] = self.opt.state_dict()["param_groups"]
         if then["names"] != self.constructed["names"]:
             return current
         groups = []
@@ -104,7 +104,7 @@ class OptimizerState:
         """The moments by the positions that the parameters of these names have now."""
         position = {name: n for n, name in enumerate(chain(*self.constructed["names"]))}
         before = list(chain(*names))
-        moved = {}
+        moved: dict[Any, Any] = {}
         for key, value in moments.items():
             name = before[key] if isinstance(key, int) else key
             if not isinstance(key, int) or name in position:
