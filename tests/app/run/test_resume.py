@@ -141,7 +141,9 @@ def test_told_to_it_goes_on_with_another_configuration(command: Command) -> None
     ended = command(*RUN, "hydra.run.dir=run", *changes, "on_config_change=accept")
     assert ended.status == 0
     assert "completed: 6 epochs are done" in ended.out
-    rates = [float(row["lr"]) for row in csv.DictReader((run / "metrics.csv").open())]
+    rates = [
+        float(row["lr"]) for row in csv.DictReader((run / "metrics.csv").read_text().splitlines())
+    ]
     assert len(rates) == 6
     curve = [0.25 * (1 + math.cos(math.pi * epoch / 6)) for epoch in range(6)]
     trained = next(n for n, rate in enumerate(rates) if rate != 0.001)
