@@ -229,9 +229,10 @@ def resumed(saved: dict[str, Any], settings: Settings, *others: Any) -> Run:
 
 AT = (STEPS * 2, STEPS * 2 + 3)
 """After an epoch, and in the middle of one."""
+HALF_OF_THEM = [pytest.param(AT[0], marks=pytest.mark.slow), AT[1]]
 
 
-@pytest.mark.parametrize("at", AT)
+@pytest.mark.parametrize("at", HALF_OF_THEM)
 @pytest.mark.parametrize(
     ("optimizer", "schedule"),
     [
@@ -298,7 +299,7 @@ def test_a_rate_that_a_plateau_or_a_hook_changed_goes_on(at: int) -> None:
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("before", [2, 3])
+@pytest.mark.parametrize("before", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_more_epochs_are_trained_at_the_rates_of_a_run_of_so_many(
     schedule: str, before: int
 ) -> None:
@@ -310,7 +311,7 @@ def test_more_epochs_are_trained_at_the_rates_of_a_run_of_so_many(
     assert again.notes.seen == whole.notes.seen[before * STEPS :]
 
 
-@pytest.mark.parametrize("at", AT)
+@pytest.mark.parametrize("at", HALF_OF_THEM)
 @pytest.mark.parametrize("schedule", [None, *SCHEDULES])
 def test_another_rate_is_trained_at(schedule: str | None, at: int) -> None:
     first = Run(Settings(schedule=schedule), at).run()

@@ -6,7 +6,9 @@ in tests/contracts/test_resume*.py; a run with everything on, killed, in test_ev
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -135,10 +137,17 @@ def test_looking_where_the_time_goes_is_no_change(command: Command, first: str, 
 
 def test_told_to_it_goes_on_with_another_configuration(command: Command) -> None:
     run = failed(command)
-    ended = command(*RUN, "hydra.run.dir=run", "num_epochs=6", "on_config_change=accept")
+    changes = ("num_epochs=6", "optimizer.lr=0.5", "scheduler=cosine", "~plugins.train_loss")
+    ended = command(*RUN, "hydra.run.dir=run", *changes, "on_config_change=accept")
     assert ended.status == 0
     assert "completed: 6 epochs are done" in ended.out
-    assert len((run / "metrics.csv").read_text().splitlines()) == 1 + 6
+    rates = [
+        float(row["lr"]) for row in csv.DictReader((run / "metrics.csv").read_text().splitlines())
+    ]
+    assert len(rates) == 6
+    curve = [0.25 * (1 + math.cos(math.pi * epoch / 6)) for epoch in range(6)]
+    trained = next(n for n, rate in enumerate(rates) if rate != 0.001)
+    assert rates[trained:] == pytest.approx(curve[trained:])
 
 
 def test_other_plugins_start_afresh_when_told_to(command: Command) -> None:
