@@ -26,7 +26,7 @@ from legoloop.app.run.resume import (
 )
 from legoloop.app.run.signals import interruptions, raise_at_once
 from legoloop.app.wiring.make_app import validated_app
-from legoloop.core.atomic_files import atomic_write
+from legoloop.core.atomic_files import atomic_write, written_together
 from legoloop.core.errors import ConfigError, DataError, UserError
 from legoloop.core.metric_direction import is_best
 from legoloop.core.run_directory import CONFIG, PLAN
@@ -204,11 +204,12 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
         record.resumed_from(checkpoint)
         load_checkpoint_into(prepared.host, checkpoint, strict=not _accepts_changes(prepared))
         print(f"resumed from: {display_path(checkpoint)}", flush=True)
-    _write_config(prepared)
-    record.update(blueprint=prepared.composed.to_dict())
-    if prepared.host is not None:
-        _write_plan(prepared, prepared.host)
-        record.update(data=data_digests(prepared.app))
+    with written_together():
+        _write_config(prepared)
+        record.update(blueprint=prepared.composed.to_dict())
+        if prepared.host is not None:
+            _write_plan(prepared, prepared.host)
+            record.update(data=data_digests(prepared.app))
     _print_differences(prepared)
     overrides = list(prepared.blueprint.overrides)
     log.info("the run begins, with the overrides %s", overrides)

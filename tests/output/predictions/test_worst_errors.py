@@ -71,7 +71,7 @@ def test_a_soft_target_is_of_its_likeliest_class(path: Path) -> None:
 
 @pytest.mark.parametrize("label", [-1, 0.5])
 def test_a_target_that_is_no_class_is_refused(path: Path, label: float) -> None:
-    with pytest.raises(ll.DataError, match="'target' has values from .*; classes are 0 to 1"):
+    with pytest.raises(ll.DataError, match=r"'target' has values from .*; classes are 0 to 1"):
         ll.WorstErrors(path, Evaluated(target=np.full(9, label)), "val").train_end()
 
 
