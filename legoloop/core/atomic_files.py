@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from legoloop.core.errors import DataError
 
 TEMP, BACKUP = "tmp", "bak"
+MAX_WAITING = 8
+"""The number of files that wait for the disk at once."""
+
+T = TypeVar("T")
+
+
+_together: ContextVar[dict[Path, Path] | None] = ContextVar("written_together", default=None)
+"""Of the files that wait for each other: the temporary one by its final path."""
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str], durable: bool = True) -> Iterator[Path]:
     """A temporary path to write to; it becomes ``path`` when the block ends without an error.
 
-    The folder is made if need be. The file and its new name are on the disk afterwards. Raises
-    DataError if they cannot be.
+    The folder is made if need be. The file and its new name are on the disk afterwards, or after
+    the block of ``written_together`` that this is in. Raises DataError if they cannot be.
+
+    Args:
+        path: the file.
+        durable (bool): False: it may be lost, or empty, if the power fails; a killed process leaves
+            the old content or the new one all the same. For what can be written again.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -29,17 +44,58 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     >>> (folder / "new" / "notes.txt").read_text()
     'done'
     """
-    try:
+    with _telling(path):
         final, temporary = _prepare(path)
         try:
             yield temporary
-            _sync(temporary)
+            waiting = _together.get()
+            if waiting is not None:
+                waiting[final] = temporary
+                return
+            if durable:
+                _sync(temporary)
             temporary.replace(final)
-            _sync(final.parent)
-        finally:
+        except BaseException:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({describe_os_error(path, error)})") from error
+            raise
+        if durable:
+            _sync(final.parent)
+
+
+@contextmanager
+def written_together() -> Iterator[None]:
+    """Files that ``atomic_write`` writes inside are put in place at the end, however it ends.
+
+    They share two passes to the disk, one of contents and one of names, which takes a fraction of
+    two for each of them. Raises DataError if one cannot be written.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with written_together():
+    ...     for name in ("a", "b"):
+    ...         with atomic_write(folder / name) as temporary:
+    ...             _ = temporary.write_text(name)
+    ...     list(folder.glob("[ab]"))
+    []
+    >>> sorted(file.name for file in folder.iterdir())
+    ['a', 'b']
+    """
+    waiting: dict[Path, Path] = {}
+    token = _together.set(waiting)
+    try:
+        yield
+    finally:
+        _together.reset(token)
+        try:
+            _at_once(_sync_for, waiting.items())
+            for final, temporary in waiting.items():
+                with _telling(final):
+                    temporary.replace(final)
+        except BaseException:
+            for temporary in waiting.values():
+                temporary.unlink(missing_ok=True)
+            raise
+        _at_once(_sync_for, {final.parent: (final, final.parent) for final in waiting}.values())
 
 
 @contextmanager
@@ -60,12 +116,12 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        for inside in (*temporary.rglob("*"), temporary):
-            _sync(inside)
+        _at_once(_sync, [*temporary.rglob("*"), temporary])
         _put_in_place(temporary, final)
         _sync(final.parent)
-    finally:
+    except BaseException:
         _delete(temporary)
+        raise
     for older in backups_in(final.parent, final.name):
         remove_directory(older)
 
@@ -178,6 +234,27 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _telling(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({describe_os_error(path, error)})") from error
+
+
+def _at_once(function: Callable[[T], None], each: Iterable[T]) -> None:
+    """Call it for each from threads: a file system serves at once those that wait for the disk."""
+    with ThreadPoolExecutor(MAX_WAITING) as pool:
+        list(pool.map(function, each))
+
+
+def _sync_for(pair: tuple[Path, Path]) -> None:
+    """Sync the second path for the sake of the first, which is told if that fails."""
+    told, path = pair
+    with _telling(told):
+        _sync(path)
 
 
 def _sync(path: Path) -> None:

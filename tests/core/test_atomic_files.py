@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,9 @@ from legoloop.core.atomic_files import (
     remove_directory,
     remove_temporaries,
     start_writeback,
+    written_together,
 )
+from legoloop.core.errors import DataError
 
 
 def test_a_file_is_there_only_when_its_block_has_ended(tmp_path):
@@ -182,3 +186,79 @@ def test_a_link_in_place_of_the_temporary_is_not_written_through(tmp_path):
         temporary.write_text("new")
     assert (tmp_path / "precious").read_text() == "mine"
     assert (tmp_path / "notes").read_text() == "new"
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """What is asked of the disk, in order."""
+    asked = []
+    sync, replace = os.fsync, os.replace
+
+    def fsync(handle):
+        asked.append(("fsync", Path(os.readlink(f"/proc/self/fd/{handle}"))))
+        sync(handle)
+
+    def rename(source, target, **given):
+        asked.append(("rename", Path(target)))
+        replace(source, target, **given)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", rename)
+    return asked
+
+
+def test_files_that_are_written_together_share_two_passes(tmp_path, disk):
+    with written_together():
+        for name in ("a", "b", "inner/c", "a"):
+            with atomic_write(tmp_path / name) as temporary:
+                temporary.write_text(f"{name}, {len(disk)}")
+            assert not (tmp_path / name).exists()
+    calls = [call for call, _ in disk]
+    assert calls == ["fsync"] * 3 + ["rename"] * 3 + ["fsync"] * 2
+    assert {path for _, path in disk[-2:]} == {tmp_path, tmp_path / "inner"}
+    assert (tmp_path / "a").read_text() == "a, 0"
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "inner"]
+
+
+def test_what_was_written_together_is_put_in_place_whatever_is_raised(tmp_path):
+    with pytest.raises(ZeroDivisionError), written_together():
+        with atomic_write(tmp_path / "whole") as temporary:
+            temporary.write_text("all")
+        with atomic_write(tmp_path / "half") as temporary:
+            temporary.write_text("half") / 0
+    assert os.listdir(tmp_path) == ["whole"]
+    with atomic_write(tmp_path / "later") as temporary:
+        temporary.write_text("alone")
+    assert (tmp_path / "later").exists()
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_file_that_the_disk_refuses_is_told_and_leaves_no_draft(tmp_path, monkeypatch, call):
+    def full(*given, **named):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "a").write_text("old")
+    monkeypatch.setattr(os, call, full)
+    with (
+        pytest.raises(DataError, match=r"/a cannot be written \(No space left on device, \d+ by"),
+        written_together(),
+    ):
+        with atomic_write(tmp_path / "a") as temporary:
+            temporary.write_text("new")
+    assert os.listdir(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_text() == "old"
+
+
+def test_what_need_not_last_is_not_waited_for(tmp_path, disk):
+    with atomic_write(tmp_path / "a", durable=False) as temporary:
+        temporary.write_text("all")
+    assert [call for call, _ in disk] == ["rename"]
+
+
+def test_a_folder_is_on_the_disk_before_it_has_its_name(tmp_path, disk):
+    with atomic_directory(tmp_path / "7") as temporary:
+        for name in ("state", "manifest"):
+            (temporary / name).write_text(name)
+    draft = temporary
+    assert {path for _, path in disk[:3]} == {draft, draft / "state", draft / "manifest"}
+    assert disk[3:] == [("rename", tmp_path / "7"), ("fsync", tmp_path)]

@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 Act = Callable[["Calls", str, str], object]
@@ -30,6 +31,7 @@ class Calls:
         self.number = -1
         self.dirty: dict[tuple[int, int], str] = {}  # what no fsync has made sure of yet
         self.renamed: list[tuple[str, str, str | None]] = []  # the same: from, to, what was there
+        self.one_at_a_time = RLock()  # several files may wait for the disk at once
 
     def install(self) -> None:
         """From here on."""
@@ -91,7 +93,9 @@ class Calls:
     def _fsync(self, real: Callable[[int], None]) -> Callable[[int], None]:
         def fsync(handle: int) -> None:
             path = os.readlink(f"/proc/self/fd/{handle}")
-            if self.is_below(path):
+            if not self.is_below(path):
+                return real(handle)
+            with self.one_at_a_time:
                 self.met("fsync", path)
                 self.dirty.pop(_identity(path), None)
                 self.renamed = [
@@ -99,7 +103,7 @@ class Calls:
                     for each in self.renamed
                     if os.path.dirname(os.path.abspath(each[1])) != path
                 ]
-            real(handle)
+                real(handle)
 
         return fsync
 

@@ -28,7 +28,7 @@ from legoloop.app.run.resume import (
 )
 from legoloop.app.run.signals import interruptions, raise_at_once
 from legoloop.app.wiring.make_app import validated_app
-from legoloop.core.atomic_files import atomic_write
+from legoloop.core.atomic_files import atomic_write, written_together
 from legoloop.core.errors import ConfigError, DataError, UserError
 from legoloop.core.metric_direction import is_best
 from legoloop.core.record_files import parse_yaml
@@ -212,15 +212,16 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
         record.begin_attempt(is_built)
     if prepared.host is not None:
         _resume(prepared, prepared.host, record)
-    if is_built or record.previous is None:
-        config = _write_config(prepared)
-        record.update(blueprint=prepared.composed.to_dict(), config_sha256=config)
-    if prepared.host is not None:
-        _write_plan(prepared, prepared.host)
-        sources = data_sources(prepared.app)
-        record.record_data(prepared.data, sources)
-        for name, source in sources.items():
-            log.info("the data set '%s' comes from %s", name, source)
+    with written_together():
+        if is_built or record.previous is None:
+            config = _write_config(prepared)
+            record.update(blueprint=prepared.composed.to_dict(), config_sha256=config)
+        if prepared.host is not None:
+            _write_plan(prepared, prepared.host)
+            sources = data_sources(prepared.app)
+            record.record_data(prepared.data, sources)
+            for name, source in sources.items():
+                log.info("the data set '%s' comes from %s", name, source)
     _print_differences(prepared)
     overrides = list(prepared.blueprint.overrides)
     log.info("the run begins, with the overrides %s", overrides)

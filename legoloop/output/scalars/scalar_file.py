@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
 from legoloop.core.atomic_files import atomic_write
@@ -58,6 +59,7 @@ class ScalarFile(ScalarWriter):
         super().__init__(counter, sources, every_steps)
         self.path = Path(path)
         self._dirty = False  # some reports are not in the file yet
+        self._durable = True  # what is in the file is on the disk
         self._throttle = Throttle(MAX_WRITE_FRACTION)
 
     @abstractmethod
@@ -71,8 +73,8 @@ class ScalarFile(ScalarWriter):
             self.write_file()
 
     def flush(self) -> None:
-        """Write the file if a report is missing from it."""
-        if self._dirty:
+        """Write the file if a report is missing from it, or may be if the power fails."""
+        if self._dirty or not self._durable:
             self.write_file()
 
     def restore(self) -> None:
@@ -82,16 +84,21 @@ class ScalarFile(ScalarWriter):
         else:
             self.path.unlink(missing_ok=True)
 
-    def write_file(self) -> None:
-        """Replace the file."""
+    def write_file(self, durable: bool = True) -> None:
+        """Replace the file, for which the disk is waited for if it is to be durable."""
         # Not appended to: a kill or a full disk could leave half a line in the file.
         with (
-            self._throttle.timed(),
-            atomic_write(self.path) as temporary,
+            self._throttle.timed() if durable else nullcontext(),
+            atomic_write(self.path, durable) as temporary,
             temporary.open("w", newline="") as file,
         ):
             file.writelines(self.lines())
-        self._dirty = False
+        self._dirty, self._durable = False, durable
+
+    def flush_for_checkpoint(self) -> None:
+        """As ``flush``, without waiting for the disk: a resumed run writes the file anew."""
+        if self._dirty:
+            self.write_file(durable=False)
 
     def _read_sources(self) -> Scalars:
         scalars = super()._read_sources()

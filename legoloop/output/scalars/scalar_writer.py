@@ -94,6 +94,10 @@ class ScalarWriter(ABC):
     def flush(self) -> None:  # noqa: B027 (most do not buffer)
         """Write what is buffered."""
 
+    def flush_for_checkpoint(self) -> None:
+        """Write what is buffered before the state is saved, from which ``restore`` can write it."""
+        self.flush()
+
     def restore(self) -> None:  # noqa: B027 (some write nothing that lasts)
         """Make the output that of the loaded state.
 
@@ -107,7 +111,7 @@ class ScalarWriter(ABC):
             log.warning("%s", error)
 
     def state_dict(self) -> State:
-        self.flush()
+        self.flush_for_checkpoint()
         return {
             "step": self._step,
             "written": sorted(self._written),
