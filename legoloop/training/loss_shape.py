@@ -48,14 +48,16 @@ scalar, or one value per sample, shape (2,); outputs: 'y' (2, 1); batch: no tens
         )
     if not losses.is_floating_point():
         raise DataError(f"{name} is of {losses.dtype}; give a tensor of floats")
-    if not losses.ndim:
+    shape = losses.shape
+    if not shape or (isinstance(batch, SizedBatch) and shape == (batch.num_samples,)):
         return
-    is_known = isinstance(batch, SizedBatch)
     samples = DefaultBatchDesc()(batch) if isinstance(batch, Mapping) else size
-    may_be_right = not is_known and size in (None, len(losses))
-    if losses.ndim > 1 or not (len(losses) == samples or may_be_right):
+    otherwise = shape[0] if size is None else size
+    if len(shape) > 1 or shape[0] not in (
+        [samples] if isinstance(batch, SizedBatch) else [samples, otherwise]
+    ):
         raise DataError(
-            f"{name} has shape {tuple(losses.shape)} for a batch of {samples} samples; return a "
+            f"{name} has shape {tuple(shape)} for a batch of {samples} samples; return a "
             f"scalar, or one value per sample, shape ({samples},); "
             f"outputs: {_shapes(outputs)}; batch: {_shapes(batch)}"
         )

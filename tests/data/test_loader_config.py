@@ -215,7 +215,9 @@ def test_what_is_neither_record_nor_batch_is_refused(data, message):
 
 def test_a_list_goes_to_collation_and_a_dict_is_the_batch():
     batch = {"idx": ["a", "b"]}
-    assert next(iter(Loader(ServedAtOnce(batch), "val", 0, LoaderConfig(2)))) is batch
+    served = next(iter(Loader(ServedAtOnce(batch), "val", 0, LoaderConfig(2))))
+    assert served == batch
+    assert served["idx"] is batch["idx"]
     listed = next(iter(Loader(ServedAtOnce([{"idx": "a", "x": 1}] * 2), "val", 0, LoaderConfig(2))))
     assert listed["idx"] == ["a", "a"]
     assert listed["x"].tolist() == [1, 1]
