@@ -38,7 +38,8 @@ def state_of(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Global):
             yield from node.names
         if isinstance(node, ast.FunctionDef) and any(
-            "cache" in ast.unparse(decorator) for decorator in node.decorator_list
+            "cache" in (name := ast.unparse(decorator)) and name != "cached_property"
+            for decorator in node.decorator_list
         ):
             yield node.name
     for node in tree.body:

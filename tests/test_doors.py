@@ -123,6 +123,7 @@ LOOKING: Mapping[str, Sequence[str]] = {
     "no evaluation after epochs": [
         "~plugins.loops_acc",
         "~plugins.loops_metrics",
+        "~eval_samples",
     ],
     "no evaluation at the end": [
         "~plugins.loaders_acc",

@@ -193,7 +193,7 @@ REFUSALS = {
     ),
     "a sweep": (["moved", "seed=1,2"], "seed=1,2: gives several values; an evaluation takes one"),
     "a folder of groups": (["moved", "--config-dir", "none"], "--config-dir: none is no folder"),
-    "no override": (["moved", "data"], "data: not an override that Hydra can read; "),
+    "no override": (["moved", "data"], "data: is not an override; write data=…"),
     "nothing to ask": (
         ["moved", "~plugins.loaders_metrics"],
         "plugins (command line): there is no model, or no AccumulatorMetrics of a LoadersAcc; ",

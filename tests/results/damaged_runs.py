@@ -219,6 +219,8 @@ def _put(file: Path, make: Callable[[], object], told: str) -> str:
         shutil.rmtree(file)
     else:
         file.unlink(missing_ok=True)
+    if not file.parent.is_dir():
+        return f"{file.name}: nothing, its folder is gone"
     make()
     return f"{file.name}: {told}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.config.paths import overlaps
+from legoloop.app.config.paths import is_under, overlaps
 from legoloop.app.config.settings import COMMAND_LINE, TOP_LEVEL
 from legoloop.app.hydra_bridge.internals import Repository, config_repository
 from legoloop.app.hydra_bridge.overrides import (
@@ -109,11 +109,16 @@ def check_none_is_hidden(overrides: Sequence[str], config_name: str = CONFIG_NAM
             )
 
 
-def keys_on_command_line(overrides: Sequence[Override], found: Repository) -> Iterator[str]:
+def keys_on_command_line(overrides: Sequence[Override], found: Repository) -> list[str]:
     """The keys that overrides set, and the groups that they choose for a top-level key."""
+    keys: list[str] = []
     for override in overrides:
-        if is_value(override, found) or override.key_or_group in TOP_LEVEL:
-            yield override.key_or_group
+        name = override.key_or_group
+        if override.is_delete():
+            keys = [key for key in keys if not is_under(key, name)]
+        elif is_value(override, found) or name in TOP_LEVEL:
+            keys.append(name)
+    return keys
 
 
 def repository(overrides: list[str], config_name: str = CONFIG_NAME) -> Repository:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from legoloop.app.hydra_bridge import internals
 from legoloop.app.hydra_bridge.overrides import parse_overrides
 from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
+from legoloop.core.errors import ConfigError
 from tests.app.command import environment
 from tests.app.composed import config_of, hydra_at_work
 
@@ -127,12 +128,14 @@ def test_apply_overrides() -> None:
 
 def test_grid() -> None:
     overrides = parse_overrides(["seed=1,2", "model=mlp", "lr=choice(0.1,0.2)", "n=range(2)"])
-    jobs = internals.grid(overrides)
+    jobs = internals.grid(overrides, most=8)
     assert len(jobs) == 2 * 2 * 2
     assert jobs[0] == ["seed=1", "model=mlp", "lr=0.1", "n=0"]
     assert jobs[-1] == ["seed=2", "model=mlp", "lr=0.2", "n=1"]
-    assert internals.grid(parse_overrides(["seed=range(0)"])) == []
-    assert internals.grid([]) == [[]]
+    assert internals.grid(parse_overrides(["seed=range(0)"]), most=8) == []
+    assert internals.grid([], most=8) == [[]]
+    with pytest.raises(ConfigError, match=r"^n: makes more than 7 jobs; give fewer values$"):
+        internals.grid(overrides, most=7)
 
 
 def test_instantiate_plugin() -> None:
@@ -204,3 +207,9 @@ def test_groups_listed_once(loader: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     loader.get_group_options("model")
     loader.get_group_options("model")
     assert calls == 3
+
+
+def test_arguments_refused() -> None:
+    with pytest.raises(internals.ArgumentsRefused, match="unrecognized arguments: --fast"):
+        internals.parse_arguments(["--fast"])
+    assert {"-m", "--multirun", "--config-dir"} <= {*internals.FLAGS}

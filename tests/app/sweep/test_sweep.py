@@ -60,7 +60,8 @@ MESSAGES = {
     "a group set to null in one job": (
         ["debug=fast,null"],
         "job 1 ({SMALL} debug=null): "
-        "a group takes the name of one of its options; remove it with ~group",
+        "debug (command line): is null, no name of an option; there are anomaly, determinism, "
+        "fast, limit, overfit; or leave the group out: ~debug",
     ),
     "a launcher that does not exist": (
         ["seed=0,1", "hydra/launcher=proceses"],
@@ -73,7 +74,7 @@ MESSAGES = {
     "a setting that the launcher does not have": (
         ["seed=0,1", "hydra.launcher.n_jobs=2"],
         "hydra.launcher.n_jobs (command line): there is no such key or group; to add it, write "
-        "+hydra.launcher.n_jobs=…; there are _target_",
+        "++hydra.launcher.n_jobs=…; there are _target_",
     ),
     "batches of no job": (
         ["seed=0,1", "hydra.sweeper.max_batch_size=0"],
@@ -87,7 +88,7 @@ MESSAGES = {
     "a key about failures misspelt": (
         ["seed=0,1", "sweep.on_failuer=stop"],
         "sweep.on_failuer (command line): there is no such key or group; to add it, write "
-        "+sweep.on_failuer=…; did you mean on_failure?",
+        "++sweep.on_failuer=…; did you mean on_failure?",
     ),
     "what to do on a change": (
         ["seed=0,1", "on_config_change=perhaps"],
