@@ -146,7 +146,7 @@ def _check_special(path: str, node: Node) -> None:
         INJECT: (Mapping, "the names of providers by parameter"),
     }
     for key, (kind, wanted) in kinds.items():
-        if not isinstance(value := node.get(key), kind | None):  # type: ignore[operator]
+        if not isinstance(value := node.get(key), kind | None):
             raise ConfigError(f"is {shown(value)}", key=f"{path}.{key}", remedy=f"give {wanted}")
     for parameter, provider in (node.get(INJECT) or {}).items():
         if not isinstance(provider, str):
