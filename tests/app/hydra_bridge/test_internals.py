@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from legoloop.app.hydra_bridge import internals
 from legoloop.app.hydra_bridge.overrides import parse_overrides
 from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
+from legoloop.core.errors import ConfigError
 from tests.app.command import environment
 from tests.app.composed import config_of, hydra_at_work
 
@@ -90,6 +91,12 @@ def test_parse_arguments() -> None:
     assert (parsed.config_dir, parsed.config_name, parsed.overrides) == (None, None, [])
 
 
+def test_arguments_refused() -> None:
+    with pytest.raises(internals.ArgumentsRefused, match="^unrecognized arguments: --seed=3$"):
+        internals.parse_arguments(["--seed=3"])
+    assert {"--multirun", "--config-dir", "-m"} <= set(internals.FLAGS)
+
+
 def test_find_plugins(tmp_path: Path) -> None:
     """In a process of its own: Hydra imports what it finds, once."""
     file = tmp_path / "hydra_plugins" / "of_this_test.py"
@@ -127,12 +134,15 @@ def test_apply_overrides() -> None:
 
 def test_grid() -> None:
     overrides = parse_overrides(["seed=1,2", "model=mlp", "lr=choice(0.1,0.2)", "n=range(2)"])
-    jobs = internals.grid(overrides)
+    jobs = internals.grid(overrides, most=8)
     assert len(jobs) == 2 * 2 * 2
     assert jobs[0] == ["seed=1", "model=mlp", "lr=0.1", "n=0"]
     assert jobs[-1] == ["seed=2", "model=mlp", "lr=0.2", "n=1"]
-    assert internals.grid(parse_overrides(["seed=range(0)"])) == []
-    assert internals.grid([]) == [[]]
+    assert internals.grid(parse_overrides(["seed=range(0)"]), most=8) == []
+    assert internals.grid([], most=8) == [[]]
+    for many in (["seed=range(1000000000)"], ["seed=1,2,3", "n=range(3)"]):
+        with pytest.raises(ConfigError, match="makes more than 8 jobs; give fewer values"):
+            internals.grid(parse_overrides(many), most=8)
 
 
 def test_instantiate_plugin() -> None:
