@@ -85,7 +85,7 @@ def test_the_console_script_is_completed(bin_folder: Path, line: str, offered: l
     [
         ("python -m legoloop.run model=", MODELS),
         ("python -m legoloop.run -m model=mlp model.h", ["model.hidden."]),
-        ("python -m legoloop.run data=digits data.ro", ["data.root="]),
+        ("python -m legoloop.run data=mnist data.ro", ["data.root="]),
         ("python -m legoloop.results mod", []),
         ("python mod", []),
     ],
