@@ -157,8 +157,8 @@ IN_THE_CONFIGURATION: Cases = {
         "num_epochs (command line): Recursive interpolation detected",
     ),
     "an environment variable that is not set": (
-        ("optimizer.lr=${oc.env:NOT_SET}",),
-        "optimizer.lr (command line): KeyError raised while resolving interpolation: "
+        ("device=${oc.env:NOT_SET}",),
+        "device (command line): KeyError raised while resolving interpolation: "
         "\"Environment variable 'NOT_SET' not found\"",
     ),
     "a mandatory value": (
@@ -404,7 +404,7 @@ IN_THE_CONFIGURATION: Cases = {
         "loops_acc, loops_metrics, mine, model_weights, predicts, profile, train_loss",
     ),
     "no epoch driver": (
-        ("~plugins.epoch", "~epoch_size"),
+        ("~plugins.epoch", "+data.loaders.val.batch_size=${epoch_size}"),
         "no epoch driver among the plugins: one of them, such as SimpleEpoch, must say with "
         "batches() what an epoch is; found counter, descent, last, learning_rate, "
         "loaders_acc, loaders_metrics, loops_acc, loops_metrics, model_weights, predicts, "

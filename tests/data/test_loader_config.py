@@ -47,6 +47,14 @@ def test_values_out_of_range_are_refused(settings, message):
     assert str(refused.value) == message
 
 
+@pytest.mark.parametrize(("cores", "most"), [(2, 64), (16, 128), (None, 64)])
+def test_more_workers_than_a_machine_bears_are_refused(monkeypatch, cores, most):
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert LoaderConfig(num_workers=most).num_workers == most
+    with pytest.raises(ArgumentError, match=f"^num_workers is {most + 1}; give at most {most}; this"):
+        LoaderConfig(num_workers=most + 1)
+
+
 @pytest.mark.parametrize("kind", EVERY_KIND)
 def test_any_number_of_workers_gives_the_same_batches(kind):
     alone = taken(kind)

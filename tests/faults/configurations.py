@@ -17,7 +17,7 @@ MOST_TRIED = 4
 
 
 def wrong_configurations_refused(long: bool) -> Tally:
-    """Each is refused in one short line, and nothing is made; what could run is not counted."""
+    """All are refused in one short line and nothing is made; what could run is not counted."""
     tally = Tally()
     wanted = WRONG_IF_LONG if long else WRONG
 

@@ -174,8 +174,10 @@ def _check_types(
     path: str, name: str, target: Callable[..., Any], values: Mapping[str, Any]
 ) -> None:
     for key, value in values.items():
-        if not _holds_node(value):
-            wanted = type_mismatch(target, key, value)
+        # What nodes make is not known yet, but a mapping that has some in it stays a mapping.
+        is_mapping = isinstance(value, Mapping) and not is_node(value)
+        if is_mapping or not _holds_node(value):
+            wanted = type_mismatch(target, key, {} if _holds_node(value) else value)
             if wanted is not None:
                 raise ConfigError(
                     f"is {shown(value)}, {_kind(value)}; {name} takes {wanted}", key=f"{path}.{key}"

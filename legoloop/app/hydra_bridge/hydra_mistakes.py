@@ -15,6 +15,7 @@ from legoloop.app.hydra_bridge.overrides import parse_overrides, quote_override
 from legoloop.app.hydra_bridge.shipped_config import shipped_config_dir
 from legoloop.core.errors import ConfigError
 from legoloop.core.suggestions import did_you_mean
+from legoloop.core.text import printable
 
 Match = re.Match[str]
 Answer = Callable[[Match, Sequence[str]], ConfigError]
@@ -30,7 +31,7 @@ def explained(message: str, overrides: Sequence[str] = ()) -> ConfigError:
     >>> print(explained("force-add of config groups is not supported: '++model=mlp'"))
     model (command line): is a group, whose option is replaced anyway; write model=mlp
     """
-    text = "\n".join(line.strip() for line in message.strip().splitlines())
+    text = "\n".join(line.strip() for line in message.strip().split("\n"))
     for pattern, answer in _ANSWERS.items():
         if match := re.match(pattern, text):
             return answer(match, overrides)
@@ -149,7 +150,9 @@ _ANSWERS: dict[str, Answer] = {
     r"Could not append to config\. An item is already at '(.*)'\.\n.*: '(.*)'\n": _already_there,
     r"Could not delete from config\. '(.*)' does not exist": _no_such_key_to_delete,
     r"Could not delete from config\. The value of '(.*)' is ([\s\S]*) and not ([\s\S]*)\.": (
-        lambda match, _: _given(match[1], f"is {match[2]}, not {match[3]}", f"write ~{match[1]}")
+        lambda match, _: _given(
+            match[1], printable(f"is {match[2]}, not {match[3]}"), f"write ~{match[1]}"
+        )
     ),
     r"Multiple values for (.*?)\. To override": _chosen_twice,
     r"(.*) appears more than once in the final defaults list": _chosen_twice,

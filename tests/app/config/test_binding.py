@@ -159,3 +159,14 @@ def test_special_keys_of_the_wrong_type_are_refused(special: dict[str, Any], mes
     with pytest.raises(ConfigError) as refused:
         bind("model", {"_target_": "builtins.dict", **special}, ())
     assert str(refused.value) == message
+
+
+def test_a_mapping_with_a_node_in_it_is_still_a_mapping() -> None:
+    node = {"_target_": "legoloop.Counter"}
+    path = {"_target_": "legoloop.Checkpointer", "folder": {"inner": node}}
+    with pytest.raises(
+        ConfigError, match=r"^plugins\.checkpoints\.folder: is {'inner': .*, a mapp"
+    ):
+        bind("plugins.checkpoints", path, ["saver"])
+    bound = bind("mine", {"_target_": "builtins.dict", "mapping": {"inner": node}}, ())
+    assert [call.target for call in bound.calls()] == ["builtins.dict", "legoloop.Counter"]

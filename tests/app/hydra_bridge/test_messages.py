@@ -51,6 +51,7 @@ def composing(*overrides: str) -> str:
         ("~nope.x", "nope.x (command line): there is no such key to delete"),
         ("~seeed", "seeed (command line): there is no such key to delete; did you mean seed?"),
         ("~seed=5", "seed (command line): is 0, not 5; write ~seed"),
+        ("~seed='a\x85b\u2028c'", "seed (command line): is 0, not a\\x85b\\u2028c; write ~seed"),
         (
             "metrics=null",
             "metrics (command line): is null, no name of an option; there are binary, "

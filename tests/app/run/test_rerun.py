@@ -273,7 +273,10 @@ REFUSALS = {
         ["-m", "rerun=then", "optimizer=adam,sgd"],
         "optimizer=adam,sgd: a sweep with rerun goes over keys, not options; choose one ",
     ),
-    "values without -m": (["rerun=then", "seed=1,2"], "Ambiguous value for argument 'seed=1,2'"),
+    "values without -m": (
+        ["rerun=then", "seed=1,2"],
+        "seed (command line): has several values; add -m for a run of each; ",
+    ),
     "another primary": (["rerun=then", "--config-name=mine"], "rerun: stands in the place of a "),
     "an option": (
         ["rerun=then", "optimizer=sgdd"],
@@ -295,7 +298,7 @@ REFUSALS = {
         ["rerun=then", "~optimizer"],
         "plugins.descent._inject_.opt (then/config.yaml): ",
     ),
-    "no override": (["rerun='then"], "rerun='then: not an override that Hydra can read; "),
+    "no override": (["rerun='then"], "rerun='then: is not an override; write "),
     "the run itself": (["rerun=then", "hydra.run.dir=then"], "hydra.run.dir (command line): "),
 }
 

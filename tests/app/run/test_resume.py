@@ -202,9 +202,9 @@ def test_what_nothing_can_go_on_from_is_put_aside(command: Command) -> None:
     assert "resumed_from" not in record(run)["attempts"][1]
 
 
-def table(command: Command, rows: int) -> tuple[str, str]:
+def table(command: Command, rows: int, first: int = 0) -> tuple[str, str]:
     """The data of a run as a CSV file; the overrides that train on it."""
-    lines = ["x,target", *(f"{n % 7},{n % 2}" for n in range(rows))]
+    lines = ["x,target", *(f"{n % 7},{n % 2}" for n in range(first, first + rows))]
     (command.here / "points.csv").write_text("\n".join(lines))
     return "data.datasets.train._target_=mine.Table", "+data.datasets.train.path=points.csv"
 
@@ -223,6 +223,7 @@ def test_other_data_are_refused_like_another_configuration(command: Command) -> 
     )
     assert files(run) == before
 
+    table(command, rows=443, first=1)
     accepted = command(*RUN, "hydra.run.dir=run", *data, "on_config_change=accept")
     assert accepted.status == 0
     one, other = record(run)["attempts"]
