@@ -14,17 +14,18 @@ from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config
 from legoloop.app.run.command_state import CommandState, new_command
 from legoloop.app.run.signals import interruptions
 from legoloop.app.startup import gc_tuning
-from legoloop.app.startup.closed_output import discard_output
 from legoloop.app.startup.cwd_on_path import modules_on_path
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.interruption import Interrupted
-from legoloop.core.output_streams import tolerant_output
+from legoloop.core.output_streams import expect_lost_reader, tolerant_output
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from legoloop.app.config.blueprint import Blueprint
 
+LOOKS = ("show=", "-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info")
+"""The arguments that print something and run nothing."""
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
@@ -50,6 +51,8 @@ def main() -> None:
     logging.raiseExceptions = False
     with new_command() as state:
         try:
+            if any(argument.startswith(LOOKS) for argument in sys.argv[1:]):
+                expect_lost_reader()
             modules_on_path()
             with interruptions():
                 _run_hydra()
@@ -63,8 +66,6 @@ def main() -> None:
                 record_interruption()
             sys.exit(interruption.status)
         except Exception as error:
-            if isinstance(error, BrokenPipeError) and not state.has_composed:  # --help | head
-                return discard_output()
             sys.exit(_report(error, state))
 
 

@@ -106,7 +106,8 @@ def test_what_is_red_is_what_is_wrong(executed: Any, here: Path) -> None:
     logits = torch.tensor(table.to_numpy())
     two = logits.topk(2, dim=1)
     hardest = (two.values[:, 0] - two.values[:, 1]).argsort(stable=True)[: len(titles)]
-    targets = mnist(here / "data", train=False).columns["target"]
+    root = os.environ.get("LEGOLOOP_DATA", here / "data")
+    targets = mnist(root, train=False).columns["target"]
     expected = [
         [str(guess), "black"] if guess == target else [f"{guess}, not {target}", "red"]
         for guess, target in zip(

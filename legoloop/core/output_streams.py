@@ -42,6 +42,13 @@ def tolerant_output() -> Iterator[None]:
         nulls.close()
 
 
+def expect_lost_reader() -> None:
+    """Whoever reads the standard output may close it, without a warning (``--help | head``)."""
+    stream = sys.stdout
+    if isinstance(stream, TolerantStream) and (warn := stream.on_loss) is not None:
+        stream.on_loss = lambda error: None if isinstance(error, BrokenPipeError) else warn(error)
+
+
 def discard_output(stream: Any) -> None:
     """What is still buffered, and whatever is printed from now on, goes to the null device.
 

@@ -51,7 +51,9 @@ def test_values_out_of_range_are_refused(settings, message):
 def test_more_workers_than_a_machine_bears_are_refused(monkeypatch, cores, most):
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     assert LoaderConfig(num_workers=most).num_workers == most
-    with pytest.raises(ArgumentError, match=f"^num_workers is {most + 1}; give at most {most}; this"):
+    with pytest.raises(
+        ArgumentError, match=f"^num_workers is {most + 1}; give at most {most}; this"
+    ):
         LoaderConfig(num_workers=most + 1)
 
 

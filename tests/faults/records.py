@@ -86,10 +86,10 @@ def output_that_fails(long: bool) -> Tally:
     """A standard output that is closed, full, or read by nobody; the run completes."""
     tally = Tally()
     for name, put in OUTPUTS.items():
-        for words in ((*SMALL,), ("-m", *SMALL, "seed=0,1", "hydra.sweep.dir=.")):
+        sweep = ("-m", *SMALL, "seed=0,1", "hydra.sweep.dir=.")
+        for words in ((*SMALL, "hydra.run.dir=0"), sweep):
             with _folder() as here:
-                given = (*words, "num_epochs=3", "hydra.run.dir=0")
-                ended = _run(here, *given, before=put)
+                ended = _run(here, *words, "num_epochs=3", before=put)
                 problem = None if ended.status == 0 else f"ended with {ended.status}: {ended.err}"
                 if problem is None and _status(here / "0") != "COMPLETED":
                     problem = f"it is recorded as {_status(here / '0')}"

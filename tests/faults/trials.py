@@ -154,16 +154,15 @@ class Trial:
         """What the user's plugin wrote down."""
         return self.here / "run.consumed"
 
-    @property
-    def words(self) -> list[str]:
+    def words(self, *more: str) -> list[str]:
         """The command line after ``python -m legoloop.run``."""
         conf = str(PROJECT / "conf")
-        given = ["experiment=faults", "hydra.run.dir=run", *self.overrides]
-        return ["--config-dir", conf, *given]
+        where = [] if "-m" in (*self.overrides, *more) else ["hydra.run.dir=run"]
+        return ["--config-dir", conf, "experiment=faults", *where, *self.overrides, *more]
 
     def begin(self, *more: str, fault: Fault | None = None, said: Path | None = None) -> Attempt:
         """Start an attempt in a fork of this process; ``fault`` is done to it at its beginning."""
-        return in_a_fork(self.here, partial(_command, [*self.words, *more], fault), said)
+        return in_a_fork(self.here, partial(_command, self.words(*more), fault), said)
 
     def run(self, *more: str, fault: Fault | None = None) -> Ended:
         """The same, to its end."""
@@ -173,7 +172,7 @@ class Trial:
         """The real command, in a process of its own from the first instruction on."""
         path = os.pathsep.join([environment()["PYTHONPATH"], str(PROJECT)])
         process = subprocess.Popen(
-            [sys.executable, "-m", "legoloop.run", *self.words, *more],
+            [sys.executable, "-m", "legoloop.run", *self.words(*more)],
             cwd=self.here,
             env=environment(PYTHONPATH=path, OMP_NUM_THREADS="1"),
             stdout=subprocess.PIPE,

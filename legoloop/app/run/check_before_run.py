@@ -24,7 +24,6 @@ from legoloop.app.hydra_bridge.messages import format_error
 from legoloop.app.hydra_bridge.overrides import all_overrides
 from legoloop.app.run.command_state import current_command
 from legoloop.app.run.lifecycle import lock_directory, prepare
-from legoloop.app.startup.closed_output import print_what_is_read
 from legoloop.core.errors import ConfigError, UserError
 
 WRONG_CONFIGURATION = 2
@@ -42,7 +41,7 @@ class CheckBeforeRun(Callback):
             if blueprint.settings.show is not None:
                 from legoloop.app.show.show import show
 
-                print_what_is_read(show(blueprint, lambda key: where_set(key, config)))
+                print(show(blueprint, lambda key: where_set(key, config)))
                 raise SystemExit(0)
             prepared = prepare(blueprint)
             command.prepared[str(prepared.directory)] = prepared, lock_directory(prepared)

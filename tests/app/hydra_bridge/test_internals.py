@@ -92,7 +92,7 @@ def test_parse_arguments() -> None:
 
 
 def test_arguments_refused() -> None:
-    with pytest.raises(internals.ArgumentsRefused, match="^unrecognized arguments: --seed=3$"):
+    with pytest.raises(internals.ArgumentsRefused, match=r"^unrecognized arguments: --seed=3$"):
         internals.parse_arguments(["--seed=3"])
     assert {"--multirun", "--config-dir", "-m"} <= set(internals.FLAGS)
 

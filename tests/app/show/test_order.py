@@ -13,6 +13,7 @@ from legoloop import evaluate
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.show.plan import plan_text
 from legoloop.app.show.schedule import schedule_text
+from legoloop.app.wiring.container import make_app
 from legoloop.app.wiring.make_app import validated_app
 from tests.app.command import Command
 from tests.app.composed import XOR, blueprint_of
@@ -122,11 +123,13 @@ def test_the_names_of_plugins_are_the_users_to_choose(
 def test_of_renamed_plugins_the_order_and_the_schedule_are_known() -> None:
     blueprint = blueprint_of(*SMALL, *RENAMED, "scheduler=exponential")
     assert shown(blueprint) == of_the_run(blueprint)
-    assert "epochs, 3 steps\n" in schedule_text(blueprint)
+    assert "epochs, 3 steps\n" in schedule_text(make_app(blueprint), blueprint)
     by_its_name = blueprint_of(
         *SMALL,
         "plugins=[default,checkpoints,last_step]",
         "plugins.last_step.num_steps=3",
         "scheduler=exponential",
     )
-    assert schedule_text(blueprint) == schedule_text(by_its_name)
+    assert schedule_text(make_app(blueprint), blueprint) == schedule_text(
+        make_app(by_its_name), by_its_name
+    )
