@@ -101,7 +101,9 @@ def status_of_main() -> int:
 
 def environment(**changes: str) -> dict[str, str]:
     """That of this process, in which the package under test is found from any folder."""
-    path = os.pathsep.join([str(Path(legoloop.__file__).parent.parent), *filter(None, sys.path)])
+    # Some entries of an editable install are no paths.
+    found = filter(os.path.isabs, sys.path)
+    path = os.pathsep.join([str(Path(legoloop.__file__).parent.parent), *found])
     kept = {name: value for name, value in os.environ.items() if name != "LEGOLOOP_DATA"}
     return {**kept, "PYTHONPATH": path, "PYTHONWARNINGS": "", **changes}
 

@@ -7,6 +7,7 @@ import io
 import os
 import random
 import shutil
+import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -110,10 +111,13 @@ def test_names_and_values_are_shown_and_not_obeyed(tmp_path: Path, arguments: li
 
 
 def test_deep_folders_are_searched(tmp_path: Path) -> None:
-    here = tmp_path
+    made_run(tmp_path, "run", {"seed": 0})
     with contextlib.chdir(tmp_path):
         for _ in range(1200):  # more than Python's stack
             os.mkdir("d")
             os.chdir("d")
-    made_run(here, "run", {"seed": 0})
-    assert results(str(tmp_path))[0] == 0
+    try:
+        assert results(str(tmp_path))[0] == 0
+    finally:
+        # pytest would remove it by recursion.
+        subprocess.run(["rm", "-r", str(tmp_path / "d")], check=True)
