@@ -84,7 +84,7 @@ def test_an_unknown_metric_is_refused_with_the_nearest(sweep: list[Run]) -> None
     [
         ("optimizer.lr=1e-1", "012"),
         ("optimizer.lr=0.10000000000000002", "012"),  # as range(0.1, …) gives it
-        ("optimizer.lr<=0.09999999999999999", "012"),
+        ("optimizer.lr>=0.10000000000000002", "012"),
         ("optimizer.lr!=0.1", "345"),
         ("seed=1", "14"),
         ("seed>0", "1245"),
