@@ -221,11 +221,14 @@ def test_files_that_are_written_together_share_two_passes(tmp_path, disk):
 
 
 def test_what_was_written_together_is_put_in_place_whatever_is_raised(tmp_path):
-    with pytest.raises(ZeroDivisionError), written_together():
+    def write():
         with atomic_write(tmp_path / "whole") as temporary:
             temporary.write_text("all")
         with atomic_write(tmp_path / "half") as temporary:
             temporary.write_text("half") / 0
+
+    with pytest.raises(ZeroDivisionError), written_together():
+        write()
     assert os.listdir(tmp_path) == ["whole"]
     with atomic_write(tmp_path / "later") as temporary:
         temporary.write_text("alone")
@@ -242,9 +245,9 @@ def test_a_file_that_the_disk_refuses_is_told_and_leaves_no_draft(tmp_path, monk
     with (
         pytest.raises(DataError, match=r"/a cannot be written \(No space left on device, \d+ by"),
         written_together(),
+        atomic_write(tmp_path / "a") as temporary,
     ):
-        with atomic_write(tmp_path / "a") as temporary:
-            temporary.write_text("new")
+        temporary.write_text("new")
     assert os.listdir(tmp_path) == ["a"]
     assert (tmp_path / "a").read_text() == "old"
 
