@@ -6,8 +6,11 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +21,12 @@ from legoloop.core.record_files import check_tree, first_line, parse_json, read_
 from legoloop.core.run_directory import GIT_DIFF, HYDRA, LOG, RUN_RECORD
 from legoloop.state.directory_lock import DirectoryLock, is_locked
 
+GitState = tuple[dict[str, Any] | None, bytes]
+"""The commit and whether it is dirty, None outside of a project; and the patch."""
 Status = Literal["RUNNING", "COMPLETED", "FAILED", "INTERRUPTED"]
 Resume = Literal["auto", "never", "must"]
+
+_git_states: ContextVar[list[GitState] | None] = ContextVar("git_states", default=None)
 
 PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "dependency-injector")
 
@@ -300,17 +307,44 @@ def timestamp() -> str:
     return datetime.now().astimezone().isoformat(timespec="milliseconds")
 
 
+@lru_cache(maxsize=1)
 def _versions() -> Mapping[str, str]:
     from importlib.metadata import version
 
     return {"legoloop": legoloop.__version__, **{name: version(name) for name in PACKAGES}}
 
 
-def git_state() -> tuple[dict[str, Any] | None, bytes]:
+@contextmanager
+def one_git_state() -> Iterator[None]:
+    """While inside, git is asked once, for all jobs of a sweep that run in this process.
+
+    They run the code that was imported; what their sweep writes meanwhile is no difference of it.
+
+    >>> with one_git_state():
+    ...     git_state() is git_state()
+    True
+    """
+    token = _git_states.set([])
+    try:
+        yield
+    finally:
+        _git_states.reset(token)
+
+
+def git_state() -> GitState:
     """The commit of the project that the command runs in, and what differs from it, as a patch.
 
     A project with files that git does not know is dirty too, though they are not in the patch.
     """
+    known = _git_states.get()
+    if known is None:
+        return _ask_git()
+    if not known:
+        known.append(_ask_git())
+    return known[0]
+
+
+def _ask_git() -> GitState:
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return None, b""

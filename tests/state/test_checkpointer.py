@@ -223,6 +223,48 @@ def test_an_interruption_saves_what_is_not_there_yet(tmp_path: Path) -> None:
     assert checkpoints.interrupted() is None
 
 
+def test_a_checkpoint_waits_for_the_disk_twice_and_for_no_file_but_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    fsync = os.fsync
+
+    def counted(handle: int) -> None:
+        asked.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+        fsync(handle)
+
+    _, host = a_run(tmp_path, every_steps=None, every_epochs=1)
+    saves: list[list[str]] = []
+    write = keeping.write_checkpoint
+
+    def listening(*given: Any) -> None:
+        asked.clear()
+        write(*given)
+        saves.append(list(asked))
+
+    states: list[list[str]] = []
+    state_dict = host.state_dict
+
+    def listening_to_states() -> Any:
+        asked.clear()
+        state = state_dict()
+        states.append(list(asked))
+        return state
+
+    monkeypatch.setattr(os, "fsync", counted)
+    monkeypatch.setattr(keeping, "write_checkpoint", listening)
+    monkeypatch.setattr(host, "state_dict", listening_to_states)
+    host.run()
+    assert len(saves) == 1 + EPOCHS
+    for save in saves:
+        assert len(save) == 4
+        assert {*save[:2], *save[2:3]} > {CHECKPOINT_STATE, "manifest.json"}
+        assert save[3] == "checkpoints"
+    assert not any(states)
+    rows = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 1 + EPOCHS
+
+
 # Which stay
 
 scores = st.one_of(st.none(), st.sampled_from([0.0, 0.5, 1.0]), st.floats(-1, 1))

@@ -68,12 +68,13 @@ class GridSweeper(Sweeper):
         from legoloop.app.sweep.compose_jobs import compose_jobs
         from legoloop.app.sweep.job import JobTask
         from legoloop.app.sweep.sweep import Sweep
+        from legoloop.state.run_record import one_git_state
 
         overrides = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         jobs = compose_jobs(self.config, self.combinations(overrides), self.loader)
         task = JobTask(self.task, {job.number: job.blueprint for job in jobs})
         self.launcher.setup(hydra_context=self.context, task_function=task, config=self.config)
-        with Sweep.open(self.config, jobs) as sweep:
+        with one_git_state(), Sweep.open(self.config, jobs) as sweep:
             for batch in self._batches(sweep):
                 sweep.launch(self.launcher, batch)
                 if sweep.stops_at_failure and not all(job.has_completed for job in batch):

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from legoloop.state import run_record
 from tests.app.command import SMALL, Command, beside_bricks_of_a_user
 
 OF_ALL = (*SMALL, "loggers=[]")
@@ -237,3 +239,25 @@ def test_a_folder_that_holds_a_run_takes_no_sweep(command: Command) -> None:
         ["run.json"],
     )
     assert "sweep holds a run, and runs do not hold others; choose another" in ended.err
+
+
+def test_the_jobs_share_what_is_the_same_for_all(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    ask = run_record._git
+
+    def counted(*words: str) -> bytes | None:
+        asked.append(words[0])
+        return ask(*words)
+
+    monkeypatch.setattr(run_record, "_git", counted)
+    for arguments in (["init", "-q"], ["commit", "-qm", "one", "--allow-empty"]):
+        identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *identity, *arguments], cwd=command.here, check=True)
+    assert command(*SWEEP, "seed=0,1,2").status == 0
+    assert asked == ["rev-parse", "status", "diff"]
+    records = [run_record.read_record(command.here / "sweep" / str(job)) for job in range(3)]
+    assert {record["git"]["dirty"] for record in records} == {False}
+    assert command(*OF_ALL, "hydra.run.dir=alone").status == 0
+    assert asked == ["rev-parse", "status", "diff"] * 2

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import os
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -232,3 +234,28 @@ def test_a_scalar_that_would_overwrite_a_column_of_its_own_is_refused(path: Path
     with pytest.raises(ll.DataError, match=f"'{tag}', which is a column of metrics.csv already"):
         table.epoch_end()
     assert not path.exists()
+
+
+def test_the_file_has_all_reports_at_a_checkpoint_and_is_on_the_disk_at_the_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def counted(handle: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", counted)
+    table = ll.CsvMetrics(path, ll.Counter(), Told())
+    reported(table, 1, 1, x=1.0)
+    table._throttle._due = inf
+    for step in (2, 3):
+        reported(table, step, step, x=1.0)
+        synced.clear()
+        state = table.state_dict()
+        assert (len(read(path)), len(state["rows"]), synced) == (step, step, [])
+    table.train_end()
+    assert len(synced) == 2
+    table.close()
+    assert len(synced) == 2

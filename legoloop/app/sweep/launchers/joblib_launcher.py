@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from typing import Any
@@ -39,10 +40,19 @@ class JoblibLauncher(JobsLauncher):
         """
         from joblib import Parallel, delayed
 
+        start_method = multiprocessing.get_start_method(allow_none=True)
+        calls = (delayed(_carried_out)(job, start_method) for job in jobs)
         try:
-            returned: list[JobReturn] = Parallel(**self._settings)(delayed(job)() for job in jobs)
+            returned: list[JobReturn] = Parallel(**self._settings)(calls)
         except BrokenExecutor as error:
             raise UserError(
                 "a job's process died, which ends the sweep; hydra/launcher=processes isolates jobs"
             ) from error
         return returned
+
+
+def _carried_out(job: SentJob, start_method: str | None) -> JobReturn:
+    # The pool makes its own way of starting processes the usual one in its processes, and with
+    # that a DataLoader cannot start workers.
+    multiprocessing.set_start_method(start_method, force=True)
+    return job()

@@ -48,3 +48,15 @@ def test_runs(tmp_path: Path) -> None:
     ]
     share = max(1, len(os.sched_getaffinity(0)) // 2)
     assert {record["hardware"]["threads"] for record in records} == {share}
+
+
+@pytest.mark.slow
+def test_jobs_may_have_workers(tmp_path: Path) -> None:
+    how = in_a_process(
+        tmp_path,
+        *("-m", *SMALL, "loggers=[]", "hydra.sweep.dir=sweep", *JOBLIB, "num_epochs=2"),
+        "data.loaders.default.num_workers=0,2",
+    )
+    assert (how.status, how.err) == (0, "")
+    weights = [(tmp_path / "sweep" / str(job) / "weights").read_bytes() for job in (0, 1)]
+    assert weights[0] == weights[1]
