@@ -34,12 +34,17 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "another mode of Hydra's": (
         ("hydra.mode=BLAH",),
-        "Error merging override hydra.mode=BLAH: Invalid value 'BLAH', expected one of "
-        "[RUN, MULTIRUN]",
+        "hydra.mode (command line): Invalid value 'BLAH', expected one of [RUN, MULTIRUN]",
     ),
     "a flag for a key": (
         ("--seed=3",),
         "--seed=3: is no flag; overrides have no dashes: write seed=3",
+    ),
+    "the folder of a sweep by the job, with Hydra's own sweeper": (
+        ("--multirun", "hydra/sweeper=basic", "hydra.sweep.dir=a/${hydra.job.id}"),
+        "hydra.sweep.dir (command line): is not known before the jobs are (MissingMandatoryValue "
+        "while resolving interpolation: Missing mandatory value: hydra.job.id); put what differs "
+        "between jobs into hydra.sweep.subdir",
     ),
     "a flag misspelt": (
         ("--multi-run",),
@@ -82,7 +87,7 @@ IN_THE_CONFIGURATION: Cases = {
     "a group set to null": (
         ("metrics=null",),
         "metrics (command line): is null, no name of an option; there are binary, multiclass, "
-        "regression; or leave the group out: ~metrics",
+        "regression",
     ),
     "a group emptied": (
         ("plugins=[]",),

@@ -46,6 +46,11 @@ def check_keys(tree: Tree, unresolved: Tree) -> None:
             if key not in names:
                 if referenced is None:
                     referenced = _referenced(unresolved)
+                if "." in str(key):
+                    raise ConfigError(
+                        f"'{prefix}{key}': in a file, a dot in a name makes no path",
+                        remedy=f"write a line for each name: {str(key).replace('.', ': then ')}:",
+                    )
                 if f"{prefix}{key}" not in referenced:
                     raise ConfigError(
                         f"nothing takes this key; {did_you_mean(str(key), names)}",

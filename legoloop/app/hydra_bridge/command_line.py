@@ -22,7 +22,7 @@ def check_flags(arguments: Sequence[str]) -> None:
     try:
         given = parse_arguments(arguments)
     except ArgumentsRefused as error:
-        raise _refused(str(error)) from None
+        raise _refused(str(error), arguments) from None
     if given.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun: goes past all checks; give rerun=RUN instead")
     if given.config_path is not None:
@@ -41,11 +41,18 @@ def overrides_in(arguments: Sequence[str]) -> list[str]:
         return []
 
 
-def _refused(message: str) -> ConfigError:
+def _refused(message: str, arguments: Sequence[str]) -> ConfigError:
     unknown = re.match(r"unrecognized arguments: (\S+)", message)
     if unknown is None:
         return ConfigError(message, remedy="--hydra-help lists the flags")
+    if not unknown[1].startswith("-"):
+        return ConfigError(
+            "stands after a flag", key=unknown[1], remedy="write flags before all overrides"
+        )
     flag, equals, value = unknown[1].partition("=")
+    if not equals and unknown[1] in arguments[:-1]:
+        after = arguments[list(arguments).index(unknown[1]) + 1]
+        value = "" if after.startswith("-") or "=" in after else after
     name = flag.lstrip("-")
     if equals or name.partition(".")[0] in TOP_LEVEL:
         remedy = f"overrides have no dashes: write {name}={value or '…'}"

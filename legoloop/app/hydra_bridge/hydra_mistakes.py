@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.config.settings import COMMAND_LINE, TOP_LEVEL
 from legoloop.app.hydra_bridge.override_repair import in_a_shell
 from legoloop.app.hydra_bridge.overrides import parse_overrides, quote_override
-from legoloop.app.hydra_bridge.shipped_config import shipped_config_dir
+from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
 from legoloop.core.errors import ConfigError
 from legoloop.core.suggestions import did_you_mean
 from legoloop.core.text import printable
@@ -47,7 +50,7 @@ def groups() -> list[str]:
 
 
 def _given(key: str, problem: str, remedy: str | None = None) -> ConfigError:
-    return ConfigError(problem, key=key, where=COMMAND_LINE, remedy=remedy)
+    return ConfigError(problem, key=key.lstrip("+~"), where=COMMAND_LINE, remedy=remedy)
 
 
 def _in_file(name: str, problem: str, remedy: str | None = None) -> ConfigError:
@@ -121,13 +124,38 @@ def _no_group_to_delete(match: Match, overrides: Sequence[str]) -> ConfigError:
 def _option_of_the_wrong_type(match: Match, overrides: Sequence[str]) -> ConfigError:
     known = groups()
     for parsed in parse_overrides(overrides):
+        if parsed.key_or_group == "":
+            return ConfigError("has no key", key=parsed.input_line, remedy="write key=value")
         if parsed.key_or_group in known and not isinstance(parsed.value(), str | list | dict):
             group = parsed.key_or_group
             options = [file.stem for file in (shipped_config_dir() / group).glob("*.yaml")]
             text = parsed.get_value_string()
-            remedy = f"{did_you_mean(text, sorted(options))}; or leave the group out: ~{group}"
+            remedy = did_you_mean(text, sorted(options))
+            if group in _groups_left_out():
+                remedy = f"{remedy}; or leave the group out: ~{group}"
             return _given(group, f"is {text}, no name of an option", remedy)
-    return ConfigError("a group takes the name of one of its options; remove it with ~group")
+    return ConfigError("a group takes the name of one of its options")
+
+
+def _groups_left_out() -> list[str]:
+    """The groups that have no option unless one is chosen."""
+    primary: Any = OmegaConf.load(shipped_config_dir() / f"{CONFIG_NAME}.yaml")
+    return [
+        str(group)
+        for entry in primary.defaults
+        if isinstance(entry, DictConfig)
+        for group, option in entry.items()
+        if option is None
+    ]
+
+
+def _no_item_of_a_list(match: Match, overrides: Sequence[str]) -> ConfigError:
+    for parsed in parse_overrides(overrides):
+        above, _, item = parsed.key_or_group.rpartition(".")
+        if item == match[1]:
+            remedy = f"write {above}.0=… for the first, or {in_a_shell(f'{above}=[…]')}"
+            return _given(parsed.key_or_group, f"{above} is a list", remedy)
+    return ConfigError(match[0])
 
 
 def _no_grid(match: Match, overrides: Sequence[str]) -> ConfigError:
@@ -141,6 +169,7 @@ def _no_grid(match: Match, overrides: Sequence[str]) -> ConfigError:
 
 _ANSWERS: dict[str, Answer] = {
     r"Ambiguous value for argument '(.*)'": _ambiguous,
+    r"Sweep parameters '.*?= *(?:interval|tag)\(": _no_grid,
     r"Sweep parameters '(.*?)=(.*)' requires --multirun": lambda match, _: _given(
         match[1], "has several values", "add -m for a run of each"
     ),
@@ -179,6 +208,7 @@ _ANSWERS: dict[str, Answer] = {
     r"You must specify '(.*?)'": lambda match, _: ConfigError(
         "has no option", key=match[1], remedy=f"choose one: {match[1]}=…"
     ),
+    r"invalid literal for int\(\) with base 10: '(.*)'": _no_item_of_a_list,
     r"Config group override (?:must|deletion)": _option_of_the_wrong_type,
     r"BasicSweeper does not support sweep type|Can only enumerate CHOICE and RANGE": _no_grid,
     r"In '(.*)': \w+ raised while composing config:\n(.*)": lambda match, _: _in_file(
@@ -186,6 +216,10 @@ _ANSWERS: dict[str, Answer] = {
     ),
     r"(?:no viable alternative|mismatched input|token recognition error)": lambda match, _: (
         ConfigError(f"a value refers to nothing: {match.string}", remedy="close its ${")
+    ),
+    r"Too many components in '@package (.*)'": lambda match, _: ConfigError(
+        f"# @package {match[1]}: is no place in the configuration",
+        remedy="write # @package _global_, or one dotted path",
     ),
     r"Cannot find primary config '([^']*)'": lambda match, _: ConfigError(
         f"--config-name: there is no {match[1]}.yaml",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from yaml import MarkedYAMLError
 from legoloop.app.config.settings import COMMAND_LINE, TOP_LEVEL
 from legoloop.app.hydra_bridge.hydra_mistakes import explained, nested_group
 from legoloop.app.hydra_bridge.key_origin import where_set
-from legoloop.app.hydra_bridge.override_repair import repaired
+from legoloop.app.hydra_bridge.override_repair import is_key, repaired
 from legoloop.app.hydra_bridge.overrides import parse_overrides
 from legoloop.app.hydra_bridge.shipped_config import shipped_config_dir
 from legoloop.core.errors import ConfigError
 from legoloop.core.suggestions import did_you_mean
+from legoloop.core.text import shown
 
 
 def as_config_error(
@@ -41,7 +43,7 @@ def as_config_error(
     if isinstance(error, MissingConfigException):
         return _no_such_option(error)
     if isinstance(error, OverrideParseException):
-        return _not_read(error.override, overrides)
+        return _not_read(error, overrides)
     cause = error.__cause__
     if isinstance(error, HydraException) and isinstance(cause, ConfigKeyError | AttributeError):
         return _no_such_key(error, cause, overrides)
@@ -50,12 +52,23 @@ def as_config_error(
             return as_config_error(cause, config, overrides)
         if "raised while composing" in str(error):
             return explained(str(error), overrides)
-        return ConfigError(f"{_first_line(error)}: {_first_line(cause)}")
+        return _not_merged(_first_line(error), _first_line(cause))
     if isinstance(error, OmegaConfBaseException) and (key := error.full_key or _broken(config)):
         return ConfigError(_first_line(error), key=key, where=where_set(key, config))
     if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
         return ConfigError(
             f"{mark.name}, line {mark.line + 1}: not YAML that can be read: {error.problem}"
+        )
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object[: error.end].rpartition(b"\n")[2]
+        return ConfigError(
+            f"a configuration file is not text in UTF-8, where it says {shown(line)}",
+            remedy="save it as UTF-8",
+        )
+    if isinstance(error, RecursionError):
+        return ConfigError(
+            "configuration files name each other in their defaults lists, or a value is nested "
+            "too deeply"
         )
     if isinstance(error, HydraException | ValueError | GrammarParseError) and str(error):
         return explained(str(error), overrides)
@@ -69,17 +82,35 @@ def format_error(
     return str(as_config_error(error, config, overrides))
 
 
-def _not_read(override: str, overrides: Sequence[str]) -> ConfigError:
+def _not_read(error: OverrideParseException, overrides: Sequence[str]) -> ConfigError:
     """An override that Hydra cannot parse, with the one that was probably meant."""
+    override, problem = error.override, "is not an override"
+    key, equals, value = override.partition("=")
+    if evaluated := re.search(r"while evaluating '.*': (.*)", str(error)):
+        problem = f"{problem} ({evaluated[1]})"
     if not override.isprintable():
         remedy = "leave out what is not printable"
     elif (meant := repaired(override, overrides)) is not None:
         remedy = f"write {meant}"
-    elif "=" in override:
-        remedy = "close what it opens, and quote what is a text: key='value'"
-    else:
+    elif not is_key(key.strip(":")):
+        remedy = "a key is names of letters, digits and _, with a dot between two of them"
+    elif not equals:
         remedy = f"write {override.strip(':')}=…"
-    return ConfigError("is not an override", key=override, remedy=remedy)
+    elif "${" in value:
+        remedy = "close its ${, or write \\${ for a text"
+    else:
+        remedy = "close what it opens, and quote what is a text: key='value'"
+    return ConfigError(problem, key=override, remedy=remedy)
+
+
+def _not_merged(what: str, why: str) -> ConfigError:
+    """A value that does not fit where it is to be set."""
+    override = re.fullmatch(r"Error merging override [+~]*(.*?)(=.*)?", what)
+    if override is None:
+        return ConfigError(f"{what}: {why}")
+    if "is not Optional" in why:
+        why = "cannot be null"
+    return ConfigError(why, key=override[1], where=COMMAND_LINE)
 
 
 def _without_package(config: DictConfig | None) -> ConfigError | None:
@@ -137,13 +168,21 @@ def _no_such_key(
     if not key or not isinstance(parent, DictConfig):
         return ConfigError(_first_line(error))
     names = [str(name) for name in parent if name != "hydra"]
+    above = key.rpartition(".")[0]
+    if not names and above:
+        return ConfigError(
+            f"there is no such key, {above} has none",
+            key=key,
+            where=COMMAND_LINE,
+            remedy=f"write {above}=… as a whole",
+        )
     # Other jobs of a sweep over groups may have the key: + is for those that do not, ++ for all.
     is_sweep = any(parsed.is_sweep_override() for parsed in parse_overrides(overrides))
     plus = "++" if is_sweep else "+"
     return ConfigError(
         f"there is no such key or group; to add it, write {plus}{key}=…",
         key=key,
-        where="command line",
+        where=COMMAND_LINE,
         remedy=did_you_mean(key.rpartition(".")[2], names),
     )
 

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import GrammarParseError
 
 from legoloop.app.hydra_bridge.overrides import parse_overrides, quote_override
 
@@ -17,12 +19,13 @@ def in_a_shell(override: str) -> str:
     """An override with the quotes that a shell takes away.
 
     >>> print(in_a_shell("seed=3"), in_a_shell("data.root='a b'"), in_a_shell("seed='$x'"))
-    seed=3 "data.root='a b'" 'seed='"'"'$x'"'"''
+    seed=3 "data.root='a b'" 'seed="$x"'
     """
     if re.fullmatch(r"[\w@%+=:,./~-]+", override):
         return override
-    if re.search(r'[$`"!\n]|\\[\\$`"]', override):
-        return shlex.quote(override)
+    if re.search(r'[$`"!\n]|\\([\\$`"]|$)', override):
+        text = re.fullmatch(r"([^']*)'([^'\"\\]*)'", override)
+        return f"'{text[1]}\"{text[2]}\"'" if text else shlex.quote(override)
     return f'"{override}"'
 
 
@@ -36,6 +39,8 @@ def repaired(override: str, overrides: Sequence[str] = ()) -> str | None:
     >>> repaired("data.root=a=b"), repaired("seed", ["seed", "3"]), repaired("seed==3")
     ('"data.root=\\'a=b\\'"', 'seed=3', 'seed=3')
     """
+    if home := re.fullmatch(rf"({KEY})=~((/[\w./-]*)?)", override):
+        return f"{home[1]}=$HOME{home[2]}"
     at = overrides.index(override) if override in overrides else len(overrides)
     before, after = list(overrides[:at]), list(overrides[at + 1 :])
     for meant in _candidates(override, before, after):
@@ -46,13 +51,18 @@ def repaired(override: str, overrides: Sequence[str] = ()) -> str | None:
 
 def _candidates(override: str, before: list[str], after: list[str]) -> Iterator[str]:
     key, equals, value = override.partition("=")
+    key, value = key.strip(), value.strip().lstrip("=").strip()
     if equals and value[:1] in ("[", "{", "("):
         for end in range(1, len(after) + 1):
             yield " ".join([override, *after[:end]])
-    elif equals and re.fullmatch(KEY, key):
-        yield f"{key}={value.lstrip('=')}"
-        yield f"{key}={quote_override(_without_quotes(value.lstrip('=')))}"
-    elif not equals:
+        without_last_comma = re.sub(r", *([]}])", r"\1", value)
+        pairs = value.replace("=", ":") if value[0] == "{" else value
+        quoted_inside = re.sub(r"[^][{}:,]+", _quoted_if_needed, value)
+        yield from (f"{key}={each}" for each in (without_last_comma, pairs, quoted_inside))
+    elif equals:
+        yield f"{key}={value.strip(',')}"
+        yield f"{key}={quote_override(_without_quotes(value))}"
+    else:
         rest = " ".join(after[: 2 if after[:1] == ["="] else 1]).lstrip("= ")
         if (alone := re.fullmatch(rf"({KEY}):?", override)) and rest and "=" not in rest:
             yield f"{alone[1]}={rest}"
@@ -62,6 +72,11 @@ def _candidates(override: str, before: list[str], after: list[str]) -> Iterator[
             yield f"{before[-1]}{override}"
 
 
+def _quoted_if_needed(item: re.Match[str]) -> str:
+    text = item[0].strip()
+    return text if _is_read(f"key={text}") else quote_override(_without_quotes(text))
+
+
 def _without_quotes(value: str) -> str:
     is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
     return value[1:-1] if is_quoted else value
@@ -69,7 +84,17 @@ def _without_quotes(value: str) -> str:
 
 def _is_read(override: str) -> bool:
     try:
-        parse_overrides([override])
-    except (HydraException, ValueError):
+        (parsed,) = parse_overrides([override])
+        OmegaConf.create([None if parsed.is_sweep_override() else parsed.value()])
+    except (HydraException, ValueError, GrammarParseError):
         return False
-    return True
+    return parsed.key_or_group != ""
+
+
+def is_key(text: str) -> bool:
+    """Whether an override may have this key, signs included.
+
+    >>> is_key("+model.hidden"), is_key("model..hidden"), is_key("1")
+    (True, False, False)
+    """
+    return _is_read(f"{text.strip()}=1")

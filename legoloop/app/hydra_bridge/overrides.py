@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -45,7 +46,9 @@ def quote_override(text: str) -> str:
     >>> quote_override("it's")
     "'it\\\\'s'"
     """
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    # Hydra takes a backslash away only before a quote and at the end.
+    escaped = re.sub(r"(\\*)('|$)", lambda at: at[1] * 2 + at[2].replace("'", "\\'"), text)
+    return f"'{escaped}'"
 
 
 def _unresolved(overrides: Any) -> list[str]:

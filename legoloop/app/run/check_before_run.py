@@ -18,7 +18,11 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from legoloop.app.hydra_bridge.job_config import blueprint_of_job, run_directory
+from legoloop.app.hydra_bridge.job_config import (
+    blueprint_of_job,
+    run_directory,
+    sweep_directory,
+)
 from legoloop.app.hydra_bridge.key_origin import where_set
 from legoloop.app.hydra_bridge.messages import format_error
 from legoloop.app.hydra_bridge.overrides import all_overrides
@@ -47,8 +51,10 @@ class CheckBeforeRun(Callback):
             command.prepared[str(prepared.directory)] = prepared, lock_directory(prepared)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """The sweeper takes over."""
+        """The sweeper takes over, in a folder that can be."""
         current_command().has_composed = True
+        with _reporting_errors(config):
+            sweep_directory(config)
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def composing(*overrides: str) -> str:
         (
             "metrics=null",
             "metrics (command line): is null, no name of an option; there are binary, "
-            "multiclass, regression; or leave the group out: ~metrics",
+            "multiclass, regression",
         ),
         ("+model=mlp", "model (command line): has an option already; write model=mlp"),
         (
@@ -65,9 +65,25 @@ def composing(*overrides: str) -> str:
         ("~model=mlp", "model (command line): has not the option mlp; write ~model"),
         (
             "hydra.mode=BLAH",
-            "Error merging override hydra.mode=BLAH: Invalid value 'BLAH', expected one of "
-            "[RUN, MULTIRUN]",
+            "hydra.mode (command line): Invalid value 'BLAH', expected one of [RUN, MULTIRUN]",
         ),
+        ("hydra.sweep.dir=null", "hydra.sweep.dir (command line): cannot be null"),
+        (
+            "model.hidden.x=3",
+            "model.hidden.x (command line): there is no such key, model.hidden has none; write "
+            "model.hidden=… as a whole",
+        ),
+        (
+            "model.channels.x=3",
+            "model.channels.x (command line): model.channels is a list; write model.channels.0=… "
+            'for the first, or "model.channels=[…]"',
+        ),
+        (
+            "experiment=null",
+            "experiment (command line): is null, no name of an option; there are mnist; or leave "
+            "the group out: ~experiment",
+        ),
+        ("=3", "=3: has no key; write key=value"),
     ],
 )
 def test_what_hydra_refuses(override: str, message: str) -> None:
@@ -131,6 +147,8 @@ def test_of_anything_else_the_first_line_is_told() -> None:
             '"optimizer.lr=[0.1,0.2]" for a list, "optimizer.lr=\'0.1,0.2\'" for a text',
         ),
         ("model=mlp,logistic", "model (command line): has several options; add -m for a run of "),
+        ("seed=interval(1,3)", "seed (command line): gives no values for a grid; write seed=1,2"),
+        ("+tag=1,2", "tag (command line): has several values; add -m for a run of each; write "),
         ("seed=range(1,3)", "seed (command line): has several values; add -m for a run of each"),
         ("metrics=null", "metrics (command line): is null, no name of an option; there are "),
         ("+optimizer.fused=true", "optimizer.fused (command line): is there already; write opti"),
@@ -146,10 +164,25 @@ def test_compose_tells_what_to_type_instead(override: str, message: str) -> None
     ("overrides", "message"),
     [
         (["data.root=a=b"], "data.root=a=b: is not an override; write \"data.root='a=b'\""),
-        (["data.root=~/a"], "data.root=~/a: is not an override; write \"data.root='~/a'\""),
+        (["data.root=~/a"], "data.root=~/a: is not an override; write data.root=$HOME/a"),
         (["data.root=a#b"], "data.root=a#b: is not an override; write \"data.root='a#b'\""),
         (["data.root=été"], "data.root=été: is not an override; write \"data.root='été'\""),
         (["data.root=it's"], "data.root=it's: is not an override; write \"data.root='it\\'s'\""),
+        (["data.root=a!"], "data.root=a!: is not an override; write 'data.root=\"a!\"'"),
+        (["tag=[a=b, c]"], "tag=[a=b, c]: is not an override; write \"tag=['a=b',c]\""),
+        (["tag=[1,2,]"], 'tag=[1,2,]: is not an override; write "tag=[1,2]"'),
+        (["tag={a=1}"], 'tag={a=1}: is not an override; write "tag={a:1}"'),
+        (["seed=1,2,"], "seed=1,2,: is not an override; write seed=1,2"),
+        (["seed =3"], "seed =3: is not an override; write seed=3"),
+        (["tag=${x"], "tag=${x: is not an override; close its ${, or write \\${ for a text"),
+        (["+1=3"], "+1=3: is not an override; a key is names of letters, digits and _, with a "),
+        (
+            ["a..b=3"],
+            "a..b=3: is not an override; a key is names of letters, digits and _, with a ",
+        ),
+        (['""'], '"": is not an override; a key is names of letters, digits and _, with a dot '),
+        (["tag=foo(3)"], "tag=foo(3): is not an override (Unknown function 'foo'); write "),
+        (["tag=int(a)"], "tag=int(a): is not an override (invalid literal for int() with base 10"),
         (["data.root=[a"], "data.root=[a: is not an override; close what it opens, and quote "),
         (["seed", "3"], "seed: is not an override; write seed=3"),
         (["seed", "=", "3"], "seed: is not an override; write seed=3"),
@@ -209,6 +242,16 @@ def test_what_to_type_instead(overrides: list[str], message: str) -> None:
             "# @package _global_\n- 1\n",
             "experiment/e.yaml: does not fit the files before it: Cannot merge DictConfig with "
             "ListConfig; give keys: values, as those do",
+        ),
+        (
+            "# @package _global_\noptimizer.lr: 3\n",
+            "'optimizer.lr': in a file, a dot in a name makes no path; write a line for each name: "
+            "optimizer: then lr:",
+        ),
+        ("# @package a b\nseed: 3\n", "# @package a b: is no place in the configuration; write # "),
+        (
+            "# @package _global_\ndefaults:\n- /experiment: e\n",
+            "configuration files name each other in their defaults lists, or a value is nested ",
         ),
         ("# @package _global_\nseed: ${\n", "seed: no viable alternative at input '${'"),
     ],
