@@ -16,9 +16,10 @@ from legoloop.app.sweep.job import Job
 from legoloop.app.sweep.launchers.jobs import JobsLauncher
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError, UserError
-from legoloop.core.run_directory import SWEEP_CONFIG, SWEEP_RESULTS
+from legoloop.core.run_directory import SWEEP_CONFIG, SWEEP_PAGE, SWEEP_RESULTS
 from legoloop.results.choosing import default_metrics, tags
 from legoloop.results.formats import terminal, to_csv, with_causes
+from legoloop.results.page import write_page
 from legoloop.results.reading import read_runs
 from legoloop.results.table import table_of_runs
 from legoloop.state.run_record import mark_failed_if_abandoned
@@ -93,15 +94,17 @@ def _consecutive(jobs: Sequence[Job]) -> Iterator[list[Job]]:
 
 
 def summarize(directory: Path) -> None:
-    """Write ``results.csv`` into the sweep's folder, failures included, and show the table.
+    """Write ``results.csv`` and ``results.html`` into the sweep's folder, and show the table.
 
-    Nothing if no job has begun.
+    Failures are included. Nothing if no job has begun.
     """
     try:
-        runs = read_runs(directory).runs
+        found = read_runs(directory)
     except ConfigError:
         return
+    runs = found.runs
     with atomic_write(directory / SWEEP_RESULTS) as draft:
         draft.write_text(to_csv(table_of_runs(runs, tags(runs))))
-    print(f"\nsweep directory: {display_path(directory)}", flush=True)
+    write_page(directory / SWEEP_PAGE, runs, [directory], found.problems)
+    print(f"\nsweep directory: {display_path(directory)} (open {SWEEP_PAGE} in it)", flush=True)
     print(with_causes(terminal(table_of_runs(runs, default_metrics(runs))), runs), flush=True)
