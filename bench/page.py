@@ -1,7 +1,7 @@
 """What the page of a sweep costs: ``python -m bench.page``.
 
-Sweeps are made by hand, with the files that runs leave behind: curves that fall and are noisy, which
-thins out worst. Each page is written by the command, in a process of its own, and opened in a
+Sweeps are made by hand, with the files that runs leave behind: curves that fall and are noisy.
+Each page is written by the command, in a process of its own, and opened in a
 headless Chromium without a network. Drawn is what was painted two frames after the last script.
 """
 
@@ -100,7 +100,7 @@ def seconds_to_draw(page: Page, path: Path) -> tuple[float, float]:
     page.goto(path.as_uri())
     page.wait_for_selector("html[data-drawn]", state="attached", timeout=60_000)
     first = page.evaluate("performance.getEntriesByName('drawn')[0].startTime") / 1000
-    page.evaluate("performance.mark('asked')")
+    page.evaluate("addEventListener('change', () => performance.mark('asked'), true)")
     page.select_option("#metric", "val/loss")
     page.wait_for_selector("html[data-drawn='val/loss']", state="attached", timeout=60_000)
     return first, page.evaluate(
@@ -124,13 +124,13 @@ def main() -> None:
             size = path.stat().st_size
         rows.append(
             [
-                f"{runs:,} × {points:,}",
+                f"{runs:,} x {points:,}",
                 f"{size / 1e3:.0f} kB",
                 *(f"{seconds:.2f} s" for seconds in (wrote, drawn, other)),
             ]
         )
         print(*rows[-1], file=sys.stderr, flush=True)
-    print(table(["runs × points", "size", "written", "drawn", "another metric"], rows))
+    print(table(["runs x points", "size", "written", "drawn", "another metric"], rows))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 from legoloop.core.errors import ArgumentError, UserError
 from legoloop.results.page.document import document
@@ -27,6 +26,9 @@ OWN_NAMES = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORE
 
 A name of another site that was made to lead here (DNS rebinding) is refused.
 """
+
+
+SINCE = re.compile(r"since=(-?\d{1,15})")
 
 
 class Board(ThreadingHTTPServer):
@@ -64,28 +66,30 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer; anything but these two is not there."""
-        asked = urlsplit(self.path)
         if not OWN_NAMES.fullmatch(self.headers.get("Host", "")):
             self._refuse(HTTPStatus.FORBIDDEN, f"open this page as {self.server.url}")
             return
+        path, _, query = self.path.partition("?")
         try:
-            if asked.path == "/":
+            if path == "/":
                 self._send("text/html", document(self.server.live.content(), connects=True))
-            elif asked.path == "/changes":
-                self._send("application/json", self._changes(asked.query))
+            elif path == "/changes":
+                self._send_changes(query)
             else:
                 self._refuse(HTTPStatus.NOT_FOUND, "there is only /")
-        except ValueError:
-            self._refuse(HTTPStatus.BAD_REQUEST, "since is not a number")
         except UserError as error:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing of each request."""
 
-    def _changes(self, query: str) -> str:
-        (since,) = parse_qs(query).get("since", ["-1"])
-        return json.dumps(self.server.live.changes(int(since)), separators=(",", ":"))
+    def _send_changes(self, query: str) -> None:
+        since = SINCE.fullmatch(query)
+        if since is None:
+            self._refuse(HTTPStatus.BAD_REQUEST, "write since=N, with a number")
+            return
+        changes = self.server.live.changes(int(since[1]))
+        self._send("application/json", json.dumps(changes, separators=(",", ":")))
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:
         self.close_connection = True

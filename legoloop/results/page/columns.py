@@ -57,11 +57,9 @@ def columns_of(runs: Sequence[Run]) -> Columns:
         else:
             differing.append(key)
     varied = set(varied_keys(runs))
-    heads = [_head("record", key) for key in RECORD if key != "cause"]
-    columns = [[cell(run.value(key)) for run in runs] for key in RECORD if key != "cause"]
-    if any(run.value("cause") for run in runs):
-        heads.append(_head("record", "cause"))
-        columns.append([cell(run.value("cause")) for run in runs])
+    recorded = [key for key in RECORD if key != "cause" or any(run.value(key) for run in runs)]
+    heads = [_head("record", key) for key in recorded]
+    columns = [[_known(run.value(key)) for run in runs] for key in recorded]
     for key in sorted(differing, key=lambda key: key not in varied):
         heads.append(_head(CONFIGURATION, key, varied=key in varied))
         columns.append([config.get(key) for config in configs])
@@ -91,6 +89,10 @@ def cell(value: Any) -> Cell:
 def shortened(text: str) -> str:
     """The text, or its beginning."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _known(value: Any) -> Cell:
+    return None if value is None else cell(value)
 
 
 def _head(about: str, key: str, varied: bool = False) -> dict[str, Any]:

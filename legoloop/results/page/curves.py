@@ -97,15 +97,15 @@ def _columns(path: Path) -> dict[str, Array]:
             names = next(csv.reader([file.readline(2**20)]), [])
         if "step" not in names or len(set(names)) < len(names):
             raise DataError(f"{path.name} has no column 'step', or two of one name")
-        table = pl.read_csv(path, schema=dict.fromkeys(names, pl.Float64))
+        table = pl.read_csv(path, schema=dict.fromkeys(names, pl.Float64)).to_numpy()
     except (OSError, ValueError, csv.Error, pl.exceptions.PolarsError) as error:
         first_line = str(error).partition("\n")[0]
         raise DataError(f"{path.name} cannot be read ({first_line})") from None
-    found = {name: table[name].fill_null(np.nan).to_numpy() for name in names}
-    steps = found["step"]
+    steps = table[:, names.index("step")]
     is_step = (steps >= 0) & (steps < 2**32)
-    order = np.flatnonzero(is_step)[np.argsort(steps[is_step], kind="stable")]
-    return {name: column[order] for name, column in found.items()}
+    if not is_step.all() or (np.diff(steps) < 0).any():
+        table = table[np.flatnonzero(is_step)[np.argsort(steps[is_step], kind="stable")]]
+    return dict(zip(names, table.T, strict=True))
 
 
 def _knots(steps: Array, epochs: Array) -> list[tuple[float, float]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from legoloop.core.atomic_files import atomic_write
 from legoloop.results.page.content import page_content
-from legoloop.results.page.packing import packed_json
+from legoloop.results.page.packing import packed, packed_json
 from legoloop.results.reading import Run
 
 STYLES = ("uplot/uPlot.min.css", "style.css")
@@ -32,9 +32,9 @@ SCRIPTS = (
     "details.js",
     "page.js",
 )
-"""In this order, as one script."""
+"""In this order, as one module."""
 
-PAGE = "page.html"
+START, PAGE = "start.js", "page.html"
 
 
 def write_page(
@@ -74,29 +74,31 @@ def write_page(
 def document(content: Mapping[str, Any], connects: bool = False) -> str:
     """The page with this content; whether it may ask the server that it came from.
 
-    The content is packed, which halves a small page, and leaves no text that a parser of HTML could
-    take for markup.
+    Code and content are packed, which makes a small page of them, and leaves no text of a run that
+    a parser of HTML could take for markup.
 
     >>> "alert" in document({"title": "</script><script>alert(1)</script>"})
     False
     """
-    script = _joined(SCRIPTS)
+    starts = asset(START).strip()
     return _filled(
         {
-            "policy": content_policy(script, connects),
+            "policy": content_policy(starts, connects),
+            "licence": asset("uplot/LICENSE").strip(),
             "style": _joined(STYLES),
             "content": packed_json(content),
-            "script": script,
+            "code": _packed_code(),
+            "start": starts,
         }
     )
 
 
 def content_policy(script: str, connects: bool) -> str:
-    """What the page may do: run its own script, and nothing that came from a run."""
+    """What the page may do: run its own script and what that unpacks, and nothing else."""
     digest = b64encode(sha256(script.encode()).digest()).decode()
     allowed = [
         "default-src 'none'",
-        f"script-src 'sha256-{digest}'",
+        f"script-src 'sha256-{digest}' blob:",
         "style-src 'unsafe-inline'",
         "img-src data:",
         "base-uri 'none'",
@@ -115,11 +117,13 @@ def _filled(parts: Mapping[str, str]) -> str:
     return "".join(pieces)
 
 
+def _joined(names: Sequence[str]) -> str:
+    return "\n".join(asset(name).strip() for name in names)
+
+
 @cache
-def _joined(names: tuple[str, ...]) -> str:
-    """The files as one, without indentation and comments on lines of their own."""
-    lines = (line.strip() for name in names for line in asset(name).splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("//"))
+def _packed_code() -> str:
+    return packed(_joined(SCRIPTS).encode())
 
 
 @cache

@@ -62,13 +62,6 @@ class Runs {
   }
 }
 
-async function unpacked(text) {
-  const binary = atob(text), bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
-
 const unpackedJson = async text => JSON.parse(new TextDecoder().decode(await unpacked(text)));
 
 // The bytes of packing.py: differences of steps in four planes, of levels in two.

@@ -138,7 +138,7 @@ class Parallel {
     const alpha = matching.length > 300 ? 0.2 : matching.length > 60 ? 0.4 : 0.7;
     for (const path of this.paths) {
       base.globalAlpha = path.isIn ? alpha : 0.05;
-      trace(base, path, 1.25);
+      trace(base, path, matching.length > MANY ? 1 : 1.25);
     }
     base.globalAlpha = 1;
     this.label(base);

@@ -26,13 +26,20 @@ const scatter = new Scatter($('scatter'), actions);
 const parallel = new Parallel($('parallel'), actions);
 const table = new Table($('table'), actions);
 
+// What is shown where nothing was chosen.
+const usual = () => ({
+  metric: runs.metric ?? '',
+  colour: runs.varied.find(key => !isSeed(key)) ?? runs.varied[0] ?? 'run',
+  sort: state.metric && firstSort(state.metric),
+});
+
 // What a link leaves open, or names and is not there.
 function settle() {
-  if (!runs.metrics.includes(state.metric)) state.metric = runs.metric ?? '';
-  if (!runs.has(state.colour)) state.colour = runs.varied.find(key => !isSeed(key)) ?? runs.varied[0] ?? 'run';
+  if (!runs.metrics.includes(state.metric)) state.metric = usual().metric;
+  if (!runs.has(state.colour)) state.colour = usual().colour;
   if (!['step', 'epoch', 'time'].includes(state.x)) state.x = 'step';
   if (!['runs', 'seeds', 'colour'].includes(state.lines)) state.lines = 'runs';
-  if (!runs.columns.has(state.sort.replace(/^-/, ''))) state.sort = state.metric && firstSort(state.metric);
+  if (!runs.columns.has(state.sort.replace(/^-/, ''))) state.sort = usual().sort;
   state.smooth = Math.min(Math.max(state.smooth, 0), 0.99);
 }
 
@@ -67,7 +74,7 @@ async function draw() {
   drawFooter();
   mark();
   await drawDetails(runs, state.marked.map(name => runs.index.get(name)).filter(run => run !== undefined), view.best);
-  writeState(state);
+  writeState(state, {...DEFAULTS, ...usual()});
   requestAnimationFrame(() => requestAnimationFrame(() => {
     performance.mark('drawn');
     document.documentElement.dataset.drawn = state.metric;
@@ -97,7 +104,7 @@ function drawHeader() {
   fill('header', el('div', {class: 'bar'},
     el('h1', {}, runs.title),
     runs.version != null && el('span', {class: 'live', id: 'live', role: 'status'}, 'live'),
-    el('label', {class: 'theme'}, 'Theme ', el('select', {id: 'theme', onchange: event => set({theme: event.target.value})},
+    el('span', {class: 'theme'}, el('label', {for: 'theme'}, 'Theme '), el('select', {id: 'theme', onchange: event => set({theme: event.target.value})},
       option('auto', 'as the system', state.theme), option('light', 'light', state.theme), option('dark', 'dark', state.theme)))),
   el('div', {class: 'summary'}, pills, best != null && el('button', {type: 'button', class: 'best', onclick: () => actions.onmark([best])},
     el('span', {class: 'star'}, '★'), ` best ${state.metric} `, el('b', {}, format(runs.value(best, state.metric))),
@@ -116,11 +123,12 @@ function timeLeft(counts, left) {
 
 function drawControls() {
   const {metrics, heads} = runs, keys = [...new Set([...runs.varied, ...heads.filter(head => head.about !== 'metric').map(head => head.key)])];
-  const choice = (id, label, options) => el('label', {}, label, el('select', {id, onchange: event => set({[id]: event.target.value})},
+  const control = (label, item) => el('span', {class: 'control'}, el('label', {for: item.id}, label), item);
+  const choice = (id, label, options) => control(label, el('select', {id, onchange: event => set({[id]: event.target.value})},
     options.map(([value, words]) => option(value, words ?? value, state[id]))));
   const focused = document.activeElement?.id;
   if (!$('where')) {
-    fill('controls', el('span', {id: 'choices'}), el('label', {class: 'wide'}, 'Filter', el('input', {
+    fill('controls', el('span', {id: 'choices'}), el('label', {class: 'control wide'}, 'Filter', el('input', {
       id: 'where', type: 'search', list: 'conditions', spellcheck: 'false', value: state.where, 'aria-describedby': 'problem',
       placeholder: 'optimizer.lr<=0.001 status=COMPLETED', oninput: event => set({where: event.target.value}),
     })), el('datalist', {id: 'conditions'}), el('span', {id: 'problem', role: 'status'}));
@@ -131,8 +139,8 @@ function drawControls() {
     choice('x', 'By', [['step'], ['epoch'], ['time']]),
     choice('lines', 'Lines', [['runs', 'each run'], ['seeds', 'mean ± std over seeds'], ['colour', 'mean ± std by colour']]),
     choice('colour', 'Colour', keys.map(key => [key])),
-    el('label', {}, 'Smooth', el('input', {id: 'smooth', type: 'range', min: 0, max: 0.98, step: 0.02, value: state.smooth, oninput: event => set({smooth: Number(event.target.value)})})),
-    el('label', {class: 'check'}, el('input', {id: 'log', type: 'checkbox', checked: state.log, onchange: event => set({log: event.target.checked})}), 'Log'));
+    control('Smooth', el('input', {id: 'smooth', type: 'range', min: 0, max: 0.98, step: 0.02, value: state.smooth, oninput: event => set({smooth: Number(event.target.value)})})),
+    el('label', {class: 'control check'}, el('input', {id: 'log', type: 'checkbox', checked: state.log, onchange: event => set({log: event.target.checked})}), 'Log'));
   fill('conditions', runs.varied.map(key => el('option', {value: `${key}=`})));
   fill('problem', view.problem && document.createTextNode(view.problem));
   if (focused && focused !== 'where') $(focused)?.focus();

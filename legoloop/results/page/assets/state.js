@@ -25,9 +25,9 @@ function readState() {
 
 const isText = value => typeof value === 'string';
 
-function writeState(state) {
+function writeState(state, defaults) {
   const parameters = new URLSearchParams();
-  for (const [key, initial] of Object.entries(DEFAULTS)) {
+  for (const [key, initial] of Object.entries(defaults)) {
     const text = isText(state[key]) ? state[key] : JSON.stringify(state[key]);
     if (text !== (isText(initial) ? initial : JSON.stringify(initial))) parameters.set(key, text);
   }

@@ -1,5 +1,5 @@
 // The table of runs: a real one, its heads and first cells buttons.
-const FIRST_ROWS = 200;
+const FIRST_ROWS = 100;
 
 class Table {
   constructor(host, actions) {
