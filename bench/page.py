@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.rounds import table
+from bench.rounds import installed, table
+from tests.browser import chromium, chromium_path
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -83,8 +84,6 @@ def browser_page() -> Iterator[Page]:
     """A page of a Chromium without a network."""
     from playwright.sync_api import sync_playwright
 
-    from tests.browser import chromium
-
     with sync_playwright() as playwright:
         browser = chromium(playwright)
         try:
@@ -114,6 +113,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="only to see that it works")
     sizes = TINY if parser.parse_args().tiny else SIZES
+    if chromium_path() is None or installed("playwright") is None:
+        print("Not measured: no Chromium was at hand.")
+        return
     rows = []
     for runs, points in sizes:
         with TemporaryDirectory() as name, browser_page() as page:

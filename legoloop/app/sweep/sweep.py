@@ -15,7 +15,7 @@ from legoloop.app.run.resume import parse_resume
 from legoloop.app.sweep.job import Job
 from legoloop.app.sweep.launchers.jobs import JobsLauncher
 from legoloop.core.atomic_files import atomic_write
-from legoloop.core.errors import ConfigError, UserError
+from legoloop.core.errors import ConfigError, DataError, UserError
 from legoloop.core.run_directory import SWEEP_CONFIG, SWEEP_PAGE, SWEEP_RESULTS
 from legoloop.results.choosing import default_metrics, tags
 from legoloop.results.formats import terminal, to_csv, with_causes
@@ -105,6 +105,11 @@ def summarize(directory: Path) -> None:
     runs = found.runs
     with atomic_write(directory / SWEEP_RESULTS) as draft:
         draft.write_text(to_csv(table_of_runs(runs, tags(runs))))
-    write_page(directory / SWEEP_PAGE, runs, [directory], found.problems)
-    print(f"\nsweep directory: {display_path(directory)} (open {SWEEP_PAGE} in it)", flush=True)
+    print(f"\nsweep directory: {display_path(directory)}", flush=True)
     print(with_causes(terminal(table_of_runs(runs, default_metrics(runs))), runs), flush=True)
+    try:
+        write_page(directory / SWEEP_PAGE, runs, [directory], found.problems)
+    except DataError as error:
+        print(f"warning: {error}", file=sys.stderr)
+    else:
+        print(f"\npage: {display_path(directory / SWEEP_PAGE)}", flush=True)
