@@ -99,7 +99,7 @@ def seconds_to_draw(page: Page, path: Path) -> tuple[float, float]:
     page.goto(path.as_uri())
     page.wait_for_selector("html[data-drawn]", state="attached", timeout=60_000)
     first = page.evaluate("performance.getEntriesByName('drawn')[0].startTime") / 1000
-    page.evaluate("addEventListener('change', () => performance.mark('asked'), true)")
+    page.evaluate("addEventListener('input', () => performance.mark('asked'), true)")
     page.select_option("#metric", "val/loss")
     page.wait_for_selector("html[data-drawn='val/loss']", state="attached", timeout=60_000)
     return first, page.evaluate(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.page import make_sweep, seconds_to_write
 from bench.page import main as measure
+from bench.page import make_sweep, seconds_to_write
 from legoloop.results.reading import read_runs
 from tests.browser import chromium_path
 

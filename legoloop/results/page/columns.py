@@ -51,8 +51,8 @@ def columns_of(runs: Sequence[Run]) -> Columns:
     complete = [c for c, run in zip(configs, runs, strict=True) if run.has_full_config] or configs
     shared, differing = {}, []
     for key in keys:
-        values = {repr(config[key]) for config in configs if key in config}
-        if len(values) == 1 and all(key in config for config in complete):
+        known = {repr(config[key]) for config in configs if key in config}
+        if len(known) == 1 and all(key in config for config in complete):
             shared[key] = next(config[key] for config in configs if key in config)
         else:
             differing.append(key)

@@ -143,8 +143,8 @@ def thinned(curve: Curve, points: int) -> Curve:
     extremes = [offsets + table.argmin(axis=1), offsets + table.argmax(axis=1)]
     chosen = np.unique(np.minimum(np.concatenate([*extremes, [0, count - 1]]), count - 1))
     starts = np.arange(0, count, width)
-    means = (_means(column, starts) for column in (curve.steps, curve.values))
-    return Curve(curve.steps[chosen], curve.values[chosen], Curve(*means))
+    means = Curve(_means(curve.steps, starts), _means(curve.values, starts))
+    return Curve(curve.steps[chosen], curve.values[chosen], means)
 
 
 def _means(column: Array, starts: Array) -> Array:

@@ -108,9 +108,8 @@ def _picture(path: Path) -> dict[str, Any]:
                 image.convert("RGB").save(content, "WEBP", quality=60, method=4)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{path.name} cannot be read ({error})") from None
-    kind, shortest = min(
-        ("png", path.read_bytes()), ("webp", content.getvalue()), key=lambda each: len(each[1])
-    )
+    contents = {"png": path.read_bytes(), "webp": content.getvalue()}
+    kind, shortest = min(contents.items(), key=lambda each: len(each[1]))
     return {
         "picture": f"data:image/{kind};base64,{b64encode(shortest).decode()}",
         "width": image.width,

@@ -11,7 +11,7 @@ import gzip
 import json
 from base64 import b64encode
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,31 @@ LEVELS = 2**16 - 1
 
 LOGARITHMIC_FROM = 50.0
 """The greatest value is so many times the least where levels are those of the logarithm."""
+
+
+class Range(NamedTuple):
+    """The least and the greatest value of a curve, and how the levels lie between them."""
+
+    least: float
+    greatest: float
+    is_logarithmic: bool
+
+    @classmethod
+    def of(cls, values: Array) -> Range:
+        """The range of the values, shape (points,)."""
+        least, greatest = float(values.min()), float(values.max())
+        return cls(least, greatest, 0 < least < greatest / LOGARITHMIC_FROM)
+
+    def levels(self, values: Array) -> Array:
+        """The level of each value, shape (points,), int64."""
+        low, high = self.least, self.greatest
+        if high == low:
+            return np.zeros(len(values), np.int64)
+        if self.is_logarithmic:
+            share = (np.log(values) - np.log(low)) / (np.log(high) - np.log(low))
+        else:
+            share = (values / 2 - low / 2) / (high / 2 - low / 2)  # high - low may be infinite
+        return np.asarray(np.rint(share * LEVELS), np.int64)
 
 
 def packed_curves(curves: Sequence[Curve | None]) -> dict[str, Any]:
@@ -34,37 +59,30 @@ def packed_curves(curves: Sequence[Curve | None]) -> dict[str, Any]:
     >>> packed["points"], packed["least"], packed["greatest"], packed["logarithmic"]
     ([2, 0], [0.5, None], [2.5, None], [0, 0])
     """
-    points, least, greatest, logarithmic = [], [], [], []
-    steps: list[Array] = [np.zeros(0)]
-    levels: list[Array] = [np.zeros(0)]
-    for curve in curves:
-        if curve is None:
-            points.append(0)
-            least.append(None)
-            greatest.append(None)
-            logarithmic.append(0)
-            continue
-        low, high = float(curve.values.min()), float(curve.values.max())
-        is_logarithmic = low > 0 and high > low * LOGARITHMIC_FROM
-        points.append(len(curve.steps))
-        least.append(low)
-        greatest.append(high)
-        logarithmic.append(int(is_logarithmic))
-        steps.append(np.diff(curve.steps.astype(np.int64), prepend=0))
-        levels.append(np.diff(_levels(curve.values, low, high, is_logarithmic), prepend=0))
-    planes = [
-        *np.concatenate(steps).astype("<u4").view(np.uint8).reshape(-1, 4).T,
-        *np.concatenate(levels).astype(np.int64).astype("<u2").view(np.uint8).reshape(-1, 2).T,
+    ranges = [curve and Range.of(curve.values) for curve in curves]
+    present = [
+        (curve, span)
+        for curve, span in zip(curves, ranges, strict=True)
+        if curve is not None and span is not None
     ]
+    steps = [curve.steps.astype(np.int64) for curve, _ in present]
+    levels = [span.levels(curve.values) for curve, span in present]
     means = [curve and curve.means for curve in curves]
     return {
+        "points": [len(curve.steps) if curve else 0 for curve in curves],
+        "least": [span and span.least for span in ranges],
+        "greatest": [span and span.greatest for span in ranges],
+        "logarithmic": [int(span is not None and span.is_logarithmic) for span in ranges],
+        "data": packed(_planes(steps, "<u4") + _planes(levels, "<u2")),
         "means": packed_curves(means) if any(means) else None,
-        "points": points,
-        "least": least,
-        "greatest": greatest,
-        "logarithmic": logarithmic,
-        "data": packed(b"".join(plane.tobytes() for plane in planes)),
     }
+
+
+def _planes(columns: Sequence[Array], kind: str) -> bytes:
+    """The differences within each column, as all the low bytes, then all the next ones."""
+    differences = [np.diff(column, prepend=0) for column in columns]
+    joined = np.concatenate([np.zeros(0, np.int64), *differences]).astype(kind)
+    return joined.view(np.uint8).reshape(-1, joined.itemsize).T.tobytes()
 
 
 def packed(content: bytes) -> str:
@@ -75,13 +93,3 @@ def packed(content: bytes) -> str:
 def packed_json(value: Any) -> str:
     """A value as base64 of gzip of JSON."""
     return packed(json.dumps(value, separators=(",", ":")).encode())
-
-
-def _levels(values: Array, low: float, high: float, is_logarithmic: bool) -> Array:
-    if high == low:
-        return np.zeros(len(values), np.int64)
-    if is_logarithmic:
-        share = (np.log(values) - np.log(low)) / (np.log(high) - np.log(low))
-    else:
-        share = (values / 2 - low / 2) / (high / 2 - low / 2)  # the range itself may be infinite
-    return np.rint(share * LEVELS).astype(np.int64)

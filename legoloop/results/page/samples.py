@@ -54,7 +54,7 @@ def differences(found: Sequence[Mapping[str, str] | None]) -> dict[str, Any]:
     names = list(dict.fromkeys(name for counter in votes.values() for name in counter))
     numbers: dict[str | None, int] = {None: -1, **{name: n for n, name in enumerate(names)}}
     common = [counter.most_common(1)[0][0] for counter in votes.values()]
-    differing = []
+    differing: list[list[list[int]] | None] = []
     for run in found:
         if run is None:
             differing.append(None)

@@ -137,7 +137,7 @@ def test_it_opens_from_a_file_and_asks_for_nothing(opened: Opened, sweep: Path) 
     elsewhere = [url for url in opened.requested if not url.startswith(("blob:", "data:"))]
     assert elsewhere == [sweep.as_uri()]
     assert page.title() == "sweep · runs"
-    assert page.locator(".summary").inner_text().split("\n")[:2] == ["8 completed", "1 failed"]
+    assert page.locator("#summary").inner_text().split("\n")[:2] == ["8 completed", "1 failed"]
     best = page.locator(".best").inner_text()
     assert best == "★ best val/accuracy 0.8313 · run 2 · seed 2 · optimizer.lr 0.1"
 
@@ -291,7 +291,7 @@ def test_two_marked_runs_are_compared(opened: Opened, sweep: Path) -> None:
     page = opened.open(sweep)
     page.get_by_role("button", name="0", exact=True).focus()
     page.keyboard.press("Space")
-    assert page.locator("#details h2").inner_text() == "Run 0"
+    page.wait_for_selector("#details h2:text-is('Run 0')")
     page.get_by_role("button", name="8", exact=True).click()
     page.wait_for_selector("#details .compare")
     rows = {
@@ -356,6 +356,22 @@ def test_a_brush_selects_and_is_cleared(opened: Opened, sweep: Path) -> None:
     assert set(column(page, "seed")) == {"2"}
     page.get_by_role("button", name="Clear brushes").click()
     page.wait_for_selector("#tools .note:text-is('9 of 9')")
+
+
+def test_dragging_zooms_until_a_double_click(opened: Opened, sweep: Path) -> None:
+    page = opened.open(sweep)
+    box = page.locator("#plot .u-over").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + box["height"] - 10, steps=4)
+    page.mouse.up()
+    zoomed = {re.search(r"step (\d+)", tip)[1] for tip in tips(page, 0.9)}  # type: ignore[index]
+    assert zoomed == {"30"}
+    page.get_by_role("button", name="4", exact=True).click()
+    assert all("step 30" in tip for tip in tips(page, 0.9))
+    page.mouse.dblclick(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    assert any("step 50" in tip for tip in tips(page, 0.998))
 
 
 def test_pointing_at_a_row_marks_it_everywhere(opened: Opened, sweep: Path) -> None:
@@ -463,7 +479,7 @@ def test_a_board_follows_the_runs(browser: Browser, served: Board, tmp_path: Pat
     rows = "step,epoch,val/loss\n10,1,0.5\n"
     first = made_run(tmp_path, "0", {"seed": 0}, {"val/loss": 0.5}, metrics=rows)
     page.wait_for_selector("#table .name")
-    assert page.locator(".summary").inner_text().startswith("1 completed\n2 not begun")
+    assert page.locator("#summary").inner_text().startswith("1 completed\n2 not begun")
     made_run(tmp_path, "1", {"seed": 1}, {"val/loss": 0.75}, metrics=rows)
     page.wait_for_selector("#table tr:nth-child(2) .name")
     assert names(page) == ["0", "1"]

@@ -24,14 +24,14 @@ class Chart {
     }
     this.host.replaceChildren();
     const axis = {stroke: theme('--muted'), font: `11px ${theme('--font')}`, grid: {stroke: theme('--grid'), width: 1}, ticks: {show: false}};
-    const values = (plot, ticks) => ticks.map(tick => tick == null ? '' : state.x === 'time' ? formatDuration(tick) : format(tick));
+    const values = (plot, ticks) => ticks.map(tick => tick == null ? '' : state.x === 'time' ? formatDuration(tick) : formatTick(tick));
     this.plot = new uPlot({
       width: this.host.clientWidth,
       height: this.host.clientHeight,
-      padding: [10, 14, 0, 0],
+      padding: [10, 18, 0, 0],
       legend: {show: false},
       scales: {x: {time: false}, y: {distr: state.log ? 3 : 1}},
-      axes: [{...axis, values, space: 60, size: 30}, {...axis, size: 56, values: (plot, ticks) => ticks.map(format)}],
+      axes: [{...axis, values, space: 60, size: 30}, {...axis, size: 56, values: (plot, ticks) => ticks.map(tick => tick == null ? '' : formatTick(tick))}],
       series: [{}, {stroke: 'transparent', paths: () => null, points: {show: false}}],
       cursor: {drag: {x: true, y: true, uni: 30}, points: {show: false}, y: false},
       hooks: {
@@ -56,10 +56,6 @@ class Chart {
 
   scales() {
     return Object.fromEntries(['x', 'y'].map(name => [name, {min: this.plot.scales[name].min, max: this.plot.scales[name].max}]));
-  }
-
-  resize() {
-    this.plot?.setSize({width: this.host.clientWidth, height: this.host.clientHeight});
   }
 
   // Places of x and y on a canvas whose plotting area has this size and origin.

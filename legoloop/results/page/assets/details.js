@@ -1,12 +1,11 @@
 // The panel of what is marked: one run, or what differs between two.
 const SAMPLES_SHOWN = 40;
 
-async function drawDetails(runs, marked, best) {
-  const [one, other] = marked;
-  if (other !== undefined) return fill('details', ...await comparisonOf(runs, one, other));
+async function detailsContent(runs, [one, other], best) {
+  if (other !== undefined) return comparisonOf(runs, one, other);
   const run = one ?? best;
-  if (run == null) return fill('details', el('h2', {id: 'details-title'}, 'Details'), el('p', {class: 'note'}, 'Mark one run to see it, two to compare them.'));
-  fill('details', ...detailsOf(runs, run, one === undefined));
+  if (run != null) return detailsOf(runs, run, one === undefined);
+  return [el('h2', {id: 'details-title'}, 'Details'), el('p', {class: 'note'}, 'Mark one run to see it, two to compare them.')];
 }
 
 function detailsOf(runs, run, isBest) {
@@ -23,10 +22,10 @@ function detailsOf(runs, run, isBest) {
     isSet(notes) && el('p', {class: 'notes'}, String(notes)),
     cause != null && el('pre', {class: 'cause'}, String(cause)),
     el('dl', {}, facts.map(key => [el('dt', {}, key), el('dd', {}, formatCell(key, runs.value(run, key)))])),
-    el('h3', {}, 'Again'), copyable(`python -m legoloop.run ${shellWord(`rerun=${hydraValue(path)}`)}`),
-    el('h3', {}, 'On other data'), copyable(`python -m legoloop.evaluate ${shellWord(path)}`),
     ...worstErrors(runs.detail(run, 'worst_errors')),
     ...confusionTable(runs.detail(run, 'confusion')),
+    el('h3', {}, 'Run again'), copyable(`python -m legoloop.run ${shellWord(`rerun=${hydraValue(path)}`)}`),
+    el('h3', {}, 'Evaluate, on other data too'), copyable(`python -m legoloop.evaluate ${shellWord(path)}`),
     configurationOf(runs, run),
   ];
 }
@@ -76,9 +75,10 @@ function configurationOf(runs, run) {
 }
 
 async function comparisonOf(runs, one, other) {
-  const rows = runs.heads.filter(({about, key}) => key !== 'run' && key !== 'started')
+  const isRepeat = (key, a, b) => runs.value(one, key) === a && runs.value(other, key) === b;
+  const rows = runs.heads.filter(({key}) => key !== 'run' && key !== 'started')
     .map(({about, key}) => ({about, key, a: runs.value(one, key), b: runs.value(other, key)}))
-    .filter(({a, b}) => a !== b);
+    .filter(({key, a, b}) => a !== b && !['final/', 'best '].some(prefix => key.startsWith(prefix) && isRepeat(key.slice(prefix.length), a, b)));
   const abouts = [...new Set(rows.map(row => row.about))];
   const order = ['configuration', 'code', 'data', 'record', 'metric', 'versions', 'hardware'];
   const bodies = abouts.toSorted((a, b) => order.indexOf(a) - order.indexOf(b)).map(about => el('tbody', {},

@@ -21,10 +21,6 @@ function setStyle(style, values) {
 
 const fill = (id, ...children) => $(id).replaceChildren(...children.flat(Infinity).filter(Boolean));
 
-function option(value, text, chosen) {
-  return el('option', {value, selected: value === chosen}, text);
-}
-
 const swatch = colour => el('i', {class: 'dot', style: {background: colour}});
 
 function copyable(text) {

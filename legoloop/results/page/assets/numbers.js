@@ -8,6 +8,12 @@ function format(value) {
   return String(+value.toPrecision(4)).replace('-', '−');
 }
 
+// Short, for an axis: 20k, 1.5M.
+function formatTick(value) {
+  const [unit, name] = Math.abs(value) >= 1e6 ? [1e6, 'M'] : Math.abs(value) >= 1e4 ? [1e3, 'k'] : [1, ''];
+  return Math.abs(value) >= 1e12 ? format(value) : `${format(value / unit)}${name}`;
+}
+
 function formatDuration(seconds) {
   if (!isNumber(seconds)) return '';
   if (seconds < 60) return `${+seconds.toPrecision(seconds < 10 ? 2 : 3)} s`;

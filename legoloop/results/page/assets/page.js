@@ -6,7 +6,11 @@ const POLL = 2000;
 let view = null, pointed = [];
 
 const actions = {
-  onpoint: found => { pointed = found; mark(); },
+  onpoint: found => {
+    if (String(found) === String(pointed)) return;
+    pointed = found;
+    mark();
+  },
   onmark: found => {
     const names = found.slice(0, 2).map(run => runs.names[run]);
     set({marked: names.reduce(toggled, state.marked).slice(-2)});
@@ -50,10 +54,14 @@ async function set(changes) {
   await draw();
 }
 
+let drawn = 0;
+
 async function draw() {
+  const number = ++drawn, isNewest = () => number === drawn;
   settle();
   document.documentElement.dataset.theme = state.theme;
   await runs.unpack(state.metric);
+  if (!isNewest()) return;
   const filter = parseFilter(state.where, runs), hidden = new Set(state.hidden);
   const holds = filter.holds ?? (() => true);
   const matching = runs.names.map((_, run) => run).filter(run => !hidden.has(runs.names[run]) && holds(run));
@@ -73,7 +81,9 @@ async function draw() {
   drawTools();
   drawFooter();
   mark();
-  await drawDetails(runs, state.marked.map(name => runs.index.get(name)).filter(run => run !== undefined), view.best);
+  const marked = state.marked.map(name => runs.index.get(name)).filter(run => run !== undefined);
+  const details = await detailsContent(runs, marked, view.best);
+  if (isNewest()) fill('details', details);
   writeState(state, {...DEFAULTS, ...usual()});
   requestAnimationFrame(() => requestAnimationFrame(() => {
     performance.mark('drawn');
@@ -100,15 +110,12 @@ function drawHeader() {
   if (left > 0) pills.push(el('span', {class: 'pill'}, el('b', {}, String(left)), ' not begun'));
   const time = timeLeft(counts, left);
   if (time) pills.push(el('span', {class: 'pill'}, 'about ', el('b', {}, formatDuration(time)), ' left'));
+  $('title').textContent = runs.title;
+  $('live').hidden = runs.version == null;
   const {best} = view;
-  fill('header', el('div', {class: 'bar'},
-    el('h1', {}, runs.title),
-    runs.version != null && el('span', {class: 'live', id: 'live', role: 'status'}, 'live'),
-    el('span', {class: 'theme'}, el('label', {for: 'theme'}, 'Theme '), el('select', {id: 'theme', onchange: event => set({theme: event.target.value})},
-      option('auto', 'as the system', state.theme), option('light', 'light', state.theme), option('dark', 'dark', state.theme)))),
-  el('div', {class: 'summary'}, pills, best != null && el('button', {type: 'button', class: 'best', onclick: () => actions.onmark([best])},
+  fill('summary', pills, best != null && el('button', {type: 'button', class: 'best', onclick: () => actions.onmark([best])},
     el('span', {class: 'star'}, '★'), ` best ${state.metric} `, el('b', {}, format(runs.value(best, state.metric))),
-    ` · run ${runs.names[best]}`, runs.varied.slice(0, MAX_KEYS).map(key => ` · ${key} ${format(runs.value(best, key))}`))));
+    ` · run ${runs.names[best]}`, runs.varied.slice(0, MAX_KEYS).map(key => ` · ${key} ${format(runs.value(best, key))}`)));
 }
 
 // From the runs that ended: how long one takes, and how many ran side by side.
@@ -121,29 +128,33 @@ function timeLeft(counts, left) {
   return mean * (left / running + 0.5);
 }
 
+const CONTROLS = ['theme', 'metric', 'x', 'lines', 'colour', 'smooth', 'log', 'where'];
+
 function drawControls() {
-  const {metrics, heads} = runs, keys = [...new Set([...runs.varied, ...heads.filter(head => head.about !== 'metric').map(head => head.key)])];
-  const control = (label, item) => el('span', {class: 'control'}, el('label', {for: item.id}, label), item);
-  const choice = (id, label, options) => control(label, el('select', {id, onchange: event => set({[id]: event.target.value})},
-    options.map(([value, words]) => option(value, words ?? value, state[id]))));
-  const focused = document.activeElement?.id;
-  if (!$('where')) {
-    fill('controls', el('span', {id: 'choices'}), el('label', {class: 'control wide'}, 'Filter', el('input', {
-      id: 'where', type: 'search', list: 'conditions', spellcheck: 'false', value: state.where, 'aria-describedby': 'problem',
-      placeholder: 'optimizer.lr<=0.001 status=COMPLETED', oninput: event => set({where: event.target.value}),
-    })), el('datalist', {id: 'conditions'}), el('span', {id: 'problem', role: 'status'}));
-    $('controls').onsubmit = event => event.preventDefault();
+  const others = runs.heads.filter(head => head.about !== 'metric').map(head => head.key);
+  choices('metric', runs.metrics);
+  choices('colour', [...new Set([...runs.varied, ...others])]);
+  choices('conditions', runs.varied.map(key => `${key}=`));
+  for (const id of CONTROLS) {
+    const [item, value] = [$(id), state[id]];
+    if (typeof value === 'boolean') item.checked = value;
+    else if (item.value !== String(value)) item.value = value;
   }
-  if ($('where').value !== state.where) $('where').value = state.where;
-  fill('choices', choice('metric', 'Metric', metrics.map(metric => [metric])),
-    choice('x', 'By', [['step'], ['epoch'], ['time']]),
-    choice('lines', 'Lines', [['runs', 'each run'], ['seeds', 'mean ± std over seeds'], ['colour', 'mean ± std by colour']]),
-    choice('colour', 'Colour', keys.map(key => [key])),
-    control('Smooth', el('input', {id: 'smooth', type: 'range', min: 0, max: 0.98, step: 0.02, value: state.smooth, oninput: event => set({smooth: Number(event.target.value)})})),
-    el('label', {class: 'control check'}, el('input', {id: 'log', type: 'checkbox', checked: state.log, onchange: event => set({log: event.target.checked})}), 'Log'));
-  fill('conditions', runs.varied.map(key => el('option', {value: `${key}=`})));
-  fill('problem', view.problem && document.createTextNode(view.problem));
-  if (focused && focused !== 'where') $(focused)?.focus();
+  $('problem').textContent = view.problem ?? '';
+}
+
+// What is offered stays as it is while it is the same: somebody may be choosing.
+function choices(id, values) {
+  const offered = Array.from($(id).options, item => item.value);
+  if (String(offered) !== String(values)) fill(id, values.map(value => el('option', {value}, value)));
+}
+
+function listen() {
+  for (const id of CONTROLS) {
+    const read = {smooth: item => Number(item.value), log: item => item.checked}[id] ?? (item => item.value);
+    $(id).addEventListener('input', event => set({[id]: read(event.target)}));
+  }
+  $('controls').addEventListener('submit', event => event.preventDefault());
 }
 
 function drawLegend(lines) {
@@ -217,5 +228,6 @@ let waiting = null;
 addEventListener('resize', () => { clearTimeout(waiting); waiting = setTimeout(draw, 150); });
 addEventListener('hashchange', () => { Object.assign(state, readState()); draw(); });
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
+listen();
 await draw();
 if (runs.version != null) follow();
