@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import socket
 import threading
@@ -129,6 +130,7 @@ def test_only_what_changed_is_sent(served: Board) -> None:
     update = changes(served, version)
     assert [row[0] for row in update["changed"]] == ["3"]
     assert "rows" not in update
+    assert "samples" not in update
     (part,) = update["parts"]
     assert part["runs"] == ["3"]
     assert part["curves"]["val/accuracy"]["points"] == [6]
@@ -137,7 +139,7 @@ def test_only_what_changed_is_sent(served: Board) -> None:
 
 def test_a_page_of_an_earlier_board_gets_everything(served: Board) -> None:
     version = changes(served, -1)["version"]
-    update = changes(served, version + 50)
+    update = changes(served, version - 50)
     assert len(update["rows"]) == len(update["parts"][0]["runs"]) == 9
 
 
@@ -170,17 +172,37 @@ def test_a_run_that_was_killed_is_noticed(tmp_path: Path) -> None:
 
     live = LiveRuns([tmp_path])
     record = RunRecord.start(tmp_path / "0", seed=0, overrides=["seed=0"])
-    assert live.content(now=10.0)["rows"][0][1] == "RUNNING"
+    content = live.content(now=10.0)
+    assert content["rows"][0][1] == "RUNNING"
     record._lock.release()  # as the end of its process does
-    assert live.changes(1, now=20.0)["changed"][0][1] == "KILLED"
+    assert live.changes(content["version"], now=20.0)["changed"][0][1] == "KILLED"
 
 
 def test_a_folder_without_runs_is_an_empty_page(tmp_path: Path) -> None:
     live = LiveRuns([tmp_path])
-    assert live.content(now=10.0)["rows"] == []
+    content = live.content(now=10.0)
+    assert content["rows"] == []
     shown_sweep(tmp_path)
-    update = live.changes(1, now=20.0)
+    update = live.changes(content["version"], now=20.0)
     assert len(update["rows"]) == 9
+
+
+def test_predictions_are_read_again_only_when_one_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed: list[int] = []
+    real = live_module.samples_content
+    monkeypatch.setattr(
+        live_module, "samples_content", lambda runs: packed.append(len(runs)) or real(runs)
+    )
+    live = LiveRuns([shown_sweep(tmp_path)])
+    version = live.content(now=10.0)["version"]
+    os.utime(tmp_path / "3" / "metrics.csv", (1, 1))
+    version = live.changes(version, now=20.0)["version"]
+    assert packed == [9]
+    os.utime(tmp_path / "3" / "predicts.csv", (1, 1))
+    assert live.changes(version, now=30.0)["samples"]
+    assert packed == [9, 9]
 
 
 def test_wrong_arguments_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

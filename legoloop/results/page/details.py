@@ -41,7 +41,7 @@ def confusion_of(run: Run) -> dict[str, Any] | None:
         counts = [[int(count) for count in row[1:]] for row in rows[1:]]
     except ValueError as error:
         raise DataError(f"{path.name} cannot be read ({error})") from None
-    if any(len(row) != len(names) for row in [*counts, rows[1:]]):
+    if len(counts) != len(names) or any(len(row) != len(names) for row in counts):
         raise DataError(f"{path.name} is no square table")
     return {"names": names, "counts": counts}
 

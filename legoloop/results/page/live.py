@@ -25,7 +25,7 @@ from legoloop.results.reading import Run, read_run, read_runs
 from legoloop.state.directory_lock import is_locked
 
 FILES = (RUN_RECORD, CONFIG, METRICS, PREDICTIONS)
-"""A run has changed if one of these has."""
+"""A run has changed if one of these has; the last one is read for all runs at once."""
 
 MIN_SECONDS = 1.0
 """Folders are not searched more often."""
@@ -57,10 +57,10 @@ class LiveRuns:
     >>> live = LiveRuns([folder])
     >>> RunRecord.start(folder / "0", 0, ["seed=0"]).finish("COMPLETED", final={"loss": 0.5})
     >>> content = live.content(now=5.0)
-    >>> [row[0] for row in content["rows"]], content["version"]
-    (['0'], 1)
-    >>> live.changes(since=1, now=10.0)
-    {'version': 1}
+    >>> [row[0] for row in content["rows"]]
+    ['0']
+    >>> live.changes(since=content["version"], now=10.0) == {"version": content["version"]}
+    True
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
@@ -68,9 +68,13 @@ class LiveRuns:
         self._lock = Lock()
         self._watched: dict[Path, Watched] = {}
         self._stats: dict[Path, Stats] = {}
-        self._heads: Any = None
-        self._new_heads = self._version = 0
         self._table: dict[str, Any] = {}
+        self._samples: dict[str, Any] = {}
+        self._heads: Any = None
+        self._predicted: Any = None
+        # There is at most one version a second: those of an earlier board are all smaller.
+        self._version = int(time.time())
+        self._new_heads = self._new_samples = self._version
         self._looked_at = -MIN_SECONDS
         self._check_folders()
 
@@ -90,8 +94,6 @@ class LiveRuns:
             return {"version": self._version} if since == self._version else self._since(since)
 
     def _since(self, version: int) -> dict[str, Any]:
-        if version > self._version:  # of a board that was started before this one
-            version = -1
         changed = [each.shown for each in self._watched.values() if each.version > version]
         content = {**self._table, "version": self._version}
         if version >= self._new_heads:
@@ -99,6 +101,8 @@ class LiveRuns:
             content["changed"] = [row for row in content["rows"] if row[0] in names]
             for name in ("heads", "rows", "shared", "directories"):
                 del content[name]
+        if version < self._new_samples:
+            content |= self._samples
         content["parts"] = [runs_content(changed, self._points)] if changed else []
         return content
 
@@ -109,9 +113,9 @@ class LiveRuns:
         runs, problems = self._read()
         self._points = points_per_curve(runs, page_bytes(len(runs)))
         before, self._watched = self._watched, {run.directory: self._watch(run) for run in runs}
-        newest = max((each.version for each in self._watched.values()), default=0)
-        has_changed = newest > self._version or self._watched.keys() != before.keys()
-        if has_changed or problems != self._table.get("problems"):
+        has_changed = any(each.version > self._version for each in self._watched.values())
+        is_same = self._watched.keys() == before.keys() and problems == self._table.get("problems")
+        if has_changed or not is_same:
             self._version += 1
             self._tabulate(runs, problems)
 
@@ -123,8 +127,11 @@ class LiveRuns:
         return Watched(stats, shown_run(run, self._points), self._version + 1)
 
     def _tabulate(self, runs: Sequence[Run], problems: Sequence[str]) -> None:
-        self._table = {**table_content(runs, self.folders), **samples_content(runs)}
-        self._table["problems"] = problems
+        self._table = {**table_content(runs, self.folders), "problems": problems}
+        predicted = [(run.directory, self._stats[run.directory][-1]) for run in runs]
+        if predicted != self._predicted:
+            self._predicted, self._new_samples = predicted, self._version
+            self._samples = samples_content(runs)
         heads = self._table["heads"], self._table["shared"], self._table["directories"]
         if heads != self._heads:
             self._heads, self._new_heads = heads, self._version

@@ -59,7 +59,7 @@ def packed_curves(curves: Sequence[Curve | None]) -> dict[str, Any]:
     >>> packed["points"], packed["least"], packed["greatest"], packed["logarithmic"]
     ([2, 0], [0.5, None], [2.5, None], [0, 0])
     """
-    ranges = [curve and Range.of(curve.values) for curve in curves]
+    ranges = [None if curve is None else Range.of(curve.values) for curve in curves]
     present = [
         (curve, span)
         for curve, span in zip(curves, ranges, strict=True)
