@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -34,7 +34,8 @@ class Columns:
 
     Args:
         heads: of each column what it is about, its key, whether ``higher`` or ``lower`` is better,
-            and whether it varied (and is not another one under a second name).
+            whether it varied (and is not another one under a second name), and its ``tag`` if that
+            is another one because the name was taken.
         rows: a row for each run.
         shared: the keys of the configuration that have one value in all runs.
     """
@@ -66,6 +67,7 @@ def columns_of(runs: Sequence[Run]) -> Columns:
     for head, values in [*_metrics(runs), *_sections(runs)]:
         heads.append(head)
         columns.append(values)
+    _tell_apart(heads, shared)
     return Columns(heads, [list(row) for row in zip(*columns, strict=True)], shared)
 
 
@@ -89,6 +91,18 @@ def cell(value: Any) -> Cell:
 def shortened(text: str) -> str:
     """The text, or its beginning."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _tell_apart(heads: Sequence[dict[str, Any]], shared: Collection[str]) -> None:
+    """Rename what has the name of another: a metric ``lr`` beside a key ``lr``.
+
+    The plain name is that of the record, else of the configuration, as in ``Run.columns``.
+    """
+    taken = set(shared)
+    for head in heads:
+        if head["key"] in taken:
+            head["tag"], head["key"] = head["key"], f"{head['about']} {head['key']}"
+        taken.add(head["key"])
 
 
 def _known(value: Any) -> Cell:

@@ -12,7 +12,7 @@ from typing import Any
 from legoloop.core.errors import DataError
 from legoloop.core.run_directory import METRICS, SWEEP_RECORD
 from legoloop.results.choosing import default_metrics, tags
-from legoloop.results.page.columns import columns_of
+from legoloop.results.page.columns import Columns, columns_of
 from legoloop.results.page.curves import NO_CURVES, Curves, read_curves
 from legoloop.results.page.details import confusion_of, worst_errors_of
 from legoloop.results.page.files import regular_file
@@ -98,7 +98,7 @@ def table_content(runs: Sequence[Run], folders: Sequence[Path]) -> dict[str, Any
         "folders": [str(folder.absolute()) for folder in folders],
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "sweep": sweep_content(folders),
-        "metric": default_metric(runs),
+        "metric": _key_of(default_metric(runs), table),
         "heads": table.heads,
         "rows": table.rows,
         "shared": table.shared,
@@ -169,6 +169,12 @@ def default_metric(runs: Sequence[Run]) -> str | None:
     with_direction = [tag for tag in metrics if any(tag in run.best for run in runs)]
     chosen = [*with_direction, *metrics, *tags(runs)]
     return chosen[0] if chosen else None
+
+
+def _key_of(tag: str | None, table: Columns) -> str | None:
+    """The key of the column of a metric."""
+    metrics = [head for head in table.heads if head["about"] == "metric"]
+    return next((head["key"] for head in metrics if head.get("tag", head["key"]) == tag), None)
 
 
 def _within(max_bytes: int, shown: Sequence[ShownRun]) -> list[dict[str, Any] | None]:

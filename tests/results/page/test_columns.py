@@ -35,6 +35,24 @@ def test_a_key_that_a_failed_run_does_not_know_is_shared_all_the_same(tmp_path: 
     assert [row[position] for row in table.rows] == [0, 1]
 
 
+def test_a_metric_with_the_name_of_a_key_is_told_apart(tmp_path: Path) -> None:
+    for job in range(2):
+        config = {"seed": job, "lr": 0.1 * job, "loss": "mse", "status": job, "commit": job}
+        final = {"lr": 0.5, "loss": 0.25, "duration": 3.0}
+        made_run(tmp_path, str(job), config, final, git={"commit": "ab"[job]})
+    table = columns_of(read_runs(tmp_path).runs)
+    keys = [head["key"] for head in table.heads]
+    first = dict(zip(keys, table.rows[1], strict=True))
+    assert len(set(keys)) == len(keys)
+    assert not table.shared.keys() & set(keys)
+    assert (first["lr"], first["metric lr"]) == (0.1, 0.5)
+    assert (table.shared["loss"], first["metric loss"]) == ("mse", 0.25)
+    assert (first["duration"], first["metric duration"]) == (1.5, 3.0)
+    assert (first["status"], first["configuration status"]) == ("COMPLETED", 1)
+    assert (first["commit"], first["code commit"]) == (1, "b")
+    assert {head["tag"] for head in table.heads if "tag" in head} >= {"lr", "loss", "duration"}
+
+
 def test_true_and_one_are_two_values(tmp_path: Path) -> None:
     for name, value in (("0", True), ("1", 1)):
         made_run(tmp_path, name, {"seed": 0, "x": value})

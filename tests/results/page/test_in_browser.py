@@ -180,6 +180,26 @@ def test_texts_of_runs_are_never_markup(opened: Opened, tmp_path: Path) -> None:
     assert page.locator("svg").count() == 0
 
 
+def test_names_that_javascript_knows_are_names_like_others(opened: Opened, tmp_path: Path) -> None:
+    for job in range(2):
+        made_run(
+            tmp_path,
+            str(job),
+            {"constructor": job, "toString": 7, "__proto__": job},
+            {"__proto__": 0.5, **({"constructor": 0.25} if job else {})},
+            metrics=f"step,epoch,__proto__,{'constructor' if job else 'valueOf'}\n1,1,0.5,0.25\n",
+        )
+    metric = "metric constructor"  # there is a key of that name
+    page = opened.open(written(tmp_path), metric=metric, colour="__proto__")
+    assert page.locator("#curves-title").inner_text() == f"{metric} by step"
+    told = tips(page, 0.5)
+    assert [tip.split("\n")[:3] for tip in told] == [["run 1", f"{metric} 0.25", "step 1"]]
+    page.get_by_label("Filter").fill("toString=7 constructor=1")
+    page.wait_for_selector("#tools .note:text-is('1 of 2')")
+    page.get_by_label("Filter").fill("hasOwnProperty=1")
+    page.wait_for_selector("#problem:text-is('hasOwnProperty: no run has such a key')")
+
+
 def test_a_metric_is_chosen_and_the_link_shows_the_same(opened: Opened, sweep: Path) -> None:
     page = opened.open(sweep)
     page.get_by_label("Metric").select_option("val/loss")

@@ -18,12 +18,11 @@ class Runs {
     this.parts = this.parts.filter(part => part.runs.some(name => this.holder.get(name).part === part));
     this.metrics = this.heads.filter(head => head.about === 'metric').map(head => head.key);
     this.varied = this.heads.filter(head => head.varied).map(head => head.key);
-    this.withCurves = new Set(this.parts.flatMap(part => Object.keys(part.curves)));
   }
 
   head(key) { return this.heads[this.columns.get(key)]; }
 
-  has(key) { return this.columns.has(key) || key in this.shared; }
+  has(key) { return this.columns.has(key) || Object.hasOwn(this.shared, key); }
 
   value(run, key) {
     const column = this.columns.get(key);
@@ -38,9 +37,13 @@ class Runs {
     return held ? held.part[name][held.at] : null;
   }
 
-  async unpack(metric) {
+  // The name of a metric's curves, where that of its column is another.
+  tag(metric) { return this.head(metric)?.tag ?? metric; }
+
+  async unpack(key) {
+    const metric = this.tag(key);
     for (const part of this.parts) {
-      if (part.unpacked.has(metric) || !part.curves[metric]) continue;
+      if (part.unpacked.has(metric) || !Object.hasOwn(part.curves, metric)) continue;
       const packed = part.curves[metric];
       const curves = await unpackCurves(packed);
       const means = packed.means && await unpackCurves(packed.means);
@@ -50,7 +53,7 @@ class Runs {
 
   curve(run, metric) {
     const held = this.holder.get(this.names[run]);
-    return held?.part.unpacked.get(metric)?.[held.at] ?? null;
+    return held?.part.unpacked.get(this.tag(metric))?.[held.at] ?? null;
   }
 
   best(runs, metric) {

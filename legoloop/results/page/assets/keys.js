@@ -174,7 +174,7 @@ class Parallel {
     if (strong.length) this.label(over);
     const brush = this.drag ? {...this.brush, [this.drag.key]: [this.drag.from, this.drag.to]} : this.brush;
     for (const axis of this.axes) {
-      if (!brush[axis.key]) continue;
+      if (!Object.hasOwn(brush, axis.key)) continue;
       const [low, high] = brush[axis.key].toSorted((a, b) => a - b), {top, tall} = this.room;
       over.globalAlpha = 0.35;
       over.fillStyle = theme('--accent');
