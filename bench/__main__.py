@@ -22,7 +22,17 @@ from bench.rounds import machine
 ROOT = Path(__file__).parent.parent
 PLOT = ROOT / "docs" / "growth.svg"
 TINY = {"start_up": ("--rounds", "1"), "job_cost": ("--rounds", "1", "--jobs", "10")}
-PARTS = ("step", "mnist", "growth", "start_up", "job_cost", "memory", "before", "gpu")
+PARTS = (
+    "step",
+    "mnist",
+    "growth",
+    "start_up",
+    "job_cost",
+    "memory",
+    "page",
+    "before",
+    "gpu",
+)
 
 
 def measured(part: str, options: Sequence[str]) -> str:

@@ -36,6 +36,7 @@ LONGEST_FILES = (
     "experiments/test_own_hydra_app.py",
     "output/scalars/test_progress.py",
     "bench/test_growth.py",
+    "results/page/test_in_browser.py",
 )
 """They start first: no worker is alone with one of them at the end."""
 

@@ -11,7 +11,7 @@ import pytest
 
 import legoloop
 
-APP_AND_COMMANDS = {"app", "evaluate", "results", "run"}
+APP_AND_COMMANDS = {"app", "board", "evaluate", "results", "run"}
 HEAVY = {"hydra", "matplotlib", "omegaconf", "pandas", "polars", "sklearn", "tensorboard"}
 
 

@@ -23,3 +23,12 @@ def test_setup_cfg_lists_every_package() -> None:
 def test_conf_holds_nothing_but_what_ships() -> None:
     kinds = {path.suffix for path in (ROOT / "conf").rglob("*.*") if path.is_file()}
     assert kinds - {".pyc"} == {".py", ".yaml"}
+
+
+def test_all_that_a_page_is_made_of_ships() -> None:
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    folder = ROOT / "legoloop" / "results" / "page"
+    patterns = setup["options.package_data"]["legoloop.results.page"].split(",")
+    shipped = {path for pattern in patterns for path in folder.glob(pattern.strip())}
+    assert {path for path in (folder / "assets").rglob("*") if path.is_file()} <= shipped

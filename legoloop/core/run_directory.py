@@ -73,6 +73,9 @@ SWEEP_CONFIG: Final = "multirun.yaml"
 SWEEP_RESULTS: Final = "results.csv"
 """A row a job: ``app.sweep`` writes it, for people alone."""
 
+SWEEP_PAGE: Final = "results.html"
+"""Curves and tables of all jobs: ``app.sweep`` writes it, for people alone."""
+
 
 def lock_name(kind: Kind) -> str:
     """The file that the operating system locks for the process that has the directory.

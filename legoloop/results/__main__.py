@@ -6,15 +6,17 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from legoloop.core.errors import ArgumentError
+from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.output_streams import discard_output
 from legoloop.core.text import printable
 from legoloop.results import choosing
 from legoloop.results.compare import chosen_run, compare
 from legoloop.results.formats import formats, with_causes
 from legoloop.results.grouping import group_runs
-from legoloop.results.reading import Run, read_runs
+from legoloop.results.page import write_page
+from legoloop.results.reading import Found, Run, read_runs
 from legoloop.results.table import Table, table_of_groups, table_of_runs
 
 FORMATS = tuple(formats(None))
@@ -26,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(_with_reverse_sort(given))
     try:
-        text = _compare(options) if options.compare else _list(options)
-    except ArgumentError as error:
+        text = _answer(options)
+    except (ArgumentError, DataError) as error:
         _note(f"error: {error}")
         sys.exit(2)
     try:
@@ -92,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--last", type=_count, metavar="N", help="only the N runs that started last")
     add("--format", choices=FORMATS, default="table")
     add("--compare", nargs=2, metavar="RUN", help="the differences between two runs")
+    add("--html", metavar="FILE", help="write a page of the runs, with their curves, to this file")
     return parser
 
 
@@ -112,10 +115,31 @@ def _with_reverse_sort(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
+def _answer(options: argparse.Namespace) -> str:
+    if options.html is not None:
+        return _page(options)
+    return _compare(options) if options.compare else _list(options)
+
+
+def _page(options: argparse.Namespace) -> str:
+    """Write the page of the runs that --where and --last select."""
+    for name in ("by", "compare", "metric", "sort"):
+        if getattr(options, name):
+            raise ArgumentError(f"--{name}: chosen on the page itself; leave it out with --html")
+    if options.format != FORMATS[0]:
+        raise ArgumentError(f"--format {options.format}: --html writes a page; give one of the two")
+    path = Path(options.html)
+    if path.suffix not in (".html", ".htm"):
+        raise ArgumentError(f"--html {path}: give a file that ends in .html")
+    found = _found(options.folders)
+    runs = _select(options, found.runs)
+    folders = [Path(folder) for folder in options.folders]
+    size = write_page(path, runs, folders, found.problems)
+    return f"{path}: {len(runs)} runs, {size / 1000:.0f} kB"
+
+
 def _list(options: argparse.Namespace) -> str:
-    if not options.folders:
-        raise ArgumentError("no DIR: give a run directory, or a folder with run directories inside")
-    found = _read(options.folders)
+    found = _found(options.folders).runs
     runs = _select(options, found)
     metrics = _metrics(options.metric, found)
     table = (
@@ -165,7 +189,7 @@ def _group_table(options: argparse.Namespace, runs: Sequence[Run], metrics: Sequ
 
 
 def _compare(options: argparse.Namespace) -> str:
-    runs = {run.name: run for run in _read(options.folders)}
+    runs = {run.name: run for run in _read(options.folders).runs}
     comparison = compare(*(chosen_run(name, runs) for name in options.compare))
     if options.format != "table":
         return _formatted(comparison.table, options.format)
@@ -177,11 +201,18 @@ def _compare(options: argparse.Namespace) -> str:
     )
 
 
-def _read(folders: Sequence[str]) -> list[Run]:
+def _found(folders: Sequence[str]) -> Found:
+    """The runs in the folders, of which there is one at least."""
+    if not folders:
+        raise ArgumentError("no DIR: give a run directory, or a folder with run directories inside")
+    return _read(folders)
+
+
+def _read(folders: Sequence[str]) -> Found:
     found = read_runs(*folders)
     for problem in found.problems:
         _note(f"warning: {problem}")
-    return found.runs
+    return found
 
 
 def _formatted(table: Table, name: str) -> str:

@@ -262,6 +262,55 @@ def test_torch_is_not_imported_and_pandas_neither(sweep: Path) -> None:
     assert "0 of 1 samples changed" in done.stdout
 
 
+def test_a_page_is_written_of_the_runs_that_are_selected(
+    results: Results, sweep: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "new" / "a.html"
+    ended = results(sweep, "--html", page, "--where", "seed=0")
+    assert (ended.status, ended.err) == (0, "")
+    assert re.fullmatch(rf"{re.escape(str(page))}: 2 runs, \d+ kB\n", ended.out)
+    assert page.stat().st_size < 100_000
+    assert results(sweep, "--html", page, "--last", "3").out.startswith(f"{page}: 3 runs")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--html", "a.csv"), "--html a.csv: give a file that ends in .html"),
+        (("--html", "a"), "--html a: give a file that ends in .html"),
+        (("--html", "a.html", "--by", "seed"), "--by: chosen on the page itself"),
+        (("--html", "a.html", "--metric", "lr"), "--metric: chosen on the page itself"),
+        (("--html", "a.html", "--sort", "lr"), "--sort: chosen on the page itself"),
+        (("--html", "a.html", "--compare", "0", "1"), "--compare: chosen on the page itself"),
+        (("--html", "a.html", "--format", "csv"), "--format csv: --html writes a page"),
+        (("--html", "a.html", "--where", "gone=1"), "--where gone: no run has such a key"),
+    ],
+)
+def test_what_a_page_has_no_use_for_is_refused(
+    results: Results,
+    sweep: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: Sequence[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = results(sweep, *arguments)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith(f"error: {message}")
+    assert list(tmp_path.glob("a*")) == []
+
+
+def test_a_page_that_cannot_be_written_is_one_line(
+    results: Results, sweep: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.html").mkdir()
+    (tmp_path / "a.html" / "kept").touch()
+    ended = results(sweep, "--html", tmp_path / "a.html")
+    assert ended.status == 2
+    assert re.fullmatch(r"error: .*a\.html cannot be written .*\n", ended.err)
+
+
 def test_python_m_runs_it(sweep: Path) -> None:
     command = [sys.executable, "-m", "legoloop.results", str(sweep), "--last", "1"]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True)

@@ -16,10 +16,11 @@ from legoloop.app.sweep.job import Job
 from legoloop.app.sweep.launchers.jobs import JobsLauncher
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError, DataError, UserError
-from legoloop.core.run_directory import SWEEP_CONFIG, SWEEP_RESULTS
+from legoloop.core.run_directory import SWEEP_CONFIG, SWEEP_PAGE, SWEEP_RESULTS
 from legoloop.core.text import printable
 from legoloop.results.choosing import default_metrics, tags
 from legoloop.results.formats import terminal, to_csv, with_causes
+from legoloop.results.page import write_page
 from legoloop.results.reading import read_runs
 from legoloop.results.table import table_of_runs
 from legoloop.state.run_record import check_startable, mark_failed_if_abandoned
@@ -122,9 +123,10 @@ def _consecutive(jobs: Sequence[Job]) -> Iterator[list[Job]]:
 
 
 def summarize(directory: Path) -> None:
-    """Write ``results.csv`` into the sweep's folder, failures included, and show the table.
+    """Write ``results.csv`` and ``results.html`` into the sweep's folder, and show the table.
 
-    What cannot be read or written is a warning. Nothing if no job has begun.
+    Failures are included. What cannot be read or written is a warning. Nothing if no job has
+    begun.
     """
     try:
         found = read_runs(directory)
@@ -136,3 +138,9 @@ def summarize(directory: Path) -> None:
     _write(directory / SWEEP_RESULTS, to_csv(table_of_runs(runs, tags(runs))))
     print(f"\nsweep directory: {display_path(directory)}", flush=True)
     print(with_causes(terminal(table_of_runs(runs, default_metrics(runs))), runs), flush=True)
+    try:
+        write_page(directory / SWEEP_PAGE, runs, [directory], found.problems)
+    except DataError as error:
+        _warn(str(error))
+    else:
+        print(f"\npage: {display_path(directory / SWEEP_PAGE)}", flush=True)

@@ -33,7 +33,7 @@ FAULTY = "+plugins.faulty={_target_:mine.Faulty,name:'${seed}'}"
 SWEEP = ("-m", *SMALL, "epoch_size=128", "loggers=[csv]", FAULTY)
 HERE = "hydra.sweep.dir=sweep"
 PROCESSES = ("hydra/launcher=processes", "hydra.launcher.n_jobs=2")
-SUMMED_UP = {"sweep.json", "multirun.yaml", "results.csv"}
+SUMMED_UP = {"sweep.json", "multirun.yaml", "results.csv", "results.html"}
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -228,6 +229,19 @@ def test_the_sweep_is_summed_up_failures_included(command: Command) -> None:
     assert float(rows[0]["final/val/accuracy"]) == record["final"]["final/val/accuracy"]
     shown = ended.out[ended.out.index("sweep directory: sweep") :]
     assert [line.split()[0] for line in shown.splitlines()[2:6]] == ["0", "1", "2", "3"]
+    assert ended.out.endswith("\n\npage: sweep/results.html\n")
+    assert (command.here / "sweep" / "results.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_page_that_cannot_be_written_costs_the_page_alone(command: Command) -> None:
+    page = command.here / "sweep" / "results.html"
+    page.mkdir(parents=True)
+    (page / "kept").touch()
+    ended = command(*SWEEP, "num_epochs=0", "seed=0,1")
+    assert ended.status == 0
+    assert re.search(r"^warning: .*results\.html cannot be written .*$", ended.err, re.MULTILINE)
+    assert "page:" not in ended.out
+    assert (command.here / "sweep" / "results.csv").exists()
 
 
 def test_a_folder_that_holds_a_run_takes_no_sweep(command: Command) -> None:

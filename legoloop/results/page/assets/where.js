@@ -1,0 +1,52 @@
+// The filter, in the words of `legoloop-results --where`: KEY=VALUE, !=, <, <=, >, >=; all must hold.
+const CONDITION = /^(.+?)(<=|>=|!=|=|<|>)(.*)$/s;
+const COMPARISONS = {
+  '<': (a, b) => a < b, '<=': (a, b) => a <= b, '>': (a, b) => a > b, '>=': (a, b) => a >= b,
+};
+
+// Words are separated by spaces that are in no quotes and no brackets.
+const words = text => text.match(/(?:"[^"]*"|'[^']*'|\[[^\]]*\]|[^\s"'[])+|\S+/g) ?? [];
+
+// What the command reads 1e-3, true and null as.
+function parseValue(text) {
+  const quoted = /^(["'])(.*)\1$/s.exec(text);
+  if (quoted) return quoted[2];
+  if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) return Number(text);
+  if (/^(true|false)$/i.test(text)) return text.toLowerCase() === 'true';
+  return text;
+}
+
+// Returns {holds(run)}, or {problem} with a sentence.
+function parseFilter(text, runs) {
+  const conditions = [];
+  for (const word of words(text)) {
+    const match = CONDITION.exec(word);
+    if (!match) return {problem: `${word}: write KEY=VALUE, for instance status=FAILED`};
+    const [, key, operator, rest] = match, wanted = parseValue(rest);
+    if (!runs.has(key)) return {problem: `${key}: no run has such a key${nearest(key, runs)}`};
+    if (operator in COMPARISONS) {
+      if (!isNumber(wanted)) return {problem: `${word}: '${rest}' is not a number`};
+      conditions.push(run => {
+        const value = runs.value(run, key);
+        return isNumber(value) && COMPARISONS[operator](value, wanted);
+      });
+    } else {
+      const plain = spaceless(isNumber(wanted) ? rest : wanted);
+      conditions.push(run => {
+        const value = runs.value(run, key);
+        const isEqual = value === wanted || spaceless(value ?? 'null') === plain;
+        return isEqual === (operator === '=');
+      });
+    }
+  }
+  return {holds: run => conditions.every(condition => condition(run))};
+}
+
+const spaceless = value => String(value).replace(/\s/g, '');
+
+function nearest(key, runs) {
+  const keys = [...runs.columns.keys(), ...Object.keys(runs.shared)];
+  const found = keys.find(each => each.endsWith(`.${key}`) || each.endsWith(`/${key}`))
+    ?? keys.find(each => each.includes(key));
+  return found ? `; did you mean ${found}?` : '';
+}
