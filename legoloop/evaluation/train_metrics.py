@@ -76,9 +76,11 @@ class TrainMetrics:
         return {"collected": self._concatenated(), "scalars": self._scalars}
 
     def load_state_dict(self, state: State) -> None:
+        """Go on with what the epoch has; for other keys, with what is yet to come of it."""
         self._reset()
-        for key, tensor in state["collected"].items():
-            self._collected[key].append(tensor)
+        if state["collected"].keys() == self._collected.keys():
+            for key, tensor in state["collected"].items():
+                self._collected[key].append(tensor)
         self._scalars = dict(state["scalars"])
 
     def _reset(self) -> None:

@@ -110,5 +110,6 @@ class WeightedLosses:
         return {name: [mean.total, mean.weight] for name, mean in self.means.items()}
 
     def load_state_dict(self, state: State) -> None:
-        for name, (total, weight) in state.items():
-            self.means[name].load(total, weight)
+        """Go on with the means of the losses that are still there."""
+        for name in self.means.keys() & state.keys():
+            self.means[name].load(*state[name])

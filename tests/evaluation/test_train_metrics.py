@@ -98,3 +98,14 @@ def test_takes_bfloat16() -> None:
     fed(metrics, torch.ones(2, dtype=torch.bfloat16))
     metrics.epoch_end()
     assert metrics.scalars() == {"training/sum": 2.0}
+
+
+def test_other_keys_begin_with_what_is_yet_to_come() -> None:
+    before, after = (ll.TrainMetrics(total, keys=keys) for keys in (["y", "x"], ["y"]))
+    step = ll.Step()
+    step.batch, step.outputs, step.size = {"x": torch.ones(2)}, {"y": torch.ones(2)}, 2
+    before.batch_end(step)
+    after.load_state_dict(before.state_dict())
+    fed(after, torch.full((2,), 3.0))
+    after.epoch_end()
+    assert after.scalars() == {"training/sum": 6.0}

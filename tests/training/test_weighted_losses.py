@@ -93,3 +93,12 @@ def test_what_an_evaluation_asks_it_for_is_no_part_of_the_means() -> None:
     losses({"x": [0]}, {"y": torch.ones(1)})
     losses.batch_end(step)
     assert losses.scalars() == {"loss/size": 1.0}
+
+
+def test_means_go_on_for_the_losses_that_are_still_there() -> None:
+    before = ll.WeightedLosses({"kept": mean_loss, "gone": mean_loss})
+    for mean in before.means.values():
+        mean.add(torch.tensor(4.0), weight=2)
+    losses = ll.WeightedLosses({"new": mean_loss, "kept": mean_loss})
+    losses.load_state_dict(before.state_dict())
+    assert losses.scalars() == {"loss/kept": 4.0}

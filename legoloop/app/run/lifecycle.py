@@ -50,6 +50,7 @@ class Prepared:
         app: the container.
         host: the training; None if it could not be built.
         problem: what went wrong with the data, if anything did: such a run is recorded as failed.
+        checkpoint: the one whose state the host has; None: it begins at its first step.
     """
 
     blueprint: Blueprint
@@ -57,6 +58,7 @@ class Prepared:
     app: Any
     host: TrainingHost | None = None
     problem: Exception | None = None
+    checkpoint: Path | None = None
 
     @property
     def directory(self) -> Path:
@@ -87,22 +89,26 @@ def prepare(blueprint: Blueprint) -> Prepared:
 
 
 def lock_directory(prepared: Prepared) -> RunRecord:
-    """Make the run directory this run's own.
+    """Make the run directory this run's own, and load the checkpoint that it resumes from.
 
     Raises ConfigError if it is in use, cannot be made, or holds a run that is not to be resumed;
-    and if what is to be resumed has completed, or was made from another configuration.
+    and if what is to be resumed has completed, or was made from another configuration. Raises
+    DataError for a checkpoint that this run cannot go on from. What is there stays as it is.
     """
     settings = prepared.blueprint.settings
     resume, checkpoint = parse_resume(settings.resume)
     if checkpoint is not None:
         _check_unchanged(prepared, run_of(checkpoint))
+        _load(prepared, checkpoint)
     record = RunRecord.start(
         prepared.directory, settings.seed, prepared.blueprint.overrides, resume
     )
     try:
         if record.previous is not None:
             _check_unchanged(prepared, prepared.directory)
-    except UserError:
+            if checkpoint is None:
+                _load_newest(prepared)
+    except BaseException:
         record.release()
         raise
     return record
@@ -211,7 +217,7 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
     if record.previous is not None:
         record.begin_attempt(is_built)
     if prepared.host is not None:
-        _resume(prepared, prepared.host, record)
+        _resume(prepared, record)
     with written_together():
         if is_built or record.previous is None:
             config = _write_config(prepared)
@@ -227,17 +233,27 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
     log.info("the run begins, with the overrides %s", overrides)
 
 
-def _resume(prepared: Prepared, host: TrainingHost, record: RunRecord) -> None:
-    """Load the checkpoint that is named, or the newest of an earlier attempt at this run."""
-    _, checkpoint = parse_resume(prepared.blueprint.settings.resume)
-    if checkpoint is None and record.previous is not None:
-        checkpoint = newest_of(host, prepared.directory)
-        if checkpoint is None:
-            archive_attempt(prepared.directory)
-    if checkpoint is not None:
-        record.resumed_from(checkpoint)
-        load_checkpoint_into(host, checkpoint, strict=not _accepts_changes(prepared))
-        print(f"resumed from: {display_path(checkpoint)}", flush=True)
+def _load_newest(prepared: Prepared) -> None:
+    """Load the newest checkpoint of an earlier attempt at this run, if it left one."""
+    if prepared.host is not None:
+        checkpoint = newest_of(prepared.host, prepared.directory)
+        if checkpoint is not None:
+            _load(prepared, checkpoint)
+
+
+def _load(prepared: Prepared, checkpoint: Path) -> None:
+    if prepared.host is not None:
+        load_checkpoint_into(prepared.host, checkpoint, strict=not _accepts_changes(prepared))
+        prepared.checkpoint = checkpoint
+
+
+def _resume(prepared: Prepared, record: RunRecord) -> None:
+    """Tell which checkpoint the run goes on from; without one, begin anew beside what was left."""
+    if prepared.checkpoint is not None:
+        record.resumed_from(prepared.checkpoint)
+        print(f"resumed from: {display_path(prepared.checkpoint)}", flush=True)
+    elif record.previous is not None:
+        archive_attempt(prepared.directory)
 
 
 def _check_unchanged(prepared: Prepared, directory: Path) -> None:

@@ -202,6 +202,18 @@ def test_what_nothing_can_go_on_from_is_put_aside(command: Command) -> None:
     assert "resumed_from" not in record(run)["attempts"][1]
 
 
+def test_a_checkpoint_that_it_cannot_go_on_from_leaves_all_as_it_is(command: Command) -> None:
+    run = failed(command, "epoch_size=48")  # an epoch ends in the middle of a pass over the data
+    before = files(run)
+    changed = ("epoch_size=48", "on_config_change=accept", "+data.loaders.default.shuffle=false")
+    for more in (("hydra.run.dir=run",), ("hydra.run.dir=branch", "resume=run")):
+        ended = command(*RUN, *changed, *more)
+        assert ended.status == 1
+        assert "is in the middle of a pass, whose order cannot change: shuffle was" in ended.err
+        assert files(run) == before
+        assert not (command.here / "branch").exists()
+
+
 def table(command: Command, rows: int, first: int = 0) -> tuple[str, str]:
     """The data of a run as a CSV file; the overrides that train on it."""
     lines = ["x,target", *(f"{n % 7},{n % 2}" for n in range(first, first + rows))]
