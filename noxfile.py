@@ -37,6 +37,14 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-n", "auto", "-m", "slow or not slow", *session.posargs)
 
 
+@nox.session
+def site(session: nox.Session) -> None:
+    """The site, into build/site; a broken link and a name without a page are errors."""
+    session.install(*TESTED, "-e", ".[site]")
+    pages = ("-b", "html", "-c", "docs", "-d", "build/doctrees", ".", "build/site")
+    session.run("python", "-m", "sphinx", "--fail-on-warning", "--keep-going", "-q", *pages)
+
+
 @nox.session(default=False)
 def faults(session: nox.Session) -> None:
     """Runs that are killed, starved and damaged; ``-- --long`` tries many more and takes hours."""

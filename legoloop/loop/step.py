@@ -13,7 +13,6 @@ class Step:
     Attributes:
         batch (dict): the batch, on the device once the feed has moved it.
         outputs (dict): what the model returned for it.
-        loss (torch.Tensor): a scalar, handed out detached.
         loss_float (float | None): the loss as a number, from whoever knows it without waiting for
             the device; None: nobody does.
         size (int): the size of the batch as the epoch counts it, in samples unless it has a
@@ -41,7 +40,8 @@ class Step:
 
     @property
     def loss(self) -> Any:
-        """The loss without its graph; few ask for it, so it is detached only then."""
+        """The loss, a scalar (torch.Tensor) without its graph."""
+        # Few ask for it, so it is detached only then.
         loss = self._loss
         return loss.detach() if getattr(loss, "requires_grad", False) else loss
 
