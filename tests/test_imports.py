@@ -70,3 +70,14 @@ def imported_by_the_command(*flags: str) -> set[str]:
 def test_help_and_configuration_import_hydra_alone(flags: tuple[str, ...]) -> None:
     heavy = {"numpy", "scipy", "torch", "dependency_injector", *HEAVY} - {"hydra", "omegaconf"}
     assert imported_by_the_command(*flags) & heavy == set()
+
+
+@pytest.mark.slow
+def test_a_run_that_compiles_nothing_imports_no_compiler(tmp_path: Path) -> None:
+    overrides = ["data=xor", "scheduler=cosine", "num_epochs=1", f"hydra.run.dir={tmp_path}/run"]
+    script = (
+        f"import sys, legoloop as ll; ll.compose({overrides}).host().run()\n"
+        "print('torch._dynamo' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+    assert done.stderr.split() == [b"False"]

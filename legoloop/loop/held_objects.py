@@ -60,7 +60,11 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
     """What an object holds, by name; nothing for a container too large to hold parts."""
     if isinstance(value, Mapping):
         if len(value) <= MAX_ITEMS:
-            yield from ((str(key), item) for key, item in value.items())
+            # A tensor that is a key, as in an optimizer's state, takes long to write out.
+            yield from (
+                (str(number if isinstance(key, torch.Tensor) else key), item)
+                for number, (key, item) in enumerate(value.items())
+            )
     elif isinstance(value, list | tuple | set | frozenset):
         if len(value) <= MAX_ITEMS:
             yield from ((str(number), item) for number, item in enumerate(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,7 @@ def digits(
     >>> digits(train=False).columns["image"].shape
     torch.Size([360, 1, 8, 8])
     """
-    from sklearn.datasets import load_digits
-
-    image, target = load_digits(return_X_y=True)
+    image, target = _digits()
     chosen, _ = _split(len(target), train, val_fraction, stratify=target)
     return ColumnDataset(
         {
@@ -153,6 +152,16 @@ def xor(
         num_features=2,
         input_key="features",
     )
+
+
+@lru_cache(maxsize=1)
+def _digits() -> tuple[Array, Array]:
+    """Images and classes, read once for all jobs of a sweep."""
+    from sklearn.datasets import load_digits
+
+    images, targets = load_digits(return_X_y=True)
+    images.flags.writeable = targets.flags.writeable = False
+    return images, targets
 
 
 def _split(

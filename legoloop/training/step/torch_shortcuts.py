@@ -1,5 +1,8 @@
 """Shortcuts for ``zero_grad``, ``backward`` and ``step``: the same bits at less Python overhead.
 
+And ``torch._dynamo``, whose import takes a second, is imported by what compiles, not by the first
+optimizer.
+
 They read attributes of torch that are private; each is listed here. Where one is missing, and with
 ``LEGOLOOP_TORCH_SHORTCUTS=0`` in the environment, the public call is made instead.
 """
@@ -7,6 +10,8 @@ They read attributes of torch that are private; each is listed here. Where one i
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,6 +30,13 @@ OWN_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 PROFILED = "hooked"
 # Of a step that a learning rate scheduler wrapped, and of its optimizer once a step was made.
 WRAPPED_BY_SCHEDULER, STEP_WAS_MADE = "_wrapped_by_lr_sched", "_opt_called"
+# Of torch.optim.optimizer: the decorator of a step that sets the gradient mode, and breaks the
+# graph that torch._dynamo may be tracing.
+GRAD_MODE_DECORATOR = "_use_grad_for_differentiable"
+# Of a function that torch._dynamo is not to trace: what is called in its place.
+NOT_TRACED = "__dynamo_disable"
+
+DYNAMO = "torch._dynamo"
 
 _ZERO_GRAD = Optimizer.zero_grad
 
@@ -75,9 +87,48 @@ def fast_step(opt: Optimizer) -> None:
     """
     step: Any = getattr(type(opt), "step", None)
     if ENABLED and _is_torch_wrapper(step) and not _needs_wrapper(opt, step):
-        step.__wrapped__(opt)
+        if "step" in vars(opt):
+            setattr(opt, STEP_WAS_MADE, True)  # all that a scheduler's wrapper does
+        _step_in_grad_mode(opt, step.__wrapped__)
     else:
         opt.step()
+
+
+def import_dynamo_late() -> None:
+    """Let optimizers be made, saved and loaded without importing ``torch._dynamo``.
+
+    Torch keeps these methods out of traced graphs, for which it imports the tracer; as long as
+    nobody else has imported it, nothing is traced.
+    """
+    for name in ("add_param_group", "load_state_dict", "state_dict"):
+        method = getattr(vars(Optimizer)[name], "__wrapped__", None)
+        if method is not None and not hasattr(method, NOT_TRACED):
+            setattr(method, NOT_TRACED, _traced_by_none(method))
+
+
+def _traced_by_none(method: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if DYNAMO not in sys.modules:
+            return method(*args, **kwargs)
+        not_traced = torch._dynamo.disable(method, wrapping=False)
+        setattr(method, NOT_TRACED, not_traced)
+        return not_traced(*args, **kwargs)
+
+    return call
+
+
+def _step_in_grad_mode(opt: Any, step: Any) -> None:
+    """Without a tracer, there is no graph to break."""
+    if DYNAMO not in sys.modules and getattr(step, "__code__", None) is _GRAD_MODE_CODE:
+        with torch.set_grad_enabled(opt.defaults["differentiable"]):
+            step.__wrapped__(opt)
+    else:
+        step(opt)
+
+
+def _code_of_grad_mode_decorator() -> Any:
+    decorator = getattr(optimizer, GRAD_MODE_DECORATOR, None)
+    return None if decorator is None else decorator(fast_step).__code__
 
 
 def _overrides_zero_grad(opt: Optimizer) -> bool:
@@ -101,10 +152,14 @@ def _needs_wrapper(opt: Any, step: Any) -> bool:
 
 
 def _has_instance_step(opt: Any, step: Any) -> bool:
-    """A scheduler's, which only marks that the first step was made, is not needed after that."""
+    """Of a scheduler's, which only marks that a step was made, the mark is enough."""
     own = vars(opt).get("step")
     return own is not None and not (
         getattr(own, WRAPPED_BY_SCHEDULER, False)
         and getattr(own, "__wrapped__", None) is step  # else there is another wrapper in or around
-        and getattr(opt, STEP_WAS_MADE, False)
     )
+
+
+_GRAD_MODE_CODE = _code_of_grad_mode_decorator()
+if ENABLED:
+    import_dynamo_late()

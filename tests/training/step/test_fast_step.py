@@ -242,6 +242,57 @@ def test_switched_off_the_public_calls_are_made_and_give_the_same_bits(
     assert calls == ["zero_grad", "backward", "step"] * 12
 
 
+@pytest.fixture
+def without_dynamo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has not imported the tracer."""
+    monkeypatch.setattr(torch_shortcuts, "DYNAMO", "nowhere")
+
+
+@pytest.mark.usefixtures("without_dynamo")
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_without_a_tracer_the_weights_are_the_same(
+    name: str, model: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = copy.deepcopy(model)
+    theirs = trained(OPTIMIZERS[name](twin.parameters()), twin, lambda opt: opt.step())
+    monkeypatch.setattr(torch._dynamo, "graph_break", None)  # to break one would fail
+    assert trained(OPTIMIZERS[name](model.parameters()), model, fast_step) == theirs
+
+
+@pytest.mark.usefixtures("without_dynamo")
+@pytest.mark.parametrize("differentiable", [False, True])
+def test_without_a_tracer_the_gradient_mode_is_the_optimizers_own(
+    model: nn.Module, monkeypatch: pytest.MonkeyPatch, differentiable: bool
+) -> None:
+    seen: list[bool] = []
+
+    def step(opt: object) -> None:
+        seen.append(torch.is_grad_enabled())
+        raise KeyError
+
+    class Fails(torch.optim.SGD):
+        pass
+
+    Fails.step = torch.optim.SGD.profile_hook_step(optimizer._use_grad_for_differentiable(step))
+    opt = Fails(model.parameters(), lr=0.1, differentiable=differentiable)
+    assert torch_shortcuts._is_torch_wrapper(Fails.step)
+    for mode in (True, False):
+        with torch.set_grad_enabled(mode), pytest.raises(KeyError):
+            fast_step(opt)
+        assert torch.is_grad_enabled()
+    assert seen == [differentiable] * 2
+
+
+def test_with_a_tracer_what_it_is_not_to_trace_is_kept_from_it() -> None:
+    def method(number: int) -> int:
+        return number + 1
+
+    call = torch_shortcuts._traced_by_none(method)
+    assert call(1) == 2
+    kept = vars(method)[torch_shortcuts.NOT_TRACED]
+    assert (kept is not call, kept(1)) == (True, 2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("value", "enabled"), [("0", False), ("1", True), (None, True)])
 def test_the_environment_switches_the_shortcuts(value: str | None, enabled: bool) -> None:
