@@ -79,8 +79,11 @@ class MlflowLogger(RemoteLogger):
             raise MissingExtraError.of("MlflowLogger", "mlflow", "mlflow")
         self.tracking_uri = tracking_uri
         self.experiment = experiment
-        self._client: Any = None
         self._there: set[tuple[str, int]] = set()  # tag and step of an earlier attempt
+
+    @property
+    def _client(self) -> Any:
+        return self._connection.client
 
     @property
     def place(self) -> str:
@@ -98,7 +101,7 @@ class MlflowLogger(RemoteLogger):
     def begin(self, run_id: str | None) -> str:
         from mlflow import MlflowClient
 
-        self._client = MlflowClient(self.tracking_uri)
+        self._connection.client = MlflowClient(self.tracking_uri)
         if run_id is None:
             return self._create_run()
         self._client.update_run(run_id, status="RUNNING")

@@ -41,8 +41,6 @@ class TrackioLogger(RemoteLogger):
         MissingExtraError: if the package trackio is not installed.
         DataError: if trackio does not accept the run, or two sources report the same tag.
 
-    ``run`` is the ``trackio.Run`` while the training goes on, to log more than scalars to.
-
     >>> from legoloop.training.counter import Counter
     >>> class Half:
     ...     def scalars(self): return {"half": 0.5}
@@ -68,8 +66,12 @@ class TrackioLogger(RemoteLogger):
         if find_spec("trackio") is None:
             raise MissingExtraError.of("TrackioLogger", "trackio", "trackio")
         self.project = project
-        self.run: Any = None
         self._there: set[tuple[str, int]] = set()  # tag and step of an earlier attempt
+
+    @property
+    def run(self) -> Any:
+        """The ``trackio.Run``, once the training has started; None before."""
+        return self._connection.run
 
     @property
     def place(self) -> str:
@@ -83,7 +85,7 @@ class TrackioLogger(RemoteLogger):
         from trackio.sqlite_storage import SQLiteStorage
 
         described = {"tags": list(self.about.tags), "notes": self.about.notes}
-        self.run = trackio.init(
+        self._connection.run = trackio.init(
             self.project,
             name=run_id or self._free_name(SQLiteStorage.get_runs(self.project)),
             group=self.about.group,

@@ -46,8 +46,6 @@ class WandbLogger(RemoteLogger):
         MissingExtraError: if the package wandb is not installed.
         DataError: if W&B does not accept the run, or two sources report the same tag.
 
-    ``run`` is the ``wandb.Run`` while the training goes on, to log more than scalars to.
-
     >>> from legoloop.training.counter import Counter
     >>> class Half:
     ...     def scalars(self): return {"half": 0.5}
@@ -82,9 +80,13 @@ class WandbLogger(RemoteLogger):
         self.mode = mode
         self.folder = None if folder is None else Path(folder)
         self.settings = dict(settings or {})
-        self.run: Any = None
         self._first_step = 0  # those before it were sent by an earlier attempt
         self._replaced: list[Path] = []
+
+    @property
+    def run(self) -> Any:
+        """The ``wandb.Run``, once the training has started; None before."""
+        return self._connection.run
 
     @property
     def place(self) -> str:
@@ -104,7 +106,7 @@ class WandbLogger(RemoteLogger):
     def begin(self, run_id: str | None) -> str:
         import wandb
 
-        self.run = wandb.init(
+        self._connection.run = wandb.init(
             project=self.project,
             entity=self.entity,
             mode=self.mode,

@@ -212,7 +212,7 @@ def test_one_that_is_gone_is_not_asked_again_at_the_end(tmp_path: Path) -> None:
 
     logger = ll.MlflowLogger(ll.Counter(), Told(a=0.5), f"sqlite:///{tmp_path}/runs.db")
     logger.train_start()
-    logger._client = Gone()
+    logger._connection.client = Gone()
     with pytest.raises(ll.DataError, match="did not accept the run"):
         logger.epoch_end()
     logger.close()
