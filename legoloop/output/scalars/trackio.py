@@ -89,7 +89,7 @@ class TrackioLogger(RemoteLogger):
             self.project,
             name=run_id or self._free_name(SQLiteStorage.get_runs(self.project)),
             group=self.about.group,
-            resume="never" if run_id is None else "must",
+            resume="never" if run_id is None else "allow",  # it is not there before a report
             config={
                 **dict(flatten_config(self.about.read_params())),
                 **{key: value for key, value in described.items() if value},
@@ -108,7 +108,9 @@ class TrackioLogger(RemoteLogger):
             self.run.log(scalars, step=step)
 
     def end(self, has_completed: bool) -> None:
-        self.run.finish()
+        import trackio
+
+        trackio.finish()
 
     def _free_name(self, taken: Sequence[str]) -> str | None:
         """The name of the run, or with a number: trackio finds a run by its name."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,10 @@ def test_names_the_extra_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
         ll.TrackioLogger(ll.Counter(), Told())
 
 
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The database of trackio, in a folder of its own: it reads where from when it is imported."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRACKIO_DIR", str(tmp_path_factory.mktemp("trackio")))
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        pytest.importorskip("trackio")
-        return importlib.import_module("trackio.sqlite_storage").SQLiteStorage
+@pytest.fixture
+def storage() -> Any:
+    """The database of trackio."""
+    return pytest.importorskip("trackio.sqlite_storage").SQLiteStorage
 
 
 def rows(storage: Any, project: str, name: str | None) -> list[tuple[int, dict[str, float]]]:

@@ -80,14 +80,6 @@ def exit_code(folder: Path) -> int:
     return code
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
-
-
 def offline(folder: Path, *given: Any, **more: Any) -> ll.WandbLogger:
     pytest.importorskip("wandb")
     given = given or (ll.Counter(), Told())
