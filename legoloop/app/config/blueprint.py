@@ -54,6 +54,10 @@ Loaders = Any
 """``data.loaders``: settings by name, with bound calls in the place of nodes."""
 
 
+NOT_VARIED = (*LAUNCH_KEYS, *OBSERVATION_KEYS, "loggers")
+"""Keys that say nothing of what a run learns."""
+
+
 @dataclass(frozen=True)
 class Blueprint:
     """The configuration of one run.
@@ -181,7 +185,7 @@ class Blueprint:
         values: dict[str, float | str] = {}
         for override in self.varied if self.sweep is not None else self.overrides:
             key, _, text = override.lstrip("+").partition("=")
-            if not any(is_under(key, other) for other in (*LAUNCH_KEYS, *OBSERVATION_KEYS)):
+            if not any(is_under(key, other) for other in NOT_VARIED):
                 value = find_path(self.tree, key)
                 is_number = isinstance(value, int | float) and not isinstance(value, bool)
                 values[key] = value if is_number else text

@@ -189,8 +189,9 @@ def test_what_varied_is_what_the_jobs_of_the_sweep_have_not_in_common() -> None:
     assert job.variation.label == "lr=0.1,model=logistic,root=null"
 
 
-def test_in_a_run_of_its_own_all_overrides_varied_but_those_of_the_launch() -> None:
-    blueprint = Blueprint.of(tree_of(), overrides=["num_epochs=2", "resume=must", "profile=true"])
+def test_in_a_run_of_its_own_all_overrides_varied_but_those_that_change_no_bit() -> None:
+    aside = ("resume=must", "profile=true", "loggers=[csv]", "loggers.csv.every_steps=1")
+    blueprint = Blueprint.of(tree_of(), overrides=["num_epochs=2", *aside])
     assert blueprint.variation.values == {"num_epochs": 2}
     assert blueprint.variation.sweep is None
 

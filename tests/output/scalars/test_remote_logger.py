@@ -229,4 +229,4 @@ def test_the_configuration_gives_each_its_directory_and_what_varied(name: str) -
     call = blueprint.components[name]
     assert call.values["run_dir"] == blueprint.settings.run_dir
     assert call.dependencies["variation"] == "variation"
-    assert blueprint.variation.label == f"data=xor,model=logistic,loggers=[{name}]"
+    assert blueprint.variation.label == "data=xor,model=logistic"
