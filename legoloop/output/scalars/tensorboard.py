@@ -178,8 +178,12 @@ class TensorBoard(ScalarWriter):
 
         outcome = {tag: value for tag, value, _, _ in self._record}
         final = {tag: outcome[tag] for tag in outcome if tag.startswith(sorted_last(FINAL))}
+        # The page shows the first few: those of the data that was not trained on.
+        compared = sorted(final or outcome, key=lambda tag: "train/" in tag)
         # Not SummaryWriter.add_hparams: it opens a second file and writes every scalar again.
-        experiment, *session = hparams(self.hparams, final or outcome)  # type: ignore[no-untyped-call]
+        experiment, *session = hparams(  # type: ignore[no-untyped-call]
+            self.hparams, {tag: outcome[tag] for tag in compared}
+        )
         # TensorBoard takes the keys of the first experiment that it finds for those of all runs.
         have_same_keys = self.variation.sweep is not None
         with self._reporting_disk_errors():

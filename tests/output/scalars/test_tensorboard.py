@@ -88,7 +88,7 @@ SWEEP = Path("/sweeps/lr")
 
 def written_of(folder: Path, variation: Variation | None, **more: Any) -> Path:
     """The folder of the event file of a run that reports a metric of an epoch, and a final one."""
-    source = Told(**{"final/val/accuracy": 0.5, "loss": 1.0})
+    source = Told(**{"final/train/accuracy": 1.0, "final/val/accuracy": 0.5, "loss": 1.0})
     board = ll.TensorBoard(ll.Counter(), source, folder, variation=variation, **more)
     board.train_end()
     board.close()
@@ -127,7 +127,7 @@ def test_the_hparams_page_compares_what_varied_by_the_metrics_of_the_end(tmp_pat
         written_of(tmp_path / str(job) / "logs", varied, hparams={"width": 8, "no": None})
     settings, metrics = hparams_page(tmp_path)
     assert settings == {"optimizer.lr": [0.1, 0.2], "model": ["m0", "m1"], "width": [8, 8]}
-    assert metrics == ["~final/val/accuracy"]
+    assert metrics == ["~final/val/accuracy", "~final/train/accuracy"]
 
 
 def test_the_hparams_page_has_the_overrides_of_each_single_run(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_the_hparams_page_has_the_overrides_of_each_single_run(tmp_path: Path) -
     written_of(tmp_path / "b", Variation({"optimizer.lr": 0.1}))
     settings, metrics = hparams_page(tmp_path)
     assert settings == {"seed": [1.0], "optimizer.lr": [0.1]}
-    assert set(metrics) == {"~final/val/accuracy", "loss"}
+    assert set(metrics) == {"~final/train/accuracy", "~final/val/accuracy", "loss"}
 
 
 def test_without_anything_that_varied_there_is_nothing_to_compare(tmp_path: Path) -> None:
