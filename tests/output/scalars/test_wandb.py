@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -129,15 +133,32 @@ def test_a_run_is_there_with_its_numbers_settings_and_files(tmp_path: Path) -> N
     assert artifacts == [f"weights-{logger.run_id}"]
 
 
+ROOT = Path(__file__).parents[3]
+IS_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from legoloop.state.checkpoints import write_checkpoint
+from tests.output.scalars.test_wandb import offline, reported
+
+folder = Path(sys.argv[1])
+first = offline(folder)
+first.train_start()
+reported(first, 1)
+write_checkpoint(folder / "1", first.state_dict())
+reported(first, 2)
+first.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on_as_the_same_with_each_step_once(tmp_path: Path) -> None:
-    first = offline(tmp_path)
-    first.train_start()
-    reported(first, 1)
-    write_checkpoint(tmp_path / "1", first.state_dict())
-    reported(first, 2)
-    first.run.finish(exit_code=255)  # as W&B's own process does once the other is gone
-    (left,) = offline_files(tmp_path)
+    pytest.importorskip("wandb")
+    process = [sys.executable, "-c", IS_KILLED, str(tmp_path)]
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    killed = subprocess.run(process, cwd=ROOT, env={**os.environ, "PYTHONPATH": path})
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = tmp_path.glob("wandb/offline-run-*")
     second = offline(tmp_path)
 
     second.load_state_dict(read_checkpoint(tmp_path / "1"))
@@ -146,8 +167,7 @@ def test_a_killed_run_goes_on_as_the_same_with_each_step_once(tmp_path: Path) ->
     second.train_end()
     second.close()
 
-    assert second.run_id == first.run_id
-    assert not left.exists()
+    assert left.name.endswith(str(second.run_id))
     assert history(tmp_path) == [(1, {"loss": 1.0}), (2, {"loss": 0.5}), (3, {"loss": 1 / 3})]
     assert exit_code(tmp_path) == 0
 
@@ -171,6 +191,58 @@ def test_a_branch_is_a_run_of_its_own(tmp_path: Path) -> None:
     assert history(tmp_path / "a") == before == [(1, {"loss": 1.0}), (2, {"loss": 0.5})]
     assert [step for step, _ in history(tmp_path / "b")] == [1, 2, 3]
     assert exit_code(tmp_path / "b") == 1, "its training did not come to its end"
+
+
+class Online:
+    """The part of a ``wandb.Run`` that is used, of a server that has had steps before this one."""
+
+    offline, id = False, "abc"
+
+    def __init__(self, step: int) -> None:
+        self.step, self.resumed = step, step > 0
+        self.logged: dict[int, dict[str, float]] = {}
+        self.summary: dict[str, float] = {}
+        self.exit_code: int | None = None
+
+    def log(self, scalars: dict[str, float], step: int) -> None:
+        assert step >= self.step, "W&B takes no report of a step that it has passed"
+        self.logged[step] = scalars
+
+    def finish(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+
+
+def test_online_a_resumed_run_is_told_the_steps_that_it_does_not_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    runs = [Online(step=0), Online(step=3)]
+    asked: list[dict[str, Any]] = []
+
+    def init(**given: Any) -> Online:
+        asked.append(given)
+        return runs[len(asked) - 1]
+
+    monkeypatch.setattr(wandb, "init", init)
+    first, second = (ll.WandbLogger(ll.Counter(), Told(), run_dir="a") for _ in runs)
+    first.train_start()
+    reported(first, 1)
+    state = first.state_dict()
+    reported(first, 2)
+    second.load_state_dict(state)
+    second.train_start()
+    reported(second, 2)
+    assert (runs[1].logged, runs[1].summary) == ({}, {"loss": 0.5})
+    reported(second, 3)
+    second.train_end()
+    second.close()
+
+    assert [(given["id"], given["resume"]) for given in asked] == [(None, None), ("abc", "allow")]
+    assert runs[0].logged | runs[1].logged == {
+        1: {"loss": 1.0}, 2: {"loss": 0.5}, 3: {"loss": 1 / 3}
+    }  # fmt: skip
+    assert runs[1].logged.keys() == {3}
+    assert runs[1].exit_code == 0
 
 
 def test_disabled_it_does_nothing(tmp_path: Path) -> None:
