@@ -214,8 +214,9 @@ class RemoteLogger(ScalarWriter):
 
     def load_state_dict(self, state: State) -> None:
         super().load_state_dict(state)
-        self.run_id = state["run_id"] if state["run_dir"] == self.about.run_dir else None
-        self._record = [tuple(report) for report in state["record"]]
+        own = self.about.run_dir  # states of earlier versions tell neither that nor the reports
+        self.run_id = state["run_id"] if state.get("run_dir", own) == own else None
+        self._record = [tuple(report) for report in state.get("record", ())]
         self._sent = 0
 
     def _new_reports(self) -> Iterator[Report]:

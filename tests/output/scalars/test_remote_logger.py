@@ -161,6 +161,18 @@ def test_what_the_service_lost_is_sent_again() -> None:
     assert sorted({step for step, _, _ in service.runs["run 0"]}) == [1, 2, 3]
 
 
+def test_a_state_of_an_earlier_version_goes_on_with_its_run() -> None:
+    service = Service()
+    state = saved_after(service, 2, 1)
+    old = {key: value for key, value in state.items() if key not in ("run_dir", "record")}
+    second = ToService(service)
+    second.load_state_dict(old)
+    second.train_start()
+    reported(second, 3, 4)
+    second.flush()
+    assert [step for step, tag, _ in service.runs["run 0"] if tag == "loss"] == [1, 2, 3, 4]
+
+
 def test_nothing_begins_before_the_training_does() -> None:
     service = Service()
     logger = ToService(service)
