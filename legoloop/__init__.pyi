@@ -103,6 +103,9 @@ from .output.scalars.mlflow import MlflowLogger as MlflowLogger
 from .output.scalars.progress import Progress as Progress
 from .output.scalars.scalar_writer import ScalarWriter as ScalarWriter
 from .output.scalars.tensorboard import TensorBoard as TensorBoard
+from .output.scalars.trackio import TrackioLogger as TrackioLogger
+from .output.scalars.wandb import WandbLogger as WandbLogger
+from .output.system_metrics import SystemMetrics as SystemMetrics
 from .output.weights import (
     BestModelWeights as BestModelWeights,
 )

@@ -17,8 +17,13 @@ from tests.zoo.idx_writing import images_of, labels_of, write_pair
 SMALL = ("num_epochs=1", "epoch_size=32", "eval_samples=32", "hydra.run.dir=run")
 NEEDS_FILES = {"mnist": "mnist", "fashion_mnist": "fashion_mnist"}
 ON_XOR = ("data=xor", "model=logistic")
-TAKES_SECONDS = ("debug=determinism", "loggers=mlflow")
-NEEDS_PACKAGES = {"loggers=mlflow": "mlflow"}
+TAKES_SECONDS = ("debug=determinism", "loggers=mlflow", "loggers=trackio", "loggers=wandb")
+NEEDS_PACKAGES = {
+    "loggers=mlflow": "mlflow",
+    "loggers=trackio": "trackio",
+    "loggers=wandb": "wandb",
+    "plugins=system": "psutil",
+}
 SUITABLE: dict[str, Sequence[str]] = {
     "loss=cross_entropy": (),
     "loss=mean_squared_error": ("data=diabetes",),
@@ -29,6 +34,7 @@ SUITABLE: dict[str, Sequence[str]] = {
     "model=simple_cnn": (),
     "experiment=mnist": (),
     "debug=overfit": (*ON_XOR, "plugins.overfitting.threshold=9"),
+    "loggers=wandb": (*ON_XOR, "loggers.wandb.mode=offline"),
     "plugins=worst_errors": (),
     "plugins=freeze": ("data=xor", "model=mlp", "plugins.freeze.patterns=[layers.0.*]"),
     "plugins=last_sample": (*ON_XOR, "plugins.last_sample.num_samples=64"),

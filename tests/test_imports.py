@@ -12,7 +12,10 @@ import pytest
 import legoloop
 
 APP_AND_COMMANDS = {"app", "board", "evaluate", "results", "run"}
-HEAVY = {"hydra", "matplotlib", "omegaconf", "pandas", "polars", "sklearn", "tensorboard"}
+HEAVY = {
+    *("hydra", "matplotlib", "mlflow", "omegaconf", "pandas", "polars", "psutil", "sklearn"),
+    *("tensorboard", "trackio", "wandb"),
+}
 
 
 def brick_modules() -> list[str]:

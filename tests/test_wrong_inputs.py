@@ -238,9 +238,9 @@ IN_THE_CONFIGURATION: Cases = {
         "one of the providers: there are model, loss, optimizer, metrics, accumulators, feed, "
         "checkpoints, counter, descent, epoch, history, last, learning_rate, loaders_acc, "
         "loaders_metrics, loops_acc, loops_metrics, mine, model_weights, predicts, profile, "
-        "train_loss, datasets, loaders, loop_iters, train_iterator, params, device, sources, "
-        "picture_sources, evaluations, drivers, descents, task, num_outputs, num_features, "
-        "input_key",
+        "train_loss, datasets, loaders, loop_iters, train_iterator, params, device, variation, "
+        "sources, picture_sources, evaluations, drivers, descents, task, num_outputs, "
+        "num_features, input_key",
     ),
     "a model for images on other data": (
         ("model=simple_cnn",),
@@ -250,8 +250,8 @@ IN_THE_CONFIGURATION: Cases = {
         "optimizer, metrics, accumulators, feed, checkpoints, counter, descent, epoch, history, "
         "last, learning_rate, loaders_acc, loaders_metrics, loops_acc, loops_metrics, "
         "model_weights, predicts, profile, train_loss, datasets, loaders, loop_iters, "
-        "train_iterator, params, device, sources, picture_sources, evaluations, drivers, "
-        "descents, task, num_outputs, num_features, input_key",
+        "train_iterator, params, device, variation, sources, picture_sources, evaluations, "
+        "drivers, descents, task, num_outputs, num_features, input_key",
     ),
     "a plugin of a name in use": (
         ("+plugins.model={_target_: legoloop.Counter}",),

@@ -47,6 +47,17 @@ def an_mlflow_logger(parts: Tiny, folder: Path) -> ll.MlflowLogger:
     return ll.MlflowLogger(parts.counter, ll.LearningRateMonitor(parts.opt), uri)
 
 
+def a_wandb_logger(parts: Tiny, folder: Path) -> ll.WandbLogger:
+    pytest.importorskip("wandb")
+    rate = ll.LearningRateMonitor(parts.opt)
+    return ll.WandbLogger(parts.counter, rate, mode="offline", folder=folder)
+
+
+def a_trackio_logger(parts: Tiny, folder: Path) -> ll.TrackioLogger:
+    pytest.importorskip("trackio")
+    return ll.TrackioLogger(parts.counter, ll.LearningRateMonitor(parts.opt))
+
+
 def with_images(parts: Tiny) -> Tiny:
     columns = {"image": torch.ones(9, 4, 4), "x": torch.ones(9, 4), "target": torch.arange(9) % 3}
     parts.loaders["val"] = ll.Loader(
@@ -114,13 +125,16 @@ MADE: dict[type, Callable[[Tiny, Path], Any]] = {
     ),
     ll.SaveModelWeights: lambda parts, folder: ll.SaveModelWeights(parts.model, folder / "weights"),
     ll.SimpleEpoch: lambda parts, _: parts.epoch,
+    ll.SystemMetrics: lambda parts, _: ll.SystemMetrics(parts.counter, torch.device("cpu")),
     ll.TensorBoard: lambda parts, folder: ll.TensorBoard(
         parts.counter, ll.LearningRateMonitor(parts.opt), folder / "logs"
     ),
     ll.TimeLimit: lambda parts, _: ll.TimeLimit(seconds=999),
+    ll.TrackioLogger: a_trackio_logger,
     ll.TrainLoss: lambda parts, _: ll.TrainLoss(),
     ll.TrainMetrics: lambda parts, _: ll.TrainMetrics(accuracy),
     ll.AlternatingDescent: lambda parts, _: a_turn(parts),
+    ll.WandbLogger: a_wandb_logger,
     ll.WeightedLosses: lambda parts, _: some_losses(parts),
     ll.EvaluationSanityCheck: lambda parts, _: ll.EvaluationSanityCheck(
         parts.loops, parts.model, parts.feed, collected, accuracy

@@ -282,7 +282,7 @@ def test_the_run_that_is_compared_with_has_everything_in_it() -> None:
     assert len(outcome.lines) == 4
     assert set(outcome.events.values()) == {1}
     tags = {tag for _, tag, _ in outcome.events}
-    assert tags > {"loss", "lr", "final/val/accuracy", "_hparams_/session_start_info"}
+    assert tags > {"loss", "lr", "~final/val/accuracy", "_hparams_/session_start_info"}
     stopped, _ = uninterrupted(stop_at=5)
     assert stopped.stop_reason == "enough"
     assert list(stopped.rows) == [3, 5]

@@ -27,8 +27,9 @@ Make = Callable[[Tiny, Path], Sequence[object]]
 KILLS = (14, 13, 6, 18)
 """After so many stages of each attempt: in both epochs, and at the end; a save every three."""
 
-OF_THE_CLOCK = {"MlflowLogger": "run_id", "Progress": "seconds", "TimeLimit": "spent"}
-NOT_COMPARED = ("kept", "mlflow.db", "profile.txt", "trace.json.gz")
+OF_THE_CLOCK = {"Progress": "seconds", "TimeLimit": "spent"}
+REMOTE = ("MlflowLogger", "TrackioLogger", "WandbLogger")
+NOT_COMPARED = ("kept", "mlflow.db", "profile.txt", "trace.json.gz", "wandb")
 
 
 @pytest.fixture(autouse=True)
@@ -218,6 +219,9 @@ def _states(host: ll.TrainingHost) -> dict[str, Any]:
     state = host.state_dict()
     for name, plugin in state["plugins"].items():
         plugin.pop(OF_THE_CLOCK.get(name), None)
+        if name in REMOTE:
+            plugin.pop("run_id")
+            plugin["record"] = [report[::2] for report in plugin["record"]]  # without the time
         for told in ("record", "pictures") if name == "TensorBoard" else ():
             plugin[told] = [event[:3] for event in plugin[told]]  # without the time
     return {name: digest(of_plugin) for name, of_plugin in state.pop("plugins").items()} | {
@@ -236,7 +240,7 @@ def _files(folder: Path) -> dict[str, Any]:
 
 
 def params() -> list[Any]:
-    slow = {"MlflowLogger": pytest.mark.slow}
+    slow = dict.fromkeys(REMOTE, pytest.mark.slow)
     return [pytest.param(name, marks=slow.get(name, ())) for name in CASES]
 
 

@@ -17,6 +17,16 @@ def an_mlflow_logger(folder: Path, *given: Any) -> ll.MlflowLogger:
     return ll.MlflowLogger(*given, f"sqlite:///{folder}/mlflow.db")
 
 
+def a_wandb_logger(folder: Path, *given: Any) -> ll.WandbLogger:
+    pytest.importorskip("wandb")
+    return ll.WandbLogger(*given, mode="offline", folder=folder)
+
+
+def a_trackio_logger(folder: Path, *given: Any) -> ll.TrackioLogger:
+    pytest.importorskip("trackio")
+    return ll.TrackioLogger(*given)
+
+
 MADE: dict[type, Callable[..., ll.ScalarWriter]] = {
     ll.CsvMetrics: lambda folder, *given: ll.CsvMetrics(folder / "metrics.csv", *given),
     ll.History: lambda folder, *given: ll.History(*given),
@@ -24,6 +34,8 @@ MADE: dict[type, Callable[..., ll.ScalarWriter]] = {
     ll.MlflowLogger: an_mlflow_logger,
     ll.Progress: lambda folder, *given: ll.Progress(*given),
     ll.TensorBoard: lambda folder, *given: ll.TensorBoard(*given, folder / "logs"),
+    ll.TrackioLogger: a_trackio_logger,
+    ll.WandbLogger: a_wandb_logger,
 }
 every_writer = pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
 

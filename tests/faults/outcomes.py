@@ -61,7 +61,7 @@ def events(folder: Path) -> Multiset[tuple[int, str, float]]:
     from tensorboard.compat.proto.event_pb2 import Event
 
     found: Multiset[tuple[int, str, float]] = Multiset()
-    for file in folder.glob("*"):
+    for file in filter(Path.is_file, folder.rglob("*")):
         for record in RawEventFileLoader(str(file)).Load():
             event = Event.FromString(record)
             for value in event.summary.value:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from legoloop.app.config.binding import BoundCall, bind_nested, is_node
@@ -26,6 +27,7 @@ from legoloop.app.config.settings import (
     COLLECTIONS,
     COMPONENTS,
     LAUNCH_KEYS,
+    OBSERVATION_KEYS,
     DataSettings,
     RunSettings,
     read_settings,
@@ -43,12 +45,17 @@ from legoloop.app.config.validate import (
 from legoloop.core.errors import ConfigError
 from legoloop.core.json_tree import decoded, encoded
 from legoloop.core.text import shown
+from legoloop.core.variation import Variation
 from legoloop.loop.order import Edge, in_order
 from legoloop.loop.plan import declared_edges, drives
 from legoloop.results.reading import flatten_run_config
 
 Loaders = Any
 """``data.loaders``: settings by name, with bound calls in the place of nodes."""
+
+
+NOT_VARIED = (*LAUNCH_KEYS, *OBSERVATION_KEYS, "loggers")
+"""Keys that say nothing of what a run learns."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +77,10 @@ class Blueprint:
         edges: pairs of plugins of which the first is called before the second.
         plugin_order: the names of plugins and loggers in the order in which the host calls them.
         scope: the names that may be injected.
+        sweep: the folder of the sweep that the run is a job of; None: of none.
+        varied: the overrides of the job that not all jobs of the sweep have.
 
-    ``app`` set to a container of the user's own leaves the last seven empty.
+    ``app`` set to a container of the user's own leaves components to scope empty.
     """
 
     tree: Tree
@@ -87,6 +96,8 @@ class Blueprint:
     edges: tuple[Edge, ...] = ()
     plugin_order: tuple[str, ...] = ()
     scope: tuple[str, ...] = ()
+    sweep: str | None = None
+    varied: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -96,6 +107,8 @@ class Blueprint:
         origins: Mapping[str, str] | None = None,
         overrides: Sequence[str] = (),
         like: Blueprint | None = None,
+        sweep: str | None = None,
+        varied: Sequence[str] = (),
     ) -> Blueprint:
         """Understand and check a tree.
 
@@ -105,6 +118,8 @@ class Blueprint:
             origins: the keys that the user set, and where; only these must be used by something.
             overrides: as the user wrote them.
             like: a blueprint of a tree that is much the same: what is equal is not bound again.
+            sweep: the folder of the sweep that the run is a job of; None: of none.
+            varied: the overrides that not all jobs of the sweep have.
 
         Raises ConfigError for the first thing that is wrong: a key that nothing takes, a value of
         the wrong type or out of range, a target that does not exist, a required component that is
@@ -117,8 +132,9 @@ class Blueprint:
         unresolved = tree if unresolved is None else unresolved
         given = (tree, unresolved, dict(origins or {}), tuple(overrides))
         settings = read_settings(RunSettings, tree)
+        place: dict[str, Any] = {"sweep": sweep, "varied": tuple(varied)}
         if settings.app is not None:
-            return cls(*given, settings)
+            return cls(*given, settings, **place)
         _check_mappings(tree)
         data = read_settings(DataSettings, tree.get("data") or {}, "data.")
         check_keys(tree, unresolved)
@@ -150,6 +166,7 @@ class Blueprint:
             edges,
             tuple(in_order(hooked, edges)),
             binder.scope,
+            **place,
         )
 
     @property
@@ -161,6 +178,18 @@ class Blueprint:
     def behaviour(self) -> Mapping[str, Any]:
         """The values by dotted key, without the keys that say how and where the run is launched."""
         return behaviour(flatten_run_config(self.tree))
+
+    @property
+    def variation(self) -> Variation:
+        """What varied between the jobs of the sweep, or else what the overrides of the run say."""
+        values: dict[str, float | str] = {}
+        for override in self.varied if self.sweep is not None else self.overrides:
+            key, _, text = override.lstrip("+").partition("=")
+            if not any(is_under(key, other) for other in NOT_VARIED):
+                value = find_path(self.tree, key)
+                is_number = isinstance(value, int | float) and not isinstance(value, bool)
+                values[key] = value if is_number else text
+        return Variation(values, None if self.sweep is None else Path(self.sweep))
 
     def plugin_class(self, name: str) -> type | None:
         """The class of a component; None if a function makes it."""
@@ -186,6 +215,8 @@ class Blueprint:
             "unresolved": encoded(self.unresolved),
             "origins": dict(self.origins),
             "overrides": list(self.overrides),
+            "sweep": self.sweep,
+            "varied": list(self.varied),
         }
 
     @classmethod

@@ -20,7 +20,7 @@ PLUGIN_LISTS = {
     "descents": "on_phase",
 }
 """Lists of plugins that may be injected, and the method that the plugins in each of them have."""
-APP_PROVIDERS = ("params", "device", *PLUGIN_LISTS)
+APP_PROVIDERS = ("params", "device", "variation", *PLUGIN_LISTS)
 
 
 def component_paths(tree: Tree) -> Iterator[tuple[str, str]]:

@@ -30,7 +30,7 @@ LONGEST_NAME, LONGEST_PATH = 255, 3_900
 
 
 def blueprint_of_job(
-    config: DictConfig, directory: str | Path, like: Blueprint | None = None
+    config: DictConfig, directory: str | Path, like: Blueprint | None = None, **known: Any
 ) -> Blueprint:
     """The blueprint of a composed configuration, which gets its run directory.
 
@@ -38,6 +38,7 @@ def blueprint_of_job(
         config: with Hydra's own part.
         directory: where the run writes.
         like: the blueprint of a job that is much the same.
+        known: what else is known of it, as ``Blueprint.of`` takes it.
 
     Raises ConfigError for a mistake in it.
     """
@@ -56,6 +57,7 @@ def blueprint_of_job(
         origins,
         task_overrides(config.hydra),
         like=like,
+        **known,
     )
 
 

@@ -50,12 +50,14 @@ def compose_jobs(
     datasets: dict[str, Any] = {}
     jobs: dict[Path, Job] = {}
     like: Blueprint | None = None
+    in_all = set.intersection(*map(set, combinations))
     for number, overrides in enumerate(_with_progress(combinations)):
         composed = None
         try:
             composed = _composed(config, number, overrides, loader)
             with preserve_process_state():
-                blueprint = _checked(composed, like, datasets)
+                varied = [text for text in overrides if text not in in_all]
+                blueprint = _checked(composed, like, datasets, str(folder), varied)
         except (ConfigError, HydraException, OmegaConfBaseException) as error:
             raise ConfigError(
                 f"job {number} ({shortened(' '.join(overrides))}): "
@@ -112,11 +114,17 @@ def _composed(
     return job
 
 
-def _checked(job: DictConfig, like: Blueprint | None, datasets: dict[str, Any]) -> Blueprint:
+def _checked(
+    job: DictConfig,
+    like: Blueprint | None,
+    datasets: dict[str, Any],
+    sweep: str,
+    varied: Overrides,
+) -> Blueprint:
     """The blueprint of a job that can be built."""
     name = Path(job.hydra.sweep.dir) / job.hydra.sweep.subdir
     directory = checked_directory(name, "hydra.sweep.subdir")
-    blueprint = blueprint_of_job(job, directory, like)
+    blueprint = blueprint_of_job(job, directory, like, sweep=sweep, varied=varied)
     app, _ = validated_app(blueprint)
     parse_resume(blueprint.settings.resume)
     if blueprint.settings.app is not None:

@@ -69,6 +69,7 @@ def make_app(blueprint: Blueprint) -> Any:
     made: dict[str, Any] = {
         "data": data,
         "device": device,
+        "variation": providers.Callable(lambda: current().variation),
         **{name: component(name) for name in blueprint.components},
     }
     given_to_loss = calls_in(blueprint.components.get("loss"))

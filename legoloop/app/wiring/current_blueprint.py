@@ -42,7 +42,13 @@ class CurrentBlueprint:
         composed = self.composed
         tree, unresolved = resolve_with(composed.unresolved, dict(changes(composed.tree, now)))
         blueprint = Blueprint.of(
-            tree, unresolved, composed.origins, composed.overrides, like=composed
+            tree,
+            unresolved,
+            composed.origins,
+            composed.overrides,
+            like=composed,
+            sweep=composed.sweep,
+            varied=composed.varied,
         )
         if blueprint.scope != composed.scope:
             raise ConfigError(

@@ -48,7 +48,14 @@ def make_user_app(blueprint: Blueprint) -> tuple[Any, Blueprint]:
     tree = _with_values_of(declared, blueprint, kept)
     resolved: Any = OmegaConf.to_container(tree, resolve=True, throw_on_missing=True)
     unresolved: Any = OmegaConf.to_container(tree, resolve=False)
-    fed = Blueprint.of(resolved, unresolved, blueprint.origins, blueprint.overrides)
+    fed = Blueprint.of(
+        resolved,
+        unresolved,
+        blueprint.origins,
+        blueprint.overrides,
+        sweep=blueprint.sweep,
+        varied=blueprint.varied,
+    )
     app.config.from_dict(fed.tree)
     _check_all_are_set(path, app, declared=[key for key, _ in flatten_config(plain)])
     return app, fed

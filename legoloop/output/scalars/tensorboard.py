@@ -13,6 +13,7 @@ import torch
 from legoloop.core.atomic_files import describe_os_error
 from legoloop.core.errors import DataError
 from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
+from legoloop.core.variation import Variation
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 from legoloop.output.images import ImageSource, png
@@ -23,6 +24,8 @@ from legoloop.output.scalars.throttle import Throttle
 
 SUFFIX = ".legoloop"
 """Ends the names of our event files; those of other writers in the folder are left alone."""
+FINAL = "final/"
+"""Begins the tags of what is evaluated once, at the end."""
 FLUSH_SECONDS = 10.0
 """How long a report may wait, within an epoch, before it is in the file."""
 
@@ -32,17 +35,21 @@ class TensorBoard(ScalarWriter):
 
     The file is created with the first scalar or image. TensorBoard stores 32-bit floats; exact
     numbers are in ``metrics.csv``. A resumed run replaces the event files of earlier attempts by
-    one, so that each scalar and image is there once.
+    one, so that each scalar and image is there once. ``final/val/loss`` is ``~final/val/loss``
+    here: TensorBoard sorts by name, and these cards, a dot each, come after the curves.
 
     Args:
         counter: tells the step.
         acc_metrics: one or several plugins with ``scalars()``.
-        logs_dir: the folder of the event file.
-        hparams: the settings by which TensorBoard's HParams page compares runs; the last value of
-            each scalar is the outcome. Settings that are None are left out.
+        logs_dir: the folder of the event file; in a job of a sweep, of a folder whose name says
+            what varied, since TensorBoard names runs by their folders.
+        hparams: settings by which TensorBoard's HParams page compares runs, beside those that
+            vary. Settings that are None are left out.
         every_steps: also write scalars after every so many steps; None: only at the end of epochs.
         images: one or several plugins with ``images()``, such as a ConfusionMatrix; read after
             each epoch and at the end of the training.
+        variation: what varied: the settings by which the HParams page compares runs. The outcome
+            is the metrics of ``final/``, or without any the last value of each scalar.
 
     Raises:
         ArgumentError: for a source without ``scalars()``, or ``every_steps`` below 1.
@@ -65,10 +72,13 @@ class TensorBoard(ScalarWriter):
         hparams: Mapping[str, str | float | None] | None = None,
         every_steps: int | None = None,
         images: ImageSource | Iterable[ImageSource] = (),
+        variation: Variation | None = None,
     ) -> None:
         super().__init__(counter, acc_metrics, every_steps)
         self.logs_dir = Path(logs_dir)
-        self.hparams = {key: value for key, value in (hparams or {}).items() if value is not None}
+        self.variation = variation or Variation()
+        settings = {**self.variation.values, **(hparams or {})}
+        self.hparams = {key: value for key, value in settings.items() if value is not None}
         self._record: list[tuple[str, float, int, float]] = []  # tag, value, step, when
         self._in_file = 0  # so many of them
         self._throttle = Throttle(MAX_WRITE_FRACTION, min_interval=FLUSH_SECONDS)
@@ -96,7 +106,7 @@ class TensorBoard(ScalarWriter):
     def write(self, step: int, scalars: Scalars) -> None:
         """Buffer one event."""
         now = time.time()
-        self._record += [(tag, value, step, now) for tag, value in scalars.items()]
+        self._record += [(sorted_last(tag), value, step, now) for tag, value in scalars.items()]
 
     def epoch_end(self) -> None:
         super().epoch_end()
@@ -124,7 +134,7 @@ class TensorBoard(ScalarWriter):
         self._record = [tuple(event) for event in state["record"]]
         self._pictures = [tuple(picture) for picture in state["pictures"]]
         self._hparams_written = state["hparams_written"]
-        self._stale_files = list(self.logs_dir.glob(f"events.out.tfevents.*{SUFFIX}"))
+        self._stale_files = list(self.logs_dir.rglob(f"events.out.tfevents.*{SUFFIX}"))
 
     def flush(self) -> None:
         """Write all events to the file: many at once take less time than each by itself."""
@@ -167,12 +177,31 @@ class TensorBoard(ScalarWriter):
         from torch.utils.tensorboard.summary import hparams
 
         outcome = {tag: value for tag, value, _, _ in self._record}
+        final = {tag: outcome[tag] for tag in outcome if tag.startswith(sorted_last(FINAL))}
+        # The page shows the first few: those of the data that was not trained on.
+        compared = sorted(final or outcome, key=lambda tag: "train/" in tag)
         # Not SummaryWriter.add_hparams: it opens a second file and writes every scalar again.
+        experiment, *session = hparams(  # type: ignore[no-untyped-call]
+            self.hparams, {tag: outcome[tag] for tag in compared}
+        )
+        # TensorBoard takes the keys of the first experiment that it finds for those of all runs.
+        have_same_keys = self.variation.sweep is not None
         with self._reporting_disk_errors():
-            for summary in hparams(self.hparams, outcome):  # type: ignore[no-untyped-call]
+            for summary in [experiment, *session] if have_same_keys else session:
                 self._event_file().add(summary, step=0, when=time.time())
 
     def _event_file(self) -> EventFile:
         if self._events is None:
-            self._events = EventFile(self.logs_dir, SUFFIX)
+            is_job = self.variation.sweep is not None
+            folder = self.logs_dir / self.variation.folder if is_job else self.logs_dir
+            self._events = EventFile(folder, SUFFIX)
         return self._events
+
+
+def sorted_last(tag: str) -> str:
+    """The tag under which TensorBoard shows a scalar; those of the end come last.
+
+    >>> sorted_last("final/val/accuracy"), sorted_last("val/accuracy")
+    ('~final/val/accuracy', 'val/accuracy')
+    """
+    return f"~{tag}" if tag.startswith(FINAL) else tag

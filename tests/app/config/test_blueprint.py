@@ -7,6 +7,7 @@ import pickle
 import sys
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -172,6 +173,27 @@ def test_json_holds_every_blueprint(values: Tree, overrides: list[str], seed: in
     assert again(blueprint).digest == blueprint.digest
     found = again(blueprint).components["mine"].values
     assert repr(found) == repr(blueprint.components["mine"].values)
+
+
+def test_json_holds_the_sweep_of_a_job() -> None:
+    job = Blueprint.of(tree_of(), sweep="/sweeps/lr", varied=["optimizer.lr=0.1"])
+    assert again(job) == job
+    assert job.digest == Blueprint.of(tree_of()).digest
+
+
+def test_what_varied_is_what_the_jobs_of_the_sweep_have_not_in_common() -> None:
+    overrides = ["num_epochs=2", "optimizer.lr=1e-1", "model=logistic", "+data.root=null"]
+    job = Blueprint.of(tree_of(), overrides=overrides, sweep="/sweeps/lr", varied=overrides[1:])
+    assert job.variation.values == {"optimizer.lr": 0.1, "model": "logistic", "data.root": "null"}
+    assert job.variation.sweep == Path("/sweeps/lr")
+    assert job.variation.label == "lr=0.1,model=logistic,root=null"
+
+
+def test_in_a_run_of_its_own_all_overrides_varied_but_those_that_change_no_bit() -> None:
+    aside = ("resume=must", "profile=true", "loggers=[csv]", "loggers.csv.every_steps=1")
+    blueprint = Blueprint.of(tree_of(), overrides=["num_epochs=2", *aside])
+    assert blueprint.variation.values == {"num_epochs": 2}
+    assert blueprint.variation.sweep is None
 
 
 @given(VALUES, VALUES)

@@ -17,7 +17,7 @@ from legoloop.app.wiring.container import make_app
 from legoloop.app.wiring.make_app import validated_app
 from tests.app.command import Command
 from tests.app.composed import XOR, blueprint_of
-from tests.test_conf import options, overrides
+from tests.test_conf import NEEDS_PACKAGES, options, overrides
 
 pytestmark = pytest.mark.slow  # the command, again and again
 
@@ -58,8 +58,8 @@ def of_the_run(blueprint: Blueprint) -> str:
 
 @pytest.mark.parametrize("option", [o for o in options() if o.partition("=")[0] in HOOKED])
 def test_the_table_that_is_shown_is_that_of_the_run(option: str) -> None:
-    if option == "loggers=mlflow":
-        pytest.importorskip("mlflow")
+    if option in NEEDS_PACKAGES:
+        pytest.importorskip(NEEDS_PACKAGES[option])
     blueprint = blueprint_of(*overrides(option))
     assert shown(blueprint) == of_the_run(blueprint)
     assert all(name in shown(blueprint) for name in ("descent", "counter"))

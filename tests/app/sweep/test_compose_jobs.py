@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def test_each_job_has_its_number_directory_and_overrides(
 def test_a_job_is_what_a_run_with_its_overrides_is(loader: CachingConfigLoader) -> None:
     (alone,) = jobs_of(loader, ("seed=1", "model=mlp", "hydra.sweep.subdir=1"))
     _, second = jobs_of(loader, ("seed=0", "model=mlp"), ("seed=1", "model=mlp"))
-    assert second.blueprint == alone.blueprint
+    assert replace(second.blueprint, varied=()) == alone.blueprint
     assert second.blueprint.digest == alone.blueprint.digest
 
 
@@ -151,3 +152,16 @@ def test_what_is_wrong_with_the_data_is_left_for_the_job(loader: CachingConfigLo
     node = "+data.datasets.more={_target_: numpy.load, file: nowhere}"
     (job,) = jobs_of(loader, (node,))
     assert "more" in job.blueprint.datasets
+
+
+def test_each_job_knows_its_sweep_and_what_varied(loader: CachingConfigLoader, here: Path) -> None:
+    jobs = jobs_of(loader, ("seed=1", "optimizer.lr=0.1"), ("seed=1", "optimizer.lr=0.2"))
+    assert [job.blueprint.variation.values for job in jobs] == [
+        *({"optimizer.lr": 0.1}, {"optimizer.lr": 0.2}),
+    ]
+    assert {job.blueprint.variation.sweep for job in jobs} == {here / "sweep"}
+
+
+def test_in_a_sweep_of_one_job_nothing_varied(loader: CachingConfigLoader) -> None:
+    (job,) = jobs_of(loader, ("seed=1",))
+    assert job.blueprint.variation.label == ""

@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import pytest
 
 import legoloop as ll
+from legoloop.core.variation import Variation
 from legoloop.output.scalars import mlflow as module
 from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
 from tests.tiny import accuracy, tiny
@@ -211,8 +212,47 @@ def test_one_that_is_gone_is_not_asked_again_at_the_end(tmp_path: Path) -> None:
 
     logger = ll.MlflowLogger(ll.Counter(), Told(a=0.5), f"sqlite:///{tmp_path}/runs.db")
     logger.train_start()
-    logger._client = Gone()
+    logger._connection.client = Gone()
     with pytest.raises(ll.DataError, match="did not accept the run"):
         logger.epoch_end()
     logger.close()
     assert asked == [logger.run_id]
+
+
+@needs_mlflow
+@pytest.mark.slow
+def test_a_branch_is_a_run_of_its_own(server: str, tmp_path: Path) -> None:
+    first = ll.MlflowLogger(ll.Counter(), Told(), server, run_dir="a")
+    first.train_start()
+    reported(first, 1, loss=0.5)
+    write_checkpoint(tmp_path / "1", first.state_dict())
+    reported(first, 2, loss=0.25)
+    first.train_end()
+    first.close()
+    branch = ll.MlflowLogger(ll.Counter(), Told(), server, run_dir="b")
+    branch.load_state_dict(read_checkpoint(tmp_path / "1"))
+    branch.train_start()
+    reported(branch, 2, loss=0.125)
+    branch.close()
+
+    assert there(server, first.run_id) == {"loss": [(1, 0.5), (2, 0.25)]}
+    assert there(server, branch.run_id) == {"loss": [(1, 0.5), (2, 0.125)]}
+    assert (ended(server, first.run_id), ended(server, branch.run_id)) == ("FINISHED", "KILLED")
+
+
+@needs_mlflow
+@pytest.mark.slow
+def test_a_run_is_found_by_its_tags_group_and_notes(server: str) -> None:
+    from mlflow import MlflowClient
+
+    job = Variation({"optimizer.lr": 0.1}, Path("/sweeps/lr"))
+    told: Any = {"tags": ["mine"], "notes": "a note", "run_dir": "/sweeps/lr/3", "variation": job}
+    logger = ll.MlflowLogger(ll.Counter(), Told(), server, **told)
+    logger.train_start()
+    logger.close()
+
+    run = MlflowClient(server).get_run(logger.run_id)
+    assert run.info.run_name == "3 lr=0.1"
+    assert {key: run.data.tags[key] for key in ("mine", "group", "mlflow.note.content")} == {
+        "mine": "true", "group": "sweeps/lr", "mlflow.note.content": "a note"
+    }  # fmt: skip

@@ -9,6 +9,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import legoloop as ll
+from legoloop.core.variation import Variation
+from legoloop.output.scalars.tensorboard import sorted_last
 from tests.tiny import accuracy, tiny
 from tests.told import Told
 
@@ -40,9 +42,11 @@ def test_has_each_step_and_tag_once_with_the_numbers_of_the_history(tmp_path: Pa
     for step, scalars in history.rows.items():
         for tag, value in scalars.items():
             expected.setdefault(tag, []).append((step, float(np.float32(value))))
-    assert read_back(tmp_path / "logs") == expected
-    assert [step for step, _ in expected["lr"]] == [6, 12, 18]
-    assert [step for step, _ in expected["final/val/accuracy"]] == [18]
+    told = read_back(tmp_path / "logs")
+    assert told == {sorted_last(tag): values for tag, values in expected.items()}
+    assert [step for step, _ in told["lr"]] == [6, 12, 18]
+    assert [step for step, _ in told["~final/val/accuracy"]] == [18]
+    assert sorted(told)[-2:] == ["~final/train/accuracy", "~final/val/accuracy"]
 
 
 def test_scalars_are_on_disk_before_it_is_closed(tmp_path: Path) -> None:
@@ -79,32 +83,85 @@ def test_may_be_closed_twice_and_after_a_run_that_failed(tmp_path: Path) -> None
     assert [step for step, _ in read_back(tmp_path)["loss"]] == [6]
 
 
-def test_the_hparams_page_has_the_settings_and_the_metrics(tmp_path: Path) -> None:
-    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+SWEEP = Path("/sweeps/lr")
 
-    class Half:
-        def scalars(self) -> dict[str, float]:
-            return {"final/val/accuracy": 0.5}
 
-    board = ll.TensorBoard(
-        ll.Counter(), Half(), tmp_path, hparams={"lr": 0.1, "model": "a", "no": None}
-    )
+def written_of(folder: Path, variation: Variation | None, **more: Any) -> Path:
+    """The folder of the event file of a run that reports a metric of an epoch, and a final one."""
+    source = Told(**{"final/train/accuracy": 1.0, "final/val/accuracy": 0.5, "loss": 1.0})
+    board = ll.TensorBoard(ll.Counter(), source, folder, variation=variation, **more)
     board.train_end()
     board.close()
-    (file,) = tmp_path.iterdir()
-    events = EventAccumulator(str(file)).Reload()
+    (file,) = folder.rglob("*.legoloop")
+    return file.parent
 
-    def told(tag: str) -> HParamsPluginData:
-        content = events.SummaryMetadata(f"_hparams_/{tag}").plugin_data.content
-        return HParamsPluginData.FromString(content)
 
-    settings = told("session_start_info").session_start_info.hparams
-    assert settings["lr"].number_value == 0.1
-    assert settings["model"].string_value == "a"
-    assert set(settings) == {"lr", "model"}
-    (metric,) = told("experiment").experiment.metric_infos
-    assert metric.name.tag == "final/val/accuracy"
-    assert [event.value for event in events.Scalars("final/val/accuracy")] == [0.5]
+def hparams_page(folder: Path) -> tuple[dict[str, list[Any]], list[str]]:
+    """What TensorBoard itself makes of the runs in a folder: settings by key, and the metrics."""
+    from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+    from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+    from tensorboard.context import RequestContext
+    from tensorboard.plugins.base_plugin import TBContext
+    from tensorboard.plugins.hparams.backend_context import Context
+    from tensorboard.plugins.hparams.metadata import (
+        SESSION_START_INFO_TAG,
+        parse_session_start_info_plugin_data,
+    )
+
+    runs = EventMultiplexer().AddRunsFromDirectory(str(folder)).Reload()
+    page = Context(TBContext(data_provider=MultiplexerDataProvider(runs, str(folder))))
+    request = RequestContext()
+    sessions = page.hparams_metadata(request, "")
+    experiment = page.experiment_from_metadata(request, "", True, sessions, [])
+    settings: dict[str, list[Any]] = {info.name: [] for info in experiment.hparam_infos}
+    for run in sorted(sessions):
+        told = parse_session_start_info_plugin_data(sessions[run][SESSION_START_INFO_TAG])
+        for key, value in told.hparams.items():
+            settings[key].append(value.number_value or value.string_value)
+    return settings, [metric.name.tag for metric in experiment.metric_infos]
+
+
+def test_the_hparams_page_compares_what_varied_by_the_metrics_of_the_end(tmp_path: Path) -> None:
+    for job, rate in enumerate((0.1, 0.2)):
+        varied = Variation({"optimizer.lr": rate, "model": f"m{job}"}, SWEEP)
+        written_of(tmp_path / str(job) / "logs", varied, hparams={"width": 8, "no": None})
+    settings, metrics = hparams_page(tmp_path)
+    assert settings == {"optimizer.lr": [0.1, 0.2], "model": ["m0", "m1"], "width": [8, 8]}
+    assert metrics == ["~final/val/accuracy", "~final/train/accuracy"]
+
+
+def test_the_hparams_page_has_the_overrides_of_each_single_run(tmp_path: Path) -> None:
+    written_of(tmp_path / "a", Variation({"seed": 1.0}))
+    written_of(tmp_path / "b", Variation({"optimizer.lr": 0.1}))
+    settings, metrics = hparams_page(tmp_path)
+    assert settings == {"seed": [1.0], "optimizer.lr": [0.1]}
+    assert set(metrics) == {"~final/train/accuracy", "~final/val/accuracy", "loss"}
+
+
+def test_without_anything_that_varied_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    written_of(tmp_path, None)
+    assert hparams_page(tmp_path) == ({}, [])
+
+
+def test_the_folder_of_a_job_says_what_varied(tmp_path: Path) -> None:
+    varied = {"optimizer.lr": 0.1, "data.root": "/data"}
+    assert written_of(tmp_path / "0", Variation(varied, SWEEP)).name == "lr=0.1,root=_data"
+    assert written_of(tmp_path / "1", Variation({}, SWEEP)) == tmp_path / "1"
+    assert written_of(tmp_path / "2", Variation(varied)) == tmp_path / "2", "a run of its own"
+
+
+def test_a_job_that_is_resumed_with_other_values_leaves_one_file(tmp_path: Path) -> None:
+    first = ll.TensorBoard(
+        ll.Counter(), Told(a=0.5), tmp_path, variation=Variation({"lr": 0.1}, SWEEP)
+    )
+    state = copy.deepcopy(reported(first, 1).state_dict())
+    second = ll.TensorBoard(
+        ll.Counter(), Told(a=0.5), tmp_path, variation=Variation({"lr": 0.2}, SWEEP)
+    )
+    second.load_state_dict(state)
+    second.train_start()
+    second.close()
+    assert [file.parent.name for file in tmp_path.rglob("*.legoloop")] == ["lr=0.2"]
 
 
 def reported(board: ll.TensorBoard, *steps: int) -> ll.TensorBoard:
