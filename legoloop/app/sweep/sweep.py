@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ class Sweep:
             [job.blueprint.behaviour() for job in jobs],
             resume,
             accept=config.on_config_change == "accept",
+            directories=[os.path.relpath(job.directory, sweep.directory) for job in jobs],
         )
         try:
             _write(sweep.directory / SWEEP_CONFIG, OmegaConf.to_yaml(config))
