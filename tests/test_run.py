@@ -33,6 +33,7 @@ DIRECTORY = {
     "predicts.csv",
     "run.json",
     "run.log",
+    "targets.csv",
     "weights",
 }
 

@@ -41,7 +41,8 @@ def read_evaluation(folder: Path, name: str) -> Run:
             folder, f"{EVALUATION_METRICS} cannot be read ({first_line(error)})"
         ) from None
     config = read_config(folder) or {}
-    record = {"status": EVALUATED, "overrides": [], "started": _started(folder.name)}
+    no_overrides: list[str] = []
+    record = {"status": EVALUATED, "overrides": no_overrides, "started": _started(folder.name)}
     own = {key: value for key, value in config.items() if key not in LABELS}
     return Run(name, folder, record, own, bool(config), final, {})
 

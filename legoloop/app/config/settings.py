@@ -95,7 +95,7 @@ class RunSettings:
     )
     app: str | None = _setting(None, "a container of your own to run instead: package.module.MyApp")
     name: str | None = _setting(
-        None, "what the run is called, as in 'lr-${optimizer.lr}'", "observation"
+        None, "what the run is called; may refer to other keys", "observation"
     )
     tags: list[str] = _setting([], "words to find the run by, as [baseline, paper]", "observation")
     notes: str | None = _setting(None, "what should be remembered of the run", "observation")

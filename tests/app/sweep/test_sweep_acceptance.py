@@ -21,7 +21,7 @@ FAULTS = {
     4: ("0.05/0=_exit", "ended with exit status 9 without a word"),
     5: ("0.05/1=SIGKILL", "killed by SIGKILL (out of memory?)"),
 }
-FILES = {".hydra", "config.yaml", "plan.txt", "predicts.csv", "run.log", "weights"}
+FILES = {".hydra", "config.yaml", "plan.txt", "predicts.csv", "run.log", "targets.csv", "weights"}
 
 
 def sweep(here: Path, faults: str = "") -> Ended:
