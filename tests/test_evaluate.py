@@ -255,7 +255,7 @@ def test_weights_and_predictions_are_those_that_the_run_names(
 
     assert (ended.status, ended.err) == (0, "")
     out = contents(command.here / "out")
-    assert sorted(out) == ["config.yaml", "logits.parquet", "metrics.json"]
+    assert sorted(out) == ["config.yaml", "logits.parquet", "metrics.json", "targets.csv"]
     assert scalars(command.here / "out") == finals(run) != {}
     assert out["logits.parquet"] == (run / "logits.parquet").read_bytes()
 

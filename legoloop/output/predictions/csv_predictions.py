@@ -82,7 +82,7 @@ class Predictions:
         one_of(tuple(KINDS), kind=kind)
         if targets is not None and streamed:
             raise ArgumentError(
-                "are read from an accumulator", argument="targets", remedy="leave out streamed"
+                "are read from an accumulator", argument="targets", remedy="give null with streamed"
             )
         self.path = Path(path)
         self.acc_plugin = acc_plugin

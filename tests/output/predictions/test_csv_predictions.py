@@ -79,7 +79,7 @@ def test_targets_are_written_beside_what_they_are_of(
 
 
 def test_targets_of_what_is_streamed_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="targets are read from an accumulator; leave out str"):
+    with pytest.raises(ArgumentError, match="targets are read from an accumulator; give null with"):
         ll.Predictions(
             tmp_path / "a.csv", Accumulated(), "val", streamed=True, targets=tmp_path / "b.csv"
         )
