@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from legoloop.core.text import printable, shorten
 from legoloop.results import choosing, removal
 from legoloop.results.compare import chosen_run, compare
 from legoloop.results.evaluations import with_evaluations
-from legoloop.results.formats import formats, with_causes, with_overrides
+from legoloop.results.formats import formats, terminal_width, with_causes, with_overrides
 from legoloop.results.grouping import group_runs
 from legoloop.results.mistakes import mistakes_of
 from legoloop.results.page import write_page
@@ -56,10 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not isinstance(error, BrokenPipeError):  # of `| head`
             _note(f"error: the table cannot be written ({error.strerror})")
             sys.exit(1)
-
-
-def _is_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def _encodable(text: str) -> str:
@@ -326,8 +321,7 @@ def _warn(problems: Sequence[str]) -> None:
 
 
 def _formatted(table: Table, name: str) -> str:
-    width = shutil.get_terminal_size().columns if _is_terminal() else None
-    return formats(width)[name](table)
+    return formats(terminal_width())[name](table)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import isfinite
@@ -66,6 +68,12 @@ def terminal(table: Table, width: int | None = None) -> str:
         tail = "; --metric or --format csv shows them"
         lines.append(_fitting(head, [printable(n) for n in left_out], ", ", tail, width))
     return "\n".join(lines)
+
+
+def terminal_width() -> int | None:
+    """The characters in a line of the terminal that is written to; None if it is none."""
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if is_terminal else None
 
 
 def with_causes(table: str, runs: Sequence[Run]) -> str:

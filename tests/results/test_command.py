@@ -318,9 +318,8 @@ def test_runs_are_found_by_what_they_were_called(results: Results, tmp_path: Pat
 def test_a_narrow_terminal_is_never_too_narrow(
     results: Results, sweep: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("legoloop.results.__main__._is_terminal", lambda: True)
     for columns in (40, 60, 200):
-        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setattr("legoloop.results.__main__.terminal_width", lambda: columns)  # noqa: B023
         for options in ([], ["--metric", "*"], ["--by", "seed"], ["--compare", "0", "3"]):
             lines = results(sweep, *options).out.partition("\n\n")[0].splitlines()
             assert max(map(len, lines)) <= columns
