@@ -228,7 +228,9 @@ def _run_table(
         return runs, table_of_runs(runs, _metrics(options.metric, found))
     listed = with_evaluations(runs)
     _warn(listed.problems)
-    patterns = options.metric or [f"{FINAL}*"]
+    measured = choosing.tags(listed.runs)
+    usual = (f"{FINAL}{tag}" for tag in choosing.default_metrics(found))
+    patterns = options.metric or [*(tag for tag in usual if tag in measured), f"{FINAL}*"]
     return listed.runs, table_of_runs(listed.runs, choosing.matching_metrics(patterns, listed.runs))
 
 

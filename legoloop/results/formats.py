@@ -65,7 +65,7 @@ def terminal(table: Table, width: int | None = None) -> str:
     if left_out:
         columns_are = "column is" if len(left_out) == 1 else "columns are"
         head = f"{len(left_out)} {columns_are} left out: "
-        tail = "; --metric or --format csv shows them"
+        tail = "; --metric/--format csv shows them"
         lines.append(_fitting(head, [printable(n) for n in left_out], ", ", tail, width))
     return "\n".join(lines)
 

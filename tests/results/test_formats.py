@@ -129,15 +129,15 @@ def test_a_narrow_terminal_loses_the_least_interesting_columns() -> None:
     assert terminal(wide, 130) == terminal(wide)
     told = [terminal(wide, width).splitlines()[-1] for width in (109, 108, 70, 50, 45)]
     assert told == [
-        f"1 column is left out: {'y' * 20}; --metric or --format csv shows them",
-        f"1 column is left out: {'y' * 20}; --metric or --format csv shows them",
-        "2 columns are left out; --metric or --format csv shows them",
-        "2 columns are left out; --metric or --format csv …",
-        "3 columns are left out; --metric or --format…",
+        f"1 column is left out: {'y' * 20}; --metric/--format csv shows them",
+        f"1 column is left out: {'y' * 20}; --metric/--format csv shows them",
+        "2 columns are left out; --metric/--format csv shows them",
+        "2 columns are left out; --metric/--format csv sho…",
+        "3 columns are left out; --metric/--format cs…",
     ]
     five = terminal(Table([*names, *more], wide.rows, expendable=["f1", *more]), 80)
     assert five.splitlines()[-1] == (
-        "2 columns are left out: f1, and 1 more; --metric or --format csv shows them"
+        "2 columns are left out: f1, and 1 more; --metric/--format csv shows them"
     )
 
 

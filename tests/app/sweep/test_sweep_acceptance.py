@@ -91,4 +91,4 @@ def listed(folder: Path) -> list[tuple[str, ...]]:
 def table(out: str) -> list[tuple[str, ...]]:
     """Run, seed, learning rate and status of each row of the table that is shown at the end."""
     rows = takewhile(str.strip, out[out.index("\nsweep directory: ") :].splitlines()[4:])
-    return [(words[0], words[1], words[2], words[4]) for words in map(str.split, rows)]
+    return [(words[0], words[1], words[2], words[3]) for words in map(str.split, rows)]
