@@ -107,6 +107,7 @@ ALWAYS = {
     "predicts.csv",
     "run.json",
     "run.log",
+    "targets.csv",
     "weights",
 }
 LOGGED: dict[str, set[str]] = {

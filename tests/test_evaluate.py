@@ -103,9 +103,11 @@ def test_an_unchanged_run_in_a_fresh_process_gives_the_same_bits(run: Path) -> N
         "config.yaml",
         "metrics.json",
         "predicts.csv",
+        "targets.csv",
     }
     assert scalars(output) == finals(run) != {}
-    assert (output / "predicts.csv").read_bytes() == before["predicts.csv"]
+    for name in ("predicts.csv", "targets.csv"):
+        assert (output / name).read_bytes() == before[name]
     assert {name: data for name, data in contents(run).items() if name in before} == before
     assert [line.split()[0] for line in done.stdout.splitlines()[:-1]] == [*scalars(output)]
 
@@ -127,7 +129,9 @@ def test_a_data_set_more(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert scalars(Path("out")) == {
         tag.replace("val", "more"): value for tag, value in finals(run).items() if "/val/" in tag
     }
-    assert sorted(contents(Path("out"))) == ["config.yaml", "metrics.json", "predicts_more.csv"]
+    assert sorted(contents(Path("out"))) == [
+        *("config.yaml", "metrics.json", "predicts_more.csv", "targets_more.csv"),
+    ]
     assert Path("out/predicts_more.csv").read_bytes() == (run / "predicts.csv").read_bytes()
 
 
@@ -251,7 +255,7 @@ def test_weights_and_predictions_are_those_that_the_run_names(
 
     assert (ended.status, ended.err) == (0, "")
     out = contents(command.here / "out")
-    assert sorted(out) == ["config.yaml", "logits.parquet", "metrics.json"]
+    assert sorted(out) == ["config.yaml", "logits.parquet", "metrics.json", "targets.csv"]
     assert scalars(command.here / "out") == finals(run) != {}
     assert out["logits.parquet"] == (run / "logits.parquet").read_bytes()
 

@@ -34,6 +34,7 @@ DIRECTORY = {
     "predicts.csv",
     "run.json",
     "run.log",
+    "targets.csv",
     "weights",
 }
 

@@ -128,9 +128,15 @@ class _Evaluation:
             for name in on or (own,):
                 writer = copy.copy(predictions)
                 writer.acc_key = name
-                stem = predictions.path.stem if name == own else f"{predictions.path.stem}_{name}"
-                writer.path = folder / f"{stem}{predictions.path.suffix}"
+                suffix = "" if name == own else f"_{name}"
+                writer.path = _beside(folder, predictions.path, suffix)
+                if predictions.targets is not None:
+                    writer.targets = _beside(folder, predictions.targets, suffix)
                 writer.train_end()
+
+
+def _beside(folder: Path, file: Path, suffix: str) -> Path:
+    return folder / f"{file.stem}{suffix}{file.suffix}"
 
 
 def load_weights(model: nn.Module, file: Path) -> None:

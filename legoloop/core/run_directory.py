@@ -31,6 +31,9 @@ METRICS: Final = "metrics.csv"
 PREDICTIONS: Final = "predicts.csv"
 """A row a sample: ``output.predictions`` writes it, ``results`` reads it."""
 
+TARGETS: Final = "targets.csv"
+"""What each of these samples should be: ``output.predictions`` writes it, ``results`` reads it."""
+
 WEIGHTS: Final = "weights"
 """The weights of the model: ``output.weights`` writes it, ``app.evaluate`` reads it."""
 
@@ -56,10 +59,10 @@ ATTEMPTS: Final = "attempts"
 """A folder for what an earlier attempt left, in one by its number: ``app.run`` writes it."""
 
 EVALUATIONS: Final = "evaluations"
-"""A folder for each ``legoloop-evaluate`` of this run: ``app.evaluate`` writes it."""
+"""A folder for each evaluation of this run: ``app.evaluate`` writes it, ``results`` reads it."""
 
 EVALUATION_METRICS: Final = "metrics.json"
-"""The metrics, in the folder of an evaluation: ``app.evaluate`` writes it."""
+"""The metrics, in the folder of an evaluation: ``app.evaluate`` writes it, ``results`` reads it."""
 
 HYDRA: Final = ".hydra"
 """What Hydra composed: Hydra writes it; ``app.hydra_bridge`` and ``results`` read it."""

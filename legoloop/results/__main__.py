@@ -1,30 +1,46 @@
-"""The command: ``python -m legoloop.results DIR… [--metric NAME] [--by KEY…] …``."""
+"""The command: ``python -m legoloop.results [DIR…] [--metric NAME] [--by KEY…] …``."""
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.output_streams import discard_output
-from legoloop.core.text import printable
-from legoloop.results import choosing
+from legoloop.core.run_directory import EVALUATIONS
+from legoloop.core.text import printable, shorten
+from legoloop.results import choosing, removal
 from legoloop.results.compare import chosen_run, compare
-from legoloop.results.formats import formats, with_causes
+from legoloop.results.evaluations import with_evaluations
+from legoloop.results.formats import formats, terminal_width, with_causes, with_overrides
 from legoloop.results.grouping import group_runs
+from legoloop.results.mistakes import mistakes_of
 from legoloop.results.page import write_page
-from legoloop.results.reading import Found, Run, read_runs
-from legoloop.results.table import Table, table_of_groups, table_of_runs
+from legoloop.results.places import read_all, told, usual_folders
+from legoloop.results.reading import NOT_BEGUN, Found, Run
+from legoloop.results.table import FINAL, Table, table_of_groups, table_of_runs
 
 FORMATS = tuple(formats(None))
 SAMPLES_SHOWN = 20
 
+SELECTING = ("where", "last")
+GOES_WITH = {
+    "html": SELECTING,
+    "compare": ("format",),
+    "mistakes": ("format",),
+    "archive": ("yes",),
+    "delete": ("yes",),
+    "evaluations": ("metric", "sort", *SELECTING, "format"),
+}
+"""The options that have a use with each that asks for something else than the list of runs."""
+
+LISTING = ("metric", "sort", "by", *SELECTING, "format")
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """List runs, or compare two; the exit status is 2 for a wrong argument."""
+    """List runs, compare two, remove some …; the exit status is 2 for a wrong argument."""
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(_with_reverse_sort(given))
     try:
@@ -41,10 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(1)
 
 
-def _is_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty()
-
-
 def _encodable(text: str) -> str:
     """The text without what the terminal's encoding does not know."""
     encoding = sys.stdout.encoding if sys.stdout is not None else None
@@ -59,7 +71,7 @@ def _note(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="legoloop-results",
-        description="List, group and compare runs and sweeps.",
+        description="List, group and compare runs and sweeps; put runs aside or delete them.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -67,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
         "folders",
         nargs="*",
         metavar="DIR",
-        help="a run directory, or a folder with run directories inside",
+        help="a run directory, or a folder with run directories inside; by default the newest "
+        "sweep in outputs/ and multirun/, or all runs there",
     )
     add(
         "--metric",
@@ -91,10 +104,22 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="only runs that fulfil this; also !=, <, <=, >, >=",
     )
-    add("--last", type=_count, metavar="N", help="only the N runs that started last")
-    add("--format", choices=FORMATS, default="table")
+    add(
+        "--last",
+        type=_count,
+        nargs="?",
+        const=1,
+        metavar="N",
+        help="only the N runs that started last, or the last one; without DIR, of all runs",
+    )
+    add("--format", choices=FORMATS)
+    add("--evaluations", action="store_true", help="below each run what was evaluated of it")
     add("--compare", nargs=2, metavar="RUN", help="the differences between two runs")
+    add("--mistakes", metavar="RUN", help="the samples whose class was wrong, worst first")
     add("--html", metavar="FILE", help="write a page of the runs, with their curves, to this file")
+    add("--archive", nargs="+", metavar="RUN", help="put runs aside, into a folder beside them")
+    add("--delete", nargs="+", metavar="RUN", help="delete runs, with all that is in their folders")
+    add("--yes", action="store_true", help="archive or delete without asking")
     return parser
 
 
@@ -116,38 +141,56 @@ def _with_reverse_sort(arguments: Sequence[str]) -> list[str]:
 
 
 def _answer(options: argparse.Namespace) -> str:
-    if options.html is not None:
-        return _page(options)
-    return _compare(options) if options.compare else _list(options)
+    asked = [name for name in GOES_WITH if getattr(options, name)]
+    _check_together(options, asked)
+    options.format = options.format or FORMATS[0]
+    answers = {
+        "html": _page,
+        "compare": _compare,
+        "mistakes": _mistakes,
+        "archive": _remove,
+        "delete": _remove,
+        "evaluations": _list,
+    }
+    return answers[asked[0]](options) if asked else _list(options)
+
+
+def _check_together(options: argparse.Namespace, asked: Sequence[str]) -> None:
+    """Raises ArgumentError for options of which one leaves the other without a use."""
+    if len(asked) > 1:
+        raise ArgumentError(f"--{asked[1]}: has no use with --{asked[0]}; give one of the two")
+    useful = GOES_WITH[asked[0]] if asked else LISTING
+    for name in (*LISTING, "yes"):
+        is_given = getattr(options, name) not in (None, [], False)
+        if is_given and name not in useful:
+            told = f"has no use with --{asked[0]}" if asked else "goes with --archive or --delete"
+            raise ArgumentError(f"--{name}: {told}; leave it out")
 
 
 def _page(options: argparse.Namespace) -> str:
     """Write the page of the runs that --where and --last select."""
-    for name in ("by", "compare", "metric", "sort"):
-        if getattr(options, name):
-            raise ArgumentError(f"--{name}: chosen on the page itself; leave it out with --html")
-    if options.format != FORMATS[0]:
-        raise ArgumentError(f"--format {options.format}: --html writes a page; give one of the two")
     path = Path(options.html)
     if path.suffix not in (".html", ".htm"):
         raise ArgumentError(f"--html {path}: give a file that ends in .html")
-    found = _found(options.folders)
-    runs = _select(options, found.runs)
-    folders = [Path(folder) for folder in options.folders]
+    folders = _folders(options)
+    found = _read(folders)
+    begun = [run for run in found.runs if run.record["status"] != NOT_BEGUN]
+    runs = _select(options, begun)
     size = write_page(path, runs, folders, found.problems)
     return f"{path}: {len(runs)} runs, {size / 1000:.0f} kB"
 
 
 def _list(options: argparse.Namespace) -> str:
-    found = _found(options.folders).runs
+    found = _read(_folders(options)).runs
     runs = _select(options, found)
-    metrics = _metrics(options.metric, found)
-    table = (
-        _group_table(options, runs, metrics) if options.by else _run_table(options, runs, metrics)
-    )
-    if options.format == "table":
-        return with_causes(_formatted(table, "table"), runs)
-    return _formatted(table, options.format)
+    if options.by:
+        table = _group_table(options, runs, _metrics(options.metric, found))
+    else:
+        runs, table = _run_table(options, runs, found)
+    if options.format != FORMATS[0]:
+        return _formatted(table, options.format)
+    text = with_causes(_formatted(table, options.format), runs)
+    return text if options.by else with_overrides(text, table.columns, runs)
 
 
 def _metrics(patterns: Sequence[str] | None, found: Sequence[Run]) -> list[str]:
@@ -175,10 +218,20 @@ def _select(options: argparse.Namespace, found: Sequence[Run]) -> Sequence[Run]:
     return runs if options.last is None else choosing.last(options.last, runs)
 
 
-def _run_table(options: argparse.Namespace, runs: Sequence[Run], metrics: Sequence[str]) -> Table:
+def _run_table(
+    options: argparse.Namespace, runs: Sequence[Run], found: Sequence[Run]
+) -> tuple[Sequence[Run], Table]:
+    """The rows and their table; with evaluations, what the end of a run and they measure alike."""
     if options.sort:
         runs = choosing.ordered(runs, options.sort, choosing.tags(runs))
-    return table_of_runs(runs, metrics)
+    if not options.evaluations:
+        return runs, table_of_runs(runs, _metrics(options.metric, found))
+    listed = with_evaluations(runs)
+    _warn(listed.problems)
+    measured = choosing.tags(listed.runs)
+    usual = (f"{FINAL}{tag}" for tag in choosing.default_metrics(found))
+    patterns = options.metric or [*(tag for tag in usual if tag in measured), f"{FINAL}*"]
+    return listed.runs, table_of_runs(listed.runs, choosing.matching_metrics(patterns, listed.runs))
 
 
 def _group_table(options: argparse.Namespace, runs: Sequence[Run], metrics: Sequence[str]) -> Table:
@@ -189,8 +242,7 @@ def _group_table(options: argparse.Namespace, runs: Sequence[Run], metrics: Sequ
 
 
 def _compare(options: argparse.Namespace) -> str:
-    runs = {run.name: run for run in _read(options.folders).runs}
-    comparison = compare(*(chosen_run(name, runs) for name in options.compare))
+    comparison = compare(*_chosen(options, "compare", options.compare))
     if options.format != "table":
         return _formatted(comparison.table, options.format)
     comparison = comparison.shortened(SAMPLES_SHOWN)
@@ -201,23 +253,77 @@ def _compare(options: argparse.Namespace) -> str:
     )
 
 
-def _found(folders: Sequence[str]) -> Found:
-    """The runs in the folders, of which there is one at least."""
-    if not folders:
-        raise ArgumentError("no DIR: give a run directory, or a folder with run directories inside")
-    return _read(folders)
+def _mistakes(options: argparse.Namespace) -> str:
+    (run,) = _chosen(options, "mistakes", [options.mistakes])
+    found = mistakes_of(run)
+    wrong = len(found.table.rows)
+    if options.format != FORMATS[0]:
+        return _formatted(found.table, options.format)
+    lines = [f"{wrong} of {found.total} samples are wrong"]
+    if wrong > SAMPLES_SHOWN:
+        lines[0] += f"; the worst {SAMPLES_SHOWN}, --format csv lists all"
+    shown = found.shortened(SAMPLES_SHOWN)
+    return "\n".join([*([_formatted(shown.table, options.format), ""] if wrong else []), *lines])
 
 
-def _read(folders: Sequence[str]) -> Found:
-    found = read_runs(*folders)
-    for problem in found.problems:
-        _note(f"warning: {problem}")
+def _remove(options: argparse.Namespace) -> str:
+    """Archive or delete the runs that are named, once a person has agreed."""
+    what = "archive" if options.archive else "delete"
+    names = dict.fromkeys(options.archive or options.delete)
+    chosen = {run.directory.absolute(): run for run in _chosen(options, what, list(names))}
+    for directory in chosen:
+        removal.check_removable(f"--{what}", directory)
+    count = f"{len(chosen)} run" + ("" if len(chosen) == 1 else "s")
+    size = sum(map(removal.bytes_in, chosen)) / 1e6
+    named = printable(shorten(run.directory for run in chosen.values()))
+    if not options.yes and not _agrees(f"{what} {count}, {size:.1f} MB: {named}?", what):
+        return "nothing was changed"
+    (removal.archive if options.archive else removal.delete)(list(chosen))
+    places = shorten(dict.fromkeys(removal.archived_place(run).parent for run in chosen))
+    return f"archived: {count}, in {places}" if options.archive else f"deleted: {count}"
+
+
+def _agrees(question: str, what: str) -> bool:
+    """Whether the person at the terminal says yes; raises ArgumentError if there is none."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise ArgumentError(f"--{what}: asks first, and there is no terminal; give --yes")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _chosen(options: argparse.Namespace, what: str, names: Sequence[str]) -> list[Run]:
+    """The runs of these names in the folders, or of these directories."""
+    are_directories = all(Path(name).is_dir() for name in names)
+    folders = [] if are_directories and not options.folders else _folders(options)
+    found = [run for run in _read(folders).runs if run.record["status"] != NOT_BEGUN]
+    if any(EVALUATIONS in Path(name).parts for name in names):
+        found = with_evaluations(found).runs
+    runs = {run.name: run for run in found}
+    return [chosen_run(name, runs, f"--{what}") for name in names]
+
+
+def _folders(options: argparse.Namespace) -> list[Path]:
+    """Those that were named, or the usual ones of the current folder, which is said."""
+    if options.folders:
+        return [Path(folder) for folder in options.folders]
+    folders = usual_folders(only_newest_sweep=options.last is None)
+    _note(told(folders))
+    return folders
+
+
+def _read(folders: Sequence[Path]) -> Found:
+    found = read_all(*folders)
+    _warn(found.problems)
     return found
 
 
+def _warn(problems: Sequence[str]) -> None:
+    for problem in problems:
+        _note(f"warning: {problem}")
+
+
 def _formatted(table: Table, name: str) -> str:
-    width = shutil.get_terminal_size().columns if _is_terminal() else None
-    return formats(width)[name](table)
+    return formats(terminal_width())[name](table)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ from typing import Any, Protocol, TypeVar
 from legoloop.core.errors import ArgumentError
 from legoloop.core.metric_direction import higher_is_better
 from legoloop.results.names import nearest
-from legoloop.results.reading import Run, natural_key, parse_value
+from legoloop.results.reading import NOT_BEGUN, Run, natural_key, parse_value
+from legoloop.results.references import is_derived
+from legoloop.state.run_record import LABELS
 
-RECORD_KEYS = ("run", "status", "started", "duration", "cause")
+RECORD_KEYS = ("run", "status", "started", "duration", "cause", *LABELS)
 
 _CONDITION = re.compile(r"(.+?)(<=|>=|!=|=|<|>)(.*)", re.DOTALL)
 _ORDER: Mapping[str, Callable[[float, float], bool]] = {
@@ -41,11 +43,13 @@ Row = TypeVar("Row", bound=HasValues)
 def varied_keys(runs: Sequence[Run]) -> list[str]:
     """The keys of the configuration whose values differ between the runs.
 
-    Of keys with the same values in every run (``seed`` and ``data.seed``, which refers to it),
-    those that were set on the command line are kept, or else the one with the fewest dots.
+    A key that refers to others (``data.seed: ${seed}``) counts as these. Of other keys with the
+    same values in every run, those that were set on the command line are kept, or else the one with
+    the fewest dots. What is known of a run only from its command line (``model=mlp``) counts where
+    it is a key of the others too.
     """
     equal_keys: dict[tuple[str, ...], list[str]] = {}
-    keys_of_all = config_keys(runs)
+    keys_of_all = _keys_to_compare(runs)
     for key in keys_of_all:
         found = [run.config.get(key, _absent) for run in runs]
         if _are_the_same(found):
@@ -56,7 +60,7 @@ def varied_keys(runs: Sequence[Run]) -> list[str]:
             for run, value in zip(runs, values, strict=True)
             if run.has_full_config or key in run.config
         }
-        if len(known) > 1:
+        if len(known) > 1 and not is_derived(key, runs):
             equal_keys.setdefault(values, []).append(key)
     overrides = {override for run in runs for override in run.record["overrides"]}
     overridden = {override.lstrip("+").partition("=")[0] for override in overrides}
@@ -65,6 +69,14 @@ def varied_keys(runs: Sequence[Run]) -> list[str]:
         chosen = [key for key in keys if key in overridden]
         shown.update(chosen or [min(keys, key=lambda key: key.count("."))])
     return [key for key in keys_of_all if key in shown]
+
+
+def _keys_to_compare(runs: Sequence[Run]) -> list[str]:
+    """The keys of the configurations without choices from groups (``model=mlp``)."""
+    keys = config_keys(runs)
+    complete = set(config_keys(run for run in runs if run.has_full_config))
+    above = {key.rsplit(".", cut)[0] for key in complete for cut in range(1, key.count(".") + 1)}
+    return [key for key in keys if key in complete or key not in above]
 
 
 def config_keys(runs: Iterable[Run]) -> list[str]:
@@ -115,7 +127,8 @@ def matching_metrics(patterns: Iterable[str], runs: Sequence[Run]) -> list[str]:
 class Condition:
     """``KEY=VALUE``, or with the operator ``!=``, ``<``, ``<=``, ``>`` or ``>=``.
 
-    Values are compared as numbers where they are numbers: ``1e-3`` equals 0.001.
+    Values are compared as numbers where they are numbers: ``1e-3`` equals 0.001. A list equals
+    each of its entries: ``tags=baseline`` holds for a run with that tag.
     """
 
     key: str
@@ -150,13 +163,18 @@ class Condition:
             value = wanted  # range(0.1, 0.5, 0.2) gives 0.30000000000000004
         if self.operator in _ORDER:
             return _is_number(value) and _ORDER[self.operator](value, wanted)
+        values = [value, *value] if isinstance(value, list) else [value]
+        return any(self._is(each, wanted) for each in values) == (self.operator == "=")
+
+    def _is(self, value: Any, wanted: Any) -> bool:
         is_equal = value == wanted and isinstance(value, bool) == isinstance(wanted, bool)
-        return (is_equal or str(value) == self.text) == (self.operator == "=")
+        return bool(is_equal or str(value) == self.text)
 
 
 def last(count: int, runs: Sequence[Run]) -> list[Run]:
     """The runs that started last, in the given order."""
-    newest = sorted(runs, key=lambda run: run.started)[-count:] if count else []
+    begun = [run for run in runs if run.record["status"] != NOT_BEGUN]
+    newest = sorted(begun, key=lambda run: run.started)[-count:] if count else []
     chosen = {run.directory for run in newest}
     return [run for run in runs if run.directory in chosen]
 

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import isfinite
@@ -14,11 +16,20 @@ from typing import Any
 from legoloop.core.text import printable
 from legoloop.core.text_table import text_table
 from legoloop.results.grouping import Spread
-from legoloop.results.reading import Run, Seconds
-from legoloop.results.table import Table
+from legoloop.results.reading import NOT_BEGUN, Run, Seconds
+from legoloop.results.table import BEST, FINAL, Table
 
 GAP = 2
 """Spaces between two columns on a terminal."""
+
+LONGEST_TEXT = 40
+"""Characters of a note, or of a value above a table, that a terminal shows."""
+
+JOBS_SHOWN = 20
+"""So many jobs that have not begun are named with their overrides."""
+
+NARROWEST = 4
+"""A column is cut to no fewer characters."""
 
 _FORMULA = ("=", "+", "-", "@")
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
@@ -27,18 +38,42 @@ _NOT_PRINTABLE = re.compile(r"[^ -~]")
 def terminal(table: Table, width: int | None = None) -> str:
     """The table as aligned plain text, without the causes of failures, which are long.
 
-    A table wider than ``width`` is split into blocks, each with the first column.
+    What is equal in all rows stands above it, once. A terminal that is too narrow loses columns,
+    which are named below; no line is longer than ``width``.
 
-    >>> print(terminal(Table(["run", "val/loss"], [["a", 0.123456], ["b", 12.0]])))
+    >>> rows = [["a", 0.123456, "COMPLETED"], ["b", 12.0, "COMPLETED"]]
+    >>> print(terminal(Table(["run", "val/loss", "status"], rows)))
+    the same everywhere: status COMPLETED
     run  val/loss
     a      0.1235
     b          12
     """
     if not table.rows:
         return "no runs"
-    table = table.without_repeats()
-    names = [name for name in _nonempty(table) if name != "cause"]
-    return "\n\n".join(_block(table, block) for block in _blocks(table, names, width))
+    table = table.without_repeats((BEST, FINAL))
+    names = _finals_beside([name for name in _nonempty(table) if name != "cause"])
+    equal = [name for name in names[table.identifying :] if _is_equal(table, name)]
+    columns = {name: _cells(table, name) for name in names if name not in equal}
+    left_out = _left_out(table, columns, width)
+    kept = {name: cells for name, cells in columns.items() if name not in left_out}
+    shared = {name: text(table.column(name)[0]) for name in equal}
+    shared.update({key: text(v) for key, v in table.shared.items() if key not in names})
+    lines = [_block(table, kept if width is None else _within(kept, width))]
+    if shared:
+        items = [f"{printable(key)} {_short(value)}" for key, value in shared.items()]
+        lines.insert(0, _fitting("the same everywhere: ", items, " · ", "", width))
+    if left_out:
+        columns_are = "column is" if len(left_out) == 1 else "columns are"
+        head = f"{len(left_out)} {columns_are} left out: "
+        tail = "; --metric/--format csv shows them"
+        lines.append(_fitting(head, [printable(n) for n in left_out], ", ", tail, width))
+    return "\n".join(lines)
+
+
+def terminal_width() -> int | None:
+    """The characters in a line of the terminal that is written to; None if it is none."""
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if is_terminal else None
 
 
 def with_causes(table: str, runs: Sequence[Run]) -> str:
@@ -49,6 +84,25 @@ def with_causes(table: str, runs: Sequence[Run]) -> str:
         for name, cause in causes
     ]
     return "\n".join([table, "", "failed:", *lines]) if lines else table
+
+
+def with_overrides(table: str, columns: Sequence[str], runs: Sequence[Run]) -> str:
+    """A table for a terminal, and below it what the jobs were given that have not begun.
+
+    Args:
+        table: as text.
+        columns: those that it has; a job whose overrides are all among them is not named again.
+        runs: that it lists.
+    """
+    waiting = {
+        run.name: run.record["overrides"]
+        for run in runs
+        if run.record["status"] == NOT_BEGUN and not run.config.keys() <= {*columns}
+    }
+    lines = [f"  {printable(name)}: {printable(' '.join(o))}" for name, o in waiting.items()]
+    if len(lines) > JOBS_SHOWN:
+        lines[JOBS_SHOWN:] = [f"  and {len(lines) - JOBS_SHOWN} more"]
+    return "\n".join([table, "", f"{NOT_BEGUN}:", *lines]) if lines else table
 
 
 def to_csv(table: Table) -> str:
@@ -156,26 +210,104 @@ def _nonempty(table: Table) -> list[str]:
     ]
 
 
+def _finals_beside(names: Sequence[str]) -> list[str]:
+    """The same names, ``final/val/loss`` after ``val/loss``.
+
+    >>> _finals_beside(["val/loss", "val/f1", "final/val/loss"])
+    ['val/loss', 'final/val/loss', 'val/f1']
+    """
+
+    def place(name: str) -> tuple[int, bool]:
+        best, plain = name.startswith(BEST), name.removeprefix(BEST)
+        own = next((n for n in (plain.removeprefix(FINAL), plain) if n in names), name)
+        return names.index(own), plain.startswith(FINAL) or best
+
+    return sorted(names, key=place)
+
+
+def _is_equal(table: Table, name: str) -> bool:
+    """Whether a column of several rows has one value, in each of them."""
+    cells = table.column(name)
+    return len(cells) > 1 and None not in cells and len({repr(cell) for cell in cells}) == 1
+
+
 def _cells(table: Table, name: str) -> list[str]:
-    return [printable(name), *map(text, table.column(name))]
+    cells = table.column(name)
+    if name == "notes":
+        return [name, *(_short(str(cell or "").partition("\n")[0]) for cell in cells)]
+    return [printable(name), *map(text, cells)]
 
 
-def _block(table: Table, names: Sequence[str]) -> str:
-    right = [column for column, name in enumerate(names) if _is_numeric(table, name)]
-    return text_table(zip(*(_cells(table, name) for name in names), strict=True), right, GAP)
+def _short(value: str) -> str:
+    """The beginning of a text that has more than ``LONGEST_TEXT`` characters, in one line."""
+    shown = printable(value)
+    return shown if len(shown) <= LONGEST_TEXT else f"{shown[: LONGEST_TEXT - 1]}…"
 
 
-def _blocks(table: Table, names: Sequence[str], width: int | None) -> list[list[str]]:
-    """The columns of each block, as many as fit into the width; at least two."""
-    widths = {name: max(map(len, _cells(table, name))) for name in names}
-    first, *others = names
-    blocks = [[first]]
-    for name in others:
-        needed = sum(widths[column] + GAP for column in (*blocks[-1], name)) - GAP
-        if width is not None and needed > width and len(blocks[-1]) > 1:
-            blocks.append([first])
-        blocks[-1].append(name)
-    return blocks
+def _block(table: Table, columns: Mapping[str, Sequence[str]]) -> str:
+    right = [place for place, name in enumerate(columns) if _is_numeric(table, name)]
+    return text_table(zip(*columns.values(), strict=True), right, GAP)
+
+
+def _left_out(
+    table: Table, columns: Mapping[str, Sequence[str]], width: int | None
+) -> Sequence[str]:
+    """The columns that a terminal has no room for, in the order of the table."""
+    if width is None:
+        return []
+    widths = {name: max(map(len, cells)) + GAP for name, cells in columns.items()}
+    identifying = [name for name in columns if name in table.columns[: table.identifying]]
+    widths |= {name: min(widths[name], width // 2) for name in identifying}  # they can be cut
+    others = [name for name in columns if name not in identifying]
+    first = [name for name in table.expendable if name in others]
+    lost: list[str] = []
+    for name in [*first, *(name for name in reversed(others) if name not in first)]:
+        if sum(widths.values()) - GAP <= width:
+            break
+        lost.append(name)
+        del widths[name]
+    return [name for name in columns if name in lost]
+
+
+def _within(columns: Mapping[str, Sequence[str]], width: int) -> dict[str, Sequence[str]]:
+    """The columns with the widest of them cut to fit: names at their beginning, others at the end.
+
+    A column keeps four characters at least.
+    """
+    widths = {name: max(map(len, cells)) for name, cells in columns.items()}
+    while sum(widths.values()) + GAP * (len(widths) - 1) > width:
+        widest = max(widths, key=lambda name: widths[name])
+        if widths[widest] <= NARROWEST:
+            break
+        widths[widest] -= 1
+    first = next(iter(columns))
+    return {
+        name: [_cut(cell, widths[name], from_end=name == first) for cell in cells]
+        for name, cells in columns.items()
+    }
+
+
+def _cut(cell: str, width: int, from_end: bool) -> str:
+    if len(cell) <= width:
+        return cell
+    return f"…{cell[len(cell) - width + 1 :]}" if from_end else f"{cell[: width - 1]}…"
+
+
+def _fitting(head: str, items: Sequence[str], gap: str, tail: str, width: int | None) -> str:
+    """One line with the items that it has room for, and the number of the others."""
+    if width is None:
+        return f"{head}{gap.join(items)}{tail}"
+    room = width - len(head) - len(tail)
+    kept: list[str] = []
+    for place, item in enumerate(items):
+        is_last = place == len(kept) == len(items) - 1
+        more = 0 if is_last else len(f"{gap}and {len(items)} more")
+        if len(gap.join([*kept, item])) + more <= room:
+            kept.append(item)
+    left = len(items) - len(kept)
+    told = [*kept, f"and {left} more"] if kept and left else kept
+    line = f"{head}{gap.join(told)}{tail}" if told else f"{head.rstrip(': ')}{tail}"
+    return _cut(line, width, from_end=False)
 
 
 def _tabulated(table: Table, style: str, escape: Callable[[str], str] = str) -> str:

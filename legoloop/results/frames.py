@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,21 @@ from legoloop.core.errors import DataError
 from legoloop.core.record_files import csv_rows, first_line
 from legoloop.core.run_directory import METRICS, PREDICTIONS
 from legoloop.results.choosing import tags, varied_keys
-from legoloop.results.predictions import are_logits, class_numbers
+from legoloop.results.predictions import (
+    are_logits,
+    class_numbers,
+    read_predicted,
+    read_target_classes,
+    target_columns,
+)
 from legoloop.results.reading import Run, read_runs
 from legoloop.results.table import table_of_runs
 
 if TYPE_CHECKING:
     import pandas as pd
+
+TARGET = "target"
+"""The column of the right class."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +68,12 @@ class Results:
     def predictions(self) -> pd.DataFrame:
         """The ``predicts.csv`` of all runs, concatenated; the column ``run`` has their names.
 
-        ``predicted`` is the number of the predicted class, if the columns are logits. Raises
-        DataError for a file that cannot be read.
+        ``target`` is what is right, from ``targets.csv`` where the run wrote that (``target0``, …
+        for several values a sample). If the columns are logits, ``predicted`` is the number of the
+        predicted class, and ``target`` that of the right one. Raises DataError for a file that
+        cannot be read.
         """
-        return self._concatenated(PREDICTIONS, _with_classes)
+        return self._concatenated(PREDICTIONS, _with_targets_and_classes)
 
     def _concatenated(self, name: str, completed: Callable[[Run, Any], Any]) -> pd.DataFrame:
         import pandas as pd
@@ -130,8 +142,27 @@ def _parsed(cells: Sequence[str]) -> list[Any]:
         return list(cells)
 
 
-def _with_classes(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+def _with_targets_and_classes(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     columns = [str(name) for name in table.columns[1:]]
-    if are_logits(run, columns):
+    classes = are_logits(run, columns)
+    for name, values in _targets(run, classes).items():
+        table[name] = values
+    if classes:
         table["predicted"] = class_numbers(table[columns].to_numpy())
     return table
+
+
+def _targets(run: Run, are_classes: bool) -> dict[str, list[Any]]:
+    """The columns of ``targets.csv`` in the order of ``predicts.csv``; of logits, the classes."""
+    found = target_columns(run)
+    if found is None:
+        return {}
+    if are_classes:
+        with suppress(DataError):  # of what is no class, such as several labels of one sample
+            predicted = read_predicted(run)
+            numbers = read_target_classes(run, predicted) or {}
+            return {TARGET: [numbers.get(sample) for sample in predicted.samples]}
+    names, cells = found
+    samples = [row[0] for row in csv_rows(run.directory / PREDICTIONS)][1:]
+    columns = zip(*(cells.get(sample, [""] * len(names)) for sample in samples), strict=True)
+    return {name: _parsed(column) for name, column in zip(names, columns, strict=False)}

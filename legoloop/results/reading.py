@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,17 +20,35 @@ from legoloop.core.flatten import flatten_config
 from legoloop.core.json_tree import decoded
 from legoloop.core.metric_direction import is_best
 from legoloop.core.record_files import check_tree, csv_rows, first_line, parse_yaml, read_bytes
-from legoloop.core.run_directory import CONFIG, HYDRA, METRICS, RUN_RECORD
+from legoloop.core.run_directory import CONFIG, HYDRA, METRICS, RUN_RECORD, SWEEP_RECORD
 from legoloop.results.names import nearest
 from legoloop.state.directory_lock import is_locked
-from legoloop.state.run_record import DamagedRecord, read_record
+from legoloop.state.run_record import LABELS, DamagedRecord, read_record
 
 KILLED = "KILLED"
 """The status of a run whose process died without recording one."""
 
 
+NOT_BEGUN = "not begun"
+"""The status of a job of a sweep that has no run directory yet."""
+
+ARCHIVE = "archive"
+"""A folder of runs that were put aside: it is searched only if it is named itself."""
+
+
 class Seconds(float):
     """A duration in seconds."""
+
+
+class Tags(list[str]):
+    """The tags of a run.
+
+    >>> str(Tags(["baseline", "paper"]))
+    'baseline, paper'
+    """
+
+    def __str__(self) -> str:
+        return ", ".join(self)
 
 
 @dataclass(frozen=True)
@@ -41,7 +59,7 @@ class Run:
         name: its directory, relative to the folder that was searched.
         directory: the run directory.
         record: the content of ``run.json``.
-        config: the configuration by dotted key, without ``run_dir``.
+        config: the configuration by dotted key, without ``run_dir`` and what the run is called.
         has_full_config: False if the run failed before it wrote ``config.yaml``; ``config`` then
             has only its overrides.
         final: the last value of each scalar by tag, nan if it is not finite.
@@ -69,6 +87,9 @@ class Run:
     def _facts(self) -> Mapping[str, Any]:
         return {
             "run": self.name,
+            "name": self.record.get("name"),
+            "tags": Tags(self.record["tags"]) if self.record.get("tags") else None,
+            "notes": self.record.get("notes"),
             "status": self.record["status"],
             "started": self.record.get("started"),
             "duration": self.duration,
@@ -102,13 +123,17 @@ class Found:
     problems: list[str]
 
 
-def read_runs(*folders: str | Path, read: Callable[[Path, str], Run] | None = None) -> Found:
+def read_runs(
+    *folders: str | Path,
+    read: Callable[[Path, str], Run] | None = None,
+    are_several: bool | None = None,
+) -> Found:
     """The runs in the folders, at any depth, in natural order of their names (2 before 10).
 
     A run directory is one that has ``run.json``; it is not searched for others. Names are relative
     to the folder; with several folders they include it. Raises ArgumentError if a folder does not
     exist or contains no run. ``read`` takes the place of ``read_run``, for who keeps what has not
-    changed.
+    changed; ``are_several`` says whether names include the folder, if that is not to be counted.
 
     >>> import tempfile
     >>> from legoloop.state.run_record import RunRecord
@@ -121,18 +146,21 @@ def read_runs(*folders: str | Path, read: Callable[[Path, str], Run] | None = No
     """
     runs: dict[Path, Run] = {}
     problems: dict[Path, str] = {}
+    are_several = len(folders) > 1 if are_several is None else are_several
     with _without_gc():
         for folder in folders:
-            directories = list(_run_directories(_existing(Path(folder))))
+            directories = list(run_directories(existing(Path(folder))))
             if not directories:
+                archive = Path(folder) / ARCHIVE
                 raise ArgumentError(
                     f"{folder}: contains no run; a run directory is one that has {RUN_RECORD}"
+                    + (f"; {archive} is searched if you name it" if archive.is_dir() else "")
                 )
             for directory in directories:
                 path = directory.resolve()
                 if path not in runs and path not in problems:
                     try:
-                        name = _name(directory, Path(folder), len(folders) > 1)
+                        name = name_of(directory, Path(folder), are_several)
                         runs[path] = (read or read_run)(directory, name)
                     except Unreadable as problem:
                         problems[path] = f"{problem}; skipped"
@@ -161,7 +189,14 @@ def read_run(directory: Path, name: str) -> Run:
     config = read_config(directory, record)
     final, best = _recorded(directory, record) if "final" in record else _last_and_best(directory)
     known = _from_overrides(record["overrides"]) if config is None else config
+    known = {key: value for key, value in known.items() if key not in LABELS}
     return Run(name, directory, record, known, config is not None, final, best)
+
+
+def job_not_begun(directory: Path, name: str, overrides: Sequence[str]) -> Run:
+    """A job of a sweep as a run of which nothing is known but its overrides."""
+    record = {"status": NOT_BEGUN, "overrides": list(overrides)}
+    return Run(name, directory, record, _from_overrides(overrides), False, {}, {})
 
 
 def read_config(
@@ -240,17 +275,32 @@ class Unreadable(DataError):
         super().__init__(f"{directory}: {problem}")
 
 
-def _run_directories(folder: Path) -> Iterator[Path]:
+def run_directories(folder: Path) -> Iterator[Path]:
     """Those with a record, and those that Hydra created and that have none."""
+    for path, entries in _searched(folder):
+        if RUN_RECORD in entries or entries.get(HYDRA):
+            yield path
+
+
+def sweep_directories(folder: Path) -> Iterator[Path]:
+    """Those with the record of a sweep."""
+    return (path for path, entries in _searched(folder) if SWEEP_RECORD in entries)
+
+
+def _searched(folder: Path) -> Iterator[tuple[Path, Mapping[str, bool]]]:
+    """The folders outside of run directories, in natural order, with what is in them."""
     waiting = [folder]  # no recursion: a folder may be deeper than Python's stack
     while waiting:
         path = waiting.pop()
         entries = _entries(path)
-        if RUN_RECORD in entries or entries.get(HYDRA):
-            yield path
+        yield path, entries
         if RUN_RECORD not in entries:
             folders = [n for n, is_one in entries.items() if is_one and not n.startswith(".")]
-            waiting += [path / name for name in sorted(folders, key=natural_key, reverse=True)]
+            waiting += [
+                path / name
+                for name in sorted(folders, key=natural_key, reverse=True)
+                if name != ARCHIVE or (path / name / RUN_RECORD).exists()
+            ]
 
 
 def _entries(folder: Path) -> Mapping[str, bool]:
@@ -267,7 +317,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _existing(folder: Path) -> Path:
+def existing(folder: Path) -> Path:
+    """The folder; raises ArgumentError if there is none."""
     if folder.is_dir():
         return folder
     parent = folder.parent
@@ -284,7 +335,8 @@ def _timestamp(record: Mapping[str, Any], key: str) -> float:
         return 0.0
 
 
-def _name(directory: Path, folder: Path, is_one_of_several: bool) -> str:
+def name_of(directory: Path, folder: Path, is_one_of_several: bool) -> str:
+    """The name of a run directory that was found in a folder."""
     relative = directory.relative_to(folder)
     if is_one_of_several:
         return str(directory)

@@ -30,6 +30,9 @@ _git_states: ContextVar[list[GitState] | None] = ContextVar("git_states", defaul
 
 PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "dependency-injector")
 
+LABELS = ("name", "tags", "notes")
+"""What a person calls a run, as far as it was given."""
+
 RAN_WITH = (
     *("git", "versions", "hardware"),
     *("data", "data_sources", "blueprint", "config_sha256"),
@@ -65,9 +68,16 @@ class RunRecord:
 
     @classmethod
     def start(
-        cls, directory: Path, seed: int | None, overrides: Sequence[str], resume: Resume = "never"
+        cls,
+        directory: Path,
+        seed: int | None,
+        overrides: Sequence[str],
+        resume: Resume = "never",
+        labels: Mapping[str, Any] | None = None,
     ) -> RunRecord:
         """Lock the directory for this run; only a new run is recorded at once.
+
+        ``labels`` are its name, tags and notes, as far as it has them.
 
         ``previous`` is the record of a run that was there and has not completed; None: there is
         none.
@@ -86,6 +96,7 @@ class RunRecord:
             "status": "RUNNING",
             "started": timestamp(),
             "ended": None,
+            **(labels or {}),
             "overrides": list(overrides),
             "seed": seed,
         }
@@ -284,7 +295,14 @@ def _is_git(value: Any) -> bool:
     return value is None or (isinstance(value, dict) and isinstance(value.get("commit"), str))
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
 _RIGHT: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (_is_text, "a text"),
+    "tags": (_are_all(str), "a list of strings"),
+    "notes": (_is_text, "a text"),
     "overrides": (_are_all(str), "a list of strings"),
     "attempts": (_are_all(dict), "a list of mappings"),
     "git": (_is_git, "a mapping with a commit"),

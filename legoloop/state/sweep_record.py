@@ -25,6 +25,7 @@ def lock_sweep(
     configurations: Sequence[Mapping[str, Any]],
     resume: Resume = "never",
     accept: bool = False,
+    directories: Sequence[str] | None = None,
 ) -> DirectoryLock:
     """Lock a folder for this sweep and record its jobs.
 
@@ -36,6 +37,7 @@ def lock_sweep(
         configurations (Sequence[Mapping]): the resolved configuration of each job.
         resume (str): ``auto``: resume a sweep that is there; ``never``; or ``must``.
         accept (bool): resume it though its configurations or the code have changed.
+        directories (Sequence[str]): of each job, relative to the folder; None: their numbers.
 
     Raises ConfigError if another process has the folder, if it holds another sweep, or if it
     cannot be made.
@@ -58,6 +60,8 @@ def lock_sweep(
         raise
     if previous is not None:
         facts["started"] = previous["started"]
+    if directories is not None:
+        facts["directories"] = list(directories)
     with atomic_write(directory / SWEEP_RECORD) as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n")
     return lock

@@ -13,6 +13,7 @@ import yaml
 def made_run(
     folder: Path,
     name: str,
+    /,
     config: Mapping[str, Any] | None = None,
     final: Mapping[str, float] | None = None,
     best: Mapping[str, float] | None = None,
@@ -75,4 +76,17 @@ def made_sweep(
             minute=job,
             overrides=overrides,
         )
+    return folder
+
+
+def made_record(
+    folder: Path,
+    jobs: Sequence[Sequence[str]],
+    started: str = "2026-11-22T12:00:00.000+00:00",
+    **more: object,
+) -> Path:
+    """The folder of a sweep of these jobs, none of which has begun."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"started": started, "jobs": jobs, "configurations": [""] * len(jobs), **more}
+    (folder / "sweep.json").write_text(json.dumps(record))
     return folder

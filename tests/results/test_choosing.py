@@ -44,6 +44,51 @@ def test_of_derived_keys_the_one_nearest_to_the_root_is_shown() -> None:
     assert varied_keys(runs) == ["num"]
 
 
+def written(unresolved: dict[str, Any], **values: Any) -> Run:
+    record = {"status": "COMPLETED", "overrides": [], "blueprint": {"unresolved": unresolved}}
+    return Run("run", Path(), record, values, True, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("reference", "is_shown"),
+    [
+        ("${seed}", False),
+        ("lr-${optimizer.lr}/${seed}", False),
+        ("${oc.select:seed}", False),
+        ("${.seed}", False),
+        ("${betas[0]}", False),
+        ("${oc.env:HOME}", True),
+        ("${now:%H}-${seed}", True),
+        ("${a.${b}}", True),
+        ("plain", True),
+        (7, True),
+        (None, True),
+    ],
+)
+def test_a_key_that_refers_to_others_counts_as_these(reference: Any, is_shown: bool) -> None:
+    runs = [
+        written({"seed": n, "x": {"y": reference}}, **{"seed": n, "x.y": f"value {n}"})
+        for n in (1, 2)
+    ]
+    assert varied_keys(runs) == (["seed", "x.y"] if is_shown else ["seed"])
+
+
+def test_a_key_within_a_mapping_that_is_a_reference_counts_as_that() -> None:
+    runs = [
+        written({"a": {"b": n}, "copy": "${a}"}, **{"a.b": n, "copy.b": float(n)}) for n in (1, 2)
+    ]
+    assert varied_keys(runs) == ["a.b"]
+
+
+def test_a_key_that_one_run_sets_itself_is_shown() -> None:
+    runs = [
+        written({"seed": 1, "x": {"y": "${seed}"}}, **{"seed": 1, "x.y": 1}),
+        written({"seed": 2, "x": {"y": 5}}, **{"seed": 2, "x.y": 5}),
+        written({"seed": 3, "x": {"y": 6}}, **{"seed": 3, "x.y": 5}),
+    ]
+    assert varied_keys(runs) == ["seed", "x.y"]
+
+
 def test_a_key_that_only_some_runs_have_varies() -> None:
     assert varied_keys([a_run(a=1, b=None), a_run(a=1)]) == ["b"]
 
@@ -99,6 +144,10 @@ def test_an_unknown_metric_is_refused_with_the_nearest(sweep: list[Run]) -> None
         ("run=4", "4"),
         ("cause=null", "012345"),
         ("seed=true", ""),
+        ("optimizer.betas=0.9", "012345"),
+        ("optimizer.betas!=0.99", ""),
+        ("tags=new", ""),
+        ("tags!=new", "012345"),
     ],
 )
 def test_where(sweep: list[Run], condition: str, left: str) -> None:

@@ -19,7 +19,7 @@ import pytest
 from legoloop.results import load
 from legoloop.results.__main__ import _parser, main
 from tests.app.command import SMALL, Command, Ended, environment
-from tests.results.made_runs import lr_and_seed, made_run, made_sweep
+from tests.results.made_runs import lr_and_seed, made_record, made_run, made_sweep
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "results.md"
 
@@ -57,7 +57,8 @@ def rows(ended: Ended) -> list[dict[str, str]]:
 
 def first_words(ended: Ended) -> list[str]:
     """Of the lines below the heading."""
-    return [line.split()[0] for line in ended.out.splitlines()[1:]]
+    lines = [line for line in ended.out.splitlines() if not line.startswith("the same everywhere")]
+    return [line.split()[0] for line in lines[1:]]
 
 
 def test_a_real_sweep(
@@ -70,7 +71,7 @@ def test_a_real_sweep(
 
     def asked(*arguments: str) -> str:
         capfd.readouterr()
-        main([str(folder), "--format", "csv", "--metric", "val/accuracy", *arguments])
+        main([str(folder), "--format", "csv", *arguments])
         return capfd.readouterr().out
 
     listed = list(csv.DictReader(io.StringIO(asked())))
@@ -84,7 +85,9 @@ def test_a_real_sweep(
         assert float(row["optimizer.lr"]) == (0.01 if n < 3 else 0.1)
         assert int(row["seed"]) == n % 3
 
-    grouped = list(csv.DictReader(io.StringIO(asked("--by", "optimizer.lr"))))
+    grouped = list(
+        csv.DictReader(io.StringIO(asked("--metric", "val/accuracy", "--by", "optimizer.lr")))
+    )
     for row, jobs in zip(grouped, (range(3), range(3, 6)), strict=True):
         values = [float(raw[n].iloc[-1]) for n in jobs]
         assert float(row["val/accuracy mean"]) == pytest.approx(statistics.mean(values), abs=1e-12)
@@ -108,9 +111,10 @@ def test_a_real_sweep(
 
 def test_a_row_a_run_and_what_was_chosen(results: Results, sweep: Path) -> None:
     ended = results(sweep)
-    assert ended.out.splitlines()[:2] == [
-        "run  seed  optimizer.lr  status     duration  val/accuracy  best val/accuracy  val/loss",
-        "0       0           0.1  COMPLETED     1.5 s           0.1               0.35       0.9",
+    assert ended.out.splitlines()[:3] == [
+        "the same everywhere: status COMPLETED · duration 1.5 s",
+        "run  seed  optimizer.lr  val/accuracy  best val/accuracy  val/loss",
+        "0       0           0.1           0.1               0.35       0.9",
     ]
     assert first_words(ended) == list("012345")
     assert ended.err == (
@@ -121,7 +125,7 @@ def test_a_row_a_run_and_what_was_chosen(results: Results, sweep: Path) -> None:
 
 def test_metrics_that_were_named_are_not_announced(results: Results, sweep: Path) -> None:
     ended = results(sweep, "--metric", "final/*", "lr")
-    assert ended.out.splitlines()[0].split()[-2:] == ["final/val/accuracy", "lr"]
+    assert ended.out.splitlines()[1].split()[-2:] == ["final/val/accuracy", "lr"]
     assert ended.err == ""
 
 
@@ -239,11 +243,196 @@ def test_a_wrong_folder_is_one_message(results: Results, sweep: Path) -> None:
     ended = results(wrong)
     told = f"error: {wrong}: there is no such folder; did you mean {sweep}?\n"
     assert (ended.status, ended.out, ended.err) == (2, "", told)
-    assert (
-        results().err
-        == "error: no DIR: give a run directory, or a folder with run directories inside\n"
-    )
     assert results(sweep, "--last", "-1").status == 2
+
+
+def test_without_a_folder_the_newest_sweep_is_listed(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    nothing = results()
+    assert (nothing.status, nothing.err.startswith("error: no DIR, and there are no")) == (2, True)
+    made_run(tmp_path / "outputs", "alone", lr_and_seed(0.1, 0), {"val/f1": 0.5}, minute=59)
+    assert results().err.startswith("no DIR: all runs in outputs\n")
+    made_record(made_sweep(tmp_path / "multirun" / "then"), [[f"seed={n}"] for n in range(7)])
+    ended = results("--where", "status!=COMPLETED")
+    assert ended.err.startswith("no DIR: the newest sweep, multirun/then\n")
+    assert ended.out.splitlines() == [
+        *("run  status", "6    not begun", "", "not begun:", "  6: seed=6"),
+    ]
+    assert first_words(results("--last")) == ["outputs/alone"]
+    assert "no DIR: all runs in outputs, multirun\n" in results("--last", "2").err
+    assert results("--compare", "0", "1").status == 0
+    assert results("--html", "a.html").out.startswith("a.html: 6 runs")
+
+
+def test_what_a_job_that_has_not_begun_was_given_is_told(results: Results, tmp_path: Path) -> None:
+    made_record(tmp_path, [["seed=0", "model=mlp"], ["seed=1", "model=cnn"]])
+    model = {"model": {"_target_": "mlp"}}
+    made_run(tmp_path, "0", {"seed": 0, **model}, {"val/f1": 0.5}, overrides=["model=mlp"])
+    assert results(tmp_path).out.splitlines() == [
+        "run  seed  status     duration  val/f1",
+        "0       0  COMPLETED     1.5 s     0.5",
+        "1       1  not begun",
+        "",
+        "not begun:",
+        "  1: seed=1 model=cnn",
+    ]
+    by = results(tmp_path, "--by", "seed", "--format", "csv")
+    assert [(row["seed"], row["n"], row["not completed"]) for row in rows(by)] == [
+        *(("0", "1", "0"), ("1", "0", "1")),
+    ]
+
+
+def test_runs_are_found_by_what_they_were_called(results: Results, tmp_path: Path) -> None:
+    tags = {"0": ["baseline", "a b"], "1": ["new"]}
+    for run, own in tags.items():
+        notes = {"notes": "looks\nwell"} if run == "0" else {}
+        made_run(tmp_path, run, {}, {"val/f1": 0.5}, **{"name": f"run {run}", "tags": own}, **notes)
+    made_run(tmp_path, "2", {}, {"val/f1": 0.25})
+    assert results(tmp_path, "--metric", "val/f1").out.splitlines()[1:] == [
+        "run  name   tags           val/f1  notes",
+        "0    run 0  baseline, a b     0.5  looks",
+        "1    run 1  new               0.5",
+        "2                            0.25",
+    ]
+
+    def chosen(condition: str) -> str:
+        return "".join(first_words(results(tmp_path, "--where", condition)))
+
+    assert chosen("tags=baseline") == "0"
+    assert chosen("tags=a b") == "0"
+    assert chosen("tags!=baseline") == "12"
+    assert chosen("tags=[baseline, a b]") == "0"
+    assert chosen("name=run 1") == "1"
+    listed = json.loads(results(tmp_path, "--format", "json").out)
+    assert [run["tags"] for run in listed] == [*tags.values(), None]
+    assert rows(results(tmp_path, "--format", "csv"))[0]["notes"] == "looks\nwell"
+    assert rows(results(tmp_path, "--by", "name", "--format", "csv"))[0]["name"] == "run 0"
+    compared = rows(results(tmp_path, "--compare", "0", "1", "--format", "csv"))
+    assert [row["what"] for row in compared if row["about"] == "label"] == [
+        *("name", "tags", "notes"),
+    ]
+
+
+def test_a_narrow_terminal_is_never_too_narrow(
+    results: Results, sweep: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for columns in (40, 60, 200):
+        monkeypatch.setattr("legoloop.results.__main__.terminal_width", lambda: columns)  # noqa: B023
+        for options in ([], ["--metric", "*"], ["--by", "seed"], ["--compare", "0", "3"]):
+            lines = results(sweep, *options).out.partition("\n\n")[0].splitlines()
+            assert max(map(len, lines)) <= columns
+            assert "left out" not in lines[-1] or columns < 200
+
+
+def test_evaluations_stand_below_their_run(results: Results, tmp_path: Path) -> None:
+    for run in "01":
+        config = {"seed": int(run), "data": {"size": 8}}
+        made_run(tmp_path, run, config, {"val/f1": 0.5, "final/val/f1": 0.5})
+    folder = tmp_path / "0" / "evaluations"
+    made_evaluation(folder / "2026-11-22_12-00-00-000001", 8, {"final/val/f1": 0.75})
+    made_evaluation(folder / "other", 9, {"final/test/f1": 0.25, "final/val/f1": None})
+    (folder / "damaged").mkdir()
+    (folder / "link").symlink_to(folder / "other")
+    ended = results(tmp_path, "--evaluations", "--format", "csv")
+    listed = rows(ended)
+    assert [row["run"] for row in listed] == [
+        *("0", "0/evaluations/2026-11-22_12-00-00-000001", "0/evaluations/other", "1"),
+    ]
+    assert [row["status"] for row in listed] == [
+        *("COMPLETED", "EVALUATED", "EVALUATED", "COMPLETED"),
+    ]
+    assert [row["data.size"] for row in listed] == ["8", "8", "9", "8"]
+    assert [row["final/val/f1"] for row in listed] == ["0.5", "0.75", "nan", "0.5"]
+    assert listed[2]["final/test/f1"] == "0.25"
+    assert "evaluations/damaged: metrics.json cannot be read" in ended.err
+    one = results(tmp_path, "--evaluations", "--where", "run=1", "--format", "csv")
+    assert [row["run"] for row in rows(one)] == ["1"]
+
+
+def test_an_evaluation_is_asked_like_a_run(results: Results, tmp_path: Path) -> None:
+    made_run(tmp_path, "0", {"seed": 0, "data": {"size": 8}}, predicts="idx,logit0\n0,1\n")
+    folder = tmp_path / "0" / "evaluations" / "a"
+    made_evaluation(folder, 9, {"final/val/f1": 0.75})
+    (folder / "predicts.csv").write_text("idx,logit0\n0,-1\n")
+    (folder / "targets.csv").write_text("idx,target\n0,1\n")
+    named = results(tmp_path, "--mistakes", "0/evaluations/a", "--format", "csv")
+    assert rows(named) == rows(results("--mistakes", folder, "--format", "csv"))
+    assert rows(named)[0]["target"] == "1"
+    compared = rows(results(tmp_path, "--compare", "0", folder, "--format", "csv"))
+    assert [row["what"] for row in compared if row["about"] == "configuration"] == ["data.size"]
+    assert compared[-1]["right"] == "0"
+    assert "is no run directory" in results("--delete", folder, "--yes").err
+
+
+def made_evaluation(folder: Path, size: int, metrics: dict[str, float | None]) -> None:
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    config = {"seed": 0, "data": {"size": size}, "run_dir": str(folder)}
+    config["predicts"] = f"{folder}/predicts.csv"
+    (folder / "config.yaml").write_text(json.dumps(config))
+
+
+def test_mistakes_are_listed_worst_first(results: Results, tmp_path: Path) -> None:
+    predicts = "idx,logit0,logit1\n" + "".join(f"{n},0,{n}\n" for n in range(30))
+    run = made_run(tmp_path, "a", {"seed": 0}, predicts=predicts)
+    assert results(tmp_path, "--mistakes", "a").err.startswith("error: a: has no targets.csv, so")
+    (run / "targets.csv").write_text("idx,target\n" + "".join(f"{n},0\n" for n in range(30)))
+    ended = results(tmp_path, "--mistakes", "a")
+    lines = ended.out.splitlines()
+    assert lines[:2] == [
+        "sample  target  predicted  probability  margin",
+        "29      0       1                    1      29",
+    ]
+    assert lines[-2:] == ["", "29 of 30 samples are wrong; the worst 20, --format csv lists all"]
+    assert len(lines) == 1 + 20 + 2
+    assert len(rows(results("--mistakes", run, "--format", "csv"))) == 29
+    (run / "targets.csv").write_text("idx,target\n0,0\n1,1\n")
+    assert results(run, "--mistakes", "a").out == "0 of 2 samples are wrong\n"
+
+
+def test_who_was_right_is_told(results: Results, tmp_path: Path) -> None:
+    predicts = {"0": ((1, 1), (1, 0), (1, 0), (1, 0)), "1": ((1, 1), (0, 1), (0, 1), (0, 1))}
+    for name, logits in predicts.items():
+        lines = [f"{n},{a},{b},0\n" for n, (a, b) in enumerate(logits)]
+        made_run(tmp_path, name, {}, predicts="idx,logit0,logit1,logit2\n" + "".join(lines))
+    (tmp_path / "1" / "targets.csv").write_text("idx,target\n0,0\n1,1\n2,0\n3,2\n")
+    ended = results(tmp_path, "--compare", "0", "1")
+    assert ended.out.splitlines() == [
+        "about            what  0  1  target  right",
+        "predicted class  1     0  1  1       1",
+        "predicted class  2     0  1  0       0",
+        "predicted class  3     0  1  2       neither",
+        "",
+        "3 of 4 samples changed their predicted class",
+        "0 was right about 1; 1 was right about 1; neither of them was right about 1",
+    ]
+
+
+def test_runs_are_removed_once_somebody_agreed(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_sweep(tmp_path)
+    refused = results(tmp_path, "--delete", "0", "1")
+    told = "error: --delete: asks first, and there is no terminal; give --yes\n"
+    assert (refused.status, refused.err) == (2, told)
+    answers = io.StringIO("n\n\ny\nyes\n")
+    monkeypatch.setattr(answers, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", answers)
+    for option in ("--delete", "--archive"):
+        asked = results(tmp_path, option, "0", "1", "0")
+        assert asked.out == "nothing was changed\n"
+        named = f"{tmp_path}/0, {tmp_path}/1"
+        assert asked.err.startswith(f"{option[2:]} 2 runs, 0.0 MB: {named}? [y/N] ")
+    assert len(first_words(results(tmp_path))) == 6
+    ended = results(tmp_path, "--archive", "0", "1")
+    assert ended.out == f"archived: 2 runs, in {tmp_path}/archive\n"
+    assert results("--delete", tmp_path / "2").out == "deleted: 1 run\n"
+    assert results(tmp_path, "--delete", "3", "--yes").out == "deleted: 1 run\n"
+    assert first_words(results(tmp_path)) == ["4", "5"]
+    assert first_words(results(tmp_path / "archive")) == ["0", "1"]
+    assert "there is no such run" in results(tmp_path, "--delete", "0", "--yes").err
 
 
 def test_torch_is_not_imported_and_pandas_neither(sweep: Path) -> None:
@@ -278,15 +467,21 @@ def test_a_page_is_written_of_the_runs_that_are_selected(
     [
         (("--html", "a.csv"), "--html a.csv: give a file that ends in .html"),
         (("--html", "a"), "--html a: give a file that ends in .html"),
-        (("--html", "a.html", "--by", "seed"), "--by: chosen on the page itself"),
-        (("--html", "a.html", "--metric", "lr"), "--metric: chosen on the page itself"),
-        (("--html", "a.html", "--sort", "lr"), "--sort: chosen on the page itself"),
-        (("--html", "a.html", "--compare", "0", "1"), "--compare: chosen on the page itself"),
-        (("--html", "a.html", "--format", "csv"), "--format csv: --html writes a page"),
+        (("--html", "a.html", "--by", "seed"), "--by: has no use with --html; leave it out"),
+        (("--html", "a.html", "--metric", "lr"), "--metric: has no use with --html; leave it"),
+        (("--html", "a.html", "--sort", "lr"), "--sort: has no use with --html; leave it out"),
+        (("--html", "a.html", "--compare", "0", "1"), "--compare: has no use with --html; give "),
+        (("--html", "a.html", "--format", "csv"), "--format: has no use with --html; leave it"),
+        (("--compare", "0", "1", "--last", "2"), "--last: has no use with --compare"),
+        (("--mistakes", "0", "--where", "seed=0"), "--where: has no use with --mistakes"),
+        (("--delete", "0", "--format", "csv"), "--format: has no use with --delete"),
+        (("--delete", "0", "--archive", "1"), "--delete: has no use with --archive"),
+        (("--evaluations", "--by", "seed"), "--by: has no use with --evaluations"),
+        (("--yes",), "--yes: goes with --archive or --delete; leave it out"),
         (("--html", "a.html", "--where", "gone=1"), "--where gone: no run has such a key"),
     ],
 )
-def test_what_a_page_has_no_use_for_is_refused(
+def test_options_without_a_use_for_each_other_are_refused(
     results: Results,
     sweep: Path,
     tmp_path: Path,

@@ -87,15 +87,89 @@ def test_columns_without_anything_in_them_are_not_shown_to_people() -> None:
     assert terminal(table).splitlines() == ["run", "a", "b"]
 
 
-@given(widths=st.lists(st.integers(1, 12), min_size=2, max_size=9), width=st.integers(26, 60))
-def test_a_table_is_no_wider_than_the_terminal(widths: list[int], width: int) -> None:
+@given(
+    widths=st.lists(st.integers(1, 90), min_size=2, max_size=9),
+    width=st.integers(60, 100),
+    identifying=st.integers(1, 3),
+    rows=st.integers(1, 3),
+)
+def test_no_line_is_wider_than_the_terminal(
+    widths: list[int], width: int, identifying: int, rows: int
+) -> None:
     names = [chr(ord("a") + place) * size for place, size in enumerate(widths)]
-    blocks = terminal(Table(names, [["x"] * len(names)]), width).split("\n\n")
-    lines = [block.splitlines()[0] for block in blocks]
+    cells = [[f"{name[:9]}{row}" for name in names] for row in range(rows)]
+    shared = {"key" * 9: "value" * 9, "other": 3}
+    lines = terminal(Table(names, cells, identifying, shared), width).splitlines()
     assert all(len(line) <= width for line in lines)
-    shown = [name for line in lines for name in line.split()[1:]]
-    assert [names[0], *shown] == names
-    assert {line.split()[0] for line in lines} == {names[0]}
+    assert lines[0].startswith("the same everywhere: ")
+    assert "other 3" in lines[0]
+    shown = lines[1].split()
+    told = [line for line in lines if "left out" in line]
+    assert len(shown) + sum(int(line.split()[0]) for line in told) == len(names)
+    assert len(lines) == 2 + rows + len(told)
+
+
+def test_a_narrow_terminal_loses_the_least_interesting_columns() -> None:
+    names = ["run", "lr", "status", "duration", "loss", "best loss", "f1"]
+    table = Table(
+        names, [[n, n, n, n, n, 9 - n, n] for n in (1, 2)], expendable=["best loss", "f1"]
+    )
+    assert terminal(table, 46) == terminal(table)
+    assert terminal(table, 45).splitlines()[0].split()[-2:] == ["loss", "f1"]
+    assert terminal(table, 34).splitlines()[0].split() == [
+        "run",
+        "lr",
+        "status",
+        "duration",
+        "loss",
+    ]
+    assert terminal(table, 28).splitlines()[0].split() == ["run", "lr", "status", "duration"]
+    more = ["x" * 60, "y" * 20]
+    wide = Table([*names, *more], [[n, n, n, n, n, 9 - n, n, n, n] for n in (1, 2)])
+    assert terminal(wide, 130) == terminal(wide)
+    told = [terminal(wide, width).splitlines()[-1] for width in (109, 108, 70, 50, 45)]
+    assert told == [
+        f"1 column is left out: {'y' * 20}; --metric/--format csv shows them",
+        f"1 column is left out: {'y' * 20}; --metric/--format csv shows them",
+        "2 columns are left out; --metric/--format csv shows them",
+        "2 columns are left out; --metric/--format csv sho…",
+        "3 columns are left out; --metric/--format cs…",
+    ]
+    five = terminal(Table([*names, *more], wide.rows, expendable=["f1", *more]), 80)
+    assert five.splitlines()[-1] == (
+        "2 columns are left out: f1, and 1 more; --metric/--format csv shows them"
+    )
+
+
+def test_what_is_equal_in_all_rows_stands_once_above() -> None:
+    table = Table(["run", "lr", "ok"], [["a", 0.1, "x"], ["b", 0.1, "y"]], shared={"m": "mlp"})
+    assert terminal(table).splitlines() == [
+        "the same everywhere: lr 0.1 · m mlp",
+        *("run  ok", "a    x", "b    y"),
+    ]
+    alone = Table(["run", "lr"], [["a", 0.1]])
+    assert terminal(alone).splitlines() == ["run   lr", "a    0.1"]
+    key = Table(["lr", "n"], [[0.1, 1], [0.1, 2]])
+    assert terminal(key).splitlines()[0].split() == ["lr", "n"], "what a row is stays"
+    for form in (to_csv, markdown, latex, to_json):
+        assert "lr" in form(table)
+
+
+def test_final_values_stand_beside_the_others_or_are_the_same() -> None:
+    names = ["run", "val/f1", "best val/f1", "val/loss", "final/val/f1", "final/val/loss"]
+    table = Table(names, [["a", 0.5, 0.6, 1.5, 0.7, 1.5], ["b", 0.25, 0.3, 2.5, 0.2, 2.5]])
+    heads = terminal(table).splitlines()[0]
+    assert heads.replace("best ", "best_").split() == [
+        *("run", "val/f1", "best_val/f1", "final/val/f1", "val/loss"),
+    ]
+    assert to_csv(table).splitlines()[0] == ",".join(names)
+
+
+def test_long_names_are_cut_at_their_beginning_and_notes_at_their_end() -> None:
+    table = Table(["run", "loss", "notes"], [["r" * 99 + "0", 0.5, "n" * 50], ["b", 1.5, "x\ny"]])
+    lines = terminal(table, 100).splitlines()
+    assert lines[1].split() == ["…" + "r" * 50 + "0", "0.5", "n" * 39 + "…"]
+    assert lines[2].split() == ["b", "1.5", "x"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from legoloop.core.errors import DataError
 from legoloop.results import load
 from tests.results.made_runs import lr_and_seed, made_run, made_sweep
 
@@ -47,6 +48,36 @@ def test_predictions_are_stacked_with_their_classes(tmp_path: Path) -> None:
     ]
     assert predictions["idx"].tolist() == [5, 6, 5]
     assert predictions["predicted"].tolist()[:2] == [1, 0]
+
+
+def test_targets_stand_beside_the_predictions(tmp_path: Path) -> None:
+    logits = "idx,logit0,logit1\n5,0.25,0.75\n6,1.0,0.0\n7,0,1\n"
+    run = made_run(tmp_path, "a", {"seed": 0}, predicts=logits)
+    (run / "targets.csv").write_text("idx,target\n6,0\n5,0\n")
+    predictions = load(tmp_path).predictions()
+    assert list(predictions.columns) == [
+        *("run", "idx", "logit0", "logit1", "target", "predicted"),
+    ]
+    assert predictions["target"].tolist()[:2] == [0, 0]
+    assert predictions["target"].isna().tolist() == [False, False, True]
+    wrong = predictions[predictions["predicted"] != predictions["target"]].dropna()
+    assert wrong["idx"].tolist() == [5]
+
+
+@pytest.mark.parametrize("head", ["prediction0,prediction1", "logit0,logit1"])
+def test_targets_that_are_no_classes_stand_there_as_they_are(tmp_path: Path, head: str) -> None:
+    run = made_run(tmp_path, "a", {"seed": 0}, predicts=f"idx,{head}\n5,1.5,2.5\n6,0,1\n")
+    (run / "targets.csv").write_text("idx,target0,target1\n6,3.5,4\n5,1,1\n")
+    predictions = load(tmp_path).predictions()
+    assert predictions["target0"].tolist() == [1.0, 3.5]
+    assert predictions["target1"].tolist() == [1, 4]
+
+
+def test_damaged_targets_are_told(tmp_path: Path) -> None:
+    run = made_run(tmp_path, "a", {"seed": 0}, predicts="idx,logit0\n5,1\n")
+    (run / "targets.csv").write_text("idx,target\n5\n")
+    with pytest.raises(DataError, match=r"targets\.csv cannot be read"):
+        load(tmp_path).predictions()
 
 
 def test_nothing_to_stack_is_an_empty_table(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from legoloop.app.config.components import (
     scope_names,
 )
 from legoloop.app.config.paths import Tree, find_path, get_path, is_under
+from legoloop.app.config.references import references, refers_to
 from legoloop.app.config.settings import (
     COLLECTIONS,
     COMPONENTS,
@@ -171,13 +172,22 @@ class Blueprint:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of what the run does, in hexadecimal; how it is launched is left out."""
+        """The SHA-256 of ``behaviour()``, what the run does, in hexadecimal."""
         values = json.dumps(encoded(self.behaviour()), sort_keys=True)
         return sha256(values.encode()).hexdigest()
 
     def behaviour(self) -> Mapping[str, Any]:
-        """The values by dotted key, without the keys that say how and where the run is launched."""
-        return behaviour(flatten_run_config(self.tree))
+        """The values by dotted key, without how and where the run is launched and observed.
+
+        What refers to a key that only observes (``run_name: ${name}``) is left out with it.
+        """
+        observing = {
+            path.partition("[")[0]
+            for path, text in references(self.unresolved)
+            if refers_to(text, OBSERVATION_KEYS)
+        }
+        values = behaviour(flatten_run_config(self.tree))
+        return {key: value for key, value in values.items() if key not in observing}
 
     @property
     def variation(self) -> Variation:
@@ -226,12 +236,13 @@ class Blueprint:
 
 
 def behaviour(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by dotted key, without the keys that say how a run is launched.
+    """Values by dotted key, without the keys that say how a run is launched and observed.
 
-    >>> behaviour({"seed": 0, "resume": "must", "sweep.on_failure": "stop"})
+    >>> behaviour({"seed": 0, "resume": "must", "sweep.on_failure": "stop", "name": "first"})
     {'seed': 0}
     """
-    return {key: v for key, v in values.items() if key.partition(".")[0] not in LAUNCH_KEYS}
+    others = (*LAUNCH_KEYS, *OBSERVATION_KEYS)
+    return {key: value for key, value in values.items() if key.partition(".")[0] not in others}
 
 
 class _Binder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -36,6 +36,18 @@ def referenced_keys(text: str) -> list[str]:
     ['run_dir', 'data.root']
     """
     return KEY.findall(text)
+
+
+def refers_to(text: str, keys: Iterable[str]) -> bool:
+    """Whether a text refers to one of these top-level keys, by ``oc.select`` too.
+
+    >>> refers_to("run ${name}", ["name"]), refers_to("${oc.select:name,x}", ["name"])
+    (True, True)
+    >>> refers_to("${name_of.it}", ["name"])
+    False
+    """
+    names = "|".join(map(re.escape, keys))
+    return re.search(rf"\$\{{(oc\.select:\s*)?({names})[,}}]", text) is not None
 
 
 def resolve_references(unresolved: Tree, otherwise: Callable[[str], Any]) -> Tree:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 from legoloop.core.errors import ConfigError
 from legoloop.core.text import shown
+from legoloop.state.run_record import LABELS
 
 COMPONENTS = ("model", "loss", "optimizer", "scheduler", "metrics", "accumulators", "feed")
 """Groups that are one component each."""
@@ -44,7 +45,10 @@ Purpose = Literal["training", "launch", "observation"]
 
 
 def _setting(default: Any, help: str, purpose: Purpose = "training") -> Any:
-    return field(default=default, metadata={"help": help, "purpose": purpose})
+    about = {"help": help, "purpose": purpose}
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata=about)
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class DataSettings:
     preload: bool | Literal["auto"] = _setting("auto", "keep whole data sets on the GPU")
     predict_dataset: str | None = _setting(None, "the data set whose predictions are written")
     output_key: str | None = _setting(None, "the entry of the model's outputs that is predicted")
-    model_kwargs: list[str] = _setting((), "attributes of the train data set that models are given")
+    model_kwargs: list[str] = _setting([], "attributes of the train data set that models are given")
     loaders: Mapping[str, Any] | None = _setting(None, "batch size, workers … by data set")
     datasets: Mapping[str, Any] | None = _setting(None, "the data sets by name")
 
@@ -90,6 +94,11 @@ class RunSettings:
         False, "true: compile model and loss with torch.compile; or one of its modes"
     )
     app: str | None = _setting(None, "a container of your own to run instead: package.module.MyApp")
+    name: str | None = _setting(
+        None, "what the run is called; may refer to other keys", "observation"
+    )
+    tags: list[str] = _setting([], "words to find the run by, as [baseline, paper]", "observation")
+    notes: str | None = _setting(None, "what should be remembered of the run", "observation")
     profile: bool = _setting(
         False, "report where the time went, and trace a few steps", "observation"
     )
@@ -122,7 +131,7 @@ def keys_about(purpose: Purpose) -> tuple[str, ...]:
     """The names of the top-level keys with a purpose.
 
     >>> keys_about("observation")
-    ('profile',)
+    ('name', 'tags', 'notes', 'profile')
     """
     return tuple(each.name for each in fields(RunSettings) if each.metadata["purpose"] == purpose)
 
@@ -146,7 +155,17 @@ def defaults() -> dict[str, Any]:
     >>> defaults()["sweep"]
     {'on_failure': 'continue'}
     """
-    return {each.name: _plain_default(each.default) for each in fields(RunSettings)}
+    return {each.name: _plain_default(each) for each in fields(RunSettings)}
+
+
+def labels(settings: RunSettings) -> dict[str, Any]:
+    """What a person calls a run, as its record has it: those that were given.
+
+    >>> labels(RunSettings(name="baseline"))
+    {'name': 'baseline'}
+    """
+    given = {key: getattr(settings, key) for key in LABELS}
+    return {key: value for key, value in given.items() if value}
 
 
 def help_text(width: int = 33) -> str:
@@ -249,10 +268,12 @@ def _described(annotation: Any) -> str:
     return "a list of names" if typing.get_origin(kind) is list else "a mapping of names"
 
 
-def _plain_default(value: Any) -> Any:
-    if isinstance(value, SweepSettings):
-        return {each.name: getattr(value, each.name) for each in fields(value)}
-    return None if value is MISSING else value
+def _plain_default(setting: Field[Any]) -> Any:
+    if setting.default_factory is not MISSING:
+        return setting.default_factory()
+    if isinstance(setting.default, SweepSettings):
+        return {each.name: _plain_default(each) for each in fields(SweepSettings)}
+    return setting.default
 
 
 def _help_lines(kind: type, prefix: str = "") -> Iterator[tuple[str, str]]:

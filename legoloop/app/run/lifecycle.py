@@ -16,6 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.config.blueprint import Blueprint
+from legoloop.app.config.settings import labels
 from legoloop.app.run.data_digests import data_digests, data_sources
 from legoloop.app.run.resume import (
     archive_attempt,
@@ -101,7 +102,11 @@ def lock_directory(prepared: Prepared) -> RunRecord:
         _check_unchanged(prepared, run_of(checkpoint))
         _load(prepared, checkpoint)
     record = RunRecord.start(
-        prepared.directory, settings.seed, prepared.blueprint.overrides, resume
+        prepared.directory,
+        settings.seed,
+        prepared.blueprint.overrides,
+        resume,
+        labels(settings),
     )
     try:
         if record.previous is not None:

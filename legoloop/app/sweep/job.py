@@ -12,7 +12,7 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig
 
 from legoloop.app.config.blueprint import Blueprint
-from legoloop.app.config.settings import LAUNCH_KEYS
+from legoloop.app.config.settings import LAUNCH_KEYS, OBSERVATION_KEYS
 from legoloop.app.sweep.process_state import preserve_process_state
 from legoloop.state.run_record import read_record
 
@@ -37,11 +37,10 @@ class Job:
 
     @property
     def training_overrides(self) -> Overrides:
-        """The overrides that say what the job does, not how it is launched."""
+        """The overrides that say what the job does, not how it is launched or observed."""
+        others = (*LAUNCH_KEYS, *OBSERVATION_KEYS)
         return [
-            text
-            for text in self.overrides
-            if re.split(r"[.=]", text.lstrip("+~"))[0] not in LAUNCH_KEYS
+            text for text in self.overrides if re.split(r"[.=]", text.lstrip("+~"))[0] not in others
         ]
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from legoloop.core.errors import ConfigError, DataError, UserError
 from legoloop.core.run_directory import SWEEP_CONFIG, SWEEP_PAGE, SWEEP_RESULTS
 from legoloop.core.text import printable
 from legoloop.results.choosing import default_metrics, tags
-from legoloop.results.formats import terminal, to_csv, with_causes
+from legoloop.results.formats import terminal, terminal_width, to_csv, with_causes
 from legoloop.results.page import write_page
 from legoloop.results.reading import read_runs
 from legoloop.results.table import table_of_runs
@@ -50,6 +51,7 @@ class Sweep:
             [job.blueprint.behaviour() for job in jobs],
             resume,
             accept=config.on_config_change == "accept",
+            directories=[os.path.relpath(job.directory, sweep.directory) for job in jobs],
         )
         try:
             _write(sweep.directory / SWEEP_CONFIG, OmegaConf.to_yaml(config))
@@ -137,7 +139,8 @@ def summarize(directory: Path) -> None:
     runs = found.runs
     _write(directory / SWEEP_RESULTS, to_csv(table_of_runs(runs, tags(runs))))
     print(f"\nsweep directory: {display_path(directory)}", flush=True)
-    print(with_causes(terminal(table_of_runs(runs, default_metrics(runs))), runs), flush=True)
+    table = terminal(table_of_runs(runs, default_metrics(runs)), terminal_width())
+    print(with_causes(table, runs), flush=True)
     try:
         write_page(directory / SWEEP_PAGE, runs, [directory], found.problems)
     except DataError as error:

@@ -15,6 +15,7 @@ from legoloop.app.config.targets import resolve
 from legoloop.core.errors import ConfigError
 from legoloop.core.flatten import flatten_config
 from legoloop.core.suggestions import did_you_mean
+from legoloop.state.run_record import LABELS
 
 GIVEN = ("app", *LAUNCH_KEYS)
 """The keys whose values never come from the container."""
@@ -36,7 +37,7 @@ def make_user_app(blueprint: Blueprint) -> tuple[Any, Blueprint]:
     app = _instance(path)
     declared = OmegaConf.create(app.config() or {}, flags={"allow_objects": True})
     plain: Any = OmegaConf.to_container(declared, resolve=False)
-    read = {*GIVEN, "seed", *_options(app), *(key for key, _ in flatten_config(plain))}
+    read = {*GIVEN, "seed", *LABELS, *_options(app), *(key for key, _ in flatten_config(plain))}
     for key in blueprint.origins:
         is_read = any(overlaps(key, option) for option in read)
         if not is_read or _is_lost_choice(blueprint, key, read):

@@ -44,9 +44,13 @@ class Predictions:
         index: entry of the batches that identifies samples, shape (samples,).
         streamed: make a pass of its own that keeps nothing in memory and needs no accumulator for
             ``key``.
+        targets: another CSV file, for what is right: the entry ``target`` if it is collected, and
+            is one value per sample or as many as ``key``; None: it is not written.
+        target: entry of the batches or outputs with what is right.
 
     Raises:
-        ArgumentError: if the evaluation has no such data set, or for another kind or suffix.
+        ArgumentError: if the evaluation has no such data set, for another kind or suffix, or for
+            ``targets`` of what is streamed.
         DataError: if an entry is missing or is not one per sample, a sample occurs twice, or
             ``columns`` has another length.
 
@@ -71,9 +75,15 @@ class Predictions:
         columns: Sequence[str] | None = None,
         index: str = "idx",
         streamed: bool = False,
+        targets: str | Path | None = None,
+        target: str = "target",
     ) -> None:
         require_evaluated(acc_plugin.datasets, acc_key)
         one_of(tuple(KINDS), kind=kind)
+        if targets is not None and streamed:
+            raise ArgumentError(
+                "are read from an accumulator", argument="targets", remedy="give null with streamed"
+            )
         self.path = Path(path)
         self.acc_plugin = acc_plugin
         self.acc_key = acc_key
@@ -82,6 +92,8 @@ class Predictions:
         self.columns = columns
         self.index = index
         self.streamed = streamed
+        self.targets = None if targets is None else Path(targets)
+        self.target = target
         self._writer()
 
     def train_end(self) -> None:
@@ -89,6 +101,21 @@ class Predictions:
         write = self._writer()
         with atomic_write(self.path) as temporary:
             write(temporary, self._chunks(rows))
+        if self.targets is not None:
+            self._write_targets(self.targets)
+
+    def _write_targets(self, path: Path) -> None:
+        arrays = self.acc_plugin.collect(self.acc_key)
+        found = arrays.get(self.target)
+        if not isinstance(found, np.ndarray):
+            return
+        index, values = self._rows(arrays)
+        width = int(np.prod(found.shape[1:]))
+        if found.shape[:1] == index.shape and width in (1, values.shape[1]):
+            names = [self.target] if width == 1 else [f"{self.target}{n}" for n in range(width)]
+            columns = zip(names, found.reshape(len(found), width).T, strict=True)
+            with atomic_write(path) as temporary:
+                write_csv(temporary, [{self.index: index, **dict(columns)}])
 
     def _writer(self) -> Callable[[Path, Iterable[Chunk]], None]:
         if self.path.suffix not in WRITERS:
@@ -191,6 +218,8 @@ class CsvLogits(Predictions):
         names: of the columns; None: ``logit0``, ``logit1``, …
         index: name of the accumulated array that identifies samples, shape (samples,).
         key: name of the accumulated array to write, shape (samples, columns) or (samples,), float.
+        targets: another CSV file, for what is right, as in ``Predictions``.
+        target: name of the accumulated array with that.
 
     Raises:
         ArgumentError: if the evaluation has no such data set.
@@ -215,8 +244,19 @@ class CsvLogits(Predictions):
         names: Sequence[str] | None = None,
         index: str = "idx",
         key: str = "logits",
+        targets: str | Path | None = None,
+        target: str = "target",
     ) -> None:
-        super().__init__(path, acc_plugin, acc_key, key=key, columns=names, index=index)
+        super().__init__(
+            path,
+            acc_plugin,
+            acc_key,
+            key=key,
+            columns=names,
+            index=index,
+            targets=targets,
+            target=target,
+        )
 
     def _writer(self) -> Callable[[Path, Iterable[Chunk]], None]:
         return write_csv

@@ -13,6 +13,7 @@ from legoloop.core.metric_direction import higher_is_better
 from legoloop.results.choosing import tags, varied_keys
 from legoloop.results.compare import CONFIGURATION
 from legoloop.results.reading import Run
+from legoloop.state.run_record import LABELS
 
 LONGEST = 300
 """Longer texts are cut."""
@@ -20,7 +21,9 @@ LONGEST = 300
 LARGEST_INTEGER = 2**53
 """JavaScript has no larger ones that are exact."""
 
-RECORD = ("run", "status", "started", "duration", "cause")
+RECORD = ("run", *LABELS, "status", "started", "duration", "cause")
+OFTEN_MISSING = (*LABELS, "cause")
+"""Those of them that have no column if no run has them."""
 RECORDED = {"code": "git", "data": "data", "versions": "versions", "hardware": "hardware"}
 """Sections of ``run.json`` by what they are about."""
 
@@ -58,7 +61,8 @@ def columns_of(runs: Sequence[Run]) -> Columns:
         else:
             differing.append(key)
     varied = set(varied_keys(runs))
-    recorded = [key for key in RECORD if key != "cause" or any(run.value(key) for run in runs)]
+    given = {key for key in OFTEN_MISSING if any(run.value(key) for run in runs)}
+    recorded = [key for key in RECORD if key not in OFTEN_MISSING or key in given]
     heads = [_head("record", key) for key in recorded]
     columns = [[_known(run.value(key)) for run in runs] for key in recorded]
     for key in sorted(differing, key=lambda key: key not in varied):

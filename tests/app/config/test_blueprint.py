@@ -125,10 +125,25 @@ def test_the_digest_is_that_of_what_the_run_does() -> None:
     digest = Blueprint.of(tree_of()).digest
     assert Blueprint.of(tree_of(sweep={"on_failure": "stop"})).digest == digest
     assert Blueprint.of(tree_of(), overrides=["a=1"], origins={"seed": "x"}).digest == digest
-    for changed in (tree_of(seed=1), tree_of(num_epochs=3), tree_of(profile=True)):
+    for changed in (tree_of(seed=1), tree_of(num_epochs=3), tree_of(device="cuda")):
         assert Blueprint.of(changed).digest != digest
     shuffled = dict(reversed(tree_of().items()))
     assert Blueprint.of(shuffled).digest == digest
+
+
+@pytest.mark.parametrize("override", ["name=b", "tags=[b]", "notes=b", "profile=true"])
+def test_what_only_observes_is_no_part_of_the_digest(override: str) -> None:
+    given = ("loggers=[csv,mlflow]", "loggers.mlflow.run_name='${name}'", "name=a")
+    one, other = blueprint_of(*given), blueprint_of(*given, override)
+    assert one != other
+    assert one.digest == other.digest
+    assert not any("mlflow.run_name" in key for key in one.behaviour())
+
+
+def test_a_name_follows_what_it_refers_to() -> None:
+    blueprint = blueprint_of("name='lr-${optimizer.lr}'", "optimizer.lr=0.25", "tags=[a, b]")
+    assert (blueprint.settings.name, blueprint.settings.tags) == ("lr-0.25", ["a", "b"])
+    assert blueprint.behaviour()["optimizer.lr"] == 0.25
 
 
 def test_types_are_part_of_the_digest() -> None:
@@ -140,9 +155,8 @@ def test_types_are_part_of_the_digest() -> None:
 
 
 def test_behaviour_has_every_value_but_those_of_the_launch() -> None:
-    assert behaviour({"seed": 0, "resume": "x", "sweep.on_failure": "stop", "resume_at": 1}) == {
-        **{"seed": 0, "resume_at": 1},
-    }
+    launched = {"resume": "x", "sweep.on_failure": "stop", "name": "a", "tags": ["b"]}
+    assert behaviour({"seed": 0, **launched, "resume_at": 1}) == {"seed": 0, "resume_at": 1}
 
 
 SCALARS = st.one_of(

@@ -17,6 +17,7 @@ from legoloop.app.config.settings import (
     SweepSettings,
     defaults,
     help_text,
+    labels,
     read_settings,
     setting_names,
 )
@@ -42,6 +43,9 @@ RUN: dict[str, tuple[list[Any], list[Any], str]] = {
         "give true, false, default, reduce-overhead or max-autotune",
     ),
     "app": ([None, "mine.App"], ["", 3, True], TEXT_OR_NULL),
+    "name": ([None, "lr-0.1", "two\nlines"], ["", 3, True, ["a"]], TEXT_OR_NULL),
+    "tags": ([[], ["a", "b c"]], [None, "a", [3], {"a": 1}], "give a list of names"),
+    "notes": ([None, "a\nb"], ["", 3], TEXT_OR_NULL),
     "profile": ([True, False], [None, "auto", 1, 0], "give true or false"),
     "show": (
         [None, "plan", "config", "schedule"],
@@ -152,7 +156,19 @@ def test_each_setting_says_what_it_is_for() -> None:
 
 def test_the_purposes() -> None:
     assert (*("show", "resume", "on_config_change", "sweep", "rerun", "run_dir"),) == LAUNCH_KEYS
-    assert OBSERVATION_KEYS == ("profile",)
+    assert OBSERVATION_KEYS == ("name", "tags", "notes", "profile")
+
+
+def test_labels_are_those_that_were_given() -> None:
+    assert labels(RunSettings()) == {}
+    given = {"name": "a", "tags": ["b"], "notes": "c"}
+    assert labels(read_settings(RunSettings, given)) == given
+
+
+def test_a_list_of_defaults_is_nobody_elses() -> None:
+    RunSettings().tags.append("a")
+    defaults()["tags"].append("b")
+    assert RunSettings().tags == defaults()["tags"] == []
 
 
 def test_defaults_and_help_texts_have_one_place() -> None:

@@ -21,6 +21,7 @@ def job(tmp_path: Path, *overrides: str, **changes: Any) -> Job:
 
 def test_how_a_job_is_launched_is_not_what_it_does(tmp_path: Path) -> None:
     given = ("seed=1", "resume=never", "+sweep.on_failure=stop", "model=mlp", "++show=null")
+    given += ("name=a", "tags=[a]", "++notes=a", "profile=true")
     more = ("rerun=then", "run_dir=x", "on_config_change=accept", "resumes=1", "~plugins.resume")
     assert job(tmp_path, *given, *more).training_overrides == [
         *("seed=1", "model=mlp", "resumes=1", "~plugins.resume"),

@@ -228,7 +228,8 @@ def test_the_sweep_is_summed_up_failures_included(command: Command) -> None:
     record = json.loads((command.here / "sweep/0/run.json").read_text())
     assert float(rows[0]["final/val/accuracy"]) == record["final"]["final/val/accuracy"]
     shown = ended.out[ended.out.index("sweep directory: sweep") :]
-    assert [line.split()[0] for line in shown.splitlines()[2:6]] == ["0", "1", "2", "3"]
+    assert shown.splitlines()[1].startswith("the same everywhere: ")
+    assert [line.split()[0] for line in shown.splitlines()[3:7]] == ["0", "1", "2", "3"]
     assert ended.out.endswith("\n\npage: sweep/results.html\n")
     assert (command.here / "sweep" / "results.html").read_text().startswith("<!doctype html>")
 

@@ -21,7 +21,7 @@ FAULTS = {
     4: ("0.05/0=_exit", "ended with exit status 9 without a word"),
     5: ("0.05/1=SIGKILL", "killed by SIGKILL (out of memory?)"),
 }
-FILES = {".hydra", "config.yaml", "plan.txt", "predicts.csv", "run.log", "weights"}
+FILES = {".hydra", "config.yaml", "plan.txt", "predicts.csv", "run.log", "targets.csv", "weights"}
 
 
 def sweep(here: Path, faults: str = "") -> Ended:
@@ -90,5 +90,5 @@ def listed(folder: Path) -> list[tuple[str, ...]]:
 
 def table(out: str) -> list[tuple[str, ...]]:
     """Run, seed, learning rate and status of each row of the table that is shown at the end."""
-    rows = takewhile(str.strip, out[out.index("\nsweep directory: ") :].splitlines()[3:])
-    return [(words[0], words[1], words[2], words[4]) for words in map(str.split, rows)]
+    rows = takewhile(str.strip, out[out.index("\nsweep directory: ") :].splitlines()[4:])
+    return [(words[0], words[1], words[2], words[3]) for words in map(str.split, rows)]

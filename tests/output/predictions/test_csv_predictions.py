@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import legoloop as ll
+from legoloop.core.errors import ArgumentError
 from legoloop.output.predictions import csv_predictions as predictions
 from legoloop.output.predictions.csv_predictions import (
     chunk_rows,
@@ -50,6 +51,38 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 finite = st.floats(width=32, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("target", "rows"),
+    [
+        (np.array([1, 0]), "idx,target\n7,1\n3,0\n"),
+        (np.array([[1.0], [0.5]]), "idx,target\n7,1.0\n3,0.5\n"),
+        (np.array([[0.25, 0.75], [1, 0]]), "idx,target0,target1\n7,0.25,0.75\n3,1.0,0.0\n"),
+        (np.zeros((2, 3)), None),
+        (np.zeros(()), None),
+        (["a", "b"], None),
+        (None, None),
+    ],
+)
+def test_targets_are_written_beside_what_they_are_of(
+    tmp_path: Path, target: Any, rows: str | None
+) -> None:
+    arrays = {"idx": np.array([7, 3]), "logits": np.zeros((2, 2), np.float32)}
+    arrays |= {} if target is None else {"target": target}
+    plain = tmp_path / "plain.csv"
+    written(plain, arrays)
+    beside = tmp_path / "deep" / "targets.csv"
+    written(tmp_path / "a.csv", arrays, targets=beside)
+    assert (tmp_path / "a.csv").read_bytes() == plain.read_bytes()
+    assert (beside.read_text() if beside.exists() else None) == rows
+
+
+def test_targets_of_what_is_streamed_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="targets are read from an accumulator; give null with"):
+        ll.Predictions(
+            tmp_path / "a.csv", Accumulated(), "val", streamed=True, targets=tmp_path / "b.csv"
+        )
 
 
 @given(

@@ -145,18 +145,18 @@ def test_it_opens_from_a_file_and_asks_for_nothing(opened: Opened, sweep: Path) 
 def test_texts_of_runs_are_never_markup(opened: Opened, tmp_path: Path) -> None:
     folder = tmp_path / HOSTILE[0].replace("/", "\N{DIVISION SLASH}")
     for job, text in enumerate(HOSTILE):
-        directory = made_run(
+        made_run(
             folder,
             f"{job} {text}".replace("/", "\N{DIVISION SLASH}"),
-            {"seed": job, "key": text, text: job, "name": text, "notes": text, "tags": [text]},
+            {"seed": job, "key": text, text: job},
             {"val/accuracy": 0.5, text: 0.1 * job},
             status="FAILED",
             cause=text,
             git={"commit": text, text: text},
             metrics=f'step,epoch,val/accuracy,"{text.replace(chr(34), chr(34) * 2)}"\n1,1,0.5,1\n',
             predicts=f'idx,logit0,logit1\n"{text.replace(chr(34), chr(34) * 2)}",{job % 2},0.5\n',
+            **{"name": text, "notes": text, "tags": [text, "hostile"]},
         )
-        (directory / "run.json").write_text((directory / "run.json").read_text())
     path = written(folder)
     page = opened.open(path, metric=HOSTILE[0], colour="key", marked=[])
     for run in range(2):
@@ -169,6 +169,11 @@ def test_texts_of_runs_are_never_markup(opened: Opened, tmp_path: Path) -> None:
     assert page.locator("#details .cause").inner_text() in HOSTILE
     assert page.locator("#details .title").inner_text() in HOSTILE
     assert page.locator("#details .tag").all_inner_texts()[0] in HOSTILE
+    page.get_by_label("Filter").fill("tags=hostile status=FAILED")
+    page.wait_for_selector(f"#tools .note:text-is('{len(HOSTILE)} of {len(HOSTILE)}')")
+    page.get_by_label("Filter").fill("tags!=hostile")
+    page.wait_for_selector(f"#tools .note:text-is('0 of {len(HOSTILE)}')")
+    page.get_by_label("Filter").fill("")
     page.locator("#columns summary").click()
     for x in range(20):
         tip_at(page, x / 20, 0.5)

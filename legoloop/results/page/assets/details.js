@@ -30,13 +30,6 @@ function detailsOf(runs, run, isBest) {
   ];
 }
 
-function tagsOf(value) {
-  try {
-    const tags = JSON.parse(value);
-    return Array.isArray(tags) ? tags.map(String) : [String(value)];
-  } catch { return [String(value)]; }
-}
-
 // A word of a shell, and a value of Hydra's overrides.
 const shellWord = word => /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
 const hydraValue = path => /^[\w./-]+$/.test(path) ? path : `"${path.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;

@@ -25,6 +25,7 @@ function formatDuration(seconds) {
 
 const formatCell = (key, value) => key === 'duration' ? formatDuration(value)
   : key === 'started' && value ? String(value).slice(0, 19).replace('T', ' ')
+  : key === 'tags' && value != null ? tagsOf(value).join(', ')
   : format(value);
 
 function extent(values) {

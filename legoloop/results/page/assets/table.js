@@ -69,9 +69,9 @@ const sampleOf = (runs, key) => runs.values(key).find(value => value != null);
 // The run, what varied, how it ended, and the metrics of the data set of the one that is shown.
 function shownColumns(runs, state) {
   const kin = state.metric.includes('/') ? state.metric.slice(0, state.metric.lastIndexOf('/') + 1) : state.metric;
-  const usual = head => head.varied || ['run', 'status', 'duration', 'cause'].includes(head.key)
+  const usual = head => head.varied || ['run', 'name', 'tags', 'status', 'duration', 'cause'].includes(head.key)
     || head.about === 'metric' && (head.key === state.metric || head.key === `best ${state.metric}` || head.key.startsWith(kin));
-  const order = head => head.key === 'run' ? 0 : head.varied ? 1 : head.about === 'record' && head.key !== 'cause' ? 2 : head.about === 'metric' ? 3 : 4;
+  const order = head => head.key === 'run' ? -2 : head.key === 'name' ? -1 : head.key === 'tags' ? 0 : head.varied ? 1 : head.about === 'record' && head.key !== 'cause' ? 2 : head.about === 'metric' ? 3 : 4;
   return runs.heads.filter(head => head.key === 'run' || Boolean(usual(head)) !== state.columns.includes(head.key))
     .toSorted((a, b) => order(a) - order(b)).map(head => head.key);
 }

@@ -34,13 +34,24 @@ function parseFilter(text, runs) {
       const plain = spaceless(isNumber(wanted) ? rest : wanted);
       conditions.push(run => {
         const value = runs.value(run, key);
-        const isEqual = value === wanted || spaceless(value ?? 'null') === plain;
-        return isEqual === (operator === '=');
+        const isEqual = each => each === wanted || spaceless(each ?? 'null') === plain;
+        return [value, ...entriesOf(value)].some(isEqual) === (operator === '=');
       });
     }
   }
   return {holds: run => conditions.every(condition => condition(run))};
 }
+
+// Of a list, which comes as JSON; tags=baseline holds for a run with that tag.
+function entriesOf(value) {
+  if (!/^\[.*\]$/s.test(value)) return [];
+  try {
+    return JSON.parse(value).map(entry => isNumber(entry) ? entry : String(entry));
+  } catch { return []; }
+}
+
+// Those of a list that was cut for its length are one.
+const tagsOf = value => entriesOf(value).length ? entriesOf(value).map(String) : [String(value)];
 
 const spaceless = value => String(value).replace(/\s/g, '');
 
