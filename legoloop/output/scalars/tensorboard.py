@@ -41,8 +41,8 @@ class TensorBoard(ScalarWriter):
     Args:
         counter: tells the step.
         acc_metrics: one or several plugins with ``scalars()``.
-        logs_dir: the folder of the event file; in a job of a sweep, of a folder whose name says
-            what varied, since TensorBoard names runs by their folders.
+        logs_dir: the folder of the event file; with a name, or in a job of a sweep, of a folder
+            that is called by the name, or what varied: TensorBoard names runs by their folders.
         hparams: settings by which TensorBoard's HParams page compares runs, beside those that
             vary. Settings that are None are left out.
         every_steps: also write scalars after every so many steps; None: only at the end of epochs.
@@ -50,6 +50,7 @@ class TensorBoard(ScalarWriter):
             each epoch and at the end of the training.
         variation: what varied: the settings by which the HParams page compares runs. The outcome
             is the metrics of ``final/``, or without any the last value of each scalar.
+        run_name: the name of the run; None: it has none.
 
     Raises:
         ArgumentError: for a source without ``scalars()``, or ``every_steps`` below 1.
@@ -73,10 +74,12 @@ class TensorBoard(ScalarWriter):
         every_steps: int | None = None,
         images: ImageSource | Iterable[ImageSource] = (),
         variation: Variation | None = None,
+        run_name: str | None = None,
     ) -> None:
         super().__init__(counter, acc_metrics, every_steps)
         self.logs_dir = Path(logs_dir)
         self.variation = variation or Variation()
+        self.run_name = run_name
         settings = {**self.variation.values, **(hparams or {})}
         self.hparams = {key: value for key, value in settings.items() if value is not None}
         self._record: list[tuple[str, float, int, float]] = []  # tag, value, step, when
@@ -192,9 +195,9 @@ class TensorBoard(ScalarWriter):
 
     def _event_file(self) -> EventFile:
         if self._events is None:
-            is_job = self.variation.sweep is not None
-            folder = self.logs_dir / self.variation.folder if is_job else self.logs_dir
-            self._events = EventFile(folder, SUFFIX)
+            varied = self.variation.folder if self.variation.sweep is not None else ""
+            name = (self.run_name or varied).replace("/", "_")
+            self._events = EventFile(self.logs_dir / name, SUFFIX)
         return self._events
 
 

@@ -148,6 +148,8 @@ def test_the_folder_of_a_job_says_what_varied(tmp_path: Path) -> None:
     assert written_of(tmp_path / "0", Variation(varied, SWEEP)).name == "lr=0.1,root=_data"
     assert written_of(tmp_path / "1", Variation({}, SWEEP)) == tmp_path / "1"
     assert written_of(tmp_path / "2", Variation(varied)) == tmp_path / "2", "a run of its own"
+    named = written_of(tmp_path / "3", Variation(varied, SWEEP), run_name="first/try")
+    assert named == tmp_path / "3" / "first_try"
 
 
 def test_a_job_that_is_resumed_with_other_values_leaves_one_file(tmp_path: Path) -> None:
