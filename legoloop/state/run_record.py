@@ -32,7 +32,7 @@ PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "dependency-injector")
 
 RAN_WITH = (
     *("git", "versions", "hardware"),
-    *("data", "data_sources", "blueprint", "config_sha256"),
+    *("data", "data_sources", "blueprint", "config_sha256", "built_with"),
 )
 """What a record says of the attempt that last had something to train."""
 

@@ -16,6 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.config.blueprint import Blueprint
+from legoloop.app.run.built_with import BuiltWith
 from legoloop.app.run.data_digests import data_digests, data_sources
 from legoloop.app.run.resume import (
     archive_attempt,
@@ -162,8 +163,10 @@ def recording(prepared: Prepared, record: RunRecord) -> Iterator[None]:
             record.finish("FAILED", cause=cause, **_scalars(prepared))
         log.info("the run failed", exc_info=True)
         raise
-    reason = _host(prepared).stop_reason
-    record.finish("COMPLETED", stop_reason=reason, **_scalars(prepared))
+    host = _host(prepared)
+    reason, failed = host.stop_reason, host.failed_lookers
+    without = {"failed_plugins": failed} if failed else {}
+    record.finish("COMPLETED", stop_reason=reason, **without, **_scalars(prepared))
     log.info("the run completed: %s", reason)
 
 
@@ -178,18 +181,30 @@ def _tolerate_disk_errors() -> Iterator[None]:
 
 @contextmanager
 def logged(file: Path) -> Iterator[None]:
-    """Log to a file what legoloop logs inside, as Hydra's job logging does in a command."""
-    handler = logging.FileHandler(file)
-    handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
+    """Log what legoloop logs inside, as Hydra's job logging does in a command.
+
+    All of it goes to a file, and warnings to the terminal, unless the process has handlers of its
+    own for those.
+    """
+    written = logging.FileHandler(file)
+    written.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
+    handlers: list[logging.Handler] = [written]
+    if not log.hasHandlers():
+        shown = logging.StreamHandler()
+        shown.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        shown.setLevel(logging.WARNING)
+        handlers.append(shown)
     level = log.level
-    log.addHandler(handler)
     log.setLevel(logging.INFO)
+    for handler in handlers:
+        log.addHandler(handler)
     try:
         yield
     finally:
-        log.removeHandler(handler)
         log.setLevel(level)
-        handler.close()
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
 
 
 def display_path(directory: Path) -> Path:
@@ -226,6 +241,8 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
             _write_plan(prepared, prepared.host)
             sources = data_sources(prepared.app)
             record.record_data(prepared.data, sources)
+            built_with = BuiltWith.of(prepared.app, prepared.blueprint)
+            record.update(built_with=built_with.written())
             for name, source in sources.items():
                 log.info("the data set '%s' comes from %s", name, source)
     _print_differences(prepared)
