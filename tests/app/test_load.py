@@ -404,19 +404,26 @@ def test_a_loaded_model_is_exported(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # of torch's own
 def test_a_loaded_model_is_exported_to_onnx(run: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="needs onnx")
     pytest.importorskip("onnxscript", reason="needs onnxscript")
     model = ll.load(run)
     sizes = ({"features": {0: torch.export.Dim("samples")}},)
     example = {"features": torch.zeros(2, 2)}
-    program = torch.onnx.export(model, (example,), dynamo=True, dynamic_shapes=sizes)
+    program = torch.onnx.export(
+        model,
+        (example, {}),
+        dynamo=True,
+        dynamic_shapes=sizes,
+        output_names=list(model(example)),
+    )
     assert program is not None
     program.save(tmp_path / "model.onnx")
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     new = torch.randn(5, 2)
-    (logits,) = session.run(None, {session.get_inputs()[0].name: new.numpy()})
+    (logits,) = session.run(["logits"], {session.get_inputs()[0].name: new.numpy()})
     assert np.allclose(logits, model({"features": new})["logits"].detach().numpy(), atol=1e-5)
 
 
