@@ -101,10 +101,10 @@ def make_app(blueprint: Blueprint, from_data: Mapping[str, Any] | None = None) -
     scope.update({name: made[name] for name in (*blueprint.components, *APP_PROVIDERS)})
     scope.update({name: data.container.providers[name] for name in DATA_PROVIDERS[:3]})
     scope["train_iterator"] = data.loop_iters.provided[TRAIN]
+    known = from_data or {}
     for name in blueprint.data.model_kwargs:
         asked = providers.Callable(_model_kwarg, data.datasets.provided[TRAIN], name)
-        known = from_data is not None and name in from_data
-        scope[name] = providers.Object(from_data[name]) if known else asked
+        scope[name] = providers.Object(known[name]) if name in known else asked
     return app
 
 
