@@ -12,12 +12,10 @@ import legoloop as ll
 from legoloop.app.config.settings import COMMAND_LINE
 from legoloop.core.errors import ConfigError
 from tests.app.command import SMALL, Command
-from tests.app.composed import the_hydra
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    the_hydra()  # so that its plugins are imported once, whatever composes first
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
