@@ -59,7 +59,7 @@ def load(
     run directory: ...
     >>> model = load(run)
     >>> model({"features": torch.zeros(3, 2)})["logits"].shape, model.training
-    (torch.Size([3, 1]), False)
+    (torch.Size([3]), False)
     >>> sorted(model.app.data.datasets())
     ['train', 'val']
     """
