@@ -1,4 +1,5 @@
 from .app.compose import compose as compose
+from .app.load import load as load
 from .core.batch_size import (
     DefaultBatchDesc as DefaultBatchDesc,
 )

@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     try:
         modules_on_path()
-        done = evaluate(asked.run, asked.overrides, asked.on, asked.output, asked.config_dir)
+        done = evaluate(
+            asked.run, asked.overrides, asked.on, asked.output, asked.config_dir, asked.weights
+        )
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
@@ -60,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         type=lambda names: names.split(","),
         help="data sets to measure and predict, as val,train; by default as the run's end did",
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="WHICH",
+        default="last",
+        help="best: those of the best epoch; or a file of weights, or a checkpoint; by default "
+        "last: those that the run ended with",
     )
     parser.add_argument(
         "--output",

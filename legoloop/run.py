@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import hydra
 
+import legoloop
 from legoloop.app.hydra_bridge.shipped_config import CONFIG_NAME, shipped_config_dir
 from legoloop.app.run.command_state import CommandState, new_command
 from legoloop.app.run.signals import interruptions
@@ -45,6 +46,9 @@ def main() -> None:
 
     0: completed, 1: failed, 2: a mistake in the configuration, 130 or 143: interrupted.
     """
+    if "--version" in sys.argv[1:]:
+        print(f"legoloop {legoloop.__version__} (Hydra {hydra.__version__})")
+        return
     # Hydra raises its errors instead of printing them: they are printed here, in one line.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # A log that the disk does not take ends nothing.
@@ -105,8 +109,10 @@ def _report(error: Exception, state: CommandState) -> int:
 def _primary_config() -> str:
     """The name of the configuration that ships, or of the record of the run that is made again."""
     from legoloop.app.hydra_bridge.command_line import check_flags
+    from legoloop.app.hydra_bridge.internals import flags_last
 
     check_flags(sys.argv[1:])
+    sys.argv[1:] = flags_last(sys.argv[1:])
     if not any("rerun=" in argument for argument in sys.argv[1:]):
         return CONFIG_NAME
     from legoloop.app.run.rerun import primary_config

@@ -25,7 +25,7 @@ NOT_BRICKS = {
     *(ll.ShouldSave, ll.ShouldStop),
     # what bricks are made of, and what is made of bricks
     *(ll.Accumulator, ll.ScalarWriter, ll.SizedDataset, ll.TrainingPlugin),
-    *(ll.LoaderConfig, ll.Data, ll.Stage, ll.Step, ll.TrainingHost, ll.compose, ll.seed),
+    *(ll.LoaderConfig, ll.Data, ll.Stage, ll.Step, ll.TrainingHost, ll.compose, ll.load, ll.seed),
 }
 HEADER = """# The bricks
 

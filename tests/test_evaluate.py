@@ -19,9 +19,9 @@ from torch import nn
 
 import legoloop as ll
 from legoloop import evaluate
-from legoloop.app.evaluate import load_weights
 from legoloop.app.hydra_bridge.job_config import to_plain
 from legoloop.app.hydra_bridge.recorded_config import apply_overrides, recorded_tree
+from legoloop.app.run.trained_weights import load_weights
 from legoloop.core.errors import ConfigError
 from legoloop.evaluation.metrics import multiclass
 from legoloop.state.run_record import read_record
@@ -283,7 +283,7 @@ def test_a_run_that_failed_has_no_weights(
     assert (ended.status, ended.out) == (2, "")
     assert ended.err == (
         f"error: {command.here / 'run'}: holds no weights; its status is FAILED; they are written "
-        "when a run completes\n"
+        "when a run completes; what there is: checkpoints/0\n"
     )
 
 

@@ -23,11 +23,11 @@ from legoloop.app.hydra_bridge.job_config import blueprint_of_job, run_directory
 from legoloop.app.hydra_bridge.messages import format_error
 from legoloop.app.hydra_bridge.overrides import search_path
 from legoloop.app.hydra_bridge.shipped_config import (
-    CONFIG_NAME,
     register_settings,
     shipped_config_dir,
 )
 from legoloop.app.run.lifecycle import Prepared, lock_directory, logged, recording
+from legoloop.app.run.rerun import primary_config_of
 from legoloop.app.run.resume import parse_resume
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.errors import ConfigError
@@ -43,6 +43,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
     ``app.host().run()`` then trains, once, and ``app.config`` or ``app.model.override(...)``
     change things before that. The run writes what the command's does, log and record included,
     to the folder that ``hydra.run.dir`` says; one that was interrupted there is resumed.
+    ``rerun=RUN`` among the overrides makes that run again, from its record.
 
     Raises ConfigError for a mistake in the configuration, and for a folder that holds a run which
     is not to be resumed.
@@ -63,9 +64,10 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
 
 def _composed(overrides: list[str]) -> Any:
     config: DictConfig | None = None
+    primary = _primary_config(overrides)
     with hydra.initialize_config_dir(str(shipped_config_dir()), version_base="1.3"):
         try:
-            config = hydra.compose(CONFIG_NAME, overrides, return_hydra_config=True)
+            config = hydra.compose(primary, overrides, return_hydra_config=True)
             blueprint = blueprint_of_job(config, run_directory(config))
             settings = blueprint.settings
             check_startable(Path(settings.run_dir), parse_resume(settings.resume)[0])
@@ -80,6 +82,14 @@ def _composed(overrides: list[str]) -> Any:
         context = partial(_as_a_command, fed, blueprint, app)
         app.host.add_attributes(run_context=providers.Object(context))
     return app
+
+
+def _primary_config(overrides: list[str]) -> str:
+    """What the command composes from: what ships, or the record of the run to make again."""
+    try:
+        return primary_config_of(overrides)
+    except (HydraException, OmegaConfBaseException, ConfigError, YAMLError, ValueError) as error:
+        raise ConfigError(format_error(error, overrides=overrides)) from None
 
 
 @contextmanager

@@ -5,18 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from torch import nn
-from torch.nn.parameter import is_lazy
 
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.paths import overlaps
@@ -24,19 +20,16 @@ from legoloop.app.config.settings import COMMAND_LINE
 from legoloop.app.hydra_bridge.job_config import blueprint_of_tree, to_plain
 from legoloop.app.hydra_bridge.messages import as_config_error
 from legoloop.app.hydra_bridge.recorded_config import apply_overrides, recorded_tree
+from legoloop.app.run.trained_weights import LAST, find_weights, load_weights
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.atomic_files import atomic_directory
-from legoloop.core.buffer_snapshot import own_expanded_buffers
-from legoloop.core.errors import ConfigError, DataError
+from legoloop.core.errors import ConfigError
 from legoloop.core.protocols import Scalars
-from legoloop.core.run_directory import CONFIG, EVALUATION_METRICS, EVALUATIONS, WEIGHTS
+from legoloop.core.run_directory import CONFIG, EVALUATION_METRICS, evaluation_directory
 from legoloop.core.suggestions import did_you_mean
-from legoloop.core.text import shorten
 from legoloop.evaluation.acc_metrics import AccumulatorMetrics
 from legoloop.evaluation.evaluator import LoadersAcc
 from legoloop.output.predictions.csv_predictions import Predictions
-from legoloop.output.weights import SaveModelWeights, read_weights
-from legoloop.state.run_record import read_record
 
 T = TypeVar("T")
 
@@ -55,26 +48,27 @@ def evaluate(
     on: Sequence[str] | None = None,
     output: Path | None = None,
     config_dir: Path | None = None,
+    weights: str = LAST,
 ) -> Evaluated:
     """Measure the saved weights of a run as the run's end did, with overrides over its record.
 
     ``on`` names the data sets; None: those that the run's end measured, with the predictions of
     those that it predicted. Writes ``metrics.json``, predictions and ``config.yaml`` into a new
     folder, ``output`` or one under ``run/evaluations``; trains nothing, changes nothing else.
+    ``weights``: ``last``, ``best``, or a file of weights or a checkpoint.
 
     Raises ConfigError for a run without weights, a mistake in the overrides, weights that do not
     fit the model, and an output that exists; DataError for data or weights that cannot be read.
     """
     tree = recorded_tree(run)
-    recorded_dir = Path(tree.run_dir)
-    directory = output or run / EVALUATIONS / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
+    directory = output or evaluation_directory(run)
     given = apply_overrides(tree, overrides, config_dir)
     if "run_dir" in given:
         raise ConfigError("run_dir: where an evaluation writes is said with --output")
     if directory.exists():
         raise ConfigError(f"--output: {directory} exists already; choose another")
     try:
-        weights = _weights_file(run, tree, recorded_dir)
+        file = find_weights(run, blueprint_of_tree(tree), weights)
         tree.run_dir = str(directory.absolute())
         evaluation = _evaluation(
             blueprint_of_tree(tree, origins=dict.fromkeys(given, COMMAND_LINE))
@@ -85,7 +79,7 @@ def evaluate(
             raise error from problem
         is_set = any(overlaps(error.key, key) for key in given)
         raise error.located(where=COMMAND_LINE if is_set else str(run / CONFIG)) from problem
-    load_weights(evaluation.model, weights)
+    load_weights(evaluation.model, file)
     scalars = evaluation.measured(on)
     with TemporaryDirectory() as temporary:  # so that a failure leaves nothing behind
         folder = Path(temporary)
@@ -137,75 +131,6 @@ class _Evaluation:
 
 def _beside(folder: Path, file: Path, suffix: str) -> Path:
     return folder / f"{file.stem}{suffix}{file.suffix}"
-
-
-def load_weights(model: nn.Module, file: Path) -> None:
-    """Give a model the weights of a file, which is read without pickle.
-
-    Raises DataError for a file that holds none, ConfigError for weights of another model.
-
-    >>> import tempfile
-    >>> file = Path(tempfile.mkdtemp()) / "weights"
-    >>> torch.save(nn.Linear(2, 1).state_dict(), file)
-    >>> load_weights(nn.Linear(2, 1), file)
-    >>> load_weights(nn.Linear(3, 1), file)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    legoloop.core.errors.ConfigError: ...: weight is (1, 2) in the file and (1, 3) in the model
-    """
-    try:
-        saved = read_weights(file)
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise DataError(
-            f"{file}: holds no weights that can be read ({type(error).__name__}); is it damaged?"
-        ) from error
-    if not isinstance(saved, Mapping):
-        raise DataError(f"{file}: holds a {type(saved).__name__}; weights are a state dict")
-    own_expanded_buffers(model)
-    try:
-        model.load_state_dict(saved)
-    except RuntimeError as error:
-        differ = list(_differences(saved, model.state_dict())) or [str(error).splitlines()[0]]
-        raise ConfigError(
-            f"{file}: these are not the weights of this model: {shorten(differ, 3, '; ')}"
-        ) from error
-
-
-def _differences(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
-    for name in own:
-        if name not in saved:
-            yield f"{name} is not in the file"
-        elif (there := _shape(saved[name])) != (here := _shape(own[name])):
-            yield f"{name} is {there} in the file and {here} in the model"
-    for name in saved:
-        if name not in own:
-            yield f"{name} is not in the model"
-
-
-def _shape(value: Any) -> tuple[int, ...] | None:
-    return tuple(value.shape) if isinstance(value, torch.Tensor) and not is_lazy(value) else None
-
-
-def _weights_file(run: Path, tree: DictConfig, recorded_dir: Path) -> Path:
-    """Where the run saved them by its record, found from where the run is by now."""
-    recorded = _recorded_weights(tree) or recorded_dir / WEIGHTS
-    within = recorded.is_relative_to(recorded_dir)
-    file = run / recorded.relative_to(recorded_dir) if within else recorded
-    if file.is_file():
-        return file
-    try:
-        status = f"; its status is {read_record(run)['status']}"
-    except (OSError, ValueError, KeyError):
-        status = ""
-    raise ConfigError(f"{run}: holds no weights{status}; they are written when a run completes")
-
-
-def _recorded_weights(tree: DictConfig) -> Path | None:
-    """The path that the configuration gives to a SaveModelWeights."""
-    blueprint = blueprint_of_tree(tree)
-    values = (blueprint.components[name].values for name in blueprint.named(SaveModelWeights))
-    return next((Path(given["path"]) for given in values if "path" in given), None)
 
 
 def _evaluation(blueprint: Blueprint) -> _Evaluation:

@@ -118,6 +118,24 @@ def preserved_rng() -> Iterator[None]:
         _restore_raw(raw)
 
 
+@contextmanager
+def preserved_seed() -> Iterator[None]:
+    """As ``preserved_rng``; also what ``seed`` remembers is what it was.
+
+    >>> with preserved_seed():
+    ...     seed(12345)
+    >>> last_seed() == 12345
+    False
+    """
+    global _last_seed
+    before = _last_seed
+    try:
+        with preserved_rng():
+            yield
+    finally:
+        _last_seed = before
+
+
 def _raw_state() -> dict[str, Any]:
     """The states as the generators themselves return them."""
     states: dict[str, Any] = {

@@ -6,6 +6,8 @@ some module looks for the file by that name.
 
 from __future__ import annotations
 
+from datetime import datetime
+from pathlib import Path
 from typing import Final, Literal
 
 Kind = Literal["run", "sweep"]
@@ -35,7 +37,10 @@ TARGETS: Final = "targets.csv"
 """What each of these samples should be: ``output.predictions`` writes it, ``results`` reads it."""
 
 WEIGHTS: Final = "weights"
-"""The weights of the model: ``output.weights`` writes it, ``app.evaluate`` reads it."""
+"""The weights of the model: ``output.weights`` writes it, ``app`` reads it."""
+
+BEST_WEIGHTS: Final = "weights_best"
+"""Those of the best epoch: ``output.weights`` writes it, ``app`` reads it."""
 
 CHECKPOINTS: Final = "checkpoints"
 """A folder with a folder a step in it: ``state.checkpointer`` writes it, ``app.run`` reads it."""
@@ -87,3 +92,12 @@ def lock_name(kind: Kind) -> str:
     '.run.lock'
     """
     return f".{kind}.lock"
+
+
+def evaluation_directory(run: Path) -> Path:
+    """A new folder in a run directory, for what is evaluated now; it is not made.
+
+    >>> evaluation_directory(Path("/runs/1")).parent
+    PosixPath('/runs/1/evaluations')
+    """
+    return run / EVALUATIONS / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"

@@ -39,32 +39,36 @@ class ColumnDataset:
     """A data set of columns in memory, which serves a whole batch at a time.
 
     Args:
-        columns: tensors by name, each of shape (samples, …); ``idx`` is added if missing.
+        columns: tensors by name, each of shape (samples, …), or lists of names, one a sample;
+            ``idx``, which identifies a sample and may be such a list, is added if missing.
         transform: ``transform(batch)`` returns the batch to serve. Its random numbers, from any of
             the three global generators, are a function of seed and position. If it takes a
             ``generator`` and draws from that alone, on the CPU, it costs a fraction.
         **attributes: set on the data set, for the model: ``num_outputs=10``, ``image_shape=…``.
 
-    Raises DataError if the columns differ in length.
+    Raises DataError if the columns differ in length, or one is neither.
 
     >>> data = ColumnDataset({"x": torch.tensor([5, 6, 7])}, num_outputs=2)
     >>> data.__getitems__([0, 2])
     {'x': tensor([5, 7]), 'idx': tensor([0, 2])}
     >>> data.num_outputs
     2
+    >>> named = ColumnDataset({"x": torch.tensor([5, 6]), "idx": ["anna", "ben"]})
+    >>> named.__getitems__([1])
+    {'x': tensor([6]), 'idx': ['ben']}
     """
 
     def __init__(
         self,
-        columns: Mapping[str, torch.Tensor],
+        columns: Mapping[str, torch.Tensor | Sequence[str]],
         transform: Callable[..., Batch] | None = None,
         **attributes: Any,
     ) -> None:
-        lengths = {name: len(column) for name, column in columns.items()}
+        self.columns = {name: _column(name, values) for name, values in columns.items()}
+        lengths = {name: len(column) for name, column in self.columns.items()}
         if len(set(lengths.values())) != 1:
             shown = ", ".join(f"{name}: {length}" for name, length in lengths.items())
             raise DataError(f"columns differ in length ({shown or 'there are none'})")
-        self.columns = dict(columns)
         self.columns.setdefault("idx", torch.arange(next(iter(lengths.values()))))
         self.transform = transform
         for name, value in attributes.items():
@@ -88,18 +92,34 @@ class ColumnDataset:
     @property
     def device(self) -> torch.device:
         """The device of the columns."""
-        return self.columns["idx"].device
+        tensors = (column for column in self.columns.values() if isinstance(column, torch.Tensor))
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
     @property
     def nbytes(self) -> int:
         """The size of all columns in bytes."""
-        return sum(column.nbytes for column in self.columns.values())
+        return sum(
+            column.nbytes if isinstance(column, torch.Tensor) else sum(map(len, column))
+            for column in self.columns.values()
+        )
 
     def to(self, device: str | torch.device) -> Self:
         """A copy with its columns on a device, on which it serves its batches."""
         moved = copy(self)
-        moved.columns = {name: column.to(device) for name, column in self.columns.items()}
+        moved.columns = {
+            name: column.to(device) if isinstance(column, torch.Tensor) else column
+            for name, column in self.columns.items()
+        }
         return moved
+
+    def rows(self, items: Sequence[int] | torch.Tensor) -> Batch:
+        """The columns at these positions, as they are: without the transform.
+
+        >>> ColumnDataset({"x": torch.tensor([5, 6, 7])}, transform=print).rows([2])
+        {'x': tensor([7]), 'idx': tensor([2])}
+        """
+        chosen = torch.as_tensor(items, device=self.device)
+        return {name: _taken(column, chosen) for name, column in self.columns.items()}
 
     def __len__(self) -> int:
         return len(self.columns["idx"])
@@ -110,13 +130,31 @@ class ColumnDataset:
     def __getitems__(
         self, items: Sequence[int] | torch.Tensor, generator: torch.Generator | None = None
     ) -> Batch:
-        chosen = torch.as_tensor(items, device=self.device)
-        batch = {name: column.index_select(0, chosen) for name, column in self.columns.items()}
+        batch = self.rows(items)
         if self.transform is None:
             return batch
         if generator is None:
             return self.transform(batch)
         return self.transform(batch, generator=generator)
+
+
+def _column(name: str, values: Any) -> Any:
+    """A tensor, or a list of texts."""
+    if isinstance(values, torch.Tensor):
+        return values
+    plain = values.tolist() if hasattr(values, "tolist") else values
+    if isinstance(plain, list | tuple) and all(isinstance(each, str) for each in plain):
+        return list(plain)
+    raise DataError(
+        f"column '{name}' is a {type(values).__name__}; give a tensor (torch.as_tensor), or names: "
+        "a list with a str for each sample"
+    )
+
+
+def _taken(column: Any, chosen: torch.Tensor) -> Any:
+    if isinstance(column, torch.Tensor):
+        return column.index_select(0, chosen)
+    return [column[item] for item in chosen.tolist()]
 
 
 def _has_parameter(function: Callable[..., Any] | None, parameter: str) -> bool:

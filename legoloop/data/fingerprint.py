@@ -45,9 +45,8 @@ def _parts(dataset: Any) -> Iterator[Any]:
     yield f"{type(dataset).__qualname__} {len(dataset)}".encode()
     if isinstance(dataset, ColumnDataset):
         columns = dataset.columns
-        if sum(column.nbytes for column in columns.values()) > MAX_BYTES:
-            chosen = torch.as_tensor(_evenly_spaced(len(dataset), 2**10))
-            columns = {name: column[chosen] for name, column in columns.items()}
+        if dataset.nbytes > MAX_BYTES:
+            columns = dataset.rows(_evenly_spaced(len(dataset), 2**10))
         yield from _bytes(columns)
     else:
         for record in _records(dataset, _evenly_spaced(len(dataset), SAMPLES)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from legoloop.core.rng import (
 from legoloop.loop.evaluation_cache import EvaluationCache, UsesEvaluationCache
 from legoloop.loop.held_state import HeldState
 from legoloop.loop.interruption import Interruption
+from legoloop.loop.lookers import FailedLookers, only_looks
 from legoloop.loop.loss_parameters import reject_unoptimized_losses
 from legoloop.loop.order import Edge
 from legoloop.loop.plan import Plan
@@ -84,9 +86,11 @@ class TrainingHost:
         self._saving = Saving()
         self._held = HeldState(self.plan.plugins, host=self)
         self._step = Step()
-        self._calls = {stage: self.plan.calls(stage) for stage in Stage}
+        self._lookers = FailedLookers()
+        called = self._guarded()
+        self._calls = {stage: called.calls(stage) for stage in Stage}
         self._batch_calls = [call for stage in BATCH_STAGES for call in self._calls[stage]]
-        self._before_driver, self._after_driver = self.plan.calls_around_driver()
+        self._before_driver, self._after_driver = called.calls_around_driver()
         self._share_evaluations()
 
     def run(self) -> None:
@@ -115,6 +119,11 @@ class TrainingHost:
                 self._epoch()
             self._train()
             self._evaluate(Stage.TRAIN_END)
+
+    @property
+    def failed_lookers(self) -> dict[str, str]:
+        """The plugins that only look and have failed, and why; they are called no more."""
+        return self._lookers.causes
 
     def stop(self, reason: str) -> None:
         """End the training at the next batch; the first reason given is kept."""
@@ -279,10 +288,18 @@ class TrainingHost:
     @contextmanager
     def _closing_plugins(self) -> Iterator[None]:
         with ExitStack() as closing:
-            for plugin in self.plan.plugins.values():
+            for name, plugin in self.plan.plugins.items():
                 if callable(close := getattr(plugin, "close", None)):
-                    closing.callback(close)
+                    looks = only_looks(plugin)
+                    closing.callback(self._lookers.guard(name, close) if looks else close)
             yield
+
+    def _guarded(self) -> Plan:
+        """The plan, in which those that only look cannot end the run."""
+        plugins, hooks = self.plan.plugins, self.plan.hooks
+        looking = {name for name, plugin in plugins.items() if only_looks(plugin)}
+        guarded = {name: self._lookers.guarded(name, hooks[name]) for name in looking}
+        return replace(self.plan, hooks={**hooks, **guarded})
 
     def _share_evaluations(self) -> None:
         cache = EvaluationCache()

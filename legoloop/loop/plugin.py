@@ -47,12 +47,15 @@ class TrainingPlugin:
     stages. Initial state belongs in ``__init__``, since ``train_start`` is called again on resume.
 
     ``after`` and ``before`` name plugins, by name or class, whose order matters though neither
-    refers to the other. A plugin may also define ``state_dict`` / ``load_state_dict``;
-    ``after_load(step_ratio)``, called when every plugin has its state, with the number of steps of
-    this run that make one of the saved run; ``interrupted``, which may ask for a save when the run
-    is asked to end from outside; and ``close``, which the host calls however the run ended. A state
-    may share memory with the plugin, as torch's do, in ``state_dict`` and in ``load_state_dict``:
-    whoever keeps one copies it.
+    refers to the other. ``only_looks = True`` says that nothing else depends on a plugin: if it
+    raises an error, it is called no more, and the run goes on with a warning.
+
+    A plugin may also define ``state_dict`` / ``load_state_dict``; ``after_load(step_ratio)``,
+    called when every plugin has its state, with the number of steps of this run that make one of
+    the saved run; ``interrupted``, which may ask for a save when the run is asked to end from
+    outside; and ``close``, which the host calls however the run ended. A state may share memory
+    with the plugin, as torch's do, in ``state_dict`` and in ``load_state_dict``: whoever keeps one
+    copies it.
 
     >>> class CountBatches(TrainingPlugin):
     ...     def __init__(self) -> None:
@@ -63,6 +66,7 @@ class TrainingPlugin:
 
     after: ClassVar[tuple[str | type, ...]] = ()
     before: ClassVar[tuple[str | type, ...]] = ()
+    only_looks: ClassVar[bool] = False
 
     def train_start(self) -> Request:
         """Before the first epoch, and before the first one of a resumed run."""

@@ -49,6 +49,8 @@ class ModelSummary:
     total params: 4 (16 B), trainable: 4, buffers: 0 B
     """
 
+    only_looks = True
+
     def __init__(
         self,
         model: nn.Module,

@@ -72,6 +72,8 @@ class Profile:
       ...
     """
 
+    only_looks = True
+
     def __init__(
         self,
         drivers: Sequence[EpochDriver],

@@ -35,7 +35,7 @@ LABELS = ("name", "tags", "notes")
 
 RAN_WITH = (
     *("git", "versions", "hardware"),
-    *("data", "data_sources", "blueprint", "config_sha256"),
+    *("data", "data_sources", "blueprint", "config_sha256", "built_with"),
 )
 """What a record says of the attempt that last had something to train."""
 

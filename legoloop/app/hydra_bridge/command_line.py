@@ -45,10 +45,6 @@ def _refused(message: str, arguments: Sequence[str]) -> ConfigError:
     unknown = re.match(r"unrecognized arguments: (\S+)", message)
     if unknown is None:
         return ConfigError(message, remedy="--hydra-help lists the flags")
-    if not unknown[1].startswith("-"):
-        return ConfigError(
-            "stands after a flag", key=unknown[1], remedy="write flags before all overrides"
-        )
     flag, equals, value = unknown[1].partition("=")
     if not equals and unknown[1] in arguments[:-1]:
         after = arguments[list(arguments).index(unknown[1]) + 1]

@@ -41,7 +41,8 @@ class ArgumentsRefused(Exception):
 def parse_arguments(arguments: Sequence[str]) -> Any:
     """A command line as Hydra reads it: ``overrides``, ``config_dir``, ``config_name`` …
 
-    Raises ArgumentsRefused for flags that Hydra does not know, where Hydra ends the process.
+    Flags may stand anywhere among the overrides. Raises ArgumentsRefused for flags that Hydra does
+    not know, where Hydra ends the process.
     """
     parser = get_args_parser()
 
@@ -49,7 +50,23 @@ def parse_arguments(arguments: Sequence[str]) -> Any:
         raise ArgumentsRefused(message)
 
     parser.error = refuse  # type: ignore[method-assign]
-    return parser.parse_args(list(arguments))
+    return parser.parse_intermixed_args(list(arguments))
+
+
+def flags_last(arguments: Sequence[str]) -> list[str]:
+    """A command line with its flags behind its overrides, which Hydra takes in one piece only.
+
+    >>> flags_last(["data=xor", "-m", "-cd", "conf", "seed=1,2"])
+    ['data=xor', 'seed=1,2', '--multirun', '--config-dir=conf']
+    """
+    given = parse_arguments(arguments)
+    flags = []
+    for action in get_args_parser()._actions:
+        value = getattr(given, action.dest, action.default)
+        if action.option_strings and value != action.default:
+            name = max(action.option_strings, key=len)
+            flags.append(name if action.nargs == 0 else f"{name}={value}")
+    return [*given.overrides, *flags]
 
 
 FLAGS = tuple(get_args_parser()._option_string_actions)

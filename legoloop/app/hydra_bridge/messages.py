@@ -156,8 +156,18 @@ def _no_such_option(error: MissingConfigException) -> ConfigError:
     if not group or not options:
         return explained(str(error))
     return ConfigError(
-        "there is no such option", key=f"{group}={option}", remedy=did_you_mean(option, options)
+        "there is no such option",
+        key=f"{group}={option}",
+        remedy=_beside(group, option) or did_you_mean(option, options),
     )
+
+
+def _beside(group: str, option: str) -> str | None:
+    """What to type for an option that lies in ``./conf``, where nobody was told to look."""
+    file = Path("conf", group, f"{option}.yaml")
+    if not file.is_file():
+        return None
+    return f"{file} is found with --config-dir conf, or compose(…, config_dir='conf')"
 
 
 def _no_such_key(
@@ -176,6 +186,10 @@ def _no_such_key(
             where=COMMAND_LINE,
             remedy=f"write {above}=… as a whole",
         )
+    for each in parse_overrides(overrides):
+        value = each.value() if each.key_or_group.replace("/", ".") == key else None
+        if isinstance(value, str) and (remedy := _beside(each.key_or_group, value)):
+            return ConfigError("there is no such key or group", key=key, remedy=remedy)
     # Other jobs of a sweep over groups may have the key: + is for those that do not, ++ for all.
     is_sweep = any(parsed.is_sweep_override() for parsed in parse_overrides(overrides))
     plus = "++" if is_sweep else "+"

@@ -43,7 +43,8 @@ def recorded_tree(run: Path) -> DictConfig:
 
     The values are those of ``config.yaml``, in which there is nothing to be resolved any more: a
     ``${oc.env:HOME}`` in it stays that text. Where Hydra's own record has a reference that still
-    gives the same value (``${data.root}``), the reference stands, so that overrides travel.
+    gives the same value (``${data.root}``), the reference stands, so that overrides travel. Paths
+    within the run directory follow ``run_dir``.
 
     Raises ConfigError if the folder holds no run or the record is damaged.
     """
@@ -67,7 +68,8 @@ def recorded_tree(run: Path) -> DictConfig:
         raw = _read(composed)
         raw.run_dir = tied["run_dir"]
         tied = _tied(tied, raw, OmegaConf.to_container(raw, resolve=False))
-    tree: DictConfig = OmegaConf.create(tied)
+    run_dir = tied.pop("run_dir")
+    tree: DictConfig = OmegaConf.create({**_moved(tied, run_dir), "run_dir": run_dir})
     OmegaConf.set_struct(tree, True)
     return tree
 
@@ -113,6 +115,17 @@ def _read(file: Path) -> DictConfig:
     if not isinstance(tree, DictConfig):
         raise ConfigError(f"{file}: holds no mapping of keys; is it damaged?")
     return tree
+
+
+def _moved(value: Any, run_dir: str) -> Any:
+    """A tree whose paths within the run directory follow that."""
+    if isinstance(value, dict):
+        return {key: _moved(inner, run_dir) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_moved(inner, run_dir) for inner in value]
+    if isinstance(value, str) and f"{value}/".startswith(f"{run_dir}/"):
+        return "${run_dir}" + value.removeprefix(run_dir)
+    return value
 
 
 def _literal(value: Any) -> Any:

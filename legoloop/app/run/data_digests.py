@@ -19,16 +19,17 @@ def data_digests(app: Any) -> dict[str, str | None]:
     ['train', 'val']
     """
     with preserved_rng():
-        return {name: fingerprint(dataset) for name, dataset in _datasets(app).items()}
+        return {name: fingerprint(dataset) for name, dataset in datasets_of(app).items()}
 
 
 def data_sources(app: Any) -> dict[str, str]:
     """Where each data set of an app came from, for those that say so in an attribute ``source``."""
-    found = {name: getattr(dataset, "source", None) for name, dataset in _datasets(app).items()}
+    found = {name: getattr(dataset, "source", None) for name, dataset in datasets_of(app).items()}
     return {name: str(source) for name, source in found.items() if source is not None}
 
 
-def _datasets(app: Any) -> Mapping[str, Any]:
+def datasets_of(app: Any) -> Mapping[str, Any]:
+    """The data sets of an app by name; none for an app that has no such container."""
     data = app.providers.get("data")
     if not isinstance(data, providers.Container) or not hasattr(data, "datasets"):
         return {}

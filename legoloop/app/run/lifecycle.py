@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from math import isfinite
@@ -17,7 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.settings import labels
+from legoloop.app.run.built_with import BuiltWith
 from legoloop.app.run.data_digests import data_digests, data_sources
+from legoloop.app.run.deferred_log import DeferredLog
 from legoloop.app.run.resume import (
     archive_attempt,
     check_unchanged,
@@ -52,6 +54,7 @@ class Prepared:
         host: the training; None if it could not be built.
         problem: what went wrong with the data, if anything did: such a run is recorded as failed.
         checkpoint: the one whose state the host has; None: it begins at its first step.
+        log: what was logged while it was loaded.
     """
 
     blueprint: Blueprint
@@ -60,6 +63,7 @@ class Prepared:
     host: TrainingHost | None = None
     problem: Exception | None = None
     checkpoint: Path | None = None
+    log: DeferredLog = field(default_factory=DeferredLog)
 
     @property
     def directory(self) -> Path:
@@ -167,8 +171,10 @@ def recording(prepared: Prepared, record: RunRecord) -> Iterator[None]:
             record.finish("FAILED", cause=cause, **_scalars(prepared))
         log.info("the run failed", exc_info=True)
         raise
-    reason = _host(prepared).stop_reason
-    record.finish("COMPLETED", stop_reason=reason, **_scalars(prepared))
+    host = _host(prepared)
+    reason, failed = host.stop_reason, host.failed_lookers
+    without = {"failed_plugins": failed} if failed else {}
+    record.finish("COMPLETED", stop_reason=reason, **without, **_scalars(prepared))
     log.info("the run completed: %s", reason)
 
 
@@ -183,18 +189,30 @@ def _tolerate_disk_errors() -> Iterator[None]:
 
 @contextmanager
 def logged(file: Path) -> Iterator[None]:
-    """Log to a file what legoloop logs inside, as Hydra's job logging does in a command."""
-    handler = logging.FileHandler(file)
-    handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
+    """Log what legoloop logs inside, as Hydra's job logging does in a command.
+
+    All of it goes to a file, and warnings to the terminal, unless the process has handlers of its
+    own for those.
+    """
+    written = logging.FileHandler(file)
+    written.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
+    handlers: list[logging.Handler] = [written]
+    if not log.hasHandlers():
+        shown = logging.StreamHandler()
+        shown.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        shown.setLevel(logging.WARNING)
+        handlers.append(shown)
     level = log.level
-    log.addHandler(handler)
     log.setLevel(logging.INFO)
+    for handler in handlers:
+        log.addHandler(handler)
     try:
         yield
     finally:
-        log.removeHandler(handler)
         log.setLevel(level)
-        handler.close()
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
 
 
 def display_path(directory: Path) -> Path:
@@ -231,6 +249,8 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
             _write_plan(prepared, prepared.host)
             sources = data_sources(prepared.app)
             record.record_data(prepared.data, sources)
+            built_with = BuiltWith.of(prepared.app, prepared.blueprint)
+            record.update(built_with=built_with.written())
             for name, source in sources.items():
                 log.info("the data set '%s' comes from %s", name, source)
     _print_differences(prepared)
@@ -241,19 +261,22 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
 def _load_newest(prepared: Prepared) -> None:
     """Load the newest checkpoint of an earlier attempt at this run, if it left one."""
     if prepared.host is not None:
-        checkpoint = newest_of(prepared.host, prepared.directory)
+        with prepared.log.keeping():
+            checkpoint = newest_of(prepared.host, prepared.directory)
         if checkpoint is not None:
             _load(prepared, checkpoint)
 
 
 def _load(prepared: Prepared, checkpoint: Path) -> None:
     if prepared.host is not None:
-        load_checkpoint_into(prepared.host, checkpoint, strict=not _accepts_changes(prepared))
+        with prepared.log.keeping():
+            load_checkpoint_into(prepared.host, checkpoint, strict=not _accepts_changes(prepared))
         prepared.checkpoint = checkpoint
 
 
 def _resume(prepared: Prepared, record: RunRecord) -> None:
     """Tell which checkpoint the run goes on from; without one, begin anew beside what was left."""
+    prepared.log.write()
     if prepared.checkpoint is not None:
         record.resumed_from(prepared.checkpoint)
         print(f"resumed from: {display_path(prepared.checkpoint)}", flush=True)

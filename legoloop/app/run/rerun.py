@@ -49,10 +49,16 @@ def primary_config(arguments: Sequence[str]) -> str:
     given = parse_arguments(arguments)
     if given.config_name is not None:
         raise ConfigError("stands in the place of a --config-name; leave that out", key=RERUN)
-    run = recorded_run(given.overrides)
+    search = [] if given.config_dir is None else [search_path(Path(given.config_dir))]
+    return primary_config_of([*given.overrides, *search])
+
+
+def primary_config_of(overrides: Sequence[str]) -> str:
+    """As ``primary_config``, of overrides among which are those of the search path."""
+    run = recorded_run(overrides)
     if run is None:
         return CONFIG_NAME
-    _store(run, given.overrides, given.config_dir)
+    _store(run, overrides)
     return RECORDED
 
 
@@ -91,7 +97,7 @@ def _as_primary(run: Path) -> dict[str, Any]:
         "defaults": [_open(entry) for entry in ships["defaults"] if entry != SETTINGS_NAME],
         "hydra": ships["hydra"],
         **{key: value for key, value in defaults().items() if key in LAUNCH_KEYS},
-        **_moved(mine, recorded["run_dir"]),
+        **mine,
     }
 
 
@@ -102,25 +108,13 @@ def _open(entry: Any) -> Any:
     return {group: [] if isinstance(choice, list) else None for group, choice in entry.items()}
 
 
-def _moved(value: Any, run_dir: str) -> Any:
-    """A tree whose paths within the run directory are within that of the next run."""
-    if isinstance(value, dict):
-        return {key: _moved(inner, run_dir) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_moved(inner, run_dir) for inner in value]
-    if isinstance(value, str) and f"{value}/".startswith(f"{run_dir}/"):
-        return "${run_dir}" + value.removeprefix(run_dir)
-    return value
-
-
-def _store(run: Path, overrides: Sequence[str], config_dir: str | None) -> None:
+def _store(run: Path, overrides: Sequence[str]) -> None:
     """Let Hydra find the record, without the components whose place chosen options take."""
     primary = _as_primary(run)
     store = partial(ConfigStore.instance().store, RECORDED, provider=str(run / CONFIG))
     store(primary)
-    search = [] if config_dir is None else [search_path(Path(config_dir))]
     with hydra.initialize_config_dir(str(shipped_config_dir()), version_base="1.3"):
-        taken = list(_taken_places([*overrides, *search]))
+        taken = list(_taken_places(list(overrides)))
     for path in taken:
         *above, name = path.split(".")
         node = primary

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -40,11 +40,17 @@ class App(containers.DeclarativeContainer):
     config = providers.Configuration(strict=True)
 
 
-def make_app(blueprint: Blueprint) -> Any:
+def make_app(blueprint: Blueprint, from_data: Mapping[str, Any] | None = None) -> Any:
     """The container that a blueprint describes; nothing is built yet.
 
-    The first component that is built seeds the generators. Raises ConfigError for a name that the
-    container needs itself.
+    The first component that is built seeds the generators.
+
+    Args:
+        blueprint: of a run.
+        from_data: attributes of the train data set that are known, so that models are built
+            without it.
+
+    Raises ConfigError for a name that the container needs itself.
     """
     app = App()
     current = CurrentBlueprint(blueprint, read=app.config)
@@ -96,8 +102,10 @@ def make_app(blueprint: Blueprint) -> Any:
     scope.update({name: made[name] for name in (*blueprint.components, *APP_PROVIDERS)})
     scope.update({name: data.container.providers[name] for name in DATA_PROVIDERS[:3]})
     scope["train_iterator"] = data.loop_iters.provided[TRAIN]
+    known = from_data or {}
     for name in blueprint.data.model_kwargs:
-        scope[name] = providers.Callable(_model_kwarg, data.datasets.provided[TRAIN], name)
+        asked = providers.Callable(_model_kwarg, data.datasets.provided[TRAIN], name)
+        scope[name] = providers.Object(known[name]) if name in known else asked
     return app
 
 

@@ -61,6 +61,8 @@ class ConfusionMatrix(EvaluationHook[EvaluationResults]):
     ['confusion/val']
     """
 
+    only_looks = True
+
     def __init__(
         self,
         path: str | Path,
@@ -94,14 +96,13 @@ class ConfusionMatrix(EvaluationHook[EvaluationResults]):
         accumulated = self.acc_plugin.collect(self.acc_key)
         for name in (self.key, self.target):
             require_collected(accumulated, name, whose=self.path.name)
-        self._matrix = confusion_matrix(accumulated, self.key, self.target)
-        names = self._names(len(self._matrix))
+        matrix = confusion_matrix(accumulated, self.key, self.target)
+        names = self._names(len(matrix))
+        self._matrix = matrix
         with atomic_write(self.path) as temporary, temporary.open("w", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow([self.target, *names])
-            table.writerows(
-                [name, *row] for name, row in zip(names, self._matrix.tolist(), strict=True)
-            )
+            table.writerows([name, *row] for name, row in zip(names, matrix.tolist(), strict=True))
 
     def _names(self, classes: int) -> list[str]:
         names = list(map(str, range(classes) if self.class_names is None else self.class_names))

@@ -64,6 +64,8 @@ class WorstErrors(EvaluationHook[StreamingEvaluation]):
     3,0,1
     """
 
+    only_looks = True
+
     def __init__(
         self,
         path: str | Path,

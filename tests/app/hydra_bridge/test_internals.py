@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra._internal.utils import get_args_parser
 from hydra.core.utils import JobStatus
 from hydra.errors import ConfigCompositionException, InstantiationException
 from hydra.types import RunMode
@@ -89,6 +90,19 @@ def test_parse_arguments() -> None:
     )
     parsed = internals.parse_arguments([])
     assert (parsed.config_dir, parsed.config_name, parsed.overrides) == (None, None, [])
+
+
+def test_flags_last() -> None:
+    written = ["-m", "seed=1", "--config-dir", "mine", "num_epochs=2", "-i", "plugins"]
+    ordered = internals.flags_last(written)
+    assert ordered == [
+        "seed=1",
+        "num_epochs=2",
+        "--multirun",
+        "--config-dir=mine",
+        "--info=plugins",
+    ]
+    assert get_args_parser().parse_args(ordered) == internals.parse_arguments(written)
 
 
 def test_arguments_refused() -> None:

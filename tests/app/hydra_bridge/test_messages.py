@@ -270,3 +270,23 @@ def test_files_of_a_user_that_hydra_does_not_compose(
 def test_a_message_that_nobody_knows_keeps_its_useful_lines() -> None:
     error = HydraException("It is wrong.\n  Write it so.\nConfig search path:\n\tprovider=a\n")
     assert format_error(error) == "It is wrong.; Write it so."
+
+
+def test_an_option_that_lies_in_conf_is_told_how_to_find_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for group in ("model", "plugins", "towers"):
+        (tmp_path / "conf" / group).mkdir(parents=True)
+        (tmp_path / "conf" / group / "mine.yaml").write_text("_target_: mine.Net\n")
+    remedy = "is found with --config-dir conf, or compose(…, config_dir='conf')"
+    assert composing("model=mine") == (
+        f"model=mine: there is no such option; conf/model/mine.yaml {remedy}"
+    )
+    assert composing("plugins=[default,mine]") == (
+        f"plugins=mine: there is no such option; conf/plugins/mine.yaml {remedy}"
+    )
+    assert composing("towers=mine") == (
+        f"towers: there is no such key or group; conf/towers/mine.yaml {remedy}"
+    )
+    assert composing("model=mlpp") == "model=mlpp: there is no such option; did you mean mlp?"
