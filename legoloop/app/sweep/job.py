@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from omegaconf import DictConfig
 
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.settings import LAUNCH_KEYS
+from legoloop.app.sweep.job_output import output_to
 from legoloop.app.sweep.process_state import preserve_process_state
+from legoloop.core.run_directory import OUTPUT
 from legoloop.state.run_record import read_record
 
 Overrides = Sequence[str]
@@ -71,9 +74,18 @@ class JobTask:
         return JobTask(self.task, {} if known is None else {number: known})
 
     def __call__(self, tree: DictConfig) -> Any:
-        """What the task returns; what it changes of the process is undone."""
+        """What the task returns; what it changes of the process is undone.
+
+        What it prints goes to ``output.log`` in its directory, or is shown, as ``sweep.output``
+        says.
+        """
         from hydra.core.hydra_config import HydraConfig
 
-        blueprint = self.blueprints.get(HydraConfig.get().job.num)
-        with preserve_process_state():
+        hydra = HydraConfig.get()
+        blueprint = self.blueprints.get(hydra.job.num)
+        is_shown = blueprint is None or blueprint.settings.sweep.output == "all"
+        if is_shown:
+            print(f"job {hydra.job.num}: {' '.join(hydra.overrides.task)}", flush=True)
+        output = Path(hydra.runtime.output_dir, OUTPUT)
+        with preserve_process_state(), nullcontext() if is_shown else output_to(output):
             return self.task(tree, blueprint)  # type: ignore[call-arg]
