@@ -75,20 +75,16 @@ def block(sweep: Progress, width: int, height: int, now: float, colours: bool = 
     return [_heading(sweep, width, now, colours), *lines]
 
 
-def ended_line(job: WatchedJob, sweep: Progress, output: str) -> str:
-    """One line about a job that has ended; ``output`` is where what it printed lies.
-
-    What a failed job printed is named, unless its cause says that already.
-    """
-    over = sum(each.is_over for each in sweep.jobs)
+def ended_line(job: WatchedJob, sweep: Progress) -> str:
+    """One line about a job that has ended: how, or why it has failed."""
     label = f" ({printable(job.label)})" if job.label else ""
     if job.state != "completed":
-        cause = printable((job.cause or job.state).splitlines()[0])
-        return f"job {job.number}{label}: {cause}; see {printable(output)}"
+        cause = next(iter((job.cause or job.state).splitlines()), job.state)
+        return f"job {job.number}{label}: {printable(cause)}"
+    over = sum(each.is_over for each in sweep.jobs)
     seconds = "" if job.seconds is None else f" in {clock(job.seconds)}"
-    return f"{over}/{len(sweep.jobs)}  job {job.number}{label} completed{seconds}" + (
-        "" if job.value is None else f"  {printable(str(job.metric))} {job.value:.4g}"
-    )
+    value = "" if job.value is None else f"  {printable(str(job.metric))} {job.value:.4g}"
+    return f"{over}/{len(sweep.jobs)}  job {job.number}{label} completed{seconds}{value}"
 
 
 def _heading(sweep: Progress, width: int, now: float, colours: bool) -> str:

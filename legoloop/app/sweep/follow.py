@@ -17,7 +17,8 @@ from legoloop.app.sweep.job_output import last_error
 from legoloop.app.sweep.watch import WatchedJob, watched
 from legoloop.core.output_streams import TolerantStream
 from legoloop.core.run_directory import OUTPUT
-from legoloop.core.terminal import has_colours, is_terminal, painted, width_of
+from legoloop.core.terminal import clipped, has_colours, is_terminal, painted, width_of
+from legoloop.core.text import printable
 from legoloop.output.scalars.throttle import Throttle
 
 LOOK_EVERY = 0.5
@@ -109,18 +110,20 @@ class Follower:
                 stream.close()
 
     def _tell(self, job: WatchedJob) -> None:
-        """Say that a job has ended; on a terminal only of one that did not complete."""
-        line = ended_line(job, self._sweep, str(display_path(job.job.directory / OUTPUT)))
+        """Say that a job has ended; on a terminal only of one that failed, in one line."""
         if job.state == "interrupted":
             return
-        if not self._is_terminal:
-            failed = job.state == "failed"
-            self._write(
-                self._err if failed else self._out, ("error: " if failed else "") + line + "\n"
-            )
-        elif job.state == "failed":
+        line = ended_line(job, self._sweep)
+        has_failed = job.state == "failed"
+        if self._is_terminal and has_failed:
             word = painted("failed", "bad") if self._colours else "failed"
+            line = clipped(line, width_of(self._out) - len("failed: "))
             self._write(self._out, f"{self._taken_away()}{word}: {line}\n")
+        elif has_failed:
+            output = display_path(job.job.directory / OUTPUT)
+            self._write(self._err, f"error: {line}; see {printable(str(output))}\n")
+        elif not self._is_terminal:
+            self._write(self._out, f"{line}\n")
 
     def _draw(self) -> None:
         width = width_of(self._out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from legoloop.app.sweep.launchers.jobs import JobsLauncher
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError, DataError, UserError
 from legoloop.core.run_directory import SWEEP_CONFIG, SWEEP_PAGE, SWEEP_RESULTS
+from legoloop.core.terminal import is_terminal, width_of
 from legoloop.core.text import printable
 from legoloop.results.choosing import default_metrics, tags
 from legoloop.results.formats import terminal, to_csv, with_causes
@@ -117,8 +119,8 @@ class Sweep:
 def command_again(argv: Sequence[str], directory: Path) -> str:
     """The command as it was given, in this folder, to be typed into a shell.
 
-    >>> command_again(["/bin/legoloop-run", "-m", "seed=0,1"], Path("multirun/a b"))
-    'legoloop-run -m seed=0,1 "hydra.sweep.dir=\'multirun/a b\'"'
+    >>> print(command_again(["/bin/legoloop-run", "-m", "seed=0,1"], Path("multirun/a b")))
+    legoloop-run -m seed=0,1 "hydra.sweep.dir='multirun/a b'"
     """
     program, *arguments = argv
     if Path(program).name == "run.py" and Path(program).parent.name == "legoloop":
@@ -128,8 +130,9 @@ def command_again(argv: Sequence[str], directory: Path) -> str:
     else:
         words = [shlex.quote(Path(program).name)]
     kept = [text for text in arguments if not text.startswith(("hydra.sweep.dir=", "resume="))]
-    place = quote_override(f"hydra.sweep.dir={directory}")
-    return " ".join([*words, *map(in_a_shell, [*kept, place])])
+    is_plain = re.fullmatch(r"[\w./-]+", str(directory))
+    place = str(directory) if is_plain else quote_override(str(directory))
+    return " ".join([*words, *map(in_a_shell, [*kept, f"hydra.sweep.dir={place}"])])
 
 
 def _is_startable(job: Job) -> bool:
@@ -182,7 +185,9 @@ def summarize(directory: Path) -> None:
     runs = found.runs
     _write(directory / SWEEP_RESULTS, to_csv(table_of_runs(runs, tags(runs))))
     print(f"\nsweep directory: {display_path(directory)}", flush=True)
-    print(with_causes(terminal(table_of_runs(runs, default_metrics(runs))), runs), flush=True)
+    width = width_of(sys.stdout) if is_terminal(sys.stdout) else None
+    table = terminal(table_of_runs(runs, default_metrics(runs)), width)
+    print(with_causes(table, runs), flush=True)
     try:
         write_page(directory / SWEEP_PAGE, runs, [directory], found.problems)
     except DataError as error:

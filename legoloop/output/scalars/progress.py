@@ -91,8 +91,8 @@ class Progress(ScalarWriter):
     ...     def scalars(self): return {"val/accuracy": 0.5}
     >>> progress = Progress(Counter(), Half(), num_epochs=8)
     >>> progress.train_start(); progress.epoch_end()
-    epoch  step  val/accuracy    time
-      0/8     0        0.5000*  0.0 s
+    epoch   step  val/accuracy     time
+      0/8      0        0.5000*   0.0 s
     """
 
     def __init__(
@@ -216,7 +216,7 @@ class Progress(ScalarWriter):
         is_marked = self._is_marked(tag) and is_best(tag, value, self._best.get(tag, (None,))[0])
         if is_marked:
             self._best[tag] = value, epoch
-        return Cell(f"{value:.4g}" if _is_rate(tag) else number(value), is_marked)
+        return Cell(f"{value:.3g}" if _is_rate(tag) else number(value), is_marked)
 
     def _columns(self) -> list[Column]:
         """Those of the table, and which of them a narrow terminal keeps."""
@@ -225,7 +225,7 @@ class Progress(ScalarWriter):
             Column(
                 tag,
                 importance=1 if tag == main else self._importance(tag),
-                width=8,
+                width=6 if higher_is_better(tag) else 8,
                 is_marked=self._is_marked(tag),
             )
             for tag in self._shown
@@ -250,7 +250,7 @@ class Progress(ScalarWriter):
             if is_epoch and not matching and pattern not in self._known:
                 raise ArgumentError(
                     f"has '{pattern}', which no source reports after an epoch",
-                    argument="columns",
+                    argument="loggers.progress.columns",
                     remedy=did_you_mean(pattern, scalars),
                 )
             chosen.update(dict.fromkeys(matching))

@@ -160,7 +160,7 @@ def small_table(corner: str, rows: Mapping[str, Mapping[str, str]], width: int) 
         ),
     ]
     table = text_table(texts, right=range(1, len(shown) + 1), gap=GAP)
-    return [clipped(line, width) for line in table.splitlines()]
+    return [clipped(line, width) for line in table.split("\n")]
 
 
 def left_out(tags: Collection[str], hint: str, width: int) -> str:

@@ -88,12 +88,10 @@ def test_a_lower_loss_is_the_better_one() -> None:
 def test_a_line_about_a_job_that_has_ended() -> None:
     sweep = a_sweep()
     completed, failed = sweep.jobs[:2]
-    assert ended_line(completed, sweep, "0/output.log") == (
+    assert ended_line(completed, sweep) == (
         "2/5  job 0 (lr 0.003, hidden 32) completed in 1:15  val/accuracy 0.89"
     )
-    assert ended_line(failed, sweep, "1/output.log") == (
-        "job 1 (lr 0.1, hidden 32): the loss is nan; see 1/output.log"
-    )
+    assert ended_line(failed, sweep) == "job 1 (lr 0.1, hidden 32): the loss is nan"
 
 
 texts = st.text("ab 损\x1b\n=", max_size=60)

@@ -14,7 +14,7 @@ from legoloop.app.sweep.job_output import MOST_OF_THE_END, last_error, output_to
 def test_what_python_c_and_children_print_goes_to_the_file_and_nothing_after(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(open(2, "w", closefd=False))  # noqa: SIM115
     log = logging.getLogger("printed before")
     log.addHandler(handler)
     try:

@@ -361,7 +361,7 @@ def test_the_usual_columns_and_once_what_is_left_out(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told, header, *rows = table_of(
-        monkeypatch, capsys, SCALARS, SCALARS, num_epochs=2, monitor="val/accuracy"
+        monkeypatch, capsys, SCALARS, SCALARS, width=130, num_epochs=2, monitor="val/accuracy"
     )
     assert told == (
         "not shown: train/accuracy, train/loss, val/recall_0, gradient_norm "
@@ -413,7 +413,7 @@ def test_a_column_that_nothing_reports_is_refused_after_the_first_epoch(
     with pytest.raises(ll.ArgumentError) as refused:
         table_of(monkeypatch, capsys, SCALARS, columns=["loss", "val/acuracy"])
     assert str(refused.value) == (
-        "columns has 'val/acuracy', which no source reports after an epoch; "
+        "loggers.progress.columns has 'val/acuracy', which no source reports after an epoch; "
         "did you mean val/accuracy?"
     )
 
@@ -433,6 +433,6 @@ def test_the_best_value_and_its_epoch_are_known_after_a_resume(
     second.train()
     second.train_end()
     *_, row, empty, heading, val, other, best = capsys.readouterr().out.splitlines()
-    assert row == "    2     20    0.5000    0.0 s"
+    assert row == "    2     20  0.5000    0.0 s"
     assert (empty, heading, val, other) == ("", "final      f1", "val    0.5000", "a      1.0000")
     assert best == "best val/f1 0.7500 after epoch 1"

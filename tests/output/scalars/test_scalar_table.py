@@ -33,16 +33,11 @@ def test_no_line_is_wider_than_the_terminal_and_columns_end_where_their_titles_d
     columns: list[Column], data: st.DataObject, width: int, has_colours: bool
 ) -> None:
     table = RowTable(has_colours)
-    rows = [
-        {column.title: data.draw(values) for column in columns if data.draw(st.booleans())}
-        for _ in range(3)
-    ]
-
-    printed = [table.lines(row, columns, width) for row in rows]
-
-    assert all(cells(COLOUR.sub("", line)) <= width for lines in printed for line in lines)
-    for row, lines in zip(rows, printed, strict=True):
+    for _ in range(3):
+        row = {column.title: data.draw(values) for column in columns if data.draw(st.booleans())}
+        lines = table.lines(row, columns, width)
         shown = table._above or []
+        assert all(cells(COLOUR.sub("", line)) <= width for line in lines)
         assert all(COLOUR.sub("", text).isprintable() for text in lines)
         end = -2
         line = COLOUR.sub("", lines[-1])
@@ -52,7 +47,6 @@ def test_no_line_is_wider_than_the_terminal_and_columns_end_where_their_titles_d
             text = cell.text + (MARK if cell.is_best else " ") * column.is_marked
             # All are ASCII here: the end of a cell is a place in the line.
             assert line.ljust(end)[:end].endswith(text) or not cell.text
-    assert len(printed[0]) == 2
 
 
 @given(columns, st.integers(1, 200))
