@@ -1,4 +1,4 @@
-"""The pictures of the terminal in the docs: ``python -m bench.terminal_pictures docs``.
+"""Pictures of the terminal for the docs: ``python -m bench.terminal_pictures docs [run] [sweep]``.
 
 Real commands on terminals of 80 and 130 columns; takes a minute, and a headless Chromium.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,9 +21,8 @@ from bench.terminal import screen_of
 WIDTHS = (80, 130)
 RUN = ("num_epochs=8", "model=mlp", "hydra.run.dir=outputs/digits")
 SWEEP = (
-    *("-m", "hydra/launcher=processes", "hydra.launcher.n_jobs=2", "num_epochs=60"),
-    *("model=mlp", "model.hidden=[32],[128]", "optimizer.lr=0.003,1e20,0.01", "seed=0,1"),
-    "hydra.sweep.dir=multirun/digits",
+    *("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "num_epochs=30", "model=mlp"),
+    *("model.hidden=[32],[128]", "optimizer.lr=0.003,1e20,0.01", "hydra.sweep.dir=multirun/digits"),
 )
 STYLE = """
 body { margin: 0; background: #16181d; }
@@ -45,21 +45,14 @@ def sweep(columns: int, folder: Path) -> list[str]:
 
     def look(screen: Any, process: Any) -> None:
         text = "\n".join(screen.display)
-        if all(part in text for part in ("2 running", "failed", "left", "best")):
-            now = as_html(screen)
-            if sum("epoch " in line for line in now) >= 2 or not shown:
-                shown[:] = now
+        words = ("2 running", "failed", "left", "best")
+        if all(word in text for word in words) and text.count(" epoch ") >= 2:
+            shown[:] = as_html(screen)
 
     command = [sys.executable, "-m", "legoloop.run", *SWEEP]
     _, screen = screen_of(command, columns, cwd=folder, on_change=look)
-    return [
-        "$ python -m legoloop.run -m … model.hidden=[32],[128] optimizer.lr=0.003,1e20,0.01 …",
-        *shown,
-        "",
-        "… and at its end",
-        "",
-        *as_html(screen),
-    ]
+    typed = "$ python -m legoloop.run -m … optimizer.lr=0.003,1e20,0.01"
+    return [typed, *shown, "", '<span class="brightblack"># at its end:</span>', *as_html(screen)]
 
 
 def as_html(screen: Any) -> list[str]:
@@ -91,10 +84,11 @@ def _span(style: tuple[str, bool], text: str) -> str:
     return f"<b>{escaped}</b>" if is_bold else escaped
 
 
-def main(folder: Path) -> None:
-    """Write the pictures into this folder."""
+def main(folder: Path, names: Sequence[str] = ("run", "sweep")) -> None:
+    """Write the pictures of these into this folder."""
     with browser_page() as page:
-        for name, shows in {"run": run, "sweep": sweep}.items():
+        for name in names:
+            shows = {"run": run, "sweep": sweep}[name]
             for columns in WIDTHS:
                 with TemporaryDirectory() as place:
                     lines = shows(columns, Path(place))
@@ -107,4 +101,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:] or ("run", "sweep"))

@@ -68,26 +68,26 @@ def block(sweep: Progress, width: int, height: int, now: float, colours: bool = 
         colours: whether words may be coloured.
     """
     running = [job for job in sweep.jobs if job.state == "running"]
-    most = max(1, height - 4)
+    most = max(1, height - 5)
     lines = _running_lines(running[:most], width, now)
     if len(running) > most:
         lines.append(clipped(f"  and {len(running) - most} more", width))
-    return [_heading(sweep, width, now, colours), *lines]
+    return [*_heading(sweep, width, now, colours), *lines]
 
 
-def ended_line(job: WatchedJob, sweep: Progress) -> str:
-    """One line about a job that has ended: how, or why it has failed."""
+def ended_line(job: WatchedJob, place: int, total: int) -> str:
+    """One line about a job that has ended, at this place of all: how, or why it has failed."""
     label = f" ({printable(job.label)})" if job.label else ""
     if job.state != "completed":
         cause = next(iter((job.cause or job.state).splitlines()), job.state)
         return f"job {job.number}{label}: {printable(cause)}"
-    over = sum(each.is_over for each in sweep.jobs)
     seconds = "" if job.seconds is None else f" in {clock(job.seconds)}"
     value = "" if job.value is None else f"  {printable(str(job.metric))} {job.value:.4g}"
-    return f"{over}/{len(sweep.jobs)}  job {job.number}{label} completed{seconds}{value}"
+    return f"{place}/{total}  job {job.number}{label} completed{seconds}{value}"
 
 
-def _heading(sweep: Progress, width: int, now: float, colours: bool) -> str:
+def _heading(sweep: Progress, width: int, now: float, colours: bool) -> list[str]:
+    """One line, or two where the best job does not fit beside the rest."""
     failed = sweep.count("failed")
     left = sweep.seconds_left(now)
     best = sweep.best()
@@ -98,16 +98,19 @@ def _heading(sweep: Progress, width: int, now: float, colours: bool) -> str:
         f"{failed} failed" if failed else "",
         "" if left is None else f"{countdown(left)} left",
     ]
+    best_job = ""
     if best is not None:
         label = f": {best.label}" if best.label else ""
-        parts.append(f"best {best.metric} {best.best:.4g} ({best.number}{label})")
-    line = clipped(" · ".join(filter(None, parts)), width)
-    if not colours:
-        return line
-    for part, style in ((parts[0], "bold"), (parts[2], "bad")):
-        if part and part in line:
-            line = line.replace(part, painted(part, style), 1)  # type: ignore[arg-type]
-    return line
+        best_job = printable(f"best {best.metric} {best.best:.4g} ({best.number}{label})")
+    heading = " · ".join(filter(None, parts))
+    together = " · ".join(filter(None, (heading, best_job)))
+    lines = [together] if cells(together) <= width else [heading, best_job]
+    first, *rest = (clipped(line, width) for line in lines if line)
+    if colours:
+        first = first.replace(parts[0], painted(parts[0], "bold"), 1)
+        if failed:
+            first = first.replace(parts[2], painted(parts[2], "bad"), 1)
+    return [first, *rest]
 
 
 def _running_lines(jobs: Sequence[WatchedJob], width: int, now: float) -> list[str]:

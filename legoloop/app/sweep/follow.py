@@ -68,6 +68,7 @@ class Follower:
         self._is_terminal = is_terminal(self._out)
         self._colours = has_colours(self._out)
         self._drawn = 0
+        self._ended = done_before
         self._stop = threading.Event()
         self._throttle = Throttle(MAX_FRACTION, LOOK_EVERY)
 
@@ -113,7 +114,8 @@ class Follower:
         """Say that a job has ended; on a terminal only of one that failed, in one line."""
         if job.state == "interrupted":
             return
-        line = ended_line(job, self._sweep)
+        self._ended += 1
+        line = ended_line(job, self._ended, len(self._sweep.jobs))
         has_failed = job.state == "failed"
         if self._is_terminal and has_failed:
             word = painted("failed", "bad") if self._colours else "failed"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,11 +81,19 @@ class JobTask:
         """
         from hydra.core.hydra_config import HydraConfig
 
-        hydra = HydraConfig.get()
-        blueprint = self.blueprints.get(hydra.job.num)
-        is_shown = blueprint is None or blueprint.settings.sweep.output == "all"
-        if is_shown:
-            print(f"job {hydra.job.num}: {' '.join(hydra.overrides.task)}", flush=True)
-        output = Path(hydra.runtime.output_dir, OUTPUT)
-        with preserve_process_state(), nullcontext() if is_shown else output_to(output):
+        blueprint = self.blueprints.get(HydraConfig.get().job.num)
+        with preserve_process_state(), _output_of(blueprint):
             return self.task(tree, blueprint)  # type: ignore[call-arg]
+
+
+@contextmanager
+def _output_of(blueprint: Blueprint | None) -> Iterator[None]:
+    """While inside, what a job prints goes where its settings say."""
+    if blueprint is None:
+        yield
+    elif blueprint.settings.sweep.output == "all":
+        print(f"job: {' '.join(blueprint.overrides)}", flush=True)
+        yield
+    else:
+        with output_to(Path(blueprint.settings.run_dir, OUTPUT)):
+            yield

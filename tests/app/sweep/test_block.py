@@ -52,6 +52,13 @@ def test_the_heading_sums_up_and_each_running_job_has_a_line() -> None:
     ]
 
 
+def test_on_a_narrow_terminal_the_best_job_has_a_line_of_its_own() -> None:
+    assert block(a_sweep(), width=60, height=24, now=100.0)[:2] == [
+        "2/5 · 2 running · 1 failed · 0:25 left",
+        "best val/accuracy 0.895 (0: lr 0.003, hidden 32)",
+    ]
+
+
 def test_in_colour_it_reads_the_same() -> None:
     plain, coloured = (block(a_sweep(), 130, 24, 100.0, colours) for colours in (False, True))
     assert "\x1b[1;31m1 failed\x1b[0m" in coloured[0]
@@ -61,8 +68,8 @@ def test_in_colour_it_reads_the_same() -> None:
 def test_more_jobs_than_the_terminal_has_lines_are_counted() -> None:
     sweep = Progress([job(n, "running", began=1.0) for n in range(30)], 0.0, 0)
     lines = block(sweep, 80, height=10, now=2.0)
-    assert len(lines) == 8
-    assert lines[-1] == "  and 24 more"
+    assert len(lines) == 7
+    assert lines[-1] == "  and 25 more"
 
 
 def test_the_time_left_waits_until_something_is_done() -> None:
@@ -86,12 +93,11 @@ def test_a_lower_loss_is_the_better_one() -> None:
 
 
 def test_a_line_about_a_job_that_has_ended() -> None:
-    sweep = a_sweep()
-    completed, failed = sweep.jobs[:2]
-    assert ended_line(completed, sweep) == (
+    completed, failed = a_sweep().jobs[:2]
+    assert ended_line(completed, 2, 5) == (
         "2/5  job 0 (lr 0.003, hidden 32) completed in 1:15  val/accuracy 0.89"
     )
-    assert ended_line(failed, sweep) == "job 1 (lr 0.1, hidden 32): the loss is nan"
+    assert ended_line(failed, 3, 5) == "job 1 (lr 0.1, hidden 32): the loss is nan"
 
 
 texts = st.text("ab 损\x1b\n=", max_size=60)
@@ -114,4 +120,4 @@ def test_no_line_is_wider_than_the_terminal(
     lines = block(Progress(jobs, 0.0, 0), width, height, now=1e4)
     assert all(line.isprintable() for line in lines)
     assert all(cells(line) <= width for line in lines)
-    assert len(lines) <= max(3, height - 2)
+    assert len(lines) <= max(4, height - 2)
