@@ -13,7 +13,6 @@ from typing import Any, TextIO
 from legoloop.app.run.lifecycle import display_path
 from legoloop.app.sweep.block import Progress, block, ended_line
 from legoloop.app.sweep.job import Job
-from legoloop.app.sweep.job_output import last_error
 from legoloop.app.sweep.watch import WatchedJob, watched
 from legoloop.core.output_streams import TolerantStream
 from legoloop.core.run_directory import OUTPUT
@@ -100,9 +99,7 @@ class Follower:
         """Show what has happened since, and of jobs that did not begin why."""
         self.look()
         for job in self._awaited:
-            cause = last_error(job.job.directory / OUTPUT)
-            if job.state == "waiting" and cause is not None:
-                job.state, job.cause = "failed", cause
+            if job.did_not_begin():
                 self._tell(job)
         if self._is_terminal:
             self._write(self._out, self._taken_away() + SHOW)

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from legoloop.app.sweep.job import Job
+from legoloop.app.sweep.job_output import last_error
 from legoloop.core.metric_direction import higher_is_better, is_best
 from legoloop.core.record_files import open_regular
-from legoloop.core.run_directory import METRICS, RUN_RECORD
+from legoloop.core.run_directory import METRICS, OUTPUT, RUN_RECORD
 from legoloop.state.run_record import read_record
 
 MOST_OF_A_TABLE = 2**16
@@ -53,6 +54,7 @@ class WatchedJob:
     seconds: float | None = None
     _record: Stat = field(default=None, repr=False)
     _table: Stat = field(default=None, repr=False)
+    _output: Stat = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.job.has_completed:
@@ -60,6 +62,7 @@ class WatchedJob:
         # What an earlier attempt left says nothing of this one.
         self._record = _stat(self.job.directory / RUN_RECORD)
         self._table = _stat(self.job.directory / METRICS)
+        self._output = _stat(self.job.directory / OUTPUT)
 
     @property
     def number(self) -> int:
@@ -96,6 +99,19 @@ class WatchedJob:
             if table != self._table:
                 self._table = table
                 self._read_table()
+
+    def did_not_begin(self) -> bool:
+        """Whether it was launched and told of an error, which is its cause, but recorded nothing.
+
+        Such a job leaves its directory as it was, which is another's.
+        """
+        output = self.job.directory / OUTPUT
+        if self.state != "waiting" or _stat(output) == self._output:
+            return False
+        self.cause = last_error(output)
+        if self.cause is not None:
+            self.state = "failed"
+        return self.cause is not None
 
     def _read_record(self) -> None:
         try:

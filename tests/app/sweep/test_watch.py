@@ -121,3 +121,13 @@ def test_the_metric_is_the_monitored_one_or_the_first_of_a_validation() -> None:
     assert metric_of_interest(["test/f1", "train/loss", "val/f1", "val/x"]) == "val/f1"
     assert metric_of_interest(["train/loss", "test/f1", "loss/mse"]) == "test/f1"
     assert metric_of_interest(["lr", "loss"]) is None
+
+
+def test_a_job_that_recorded_nothing_may_have_printed_why(tmp_path: Path) -> None:
+    output = tmp_path / "output.log"
+    output.write_text("error: of an earlier attempt\n")
+    job = watched(tmp_path)
+    assert not job.did_not_begin()
+    output.write_text("error: of an earlier attempt\nerror: the directory is in use\n")
+    assert job.did_not_begin()
+    assert (job.state, job.cause) == ("failed", "the directory is in use")
