@@ -27,6 +27,9 @@ PLAN: Final = "plan.txt"
 LOG: Final = "run.log"
 """What was logged: Hydra and ``app.compose`` write it, for people alone."""
 
+OUTPUT: Final = "output.log"
+"""What a job of a sweep printed: ``app.sweep`` writes it, and reads why a job did not begin."""
+
 METRICS: Final = "metrics.csv"
 """A row a report: ``output.scalars`` writes it, ``results`` reads it."""
 

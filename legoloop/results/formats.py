@@ -6,13 +6,13 @@ import csv
 import io
 import json
 import re
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import isfinite
 from typing import Any
 
+from legoloop.core.terminal import is_terminal, width_of
 from legoloop.core.text import printable
 from legoloop.core.text_table import text_table
 from legoloop.results.grouping import Spread
@@ -72,8 +72,7 @@ def terminal(table: Table, width: int | None = None) -> str:
 
 def terminal_width() -> int | None:
     """The characters in a line of the terminal that is written to; None if it is none."""
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    return shutil.get_terminal_size().columns if is_terminal else None
+    return width_of(sys.stdout) if is_terminal(sys.stdout) else None
 
 
 def with_causes(table: str, runs: Sequence[Run]) -> str:

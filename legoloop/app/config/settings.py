@@ -58,6 +58,9 @@ class SweepSettings:
     on_failure: Literal["continue", "stop"] = _setting(
         "continue", "stop: start no further job after one that failed"
     )
+    output: Literal["summary", "all"] = _setting(
+        "summary", "all: what the jobs print too, which goes to their output.log otherwise"
+    )
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,7 @@ def defaults() -> dict[str, Any]:
     """The settings as ``conf/config.yaml`` has them, unless something else is chosen.
 
     >>> defaults()["sweep"]
-    {'on_failure': 'continue'}
+    {'on_failure': 'continue', 'output': 'summary'}
     """
     return {each.name: _plain_default(each) for each in fields(RunSettings)}
 

@@ -14,7 +14,15 @@ from legoloop.app.config.settings import OBSERVATION_KEYS
 from legoloop.app.wiring.resolve import resolve_with
 from legoloop.core.atomic_files import remove_temporaries
 from legoloop.core.errors import ConfigError, DataError
-from legoloop.core.run_directory import ATTEMPTS, CHECKPOINTS, GIT_DIFF, HYDRA, LOG, RUN_RECORD
+from legoloop.core.run_directory import (
+    ATTEMPTS,
+    CHECKPOINTS,
+    GIT_DIFF,
+    HYDRA,
+    LOG,
+    OUTPUT,
+    RUN_RECORD,
+)
 from legoloop.core.text import shorten
 from legoloop.loop.host import TrainingHost
 from legoloop.state.checkpointer import Checkpointer
@@ -106,7 +114,7 @@ def remove_temporaries_of(directory: Path) -> None:
 
 def archive_attempt(directory: Path) -> None:
     """Move away what an attempt without a checkpoint left; the run begins anew beside it."""
-    kept = {RUN_RECORD, HYDRA, ATTEMPTS, LOG}
+    kept = {RUN_RECORD, HYDRA, ATTEMPTS, LOG, OUTPUT}
     left = [path for path in directory.iterdir() if path.name not in kept and not _is_lock(path)]
     if left:
         aside = next(path for n in count(1) if not (path := directory / ATTEMPTS / str(n)).exists())

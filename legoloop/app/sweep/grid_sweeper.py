@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from legoloop.app.sweep.job import Job
-    from legoloop.app.sweep.sweep import Sweep
 
 
 MOST_JOBS = 100_000
@@ -75,10 +74,12 @@ class GridSweeper(Sweeper):
         task = JobTask(self.task, {job.number: job.blueprint for job in jobs})
         self.launcher.setup(hydra_context=self.context, task_function=task, config=self.config)
         with one_git_state(), Sweep.open(self.config, jobs) as sweep:
-            for batch in self._batches(sweep):
-                sweep.launch(self.launcher, batch)
-                if sweep.stops_at_failure and not all(job.has_completed for job in batch):
-                    break
+            left = sweep.pending()
+            with sweep.shown(left):
+                for batch in self._batches(left, sweep.stops_at_failure):
+                    sweep.launch(self.launcher, batch)
+                    if sweep.stops_at_failure and not all(job.has_completed for job in batch):
+                        break
         if not all(job.has_completed for job in jobs):
             raise SystemExit(1)
 
@@ -109,12 +110,11 @@ class GridSweeper(Sweeper):
                 remedy="give a whole number of at least 1, or null",
             )
 
-    def _batches(self, sweep: Sweep) -> Iterator[list[Job]]:
+    def _batches(self, jobs: Sequence[Job], stops_at_failure: bool) -> Iterator[Sequence[Job]]:
         from legoloop.app.sweep.launchers.process_launcher import ProcessLauncher
 
-        jobs = sweep.pending()
         # Others would begin all that they are given, whatever became of the first.
-        one_by_one = sweep.stops_at_failure and not isinstance(self.launcher, ProcessLauncher)
+        one_by_one = stops_at_failure and not isinstance(self.launcher, ProcessLauncher)
         size = 1 if one_by_one else self.max_batch_size or max(1, len(jobs))
         for first in range(0, len(jobs), size):
             yield jobs[first : first + size]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from omegaconf import DictConfig
 
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.settings import LAUNCH_KEYS, OBSERVATION_KEYS
+from legoloop.app.sweep.job_output import output_to
 from legoloop.app.sweep.process_state import preserve_process_state
+from legoloop.core.run_directory import OUTPUT
 from legoloop.state.run_record import read_record
 
 Overrides = Sequence[str]
@@ -70,9 +73,26 @@ class JobTask:
         return JobTask(self.task, {} if known is None else {number: known})
 
     def __call__(self, tree: DictConfig) -> Any:
-        """What the task returns; what it changes of the process is undone."""
+        """What the task returns; what it changes of the process is undone.
+
+        What it prints goes to ``output.log`` in its directory, or is shown, as ``sweep.output``
+        says.
+        """
         from hydra.core.hydra_config import HydraConfig
 
         blueprint = self.blueprints.get(HydraConfig.get().job.num)
-        with preserve_process_state():
+        with preserve_process_state(), _output_of(blueprint):
             return self.task(tree, blueprint)  # type: ignore[call-arg]
+
+
+@contextmanager
+def _output_of(blueprint: Blueprint | None) -> Iterator[None]:
+    """While inside, what a job prints goes where its settings say."""
+    if blueprint is None:
+        yield
+    elif blueprint.settings.sweep.output == "all":
+        print(f"job: {' '.join(blueprint.overrides)}", flush=True)
+        yield
+    else:
+        with output_to(Path(blueprint.settings.run_dir, OUTPUT)):
+            yield

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,8 +13,11 @@ from pathlib import Path
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
+from legoloop.app.hydra_bridge.override_repair import in_a_shell
+from legoloop.app.hydra_bridge.overrides import quote_override
 from legoloop.app.run.lifecycle import display_path
 from legoloop.app.run.resume import parse_resume
+from legoloop.app.sweep.follow import followed
 from legoloop.app.sweep.job import Job
 from legoloop.app.sweep.launchers.jobs import JobsLauncher
 from legoloop.core.atomic_files import atomic_write
@@ -35,6 +40,8 @@ class Sweep:
         self.directory = Path(config.hydra.sweep.dir).absolute()
         self.jobs = jobs
         self.stops_at_failure = OmegaConf.select(config, "sweep.on_failure") == "stop"
+        self.is_interrupted = False
+        self._is_summarized = OmegaConf.select(config, "sweep.output") == "summary"
 
     @classmethod
     @contextmanager
@@ -56,8 +63,13 @@ class Sweep:
         try:
             _write(sweep.directory / SWEEP_CONFIG, OmegaConf.to_yaml(config))
             yield sweep
+        except KeyboardInterrupt:
+            sweep.is_interrupted = True
+            raise
         finally:
             summarize(sweep.directory)
+            if sweep.is_interrupted:
+                sweep.tell_how_to_go_on()
             lock.release()
 
     def pending(self) -> list[Job]:
@@ -66,6 +78,22 @@ class Sweep:
         if len(left) < len(self.jobs):
             print(f"{len(self.jobs) - len(left)} of {len(self.jobs)} jobs have completed already")
         return left
+
+    @contextmanager
+    def shown(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """While inside, where these jobs are carried out, it is shown how far the sweep is."""
+        if not (self._is_summarized and jobs):
+            yield
+            return
+        with followed(self.jobs, jobs):
+            yield
+
+    def tell_how_to_go_on(self) -> None:
+        """Say how many jobs are left after an interruption, and the command that goes on."""
+        left = sum(not job.has_completed for job in self.jobs)
+        command = command_again(sys.argv, display_path(self.directory))
+        print(f"\ninterrupted: {left} of {len(self.jobs)} jobs are left; this goes on with them:")
+        print(f"  {command}", flush=True)
 
     def launch(self, launcher: Launcher, jobs: Sequence[Job]) -> None:
         """Run these jobs; whatever a launcher raises for them ends them alone.
@@ -87,6 +115,25 @@ class Sweep:
             print(f"error: the launcher: {cause}", file=sys.stderr)
         for job in jobs:
             mark_failed_if_abandoned(job.directory, "its process died before it could say why")
+
+
+def command_again(argv: Sequence[str], directory: Path) -> str:
+    """The command as it was given, in this folder, to be typed into a shell.
+
+    >>> print(command_again(["/bin/legoloop-run", "-m", "seed=0,1"], Path("multirun/a b")))
+    legoloop-run -m seed=0,1 "hydra.sweep.dir='multirun/a b'"
+    """
+    program, *arguments = argv
+    if Path(program).name == "run.py" and Path(program).parent.name == "legoloop":
+        words = ["python", "-m", "legoloop.run"]
+    elif program.endswith(".py"):
+        words = ["python", shlex.quote(program)]
+    else:
+        words = [shlex.quote(Path(program).name)]
+    kept = [text for text in arguments if not text.startswith(("hydra.sweep.dir=", "resume="))]
+    is_plain = re.fullmatch(r"[\w./-]+", str(directory))
+    place = str(directory) if is_plain else quote_override(str(directory))
+    return " ".join([*words, *map(in_a_shell, [*kept, f"hydra.sweep.dir={place}"])])
 
 
 def _is_startable(job: Job) -> bool:

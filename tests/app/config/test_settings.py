@@ -74,6 +74,7 @@ DATA: dict[str, tuple[list[Any], list[Any], str]] = {
 }
 SWEEP: dict[str, tuple[list[Any], list[Any], str]] = {
     "on_failure": (["continue", "stop"], [None, "maybe", True], "give one of continue, stop"),
+    "output": (["summary", "all"], [None, "none", True], "give one of summary, all"),
 }
 TABLES = ((RunSettings, RUN, ""), (DataSettings, DATA, "data."), (SweepSettings, SWEEP, "sweep."))
 
@@ -140,8 +141,11 @@ def test_other_keys_are_passed_over() -> None:
 def test_there_is_a_line_of_help_for_each_setting() -> None:
     lines = help_text().splitlines()
     keys = [line.split(maxsplit=1)[0] for line in lines]
+    of_a_sweep = [f"sweep.{name}" for name in setting_names(SweepSettings)]
+    names = setting_names(RunSettings)
+    at = names.index("sweep")
     assert keys == [
-        *("sweep.on_failure" if name == "sweep" else name for name in setting_names(RunSettings)),
+        *(*names[:at], *of_a_sweep, *names[at + 1 :]),
         *(f"data.{name}" for name in setting_names(DataSettings)),
     ]
     assert all(len(line) > 33 and line[32] == " " != line[33] for line in lines)

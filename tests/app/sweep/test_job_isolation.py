@@ -62,7 +62,11 @@ class Process:
             tensors=_number_of(found, torch.Tensor),
             parameters=_number_of(found, torch.nn.Parameter),
             threads=sorted(thread.name for thread in threading.enumerate()),
-            files=[file.path for file in here.open_files() if not file.path.endswith("run.log")],
+            files=[
+                file.path
+                for file in here.open_files()
+                if not file.path.endswith(("run.log", "output.log"))
+            ],
             descriptors=here.num_fds(),
             children=len(here.children(recursive=True)),
             handlers=[type(handler).__name__ for handler in root.handlers],

@@ -90,14 +90,16 @@ def test_it_does_what_is_left(command: Command, monkeypatch: pytest.MonkeyPatch)
     ended = command(*jobs, HERE)
     assert ended.status == 143
     assert statuses(sweep) == ["FAILED COMPLETED", "INTERRUPTED COMPLETED", "INTERRUPTED"]
-    assert "resumed from: sweep/1/checkpoints/2\n" in ended.out
+    output = (sweep / "1" / "output.log").read_text()
+    assert "resumed from: sweep/1/checkpoints/2\n" in output
+    assert "interrupted: 1 of 3 jobs are left; this goes on with them:\n" in ended.out
     completed = {**contents(sweep / "0"), **contents(sweep / "1")}
 
     monkeypatch.delenv("FAULTS")
     ended = command(*jobs, HERE)
     assert ended.status == 0
     assert ended.out.startswith("2 of 3 jobs have completed already\n")
-    assert ended.out.count("run directory: ") == 1
+    assert [line.split()[:3] for line in ended.out.splitlines()[1:2]] == [["3/3", "job", "2"]]
     assert statuses(sweep)[2] == "INTERRUPTED COMPLETED"
     assert {**contents(sweep / "0"), **contents(sweep / "1")} == completed
 

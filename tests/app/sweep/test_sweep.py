@@ -198,8 +198,11 @@ def test_a_job_that_ends_badly_ends_alone(command: Command) -> None:
         ("FAILED", "the data are odd"),
         ("COMPLETED", None),
     ]
-    for record in records[1:4]:
-        assert f"error: {record['cause']}" in ended.err
+    for number, record in enumerate(records[1:4], 1):
+        assert re.search(rf"^error: job {number} \(how .*\): ", ended.err, re.MULTILINE)
+        assert f": {record['cause']}; see sweep/{number}/output.log" in ended.err
+        output = (command.here / f"sweep/{number}/output.log").read_text()
+        assert f"error: {record['cause']}" in output
     logs = [(command.here / f"sweep/{n}/run.log").read_text() for n in range(5)]
     assert ["Traceback" in log for log in logs] == [False, True, True, True, False]
     assert "Traceback" not in ended.err

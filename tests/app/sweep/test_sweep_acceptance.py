@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from itertools import takewhile
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def test_six_jobs_of_which_five_fail_in_five_ways(tmp_path: Path) -> None:
         assert record["hardware"]["threads"] == 1
         if number in FAULTS:
             assert record["cause"].startswith(FAULTS[number][1])
-            assert f"[{number}] error: {record['cause']}" in ended.err.splitlines()
+            told = f": {record['cause']}; see {folder.name}/{number}/output.log"
+            assert re.search(rf"^error: job {number} \(.*{re.escape(told)}$", ended.err, re.M)
     assert {path.name for path in (folder / "0").iterdir()} >= FILES
     assert listed(folder) == [row_of(folder, number) for number in range(JOBS)]
     assert table(ended.out) == [(str(n), *row_of(folder, n)[1:4]) for n in range(JOBS)]

@@ -52,6 +52,7 @@ parts.host(progress, Prints(), Fails()).run()
 print('over')
 """
 WIDTH = 100
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
 TAKEN_AWAY = re.compile(r"\r +\r")
 
 
@@ -74,30 +75,31 @@ def on_a_terminal(*arguments: str) -> tuple[int, str]:
     return process.wait(), shown.decode()
 
 
-def test_prints_a_plain_line_for_every_report(capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_a_row_for_every_report_under_one_header(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     parts = tiny(num_epochs=2)
     rate = ll.LearningRateMonitor(parts.opt)
 
     parts.host(ll.Progress(parts.counter, rate, num_epochs=2), rate).run()
 
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
-    time = r"\d+\.\d s  \d+ samples/s"
-    assert re.fullmatch(rf"epoch 1/2  step 6  lr 0\.01  {time}  \d:\d\d:\d\d left", lines[0])
-    assert re.fullmatch(rf"epoch 2/2  step 12  lr 0\.01  {time}", lines[1])
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header == "epoch   step        lr    time"
+    assert [row.split()[:3] for row in rows] == [["1/2", "6", "0.01"], ["2/2", "12", "0.01"]]
+    assert {len(row) for row in rows} == {len(header)}
 
 
 def test_does_not_need_to_know_the_number_of_epochs(capsys: pytest.CaptureFixture[str]) -> None:
     parts = tiny(num_epochs=1)
     rate = ll.LearningRateMonitor(parts.opt)
     parts.host(ll.Progress(parts.counter, rate), rate).run()
-    assert capsys.readouterr().out.startswith("epoch 1  step 6")
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["1", "6"]
 
 
 def lines_of(shown: str) -> list[str]:
     """What a terminal has in its lines at the end, where each is drawn anew from its start."""
     lines = []
-    for line in shown.split("\n"):
+    for line in COLOUR.sub("", shown).split("\n"):
         cells = ""
         for drawn in line.removesuffix("\r").split("\r"):
             cells = drawn + cells[len(drawn) :]
@@ -110,11 +112,13 @@ def test_on_a_terminal_shows_a_bar_and_the_lines_as_they_are() -> None:
 
     assert status == 0
     assert re.search(r"epoch 1/2 +\S* +\d+/22", shown)
-    first, second, over, end = lines_of(shown)
-    assert first.startswith("epoch 1/2  step 6  val[red]/accuracy 0.1235")
-    assert second.startswith("epoch 2/2  step 12  val[red]/accuracy 0.1235")
+    header, first, second, over, end = lines_of(shown)
+    assert header.split() == ["epoch", "step", "val[red]/accuracy", "time"]
+    assert first.split()[:3] == ["1/2", "6", "0.1235*"]
+    assert second.split()[:3] == ["2/2", "12", "0.1235"]
     assert (over, end) == ("over", "")
-    assert max(map(len, re.split("[\r\n]", shown))) <= WIDTH
+    assert "\x1b[1;32m" in shown
+    assert max(map(len, re.split("[\r\n]", COLOUR.sub("", shown)))) <= WIDTH
 
 
 @pytest.mark.slow
@@ -125,7 +129,7 @@ def test_what_is_printed_meanwhile_stands_above_it_in_whole_lines() -> None:
     lines = lines_of(shown)
     for line in ("printed in parts", "told of an error", "written", "at once", "warned"):
         assert lines.count(line) == 12
-    assert sum(not line.startswith("epoch") for line in lines) == 5 * 12 + 2
+    assert len(lines) == 5 * 12 + 3 + 2
     assert lines[-2] == "not ended, over"
 
 
@@ -145,7 +149,7 @@ def test_a_resumed_run_goes_on_with_clock_and_bar() -> None:
 
     assert status == 0
     assert re.search(r"epoch 1/2 +\S* +8/22", shown)
-    assert re.search(r"val\[red\]/accuracy 0\.1235  36\d\d\.\d s", shown)
+    assert re.search(r"1/2 +6 +0\.1235\* +1:00:0\d\n", "\n".join(lines_of(shown)))
 
 
 def test_a_resumed_run_prints_no_line_again(capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,9 +210,10 @@ def test_speed_is_that_of_training_and_the_rest_is_counted_with_everything(
 
     progress.epoch_end()
 
-    assert capsys.readouterr().out == (
-        "epoch 1/4  step 5  loss 0.5  10.0 s  20 samples/s  0:00:30 left\n"
-    )
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert row == "  1/4      5    0.5000  10.0 s"
+    assert progress._time_left() == ["0:30 left"]
+    assert progress._speed == 20.0
 
 
 def test_time_between_two_attempts_does_not_count_nor_do_their_samples(
@@ -228,11 +233,9 @@ def test_time_between_two_attempts_does_not_count_nor_do_their_samples(
     counter.epochs, counter.steps = 1, 10
     second.epoch_end()
 
-    assert "  7.5 s  20 samples/s  0:00:08 left" in capsys.readouterr().out
-
-    second.write(10, {"final/val/loss": 0.5})  # no epoch is under way
-
-    assert "samples/s" not in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines()[-1].endswith("  7.5 s")
+    assert second._time_left() == ["0:08 left"]
+    assert second._speed == 20.0
 
 
 def test_a_report_in_mid_epoch_tells_of_the_epoch_under_way(
@@ -245,9 +248,17 @@ def test_a_report_in_mid_epoch_tells_of_the_epoch_under_way(
 
     steps(progress, clock, number=1, seconds=1.0)
 
-    assert capsys.readouterr().out == (
-        "epoch 1/2  step 5  loss 0.5  1.0 s  10 samples/s  0:00:19 left\n"
-    )
+    assert capsys.readouterr().out.splitlines()[-1] == "  1/2      5    0.5000   1.0 s"
+
+
+def test_the_time_left_is_not_estimated_before_it_means_something(clock: Clock) -> None:
+    counter = ll.Counter()
+    progress = ll.Progress(counter, Told(), num_epochs=2, epoch_size=1000)
+    progress.train_start(), progress.epoch_start()
+    steps(progress, clock, number=1, seconds=9.9)
+    assert progress._time_left() == []
+    steps(progress, clock, number=1, seconds=0.1)
+    assert progress._time_left() == ["16:30 left"]
 
 
 def test_off_a_terminal_no_source_is_asked_but_for_a_report(clock: Clock) -> None:
@@ -299,7 +310,129 @@ def test_nothing_is_left_of_a_training_that_ended_early(
     loss = ll.TrainLoss()
     writer = ll.Progress(parts.counter, [loss, late], num_epochs=9, stream=parts.loops["train"])
     parts.host(loss, late, writer, ll.LastStep(parts.counter, 8)).run()
-    *before, last = capsys.readouterr().out.splitlines()
-    assert all(" left" in line for line in before)
-    assert "final/" in last
-    assert " left" not in last
+    printed = capsys.readouterr().out.splitlines()
+    (final,) = (n for n, line in enumerate(printed) if line.startswith("final"))
+    assert printed[final - 1] == ""
+    assert printed[final].split() == ["final", "accuracy"]
+    assert [line.split()[0] for line in printed[final + 1 :]][:1] == ["train"]
+    assert writer._time_left() == []
+
+
+class Tells:
+    """Sources of an epoch, one after another."""
+
+    def __init__(self, *epochs: dict[str, float]) -> None:
+        self.epochs = iter(epochs)
+
+    def scalars(self) -> dict[str, float]:
+        return next(self.epochs, {})
+
+
+def table_of(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *epochs: dict[str, float],
+    width: int = 100,
+    **settings: object,
+) -> list[str]:
+    monkeypatch.setenv("COLUMNS", str(width))
+    counter = ll.Counter()
+    progress = ll.Progress(counter, Tells(*epochs), **settings)  # type: ignore[arg-type]
+    progress.train_start()
+    for number in range(1, len(epochs) + 1):
+        counter.epochs, counter.steps = number, 10 * number
+        progress.epoch_end()
+    return capsys.readouterr().out.splitlines()
+
+
+SCALARS = {
+    "lr": 0.001,
+    "train/accuracy": 0.9,
+    "train/loss": 0.2,
+    "val/loss": 0.3,
+    "val/accuracy": 0.8,
+    "val/recall_0": 0.7,
+    "loss": 0.25,
+    "gradient_norm": 3.0,
+}
+
+
+def test_the_usual_columns_and_once_what_is_left_out(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told, header, *rows = table_of(
+        monkeypatch, capsys, SCALARS, SCALARS, width=130, num_epochs=2, monitor="val/accuracy"
+    )
+    assert told == (
+        "not shown: train/accuracy, train/loss, val/recall_0, gradient_norm "
+        "(loggers.progress.columns=[…] chooses)"
+    )
+    assert header.split() == [
+        *("epoch", "step", "loss", "val/accuracy", "val/loss", "lr", "time"),
+    ]
+    assert [row.split() for row in rows] == [
+        ["1/2", "10", "0.2500", "0.8000*", "0.3000*", "0.001", "0.0", "s"],
+        ["2/2", "20", "0.2500", "0.8000", "0.3000", "0.001", "0.0", "s"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [
+        (60, "epoch step loss val/accuracy val/loss time"),
+        (42, "epoch loss val/accuracy time"),
+        (30, "epoch loss val/accuracy"),
+        (24, "epoch val/accuracy"),
+        (6, "epoch"),
+        (3, "ep…"),
+    ],
+)
+def test_a_narrow_terminal_keeps_what_the_run_is_about(
+    width: int,
+    titles: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    printed = table_of(monkeypatch, capsys, SCALARS, width=width, monitor="val/accuracy")
+    assert " ".join(printed[1].split()) == titles
+    assert max(map(len, printed)) <= width
+
+
+def test_chosen_columns_stand_in_their_order(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = table_of(monkeypatch, capsys, SCALARS, columns=["gradient_*", "train/*"])
+    assert printed[1].split() == [
+        *("epoch", "step", "gradient_norm", "train/accuracy", "train/loss", "time"),
+    ]
+
+
+def test_a_column_that_nothing_reports_is_refused_after_the_first_epoch(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ll.ArgumentError) as refused:
+        table_of(monkeypatch, capsys, SCALARS, columns=["loss", "val/acuracy"])
+    assert str(refused.value) == (
+        "loggers.progress.columns has 'val/acuracy', which no source reports after an epoch; "
+        "did you mean val/accuracy?"
+    )
+
+
+def test_the_best_value_and_its_epoch_are_known_after_a_resume(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counter = ll.Counter()
+    counter.epochs, counter.steps = 1, 10
+    first = ll.Progress(counter, Tells({"val/f1": 0.75}))
+    first.epoch_end()
+    second = ll.Progress(counter, Tells({"val/f1": 0.5}, {"final/val/f1": 0.5, "final/a/f1": 1}))
+    second.load_state_dict(first.state_dict())
+    second.train_start()
+    counter.epochs, counter.steps = 2, 20
+    second.epoch_end()
+    second.train()
+    second.train_end()
+    *_, row, empty, heading, val, other, best = capsys.readouterr().out.splitlines()
+    assert row == "    2     20  0.5000    0.0 s"
+    assert (empty, heading, val, other) == ("", "final      f1", "val    0.5000", "a      1.0000")
+    assert best == "best val/f1 0.7500 after epoch 1"

@@ -14,11 +14,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
 from threading import Thread
 from typing import IO, TYPE_CHECKING, Any
 
 import cloudpickle
 
+from legoloop.app.sweep.job_output import open_output
 from legoloop.core.interruption import Interrupted
 
 if TYPE_CHECKING:
@@ -30,25 +32,37 @@ GRACE = 30.0
 """Seconds that a job has to save when its sweep was killed."""
 
 
+READY = b"ready"
+"""What a job's process sends once it has imported all, and a signal is the job's own."""
+
+
 class JobProcess:
-    """A job that is being carried out; the lines that it prints are shown behind its number."""
+    """A job that is being carried out.
+
+    What its process prints goes to the job's ``output``; without one, the lines are shown behind
+    its number.
+    """
 
     def __init__(self, job: SentJob, environment: Mapping[str, str]) -> None:
         self.job = job
         self._passed_on = 0
+        self._is_ready = False
         self._returned: bytes | None = None
         self._connection, theirs = Pipe()
+        output = _opened(job.output)
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=theirs.fileno(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE if output is None else output,
+            stderr=subprocess.PIPE if output is None else output,
             text=True,
             errors="replace",
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
             process_group=0,  # or the terminal's Ctrl-C would reach it twice
         )
         theirs.close()
+        if output is not None:
+            os.close(output)
         self._shown = [
             _shown(self._process.stdout, sys.stdout, f"[{job.number}] "),
             _shown(self._process.stderr, sys.stderr, f"[{job.number}] "),
@@ -57,7 +71,14 @@ class JobProcess:
             self._connection.send_bytes(cloudpickle.dumps(job))
 
     def pass_on(self, signals: Sequence[Interrupted]) -> None:
-        """Send those of the sweep's signals that the job has not had yet."""
+        """Send those of the sweep's signals that the job has not had yet.
+
+        A job whose process is still importing has nothing to save, and is killed.
+        """
+        self._listen()
+        if signals and not self._is_ready:
+            self._kill()
+            return
         for interruption in signals[self._passed_on :]:
             self._process.send_signal(interruption.number)
         self._passed_on = len(signals)
@@ -70,9 +91,7 @@ class JobProcess:
 
     def end(self) -> JobReturn | str:
         """How the job ended, or what ended its process; all that is left of it is killed."""
-        # Before the process is waited for: until then, no other one can have its number.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._kill()
         status = self._process.wait()
         self._listen()
         self._connection.close()
@@ -83,10 +102,19 @@ class JobProcess:
         returned: JobReturn = cloudpickle.loads(self._returned)
         return returned
 
+    def _kill(self) -> None:
+        # Before the process is waited for: until then, no other one can have its number.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
     def _listen(self) -> None:
         with suppress(EOFError, OSError):
-            if self._returned is None and self._connection.poll():
-                self._returned = self._connection.recv_bytes()
+            while self._returned is None and self._connection.poll():
+                message = self._connection.recv_bytes()
+                if message == READY:
+                    self._is_ready = True
+                else:
+                    self._returned = message
 
 
 def cause_of_death(status: int) -> str:
@@ -103,6 +131,17 @@ def cause_of_death(status: int) -> str:
         return f"ended with exit status {status} without a word"
     name = next((known.name for known in signal.Signals if known == -status), f"signal {-status}")
     return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+
+
+def _opened(output: Path | None) -> int | None:
+    """A descriptor of the file, in a folder that is made for it; None if there can be none."""
+    if output is None:
+        return None
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        return open_output(output)
+    except OSError:
+        return None
 
 
 def _shown(lines: IO[str] | None, to: IO[str], prefix: str) -> Thread:
@@ -126,6 +165,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     try:
+        connection.send_bytes(READY)
         returned = job()
     except KeyboardInterrupt as interruption:
         sys.exit(getattr(interruption, "status", 128 + signal.SIGINT))

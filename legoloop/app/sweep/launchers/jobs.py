@@ -28,6 +28,7 @@ from legoloop.app.hydra_bridge.broken_plugins import skip_broken_plugins
 from legoloop.app.hydra_bridge.internals import failed_job
 from legoloop.app.hydra_bridge.shipped_config import register_settings
 from legoloop.core.output_streams import tolerant_output
+from legoloop.core.run_directory import OUTPUT
 from legoloop.state.run_record import mark_failed_if_abandoned
 
 log = logging.getLogger("legoloop")
@@ -43,7 +44,8 @@ class JobDied(Exception):
 class SentJob:
     """One job of a sweep, as it is sent to another process and called there.
 
-    ``directory``, an absolute path, becomes its run directory.
+    ``directory``, an absolute path, becomes its run directory. ``output`` is the file that takes
+    what its process prints; None: that is shown.
     """
 
     number: int
@@ -53,6 +55,7 @@ class SentJob:
     hydra_context: HydraContext
     task: TaskFunction
     singletons: Any
+    output: Path | None = None
 
     @tolerant_output()
     def __call__(self) -> JobReturn:
@@ -72,7 +75,8 @@ class SentJob:
     def died(self, cause: str) -> JobReturn:
         """Record and print that its process died before it could report how the job ended."""
         mark_failed_if_abandoned(self.directory, cause, self.overrides)
-        print(f"[{self.number}] error: {cause}", file=sys.stderr, flush=True)
+        if self.output is None:
+            print(f"[{self.number}] error: {cause}", file=sys.stderr, flush=True)
         return failed_job(self.overrides, JobDied(cause))
 
 
@@ -121,14 +125,18 @@ class JobsLauncher(Launcher):
             config.hydra.job.id = config.hydra.job.num = number
         HydraConfig.instance().set_config(config)  # the directory may be made from ${hydra:job.num}
         sweep = config.hydra.sweep
+        directory = Path(sweep.dir, str(sweep.subdir)).absolute()
+        is_ours = isinstance(self.task, JobTask)
+        is_shown = not is_ours or OmegaConf.select(self.config, "sweep.output") == "all"
         return SentJob(
             number=number,
             overrides=list(filter_overrides(overrides)),
-            directory=Path(sweep.dir, str(sweep.subdir)).absolute(),
+            directory=directory,
             config=config,
             hydra_context=self.hydra_context,
             task=self.task.of_job(number) if isinstance(self.task, JobTask) else self.task,
             singletons=Singleton.get_state(),
+            output=None if is_shown else directory / OUTPUT,
         )
 
 
