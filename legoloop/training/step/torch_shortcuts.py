@@ -110,7 +110,7 @@ def _traced_by_none(method: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         if DYNAMO not in sys.modules:
             return method(*args, **kwargs)
-        not_traced = torch._dynamo.disable(method, wrapping=False)
+        not_traced = torch._dynamo.disable(method, wrapping=False)  # type: ignore[no-untyped-call]
         setattr(method, NOT_TRACED, not_traced)
         return not_traced(*args, **kwargs)
 
