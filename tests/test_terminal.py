@@ -144,4 +144,5 @@ def test_without_a_terminal_a_line_a_finished_job(tmp_path: Path) -> None:
     failed = re.findall(r"^error: job (\d) \(.*\): .*; see sweep/\1/output.log$", done.stderr, re.M)
     assert failed == [str(job) for job in range(4) if states[job] == "FAILED"]
     assert "\x1b" not in done.stdout + done.stderr
-    assert "epoch" not in done.stdout
+    assert "epoch 1/1" not in done.stdout
+    assert "\nepoch " not in done.stdout

@@ -364,9 +364,9 @@ def test_the_app_behind_a_model_has_it_and_touches_nothing_of_the_run(
     assert str(moved) in repr(app)
     app.predicts().train_end()
     after = {path: path.read_bytes() for path in moved.rglob("*") if path.is_file()}
-    (written,) = after.keys() - before.keys()
-    assert written.parent.parent == moved / "evaluations"
-    assert written.name == "predicts.csv"
+    written = after.keys() - before.keys()
+    assert {path.parent.parent for path in written} == {moved / "evaluations"}
+    assert {path.name for path in written} == {"predicts.csv", "targets.csv"}
     assert before.items() <= after.items()
 
 

@@ -200,7 +200,11 @@ class Run:
             rows=history.rows,
             metrics=(self.folder / "metrics.csv").read_text(),
             json_lines=(self.folder / "metrics.jsonl").read_text(),
-            lines=[re.sub(r"  \S+ s\b.*", "", line) for line in self.lines],
+            lines=[
+                re.sub(r"(  \S+ s\b|; \S+ samples).*", "", line)
+                for line in self.lines
+                if _is_row(line)
+            ],
             events=events(self.folder / "logs"),
             predicts=(self.folder / "predicts.csv").read_text(),
             saved_weights=(self.folder / "weights").read_bytes(),
@@ -227,6 +231,11 @@ class Run:
 
     def _files(self) -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+
+
+def _is_row(line: str) -> bool:
+    """Whether it tells numbers; each attempt has a heading of its own."""
+    return bool(re.match(r" *\d|train |val |best ", line))
 
 
 class Lines(StringIO):
@@ -279,7 +288,7 @@ def test_the_run_that_is_compared_with_has_everything_in_it() -> None:
     assert stages == 78
     assert str(outcome.stop_reason).startswith("train/accuracy has not risen")
     assert list(outcome.rows) == [3, 6, 9]
-    assert len(outcome.lines) == 4
+    assert len(outcome.lines) == 6  # three epochs, two data sets, the best
     assert set(outcome.events.values()) == {1}
     tags = {tag for _, tag, _ in outcome.events}
     assert tags > {"loss", "lr", "~final/val/accuracy", "_hparams_/session_start_info"}

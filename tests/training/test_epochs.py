@@ -132,7 +132,7 @@ def test_refuses_one_pass_of_a_stream_that_does_not_know_its_samples() -> None:
 
 @pytest.mark.parametrize(
     "stream",
-    [torch.utils.data.DataLoader([{"x": 1}]), [{"x": [1]}], ll.ColumnDataset({"x": [1]})],
+    [torch.utils.data.DataLoader([{"x": 1}]), [{"x": [1]}], ll.ColumnDataset({"x": torch.ones(1)})],
     ids=lambda stream: type(stream).__name__,
 )
 def test_refuses_what_is_no_iterator(stream: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import sys
 
 DEFAULT = gc.get_threshold()
 DEFERRED = (1_000_000, *DEFAULT[1:])
@@ -19,7 +20,14 @@ def defer_gc() -> None:
     """For a whole process: collect garbage rarely until a run begins, and not at the exit."""
     gc.set_threshold(*DEFERRED)
     # Handlers are called in reverse: by then all that was registered later is done.
-    atexit.register(gc.freeze)
+    atexit.register(_skip_last_collections)
+
+
+def _skip_last_collections() -> None:
+    gc.freeze()
+    # A module that nobody else refers to is garbage as soon as it is no longer in sys.modules: it
+    # and its functions refer to each other. One that is kept is emptied, which closes its files.
+    vars(sys)["legoloop.kept_modules"] = list(sys.modules.values())
 
 
 def restore_gc(is_only_run: bool) -> None:

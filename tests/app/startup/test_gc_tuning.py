@@ -77,7 +77,8 @@ def test_all_that_python_does_at_the_end_is_done(
 
 def test_a_sweep_ends_so_too(here: Path) -> None:
     found = ended(here, "-m", "seed=0,1", "loggers=[]", "+plugins.mine={_target_: mine.Ends}")
-    assert (found.status, found.out.count("the thread\n")) == (0, 2)
+    printed = found.out + "".join(file.read_text() for file in here.rglob("output.log"))
+    assert (found.status, printed.count("the thread\n")) == (0, 2)
     assert found.out.endswith("the user's own handler\n")
 
 

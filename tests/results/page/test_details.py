@@ -68,7 +68,7 @@ def test_a_picture_that_is_none_a_pipe_and_a_bomb_are_one_sentence(run: Run) -> 
         worst_errors_of(run)
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(DataError, match="is not a file"):
+    with pytest.raises(DataError, match="is not a regular file"):
         worst_errors_of(run)
     path.unlink()
     Image.fromarray(np.zeros((4096, 4096), np.uint8)).save(path)

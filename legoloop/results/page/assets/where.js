@@ -27,19 +27,26 @@ function parseFilter(text, runs) {
     if (operator in COMPARISONS) {
       if (!isNumber(wanted)) return {problem: `${word}: '${rest}' is not a number`};
       conditions.push(run => {
-        const value = runs.value(run, key);
+        const value = snapped(runs.value(run, key), wanted);
         return isNumber(value) && COMPARISONS[operator](value, wanted);
       });
     } else {
       const plain = spaceless(isNumber(wanted) ? rest : wanted);
       conditions.push(run => {
-        const value = runs.value(run, key);
+        const value = snapped(runs.value(run, key), wanted);
         const isEqual = each => each === wanted || spaceless(each ?? 'null') === plain;
         return [value, ...entriesOf(value)].some(isEqual) === (operator === '=');
       });
     }
   }
   return {holds: run => conditions.every(condition => condition(run))};
+}
+
+// range(0.1, 0.5, 0.2) gives 0.30000000000000004.
+function snapped(value, wanted) {
+  const isClose = isNumber(value) && isNumber(wanted)
+    && Math.abs(value - wanted) <= 1e-12 * Math.max(Math.abs(value), Math.abs(wanted));
+  return isClose ? wanted : value;
 }
 
 // Of a list, which comes as JSON; tags=baseline holds for a run with that tag.
