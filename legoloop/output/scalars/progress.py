@@ -184,12 +184,14 @@ class Progress(ScalarWriter):
             "seconds": self._seconds,
             "samples": self._samples,
             "best": dict(self._best),
+            "shown": list(self._shown),
         }
 
     def load_state_dict(self, state: State) -> None:
         super().load_state_dict(state)
         self._seconds_before, self._samples = state["seconds"], state["samples"]
         self._best = dict(state.get("best", {}))
+        self._shown = list(state.get("shown", []))
         self._began = self._now
 
     def _print_row(self, step: int, scalars: Scalars) -> None:
