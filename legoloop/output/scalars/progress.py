@@ -139,6 +139,7 @@ class Progress(ScalarWriter):
             self._show_epoch()
 
     def epoch_start(self) -> None:
+        self._is_over = False
         self._now = time.monotonic()
         self._trains_since = self._samples, self._now
         self._show_epoch()
@@ -185,6 +186,7 @@ class Progress(ScalarWriter):
             "samples": self._samples,
             "best": dict(self._best),
             "shown": list(self._shown),
+            "is_over": self._is_over,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -192,6 +194,7 @@ class Progress(ScalarWriter):
         self._seconds_before, self._samples = state["seconds"], state["samples"]
         self._best = dict(state.get("best", {}))
         self._shown = list(state.get("shown", []))
+        self._is_over = state.get("is_over", False)
         self._began = self._now
 
     def _print_row(self, step: int, scalars: Scalars) -> None:
