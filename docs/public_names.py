@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from typing import ClassVar
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
@@ -24,14 +24,13 @@ class PublicNames(SphinxDirective):
 
     required_arguments = 1
     optional_arguments = 99
-    documented: ClassVar[set[str]] = set()
 
     def run(self) -> list[nodes.Node]:
         """A section for each name."""
         lines = []
         for module in self.arguments:
             for name in _names_in(module):
-                self.documented.add(name)
+                _documented(self.env).setdefault(self.env.docname, set()).add(name)
                 kind = "class" if inspect.isclass(getattr(legoloop, name)) else "function"
                 lines += [f".. auto{kind}:: legoloop.{name}", ""]
         return self.parse_text_to_nodes("\n".join(lines))
@@ -46,8 +45,18 @@ def _names_in(module: str) -> list[str]:
     ]
 
 
+def _documented(env: BuildEnvironment) -> dict[str, set[str]]:
+    """The names by page; kept from one build to the next, since only changed pages are read."""
+    found: dict[str, set[str]] = vars(env).setdefault("documented_names", {})
+    return found
+
+
+def _forget_page(app: Sphinx, env: BuildEnvironment, page: str) -> None:
+    _documented(env).pop(page, None)
+
+
 def _check_all_are_documented(app: Sphinx, error: Exception | None) -> None:
-    missing = set(legoloop.__all__) - PublicNames.documented
+    missing = set(legoloop.__all__).difference(*_documented(app.env).values())
     if error is None and missing:
         log.warning("no page of docs/api documents %s", ", ".join(sorted(missing)))
 
@@ -55,5 +64,6 @@ def _check_all_are_documented(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directive."""
     app.add_directive("public-names", PublicNames)
+    app.connect("env-purge-doc", _forget_page)
     app.connect("build-finished", _check_all_are_documented)
     return {"parallel_read_safe": False}

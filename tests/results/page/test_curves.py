@@ -102,5 +102,5 @@ def test_a_pipe_a_device_and_a_folder_are_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "device").symlink_to("/dev/zero")
     for name in ("pipe", "device", "."):
-        with pytest.raises(DataError, match="is not a regular file|Is a directory"):
+        with pytest.raises(DataError, match=r"is not a regular file|Is a directory"):
             read_curves(tmp_path / name)
