@@ -56,6 +56,8 @@ def get_ready() -> None:
         importlib.import_module(name)
     # What is told in this process is of no interest; of the trials, what they say.
     logging.getLogger("legoloop").addHandler(logging.NullHandler())
+    # Workers look every so many seconds whether the run is still there.
+    torch.utils.data._utils.worker.MP_STATUS_CHECK_INTERVAL = LOOKS_FOR_ITS_PARENT
     gc.freeze()  # what is looked at for garbage would be copied
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -65,6 +67,7 @@ def _modules_of_legoloop() -> list[str]:
     return [module.name for module in found if not module.name.endswith("__main__")]
 
 
+LOOKS_FOR_ITS_PARENT = 0.2
 PR_SET_CHILD_SUBREAPER = 36
 PRELOADED = (
     "antlr4.LL1Analyzer",
