@@ -22,22 +22,30 @@ settings.load_profile("untimed")
 
 
 LONGEST_FILES = (
+    "faults/test_broken_off.py",
     "faults/test_faults.py",
     "app/test_everything_on.py",
-    "training/step/test_compile.py",
     "app/sweep/test_resumed_sweep.py",
+    "test_terminal.py",
     "app/sweep/test_sweep_acceptance.py",
-    "contracts/test_resume.py",
-    "app/sweep/test_job_isolation.py",
+    "test_conf.py",
+    "results/page/test_in_browser.py",
     "app/run/test_determinism_check.py",
-    "experiments/test_own_bricks.py",
-    "bench/test_gpu.py",
+    "contracts/test_resume_each.py",
+    "app/run/test_resume.py",
+    "app/config/test_references.py",
+    "app/run/test_rerun.py",
+    "app/sweep/test_sweep.py",
+    "output/scalars/test_mlflow.py",
+    "app/sweep/launchers/test_submitit.py",
     "contracts/test_resume_optimisation.py",
-    "contracts/test_resume_several.py",
-    "experiments/test_own_hydra_app.py",
+    "test_wrong_inputs.py",
+    "training/step/test_compile.py",
+    "app/hydra_bridge/test_caching_loader.py",
+    "test_run.py",
     "output/scalars/test_progress.py",
     "bench/test_growth.py",
-    "results/page/test_in_browser.py",
+    "app/sweep/test_job_isolation.py",
 )
 """They start first: no worker is alone with one of them at the end."""
 
