@@ -5,6 +5,7 @@ Every test leaves the generators, the last seed and the thread count as it found
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,22 +22,30 @@ settings.load_profile("untimed")
 
 
 LONGEST_FILES = (
+    "faults/test_broken_off.py",
     "faults/test_faults.py",
     "app/test_everything_on.py",
-    "training/step/test_compile.py",
     "app/sweep/test_resumed_sweep.py",
+    "test_terminal.py",
     "app/sweep/test_sweep_acceptance.py",
-    "contracts/test_resume.py",
-    "app/sweep/test_job_isolation.py",
+    "test_conf.py",
+    "results/page/test_in_browser.py",
     "app/run/test_determinism_check.py",
-    "experiments/test_own_bricks.py",
-    "bench/test_gpu.py",
+    "contracts/test_resume_each.py",
+    "app/run/test_resume.py",
+    "app/config/test_references.py",
+    "app/run/test_rerun.py",
+    "app/sweep/test_sweep.py",
+    "output/scalars/test_mlflow.py",
+    "app/sweep/launchers/test_submitit.py",
     "contracts/test_resume_optimisation.py",
-    "contracts/test_resume_several.py",
-    "experiments/test_own_hydra_app.py",
+    "test_wrong_inputs.py",
+    "training/step/test_compile.py",
+    "app/hydra_bridge/test_caching_loader.py",
+    "test_run.py",
     "output/scalars/test_progress.py",
     "bench/test_growth.py",
-    "results/page/test_in_browser.py",
+    "app/sweep/test_job_isolation.py",
 )
 """They start first: no worker is alone with one of them at the end."""
 
@@ -51,14 +60,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores: a third of the time, tests wait for processes."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Two more than there are cores: a third of the time, tests wait for processes."""
+    return len(os.sched_getaffinity(0)) + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     ranks = {here / name: rank for rank, name in enumerate(LONGEST_FILES)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+def pytest_collection_finish() -> None:
+    """What the thousands of tests hold stays: it is not looked at for garbage again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,7 +17,12 @@ from tests.zoo.idx_writing import images_of, labels_of, write_pair
 SMALL = ("num_epochs=1", "epoch_size=32", "eval_samples=32", "hydra.run.dir=run")
 NEEDS_FILES = {"mnist": "mnist", "fashion_mnist": "fashion_mnist"}
 ON_XOR = ("data=xor", "model=logistic")
-TAKES_SECONDS = ("debug=determinism", "loggers=mlflow", "loggers=trackio", "loggers=wandb")
+FAST = (
+    *("accumulators=logits", "data=mnist", "debug=fast", "experiment=mnist", "loggers=json_lines"),
+    *("model=mlp", "optimizer=adagrad", "param_groups=none", "plugins=confusion"),
+    *("plugins=train_metrics", "precision=amp_bf16"),
+)
+"""The options that train in the fast suite too; others do in other tests."""
 NEEDS_PACKAGES = {
     "loggers=mlflow": "mlflow",
     "loggers=trackio": "trackio",
@@ -73,10 +78,9 @@ def overrides(option: str) -> list[str]:
 
 
 def each_option() -> Iterator[Any]:
-    """Every option; those that take seconds, in the slow suite."""
-    slow = pytest.mark.slow
+    """Every option; most of them in the slow suite."""
     for option in options():
-        yield pytest.param(option, marks=slow) if option in TAKES_SECONDS else option
+        yield pytest.param(option, marks=() if option in FAST else pytest.mark.slow)
 
 
 @pytest.mark.parametrize("option", list(each_option()))

@@ -102,6 +102,7 @@ def in_code() -> str:
     return digest(app.model().state_dict())
 
 
+@pytest.mark.slow
 def test_command_notebook_and_container_train_the_same_weights(here: Path) -> None:
     ended = in_a_process(here, *RUN, "hydra.run.dir=commanded", fresh=True)
     assert (ended.status, ended.err) == (0, "")
@@ -213,6 +214,7 @@ def test_metrics_are_a_function_that_can_be_put_in_late() -> None:
     assert app.loaders_metrics().scalars()["final/val/one"] == 1.0
 
 
+@pytest.mark.slow
 def test_apps_composed_side_by_side_keep_seed_and_folder_apart(here: Path) -> None:
     alone = composed("seed=5")
     first = ll.compose([*RUN, "loggers=[]", "seed=5", "hydra.run.dir=first"])

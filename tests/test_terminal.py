@@ -17,9 +17,9 @@ from legoloop.results.reading import read_runs
 from tests.app.command import environment
 
 XOR = ("data=xor", "model=logistic", "epoch_size=64", "loggers=[csv,progress]")
-DIGITS = ("model=mlp", "epoch_size=256", "eval_samples=64", "loggers=[csv,progress]")
+MLP = (*XOR, "model=mlp", "eval_samples=64")
 FAILS = "optimizer.lr=1e20,0.003"
-"""With the first rate jobs over the digits fail, with the second they complete."""
+"""With the first rate jobs of the MLP fail, with the second they complete."""
 RUN = [sys.executable, "-m", "legoloop.run"]
 
 
@@ -67,10 +67,10 @@ def test_a_sweep_shows_one_block_and_leaves_failures_and_table(
         if any(line.startswith(("0/4 ", "1/4 ", "2/4 ", "3/4 ")) for line in lines):
             blocks.append(lines)
 
-    jobs = (FAILS, "seed=0,1", "num_epochs=60", f"hydra/launcher={launcher}")
+    jobs = (FAILS, "seed=0,1", "num_epochs=15", f"hydra/launcher={launcher}")
     if launcher != "basic":
         jobs = (*jobs, "hydra.launcher.n_jobs=2")
-    sweep = ("-m", *DIGITS, *jobs, "hydra.sweep.dir=sweep")
+    sweep = ("-m", *MLP, *jobs, "hydra.sweep.dir=sweep")
     status, lines = shown_by(tmp_path, *sweep, columns=100, on_change=look)
 
     assert status == 1
@@ -126,7 +126,7 @@ def test_an_interrupted_sweep_says_how_to_go_on_without_a_traceback(tmp_path: Pa
 
 @pytest.mark.slow
 def test_without_a_terminal_a_line_a_finished_job(tmp_path: Path) -> None:
-    words = ["-m", *DIGITS, "num_epochs=1", "seed=0,1", FAILS]
+    words = ["-m", *MLP, "num_epochs=1", "seed=0,1", FAILS]
     done = subprocess.run(
         [*RUN, *words, "hydra.sweep.dir=sweep"],
         cwd=tmp_path,
@@ -144,5 +144,4 @@ def test_without_a_terminal_a_line_a_finished_job(tmp_path: Path) -> None:
     failed = re.findall(r"^error: job (\d) \(.*\): .*; see sweep/\1/output.log$", done.stderr, re.M)
     assert failed == [str(job) for job in range(4) if states[job] == "FAILED"]
     assert "\x1b" not in done.stdout + done.stderr
-    assert "epoch 1/1" not in done.stdout
-    assert "\nepoch " not in done.stdout
+    assert not re.search(r"\bepoch\b", done.stdout)

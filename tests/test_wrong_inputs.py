@@ -732,6 +732,7 @@ def test_the_same_in_a_process_of_its_own(name: str, command: Command) -> None:
     assert command.files() == before
 
 
+@pytest.mark.slow
 def test_a_mistake_in_the_data_in_a_process_of_its_own(command: Command) -> None:
     given, message = IN_THE_DATA["a label out of range"]
     ended = in_a_process(command.here, *words(given), fresh=True)

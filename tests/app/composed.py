@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import hydra
+import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -135,8 +136,18 @@ def with_value(tree: Tree, path: str, value: Any) -> Tree:
     return {**tree, key: with_value(below, rest, value) if rest else value}
 
 
-def choices() -> list[str]:
-    """For each option of a group that ships the overrides that choose it, and what it asks for."""
+FAST = (
+    *("seed=0", "data=xor", "debug=overfit", "experiment=mnist", "loggers=[csv]"),
+    *("plugins=[default,checkpoints,ema]", "scheduler=warmup_cosine"),
+)
+"""The choices that are tried in the fast suite too."""
+
+
+def choices() -> list[Any]:
+    """For each option of a group that ships the overrides that choose it, and what it asks for.
+
+    As parameters of a test; but for a few, it is slow with them.
+    """
     found = ["seed=0"]
     for file in sorted(shipped_config_dir().glob("*/*.yaml")):
         group, option = file.parent.name, file.stem
@@ -145,4 +156,7 @@ def choices() -> list[str]:
         else:
             choice = f"{group}=[{option}]" if group == "loggers" else f"{group}={option}"
         found.append(" ".join([choice, *ASKED_FOR.get(option, [])]))
-    return list(dict.fromkeys(found))
+    return [
+        pytest.param(choice, marks=() if choice in FAST else pytest.mark.slow, id=choice)
+        for choice in dict.fromkeys(found)
+    ]

@@ -18,8 +18,10 @@ import signal
 import subprocess
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -113,10 +115,27 @@ class Run:
         return dict(told)
 
 
+@cache
+def empty_store() -> bytes:
+    """The database that MLflow makes, which takes it seconds."""
+    from mlflow import MlflowClient
+
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "mlflow.db")
+        MlflowClient(f"sqlite:///{file}").search_experiments()
+        return file.read_bytes()
+
+
+def run_in(here: Path, words: tuple[str, ...]) -> Run:
+    """One that does not have to make the database first."""
+    (here / "mlflow.db").write_bytes(empty_store())
+    return Run(here, words)
+
+
 @pytest.fixture(scope="module", params=[FP16, BF16], ids=["fp16", "bf16"])
 def whole(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that nothing happens to."""
-    run = Run(tmp_path_factory.mktemp("whole"), request.param)
+    run = run_in(tmp_path_factory.mktemp("whole"), request.param)
     run.completes()
     return run
 
@@ -145,7 +164,7 @@ def test_the_run_that_is_compared_with_leaves_all_there_is(whole: Run) -> None:
 
 
 def test_killed_again_and_again(whole: Run, tmp_path: Path) -> None:
-    run = Run(tmp_path, whole.words)
+    run = run_in(tmp_path, whole.words)
     for moment in MOMENTS[whole.words]:
         run.is_killed(at=moment)
 
@@ -158,7 +177,7 @@ def test_killed_again_and_again(whole: Run, tmp_path: Path) -> None:
 def test_killed_while_it_is_debugged(words: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
-    whole, killed = (Run(tmp_path / name, words) for name in ("whole", "killed"))
+    whole, killed = (run_in(tmp_path / name, words) for name in ("whole", "killed"))
     whole.completes()
     for moment in ("batch_end:23", "epoch_end:1", "train_end:1"):
         killed.is_killed(at=moment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -140,12 +140,21 @@ MADE: dict[type, Callable[[Tiny, Path], Any]] = {
         parts.loops, parts.model, parts.feed, collected, accuracy
     ),
 }
-every_plugin = pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
-stateful = pytest.mark.parametrize(
-    "kind",
-    [kind for kind in MADE if hasattr(kind, "state_dict")],
-    ids=lambda kind: kind.__name__,
-)
+SLOW = (ll.MlflowLogger, ll.WandbLogger)
+"""What they log to takes seconds to import."""
+
+
+def of_each(kinds: Iterable[type]) -> pytest.MarkDecorator:
+    """A test of each of these kinds of plugins."""
+    params = [
+        pytest.param(kind, marks=pytest.mark.slow if kind in SLOW else (), id=kind.__name__)
+        for kind in kinds
+    ]
+    return pytest.mark.parametrize("kind", params)
+
+
+every_plugin = of_each(MADE)
+stateful = of_each(kind for kind in MADE if hasattr(kind, "state_dict"))
 
 
 def is_plugin(public: Any) -> bool:

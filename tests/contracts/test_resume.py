@@ -319,7 +319,8 @@ def test_killed_at_every_stage(save_every: int, stop_at: int | None) -> None:
         assert after == outcome, f"killed at {kill}"
 
 
-@pytest.mark.parametrize("kill", [20, pytest.param(47, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", [20, 47])
 def test_with_workers(kill: int) -> None:
     assert after_kills(kill, save_every=2, num_workers=2) == uninterrupted()[0]
 

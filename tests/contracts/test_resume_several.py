@@ -73,12 +73,12 @@ class Run(Attempts):
 
 
 @cache
-def uninterrupted() -> tuple[tuple[Any, ...], int]:
+def uninterrupted(save_every: int = 1) -> tuple[tuple[Any, ...], Run]:
     with TemporaryDirectory() as folder:
-        run = Run(Path(folder))
+        run = Run(Path(folder), save_every)
         outcome = run.attempt()
         assert outcome is not None
-        return outcome, run.stages
+        return outcome, run
 
 
 def after_kill(kill: int, save_every: int) -> tuple[Any, ...] | None:
@@ -89,11 +89,11 @@ def after_kill(kill: int, save_every: int) -> tuple[Any, ...] | None:
 
 
 def test_the_run_that_is_compared_with_has_everything_in_it() -> None:
-    (*_, rows, _), stages = uninterrupted()
+    (*_, rows, _), run = uninterrupted()
     assert len(rows) == 3
     for row in rows.values():
         assert set(row) == {"loss/first", "loss/second", "loss/name", "loss/size"}
-    assert stages > 60
+    assert run.stages > 60
 
 
 @pytest.mark.parametrize("kill", [5, 17, 28, 39, 52])
@@ -103,7 +103,8 @@ def test_killed_and_resumed(kill: int, save_every: int) -> None:
 
 
 @pytest.mark.slow
-def test_killed_anywhere() -> None:
-    outcome, stages = uninterrupted()
-    for kill in range(1, stages + 1):
+def test_killed_after_each_save() -> None:
+    outcome, run = uninterrupted(save_every=3)
+    assert outcome == uninterrupted()[0]
+    for kill in run.kills():
         assert after_kill(kill, save_every=3) == outcome, f"killed at {kill}"

@@ -92,6 +92,7 @@ def test_going_to_a_position_is_as_good_as_running_there(
     assert went.state_dict() == ran.state_dict()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.sampled_from(sorted(EVERY_KIND)),

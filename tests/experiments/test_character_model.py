@@ -27,6 +27,7 @@ def write_text(project: Path, lines: int = 300) -> None:
     (project / "data" / "text.txt").write_text(text)
 
 
+@pytest.mark.slow
 def test_it_gets_better(tmp_path: Path) -> None:
     project = copied("character_model", tmp_path)
     write_text(project, lines=60)

@@ -45,7 +45,7 @@ def started_twice(long: bool) -> Tally:
 def started_by_many_at_once(long: bool) -> Tally:
     """Many processes begin one run, or go on with one that was killed, at the same moment."""
     tally = Tally()
-    number = 20 if long else 8
+    number = 20 if long else 5
     for killed in (False, True):
         with trial() as one:
             if killed:

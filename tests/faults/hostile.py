@@ -83,9 +83,9 @@ class MakesCanary:
 
 
 def hostile_targets(long: bool) -> Tally:
-    """Functions that do harm, as the target of a plugin."""
+    """Functions that do harm, as the target of a plugin; all of them also in test_hostile.py."""
     tally = Tally()
-    for target in TARGETS:
+    for target in TARGETS if long else TARGETS[::6]:
         with trial() as harmed:
             canary = harmed.here / "canary"
             node = f"{{_target_: {target}, _args_: ['{canary}']}}"

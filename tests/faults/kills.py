@@ -157,7 +157,7 @@ def calls_of_a_run(*overrides: str) -> list[tuple[str, str]]:
 
 def problem_of_a_killed(killed: Trial) -> str | None:
     """What is wrong with what a killed run leaves, and with the run that goes on from it."""
-    outlived(patience=10.0)  # workers look for their parent every five seconds
+    outlived(patience=10.0)  # workers look for their parent now and then
     before = killed.steps_consumed()
     problem = resumed_as_if_nothing_had_happened(killed)
     if problem is not None and "holds a run already (COMPLETED" in problem:  # killed after its end

@@ -20,7 +20,7 @@ from tests.faults.tally import Row
 
 EQUAL = "what is left equals the uninterrupted run's"
 
-_ALL = (
+_BROKEN_OFF = (
     Row(
         "SIGKILL at uniform moments, 0 and 2 workers",
         f"{EQUAL}; at most one interval of work is lost",
@@ -47,6 +47,8 @@ _ALL = (
     ),
     Row("EIO at each call to the disk", "the same", disks.disk_failing_at_any_call),
     Row("a disk that is full, really", "the same", disks.disk_that_is_small),
+)
+_OTHERS = (
     Row(
         "a checkpoint cut at each 1 %, a bit of each block, a page of zeros, a file deleted",
         "noticed before anything is deserialised; the one before it is used",
@@ -135,4 +137,6 @@ _ALL = (
     ),
     Row("mutants: a piece of all this taken away", "a row above fails", mutants.mutants),
 )
-ROWS = {row.name: row for row in _ALL}
+ROWS = {row.name: row for row in (*_BROKEN_OFF, *_OTHERS)}
+BROKEN_OFF, OTHERS = (tuple(row.name for row in rows) for rows in (_BROKEN_OFF, _OTHERS))
+"""Two halves that take about as long as each other."""

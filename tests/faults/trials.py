@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import logging
@@ -55,6 +56,9 @@ def get_ready() -> None:
         importlib.import_module(name)
     # What is told in this process is of no interest; of the trials, what they say.
     logging.getLogger("legoloop").addHandler(logging.NullHandler())
+    # Workers look every so many seconds whether the run is still there.
+    torch.utils.data._utils.worker.MP_STATUS_CHECK_INTERVAL = LOOKS_FOR_ITS_PARENT
+    gc.freeze()  # what is looked at for garbage would be copied
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -63,8 +67,10 @@ def _modules_of_legoloop() -> list[str]:
     return [module.name for module in found if not module.name.endswith("__main__")]
 
 
+LOOKS_FOR_ITS_PARENT = 0.2
 PR_SET_CHILD_SUBREAPER = 36
 PRELOADED = (
+    "antlr4.LL1Analyzer",
     "faulted",
     "filelock",
     "hydra._internal.config_loader_impl",
@@ -72,12 +78,16 @@ PRELOADED = (
     "hydra._internal.core_plugins.basic_launcher",
     "hydra._internal.core_plugins.basic_sweeper",
     "hydra._internal.core_plugins.file_config_source",
+    "hydra._internal.core_plugins.fish_completion",
     "hydra._internal.core_plugins.importlib_resources_config_source",
     "hydra._internal.core_plugins.structured_config_source",
-    "pandas.io.formats.csvs",
+    "hydra._internal.core_plugins.zsh_completion",
+    "hydra._internal.logging_config",
+    "omegaconf._impl",
     "sklearn.metrics",
     "tensorboard.plugins.hparams.metadata",
     "torch._dynamo",
+    "torch.utils.serialization.config",
     "torch.utils.tensorboard.summary",
     "typeguard",
 )

@@ -61,6 +61,7 @@ def first_words(ended: Ended) -> list[str]:
     return [line.split()[0] for line in lines[1:]]
 
 
+@pytest.mark.slow
 def test_a_real_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

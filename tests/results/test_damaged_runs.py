@@ -54,6 +54,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here / "whole"
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_any_damage_is_at_most_a_line(whole: Path, seed: int) -> None:

@@ -50,6 +50,13 @@ JOBS = [
     ["+hydra.callbacks.mine._target_=mine.Callback", "seed=7"],
     ["run_dir=${now:%f}"],
 ]
+FAST = (
+    ["data=xor", "model=logistic", "seed=1"],
+    ["+model.more=1", "++model.more=2", "++model.other=[1,2,{a: b}]"],
+    ["~scheduler", "~plugins.history", "~debug"],
+    ["hydra.job.chdir=true", "seed=3", "hydra/launcher=processes", "hydra.launcher.n_jobs=2"],
+)
+"""Composed in the fast suite too."""
 WRONG = [
     ["nope=1"],
     ["model=nothing"],
@@ -80,7 +87,13 @@ def composed(loader: Any, master: DictConfig, overrides: list[str]) -> str:
             return f"{type(error).__name__}: {error} ({type(error.__cause__).__name__})"
 
 
-@pytest.mark.parametrize("overrides", JOBS, ids=" ".join)
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        pytest.param(job, marks=() if job in FAST else pytest.mark.slow, id=" ".join(job))
+        for job in JOBS
+    ],
+)
 def test_it_is_what_hydra_composes(loaders: Any, overrides: list[str]) -> None:
     ours, by_hydra, master = loaders
     expected = composed(by_hydra, master, overrides)

@@ -113,6 +113,7 @@ def test_it_does_what_is_left(command: Command, monkeypatch: pytest.MonkeyPatch)
     assert {str(path.relative_to(sweep)) for path in changed} <= SUMMED_UP
 
 
+@pytest.mark.slow
 def test_it_stops_at_a_failure_if_told_so(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

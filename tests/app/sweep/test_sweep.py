@@ -169,6 +169,7 @@ def test_the_wrong_job_is_named(command: Command) -> None:
     )
 
 
+@pytest.mark.slow
 def test_jobs_that_share_data_read_them_once(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +260,7 @@ def test_a_folder_that_holds_a_run_takes_no_sweep(command: Command) -> None:
     assert "sweep holds a run, and runs do not hold others; choose another" in ended.err
 
 
+@pytest.mark.slow
 def test_the_jobs_share_what_is_the_same_for_all(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,6 +199,7 @@ def test_a_server_that_does_not_answer_is_told_in_a_line() -> None:
     logger.close()
 
 
+@pytest.mark.slow
 @needs_mlflow
 def test_one_that_is_gone_is_not_asked_again_at_the_end(tmp_path: Path) -> None:
     from mlflow.exceptions import MlflowException

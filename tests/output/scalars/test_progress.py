@@ -107,6 +107,7 @@ def lines_of(shown: str) -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 def test_on_a_terminal_shows_a_bar_and_the_lines_as_they_are() -> None:
     status, shown = on_a_terminal()
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,6 +87,7 @@ def test_the_best_is_marked_and_in_colour_where_there_are_colours() -> None:
     assert RowTable(has_colours=True).lines(row, columns, 80)[1] == "\x1b[1;32m   0.5*\x1b[0m"
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(words, st.dictionaries(words, values.map(lambda cell: cell.text)), min_size=1),
     st.integers(1, 130),

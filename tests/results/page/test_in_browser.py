@@ -142,6 +142,7 @@ def test_it_opens_from_a_file_and_asks_for_nothing(opened: Opened, sweep: Path) 
     assert best == "★ best val/accuracy 0.8313 · run 2 · seed 2 · optimizer.lr 0.1"
 
 
+@pytest.mark.slow
 def test_texts_of_runs_are_never_markup(opened: Opened, tmp_path: Path) -> None:
     folder = tmp_path / HOSTILE[0].replace("/", "\N{DIVISION SLASH}")
     for job, text in enumerate(HOSTILE):
@@ -185,6 +186,7 @@ def test_texts_of_runs_are_never_markup(opened: Opened, tmp_path: Path) -> None:
     assert page.locator("svg").count() == 0
 
 
+@pytest.mark.slow
 def test_names_that_javascript_knows_are_names_like_others(opened: Opened, tmp_path: Path) -> None:
     for job in range(2):
         made_run(
@@ -205,6 +207,7 @@ def test_names_that_javascript_knows_are_names_like_others(opened: Opened, tmp_p
     page.wait_for_selector("#problem:text-is('hasOwnProperty: no run has such a key')")
 
 
+@pytest.mark.slow
 def test_a_metric_is_chosen_and_the_link_shows_the_same(opened: Opened, sweep: Path) -> None:
     page = opened.open(sweep)
     page.get_by_label("Metric").select_option("val/loss")
@@ -224,6 +227,7 @@ def test_a_metric_is_chosen_and_the_link_shows_the_same(opened: Opened, sweep: P
     assert page.locator(".best").inner_text().startswith("★ best val/loss 0.0002 · run 1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "hash", ["metric=gone&colour=gone&sort=gone", "marked=[1]", "brush=7", "a"]
 )
@@ -232,6 +236,7 @@ def test_a_link_that_is_wrong_shows_what_it_can(opened: Opened, sweep: Path, has
     assert len(names(opened.drawn())) == 9
 
 
+@pytest.mark.slow
 def test_curves_have_the_values_of_the_files(opened: Opened, sweep: Path) -> None:
     page = opened.open(sweep, metric="val/loss", log=True)
     told = tips(page, 0.998)
@@ -242,6 +247,7 @@ def test_curves_have_the_values_of_the_files(opened: Opened, sweep: Path) -> Non
     assert all(f"step {10 * EPOCHS}" in tip for tip in told)
 
 
+@pytest.mark.slow
 def test_means_over_seeds_have_the_sample_deviation(opened: Opened, sweep: Path) -> None:
     page = opened.open(sweep, lines="seeds", x="epoch")
     at_the_end = {lr: [accuracy(lr, seed, EPOCHS) for seed in SEEDS] for lr in LRS}
@@ -274,6 +280,7 @@ CONDITIONS = [
 ]
 
 
+@pytest.mark.slow
 def test_the_filter_selects_what_the_command_selects(opened: Opened, sweep: Path) -> None:
     page = opened.open(sweep, sort="run")
     runs = read_runs(sweep.parent).runs
@@ -287,6 +294,7 @@ def test_the_filter_selects_what_the_command_selects(opened: Opened, sweep: Path
     assert names(page) == ["1", "4", "7"]
 
 
+@pytest.mark.slow
 def test_a_wrong_filter_says_what_is_wrong_and_hides_nothing(opened: Opened, sweep: Path) -> None:
     page = opened.open(sweep)
     for text, problem in {
@@ -299,6 +307,7 @@ def test_a_wrong_filter_says_what_is_wrong_and_hides_nothing(opened: Opened, swe
         assert len(names(page)) == 9
 
 
+@pytest.mark.slow
 def test_heads_sort_by_mouse_and_by_keyboard(opened: Opened, sweep: Path) -> None:
     page = opened.open(sweep)
     assert head(page, "val/accuracy").get_attribute("aria-sort") == "descending"
@@ -312,6 +321,7 @@ def test_heads_sort_by_mouse_and_by_keyboard(opened: Opened, sweep: Path) -> Non
     assert names(page)[0] == "8"
 
 
+@pytest.mark.slow
 def test_two_marked_runs_are_compared(opened: Opened, sweep: Path) -> None:
     page = opened.open(sweep)
     page.get_by_role("button", name="0", exact=True).focus()
@@ -350,6 +360,7 @@ def test_one_run_shows_its_mistakes_and_its_commands(opened: Opened, sweep: Path
     assert "num_epochs" in details.inner_text()
 
 
+@pytest.mark.slow
 def test_rows_are_pinned_hidden_and_columns_chosen(opened: Opened, sweep: Path) -> None:
     page = opened.open(sweep)
     page.locator("tr", has=page.get_by_role("button", name="7", exact=True)).hover()
@@ -368,6 +379,7 @@ def test_rows_are_pinned_hidden_and_columns_chosen(opened: Opened, sweep: Path) 
     assert head(page, "status").count() == 0
 
 
+@pytest.mark.slow
 def test_a_brush_selects_and_is_cleared(opened: Opened, sweep: Path) -> None:
     page = opened.open(sweep)
     box = page.locator("#parallel").bounding_box()
@@ -383,6 +395,7 @@ def test_a_brush_selects_and_is_cleared(opened: Opened, sweep: Path) -> None:
     page.wait_for_selector("#tools .note:text-is('9 of 9')")
 
 
+@pytest.mark.slow
 def test_dragging_zooms_until_a_double_click(opened: Opened, sweep: Path) -> None:
     page = opened.open(sweep)
     box = page.locator("#plot .u-over").bounding_box()
@@ -399,6 +412,7 @@ def test_dragging_zooms_until_a_double_click(opened: Opened, sweep: Path) -> Non
     assert any("step 50" in tip for tip in tips(page, 0.998))
 
 
+@pytest.mark.slow
 def test_pointing_at_a_row_marks_it_everywhere(opened: Opened, sweep: Path) -> None:
     page = opened.open(sweep)
     painted = "id => document.querySelector(id).toDataURL()"
@@ -411,6 +425,7 @@ def test_pointing_at_a_row_marks_it_everywhere(opened: Opened, sweep: Path) -> N
     assert [page.evaluate(painted, layer) for layer in layers] == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark_follow_the_system_until_chosen(
     browser: Browser, sweep: Path, scheme: Any
@@ -428,6 +443,7 @@ def test_light_and_dark_follow_the_system_until_chosen(
     page.close()
 
 
+@pytest.mark.slow
 def test_what_can_be_worked_has_a_name_and_a_role(opened: Opened, sweep: Path) -> None:
     page = opened.open(sweep)
     for control in page.locator("button, select, input").all():
@@ -443,6 +459,7 @@ def test_what_can_be_worked_has_a_name_and_a_role(opened: Opened, sweep: Path) -
         assert "val/accuracy" in (page.locator(picture).get_attribute("aria-label") or "")
 
 
+@pytest.mark.slow
 def test_what_is_thinned_out_is_said(opened: Opened, tmp_path: Path) -> None:
     rows = "".join(f"{n},{n},{n % 7}\n" for n in range(1, 3001))
     made_run(tmp_path, "0", {"seed": 0}, {"val/loss": 1.0}, metrics=f"step,epoch,val/loss\n{rows}")
@@ -451,6 +468,7 @@ def test_what_is_thinned_out_is_said(opened: Opened, tmp_path: Path) -> None:
     assert note.startswith("Curves of up to 3,000 points are thinned out to about 600")
 
 
+@pytest.mark.slow
 def test_what_could_not_be_read_is_said(opened: Opened, tmp_path: Path) -> None:
     made_run(tmp_path, "0", {"seed": 0}, {"val/loss": 1.0}, metrics="step,val/loss\n1,x\n")
     made_run(tmp_path, "1", {"seed": 1})
@@ -462,6 +480,7 @@ def test_what_could_not_be_read_is_said(opened: Opened, tmp_path: Path) -> None:
     assert any("run.json" in problem for problem in problems)
 
 
+@pytest.mark.slow
 def test_a_run_without_anything_is_shown(opened: Opened, tmp_path: Path) -> None:
     made_run(tmp_path, "0", status="FAILED", cause="early")
     page = opened.open(written(tmp_path))
@@ -469,6 +488,7 @@ def test_a_run_without_anything_is_shown(opened: Opened, tmp_path: Path) -> None
     assert page.locator("#details").inner_text().startswith("Details")
 
 
+@pytest.mark.slow
 def test_a_narrow_window_has_one_column(opened: Opened, sweep: Path) -> None:
     opened.page.set_viewport_size({"width": 480, "height": 900})
     page = opened.open(sweep)
@@ -488,6 +508,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
     thread.join()
 
 
+@pytest.mark.slow
 def test_a_board_follows_the_runs(browser: Browser, served: Board, tmp_path: Path) -> None:
     page = browser.new_page()
     page.set_default_timeout(20_000)

@@ -26,6 +26,7 @@ def test_jobs_share_the_threads(tmp_path: Path) -> None:
         assert facts(tmp_path, job)["OMP_NUM_THREADS"] == share
 
 
+@pytest.mark.slow
 def test_a_job_that_dies_ends_the_sweep(tmp_path: Path) -> None:
     how = ended(begun(tmp_path, *JOBLIB, "do=exit,fine"))
     assert how.status != 0

@@ -63,6 +63,7 @@ def test_what_cannot_be_is_refused(given: dict[str, int]) -> None:
         ProcessLauncher(**given)
 
 
+@pytest.mark.slow
 def test_each_job_sees_the_gpu_of_its_slot_and_its_lines_are_told_apart(tmp_path: Path) -> None:
     sweep = begun(tmp_path, PROCESSES, "hydra.launcher.gpus=[7,9]", "do=a,b,c")
     how = ended(sweep)
@@ -87,6 +88,7 @@ def test_a_job_that_dies_is_one_failed_job(tmp_path: Path) -> None:
     assert "[2] does fine" in how.out.splitlines()
 
 
+@pytest.mark.slow
 def test_no_further_job_begins_after_a_failure_if_told_so(tmp_path: Path) -> None:
     stop = "+sweep.on_failure=stop"
     how = ended(begun(tmp_path, PROCESSES, stop, "do=fine,raise,late,later"))
@@ -95,11 +97,13 @@ def test_no_further_job_begins_after_a_failure_if_told_so(tmp_path: Path) -> Non
     assert not (tmp_path / "sweep" / "2").exists()
 
 
+@pytest.mark.slow
 def test_what_a_job_leaves_behind_ends_with_it(tmp_path: Path) -> None:
     assert ended(begun(tmp_path, PROCESSES, "do=leave a child")).status == 0
     assert is_gone(facts(tmp_path, 0)["child"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_to_the_sweep_reaches_its_jobs_once(name: str, tmp_path: Path) -> None:
     sweep = begun(tmp_path, PROCESSES, "hydra.launcher.n_jobs=2", "do=wait", "+n=0,1,2")
@@ -112,6 +116,7 @@ def test_a_signal_to_the_sweep_reaches_its_jobs_once(name: str, tmp_path: Path) 
     assert all(is_gone(pid) for pid in pids)
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_jobs_that_did_not_listen(tmp_path: Path) -> None:
     sweep = begun(tmp_path, PROCESSES, "hydra.launcher.n_jobs=2", "do=refuse to end", "+n=0,1")
     pids = at_work(tmp_path)
@@ -122,6 +127,7 @@ def test_a_second_ctrl_c_ends_jobs_that_did_not_listen(tmp_path: Path) -> None:
     assert all(is_gone(pid) for pid in pids)
 
 
+@pytest.mark.slow
 def test_jobs_do_not_outlive_a_sweep_that_was_killed(tmp_path: Path) -> None:
     sweep = begun(tmp_path, PROCESSES, "hydra.launcher.n_jobs=2", "do=wait", "+n=0,1")
     pids = at_work(tmp_path)

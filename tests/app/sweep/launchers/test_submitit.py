@@ -49,6 +49,7 @@ def test_an_interrupted_job_goes_back_into_the_queue(tmp_path: Path, commands: P
     assert facts(tmp_path, 0)["SLURM_ARRAY_TASK_ID"] == "0"
 
 
+@pytest.mark.slow
 def test_what_slurm_is_asked_for(tmp_path: Path, commands: Path) -> None:
     asked = ("partition=long", "timeout_min=90", "gpus_per_node=2", "signal_delay_s=300")
     settings = [f"hydra.launcher.{setting}" for setting in asked]
