@@ -16,6 +16,7 @@ from legoloop.app.run.command_state import CommandState, new_command
 from legoloop.app.run.signals import interruptions
 from legoloop.app.startup import gc_tuning
 from legoloop.app.startup.cwd_on_path import modules_on_path
+from legoloop.app.startup.plugins_on_path import plugins_on_path
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.interruption import Interrupted
 from legoloop.core.output_streams import expect_lost_reader, tolerant_output
@@ -58,6 +59,7 @@ def main() -> None:
             if any(argument.startswith(LOOKS) for argument in sys.argv[1:]):
                 expect_lost_reader()
             modules_on_path()
+            plugins_on_path()
             with interruptions():
                 _run_hydra()
                 sys.stdout.flush()

@@ -75,7 +75,9 @@ def loaders() -> tuple[CachingConfigLoader, Any, DictConfig]:
     with hydra_at_work() as loader:
         overrides = ["hydra.mode=MULTIRUN", "hydra.sweep.dir=sweep", "num_epochs=5"]
         master = loader.load_configuration(CONFIG_NAME, overrides, RunMode.MULTIRUN)
-        return CachingConfigLoader(loader), ConfigLoader(loader.config_search_path), master
+        # Fresh ones: another test may have made Hydra import its sources anew.
+        ours, by_hydra = (ConfigLoader(loader.config_search_path) for _ in range(2))
+        return CachingConfigLoader(ours), by_hydra, master
 
 
 def composed(loader: Any, master: DictConfig, overrides: list[str]) -> str:
