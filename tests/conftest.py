@@ -60,8 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two more than there are cores: a third of the time, tests wait for processes."""
-    return len(os.sched_getaffinity(0)) + 2
+    """One more than there are cores: a third of the time, tests wait for processes."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
