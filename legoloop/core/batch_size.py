@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch.nn.utils.rnn import PackedSequence
@@ -12,23 +13,43 @@ from legoloop.core.errors import DataError
 from legoloop.core.nested import is_sequence
 
 
+@dataclass(frozen=True)
+class RankShare:
+    """What a share of a batch is of, where several ranks train together.
+
+    Args:
+        whole (int): the number of samples of the batch on all ranks.
+        key (tuple): what the random numbers of its step are a function of, besides the rank.
+        is_borrowed (bool): whether these samples are another rank's too, since the batch has none
+            left for this one: they count for nothing.
+    """
+
+    whole: int
+    key: tuple[Any, ...] = ()
+    is_borrowed: bool = False
+
+
 class SizedBatch(dict[str, Any]):
     """A batch that knows how many samples it was made of, whatever its columns are.
 
     Args:
         columns (Mapping[str, Any]): the columns by name.
         num_samples (int): the number of samples.
+        share (RankShare | None): of a rank's share of a batch, what it is a share of.
 
     >>> batch = SizedBatch({"edges": [[0, 1, 2], [1, 2, 0]]}, num_samples=3)
     >>> batch, batch.num_samples
     ({'edges': [[0, 1, 2], [1, 2, 0]]}, 3)
     """
 
-    __slots__ = ("num_samples",)
+    __slots__ = ("num_samples", "share")
 
-    def __init__(self, columns: Mapping[str, Any], num_samples: int) -> None:
+    def __init__(
+        self, columns: Mapping[str, Any], num_samples: int, share: RankShare | None = None
+    ) -> None:
         super().__init__(columns)
         self.num_samples = num_samples
+        self.share = share
 
 
 def with_columns(batch: Mapping[str, Any], columns: dict[str, Any]) -> dict[str, Any]:
@@ -37,7 +58,9 @@ def with_columns(batch: Mapping[str, Any], columns: dict[str, Any]) -> dict[str,
     >>> with_columns(SizedBatch({"x": [1, 2]}, 2), {"y": 0}).num_samples
     2
     """
-    return SizedBatch(columns, batch.num_samples) if isinstance(batch, SizedBatch) else columns
+    if isinstance(batch, SizedBatch):
+        return SizedBatch(columns, batch.num_samples, batch.share)
+    return columns
 
 
 class DefaultBatchDesc:

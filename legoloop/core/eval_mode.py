@@ -9,12 +9,15 @@ import torch
 from torch import nn
 
 from legoloop.core.buffer_snapshot import BufferSnapshot
+from legoloop.core.ranks import current_ranks
 from legoloop.core.rng import preserved_rng
 
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """``model.eval()`` without gradients; train flags, buffers and generators are restored.
+
+    Several ranks enter it together: inside, all have the buffers of rank 0.
 
     Args:
         model (nn.Module): the model; every module keeps its own train flag.
@@ -36,10 +39,13 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
         for name, buffer in module._buffers.items()
         if buffer is None
     ]
+    ranks = current_ranks()
     with preserved_rng(), torch.no_grad():
         model.eval()
         try:
-            yield
+            ranks.sync_buffers(model)
+            with ranks.whole_weights(model):
+                yield
         finally:
             for module, flag in training.items():
                 module.training = flag

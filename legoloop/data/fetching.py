@@ -59,6 +59,15 @@ class Fetcher:
         is_direct = self._uses_default_getitems and self._config.num_workers == 0
         return self.dataset.device if is_direct else torch.device("cpu")
 
+    @property
+    def draws_by_batch(self) -> bool:
+        """Whether random numbers are drawn for a batch as a whole, so that a part has others."""
+        dataset = self.dataset
+        if self._uses_default_getitems and dataset.accepts_generator:
+            return True
+        is_deterministic = getattr(dataset, "is_deterministic", False)
+        return hasattr(dataset, "__getitems__") and not is_deterministic
+
     def __getitems__(self, batches: list[tuple[int, list[int]]]) -> Batch | UserError:
         """Called by torch's DataLoader in a worker, for one batch at a time.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from legoloop.core.protocols import Batch
+from legoloop.core.ranks import Ranks
 from legoloop.data.batch_source import BatchSource
 from legoloop.data.fetching import BatchIndices
 
@@ -40,10 +41,14 @@ class Loader(BatchSource):
         return -(-self._samples // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        return self._fetcher.iterate(self._batch_indices())
+        return self.block(Ranks())
 
-    def _batch_indices(self) -> Iterator[BatchIndices]:
-        for first in range(0, self._samples, self._batch_size):
+    def block(self, ranks: Ranks) -> Iterator[Batch]:
+        """The batches that one of the ranks evaluates."""
+        return self._fetcher.iterate(self._batch_indices(ranks.block(len(self))))
+
+    def _batch_indices(self, block: slice) -> Iterator[BatchIndices]:
+        for first in range(0, self._samples, self._batch_size)[block]:
             last = min(first + self._batch_size, self._samples)
             yield first, torch.arange(first, last, device=self._fetcher.index_device)
 

@@ -41,6 +41,8 @@ class MixedStream:
     [1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
     """
 
+    supports_ranks = True
+
     def __init__(
         self, loop_iters: Mapping[str, BatchStream], weights: Mapping[str, float], seed: int = 0
     ) -> None:

@@ -9,8 +9,11 @@ from typing import Any
 import torch
 
 from legoloop.core.as_constructed import describe
+from legoloop.core.batch_rows import rows_of
+from legoloop.core.batch_size import RankShare, SizedBatch
 from legoloop.core.errors import DataError
 from legoloop.core.protocols import Batch
+from legoloop.core.ranks import Ranks, current_ranks
 from legoloop.data.batch_source import BatchSource
 from legoloop.data.fetching import BatchIndices
 from legoloop.data.loader_config import LoaderConfig
@@ -26,6 +29,9 @@ class BatchStream(BatchSource):
     loading another one with ``load_state_dict`` costs the same wherever it points, since a batch
     does not depend on those before it. The state is a place among the samples: a stream with
     another batch size continues with the next sample, and counts batches of its own size.
+
+    Where several ranks train together, all of them are at the same position, and each serves its
+    share of the batch there. So a state is the same for any number of ranks.
 
     Args:
         dataset: a data set of records or of batches, such as a ColumnDataset.
@@ -49,6 +55,7 @@ class BatchStream(BatchSource):
     True
     """
 
+    supports_ranks = True
     position = 0
     _batches: Iterator[Batch] | None = None
     _shifted_pass = 0
@@ -75,10 +82,16 @@ class BatchStream(BatchSource):
         return self
 
     def __next__(self) -> Batch:
+        ranks = current_ranks()
         if self._batches is None:
-            self._batches = self._fetcher.iterate(self._indices_from(self.position))
+            indices = self._indices_from(self.position)
+            if ranks.size > 1 and not self._fetcher.draws_by_batch:
+                indices = (self._share_of(ranks, *batch) for batch in indices)
+            self._batches = self._fetcher.iterate(indices)
         try:
             batch = next(self._batches)
+            if ranks.size > 1:
+                batch = self._as_share(ranks, batch)
         except BaseException:  # the batch at this position was not served, even if it was fetched
             self.close()
             raise
@@ -93,8 +106,13 @@ class BatchStream(BatchSource):
 
         Returns batches of ``eval_batch_size`` samples.
         """
+        return self.peek_block(Ranks(), samples)
+
+    def peek_block(self, ranks: Ranks, samples: int | None = None) -> Iterator[Batch]:
+        """As ``peek``, of its batches those that one of the ranks evaluates."""
         wanted = self._samples if samples is None else min(samples, self._samples)
-        return self._fetcher.iterate(self._first_indices(wanted))
+        batches = list(self._first_indices(wanted))
+        return self._fetcher.iterate(batches[ranks.block(len(batches))])
 
     def num_batches_for(self, samples: int, position: int = 0) -> int:
         """The number of batches, from a position on, that it takes to serve so many samples."""
@@ -151,6 +169,28 @@ class BatchStream(BatchSource):
                 f"the stream of '{self.name}' is in the middle of a pass, whose order cannot "
                 f"change: {'; '.join(changes)}; change that after a whole pass"
             )
+
+    def _rows(self, ranks: Ranks, size: int) -> tuple[slice, bool]:
+        """The rows of a batch that this rank serves; whether they are borrowed from rank 0.
+
+        A rank for which nothing is left takes part in the step all the same, with a weight of 0.
+        """
+        rows = ranks.rows(size, of=self._batch_size)
+        if rows.start < rows.stop:
+            return rows, False
+        return Ranks(0, ranks.size).rows(size, of=self._batch_size), True
+
+    def _share_of(self, ranks: Ranks, first: int, indices: torch.Tensor) -> BatchIndices:
+        rows, _ = self._rows(ranks, len(indices))
+        return first + rows.start, indices[rows]
+
+    def _as_share(self, ranks: Ranks, batch: Batch) -> SizedBatch:
+        whole = self.batch_size_at(self.position)
+        rows, is_borrowed = self._rows(ranks, whole)
+        if self._fetcher.draws_by_batch:  # it was fetched as a whole, for the same random numbers
+            batch = {key: rows_of(value, whole, rows) for key, value in batch.items()}
+        share = RankShare(whole, key=(self.name, self.position), is_borrowed=is_borrowed)
+        return SizedBatch(batch, rows.stop - rows.start, share)
 
     def close(self) -> None:
         """Stop the workers; the next batch starts new ones."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -16,8 +16,8 @@ from legoloop.core.suggestions import did_you_mean
 class Accumulator(ABC):
     """Takes the values of one batch after another and returns the result of them all.
 
-    Subclass it, or bring any class with ``add`` and ``result``. ``merge`` is there for those who
-    accumulate in several places, such as processes; an evaluation of legoloop does without.
+    Subclass it, or bring any class with ``add`` and ``result``. With ``merge``, several ranks share
+    an evaluation; without it, each of them makes all of it.
 
     >>> class Largest(Accumulator):
     ...     best = float("-inf")
@@ -180,6 +180,11 @@ class CompositeAccumulator(Accumulator):
     def __init__(self, **accumulators: Accumulator) -> None:
         self._accumulators = accumulators
 
+    @property
+    def parts(self) -> Sequence[Accumulator]:
+        """The accumulators that it is made of."""
+        return tuple(self._accumulators.values())
+
     def add(self, values: Mapping[str, Any]) -> None:
         """Add a dict with one entry per name."""
         for name, accumulator in self._accumulators.items():
@@ -234,6 +239,11 @@ class UnionAccumulator(Accumulator):
     def __init__(self, *accumulators: Accumulator) -> None:
         self._accumulators = accumulators
 
+    @property
+    def parts(self) -> Sequence[Accumulator]:
+        """The accumulators that it is made of."""
+        return self._accumulators
+
     def add(self, values: Any) -> None:
         """Add the values to each."""
         for accumulator in self._accumulators:
@@ -280,6 +290,32 @@ class CompositeFactory:
     def __call__(self) -> CompositeAccumulator:
         """A fresh CompositeAccumulator."""
         return CompositeAccumulator(**{name: make() for name, make in self._factories.items()})
+
+
+def can_merge(accumulator: Any) -> bool:
+    """Whether an accumulator, and each that it is made of, defines ``merge``.
+
+    >>> can_merge(CompositeAccumulator(idx=NumpyAccumulator()))
+    True
+    """
+    parts: Iterable[Any] = getattr(accumulator, "parts", ())
+    own = getattr(type(accumulator), "merge", Accumulator.merge)
+    return own is not Accumulator.merge and all(map(can_merge, parts))
+
+
+def merged(accumulators: Sequence[Any]) -> Any:
+    """One accumulator, as if the batches of all of them had been added to it in order.
+
+    >>> accumulators = [NumpyAccumulator() for _ in range(3)]
+    >>> for number, accumulator in enumerate(accumulators): accumulator.add([number])
+    >>> merged(accumulators).result()
+    array([0, 1, 2])
+    """
+    while len(accumulators) > 1:  # neighbours first, so that an entry is copied a few times only
+        odd = accumulators[-1:] if len(accumulators) % 2 else []
+        pairs = zip(accumulators[::2], accumulators[1::2], strict=False)
+        accumulators = [*(one.merge(other) for one, other in pairs), *odd]
+    return accumulators[0]
 
 
 def _copied(entry: Any) -> Any:

@@ -13,8 +13,9 @@ from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.errors import ArgumentError
 from legoloop.core.eval_mode import evaluation_mode
 from legoloop.core.protocols import Arrays, Batch, BatchSizer, FeedProtocol, RewindableStream
+from legoloop.core.ranks import Ranks, current_ranks
 from legoloop.core.suggestions import did_you_mean
-from legoloop.evaluation.accumulators import Accumulator, as_array
+from legoloop.evaluation.accumulators import Accumulator, as_array, can_merge, merged
 from legoloop.loop.evaluation_cache import EvaluationCache
 from legoloop.loop.step import Step
 
@@ -30,6 +31,10 @@ class Evaluator(ABC):
     feed and factory, share it through the cache of their host. ``evaluated`` counts the samples of
     all passes so far.
 
+    Several ranks share a pass: each evaluates a block of whole batches, and what they accumulate is
+    merged in order, so that all have the result of a process alone. Where the stream cannot be
+    dealt out, or an accumulator has no ``merge``, each rank makes the whole pass.
+
     Args:
         streams (Iterable[str]): the names of the streams that there are.
         model (nn.Module): is put in evaluation mode during a pass.
@@ -43,6 +48,8 @@ class Evaluator(ABC):
 
     Raises ArgumentError for another stage, and for a data set that is not among the streams.
     """
+
+    supports_ranks = True
 
     def __init__(
         self,
@@ -81,6 +88,10 @@ class Evaluator(ABC):
     def source(self, name: str) -> tuple[object, int | None]:
         """What the batches come from, and how many samples of it at most; None: all."""
 
+    def block(self, name: str, ranks: Ranks) -> Iterable[Batch] | None:
+        """The batches that one of several ranks evaluates; None: they cannot be dealt out."""
+        return None
+
     def collect(self, name: str) -> Arrays:
         """What the accumulators collected over one data set with the weights as they are.
 
@@ -105,7 +116,7 @@ class Evaluator(ABC):
         """
         self._reject_unknown(name)
         with evaluation_mode(self.model):
-            for values in self._model_outputs(name):
+            for values in self._model_outputs(self.stream(name)):
                 yield {
                     key: as_array(require_key(values, key, "the batch with the model's outputs"))
                     for key in keys
@@ -156,13 +167,21 @@ class Evaluator(ABC):
     def _pass(self, name: str) -> Arrays:
         with evaluation_mode(self.model):
             accumulator = self.factory()
-            for values in self._model_outputs(name):
+            ranks = current_ranks()
+            block = self.block(name, ranks) if ranks.size > 1 and can_merge(accumulator) else None
+            for values in self._model_outputs(self.stream(name) if block is None else block):
                 accumulator.add(values)
+                if ranks.is_interrupted and block is not None:
+                    break  # what is left of the pass may take minutes, and the run ends here
+            if block is not None:
+                accumulator = merged(ranks.gather(accumulator))
+                if ranks.interruption is not None:
+                    raise ranks.interruption
             result: Arrays = accumulator.result()
         return result
 
-    def _model_outputs(self, name: str) -> Iterator[dict[str, Any]]:
-        for batch in self.stream(name):
+    def _model_outputs(self, batches: Iterable[Batch]) -> Iterator[dict[str, Any]]:
+        for batch in batches:
             moved, outputs = self.feed(batch)
             yield {**moved, **outputs}
             self.evaluated += self.batch_desc(batch)
@@ -228,6 +247,11 @@ class LoopsAcc(Evaluator):
         """The first samples of the loop."""
         return self.loop_iters[name].peek(self.samples_limit)
 
+    def block(self, name: str, ranks: Ranks) -> Iterable[Batch] | None:
+        """Those of the batches that a rank evaluates, from a BatchStream."""
+        peek: Any = getattr(self.loop_iters[name], "peek_block", None)
+        return None if peek is None else peek(ranks, self.samples_limit)  # type: ignore[no-any-return]
+
     def source(self, name: str) -> tuple[object, int | None]:
         """The loop, and the limit."""
         return self.loop_iters[name], self.samples_limit
@@ -274,6 +298,11 @@ class LoadersAcc(Evaluator):
     def stream(self, name: str) -> Iterable[Batch]:
         """The whole loader."""
         return self.loaders[name]
+
+    def block(self, name: str, ranks: Ranks) -> Iterable[Batch] | None:
+        """Those of the batches that a rank evaluates, from a Loader."""
+        block: Any = getattr(self.loaders[name], "block", None)
+        return None if block is None else block(ranks)  # type: ignore[no-any-return]
 
     def source(self, name: str) -> tuple[object, int | None]:
         """The loader, all of it."""

@@ -8,6 +8,7 @@ import torch
 
 from legoloop.core.arguments import require_key
 from legoloop.core.protocols import Arrays, Metrics, Scalars
+from legoloop.core.ranks import current_ranks
 from legoloop.evaluation.accumulators import as_array
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
@@ -38,6 +39,8 @@ class TrainMetrics:
     {'training/accuracy': 0.5}
     """
 
+    supports_ranks = True
+
     def __init__(
         self, method: Metrics, keys: Sequence[str] = ("logits", "target"), prefix: str = "training/"
     ) -> None:
@@ -57,7 +60,8 @@ class TrainMetrics:
             values = {**step.batch, **step.outputs}
             for key, tensors in self._collected.items():
                 tensor = require_key(values, key, "the batch with the outputs")
-                tensors.append(tensor.detach().clone())  # the next step may write into its memory
+                own = 0 if step.share is not None and step.share.is_borrowed else None
+                tensors.append(tensor[:own].detach().clone())  # the next step may write into it
 
     def epoch_end(self) -> None:
         """Compute the metrics."""
@@ -80,7 +84,8 @@ class TrainMetrics:
         self._reset()
         if state["collected"].keys() == self._collected.keys():
             for key, tensor in state["collected"].items():
-                self._collected[key].append(tensor)
+                own = None if current_ranks().is_writer else 0  # it is that of all ranks
+                self._collected[key].append(tensor[:own])
         self._scalars = dict(state["scalars"])
 
     def _reset(self) -> None:
@@ -88,4 +93,14 @@ class TrainMetrics:
             tensors.clear()
 
     def _concatenated(self) -> dict[str, torch.Tensor]:
-        return {key: torch.cat(tensors) for key, tensors in self._collected.items() if tensors}
+        """What all ranks have, in the order of the batches, and within each in that of the ranks."""
+        collected = self._collected
+        ranks = current_ranks()
+        if ranks.size > 1:
+            own = {key: [tensor.cpu() for tensor in kept] for key, kept in collected.items()}
+            gathered = ranks.gather(own)
+            collected = {
+                key: [t for batch in zip(*(each[key] for each in gathered), strict=True) for t in batch]
+                for key in self.keys
+            }
+        return {key: torch.cat(tensors) for key, tensors in collected.items() if tensors}

@@ -11,7 +11,9 @@ from functools import partial
 from typing import Any
 
 from legoloop.core.errors import PluginError
+from legoloop.core.ranks import current_ranks
 from legoloop.core.rng import (
+    derived_seed,
     get_rng_state,
     last_seed,
     preserved_rng,
@@ -82,7 +84,8 @@ class TrainingHost:
         self._epoch_phase = 0
         self._has_trained = False
         self._restored_rng: State | None = None
-        self._interruption = Interruption()
+        self._ranks = current_ranks()
+        self._interruption = Interruption(self._ranks)
         self._saving = Saving()
         self._held = HeldState(self.plan.plugins, host=self)
         self._step = Step()
@@ -224,12 +227,23 @@ class TrainingHost:
         step, saving, interruption = self._step, self._saving, self._interruption
         for step.batch, step.size in driver.batches():
             step.num_samples = getattr(step.batch, "num_samples", None)
+            if self._ranks.size > 1:
+                self._begin_step_of_rank(step)
             self._call_hooks(self._batch_calls, step)
             step.clear()
             if saving.requests or interruption.pending is not None:
                 self._commit()
             if self.stop_reason is not None:
                 break
+
+    def _begin_step_of_rank(self, step: Step) -> None:
+        """Ranks draw different random numbers: rank 0 those that a process alone would.
+
+        Those of any other are a function of the step, so that its state has no generators.
+        """
+        step.share = step.batch.share
+        if self._ranks.rank > 0:
+            seed_generators(derived_seed(self._seed, *step.share.key, self._ranks.rank) % 2**32)
 
     def _train(self) -> None:
         """Changes the weights, hence called once; ``train_end`` may be called again on resume."""
@@ -271,6 +285,7 @@ class TrainingHost:
     def _commit(self) -> None:
         """A safe point: no hook of a stage is left to call. Save, and end if interrupted."""
         with self._interruption.deferring():
+            self._agree()
             self._saving.commit(self.state_dict)
             if self._interruption.pending is not None:
                 self._save_before_exit(self.state_dict)
@@ -279,7 +294,15 @@ class TrainingHost:
     def _save_before_exit(self, state: Callable[[], State]) -> None:
         with self._interruption.deferring():
             self._call_hooks(self._interrupted_hooks())
+            self._agree()
             self._saving.commit(state)
+
+    def _agree(self) -> None:
+        """All ranks save and stop at the same places."""
+        if self._ranks.size > 1:
+            requests = len(self._saving.requests)
+            saves, self.stop_reason = self._ranks.agree_on(requests, self.stop_reason)
+            self._saving.match(saves)
 
     def _interrupted_hooks(self) -> list[Hook]:
         hooks = (getattr(plugin, "interrupted", None) for plugin in self.plan.plugins.values())

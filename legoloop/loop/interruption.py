@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from legoloop.core.ranks import Ranks
+
 
 class Interruption:
     """Raises an interruption at once, or as soon as nothing is left half done.
+
+    Several ranks agree on it first, at their next exchange, so that they all end at one place.
 
     >>> interruption = Interruption()
     >>> with interruption.deferring():
@@ -17,13 +21,22 @@ class Interruption:
     TimeoutError: SIGTERM
     """
 
-    def __init__(self) -> None:
-        self.pending: BaseException | None = None
+    def __init__(self, ranks: Ranks | None = None) -> None:
+        self.ranks = ranks or Ranks()
+        self._own: BaseException | None = None
         self._is_deferring = False
+
+    @property
+    def pending(self) -> BaseException | None:
+        """What was requested, or agreed on by all ranks."""
+        return self._own or self.ranks.interruption
 
     def request(self, interruption: BaseException) -> None:
         """Raise the interruption, now or when the outermost ``deferring`` ends."""
-        self.pending = interruption
+        if self.ranks.size > 1:
+            self.ranks.notice(interruption)
+            return
+        self._own = interruption
         if not self._is_deferring:
             raise interruption
 

@@ -35,6 +35,11 @@ class Saving:
         for request in requests:
             request.save(state())
 
+    def match(self, number: int) -> None:
+        """Save so many states, as rank 0 does: one that does not write drops what it is given."""
+        missing = number - len(self.requests)
+        self.requests = [*self.requests[:number], *[ShouldSave(_dropped)] * missing]
+
     def keep(self, state: State) -> None:
         """Keep a state while plugins go on; no tensor of it changes while they only evaluate."""
         self.kept = _copied(state)
@@ -42,6 +47,10 @@ class Saving:
     def discard(self) -> None:
         """Drop the state that was kept."""
         self.kept = None
+
+
+def _dropped(state: State) -> None:
+    """What a rank saves that does not write."""
 
 
 def _copied(state: Any) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from legoloop.core.batch_size import RankShare
+
 
 class Step:
     """The batch, what the model made of it, its loss, and how many samples it holds.
@@ -19,6 +21,8 @@ class Step:
             ``batch_desc``; 0 for a step that was skipped.
         num_samples (int | None): the number of samples that the batch was made of; None: the
             stream does not say.
+        share (RankShare | None): where several ranks train together, what the batch is a share of;
+            ``num_samples`` is that of the share, ``size`` and the loss are those of the whole.
 
     >>> step = Step()
     >>> step.batch, step.size = {"image": [1, 2]}, 2
@@ -27,13 +31,14 @@ class Step:
     True
     """
 
-    __slots__ = ("_loss", "batch", "loss_float", "num_samples", "outputs", "size")
+    __slots__ = ("_loss", "batch", "loss_float", "num_samples", "outputs", "share", "size")
 
     batch: Any
     outputs: Any
     loss_float: float | None
     size: int
     num_samples: int | None
+    share: RankShare | None
 
     def __init__(self) -> None:
         self.clear()
@@ -51,5 +56,6 @@ class Step:
 
     def clear(self) -> None:
         """Drop everything that the step carries."""
-        self.batch = self.outputs = self._loss = self.loss_float = self.num_samples = None
+        self.batch = self.outputs = self._loss = self.loss_float = None
+        self.num_samples = self.share = None
         self.size = 0

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from time import monotonic
 from typing import Literal
 
 from legoloop.core.arguments import above_zero, at_least
@@ -16,6 +15,7 @@ from legoloop.core.atomic_files import backups_in, remove_directory, remove_temp
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.monitor import as_list, is_maximized, latest_scalar
 from legoloop.core.protocols import ScalarSource, TrainingProgress
+from legoloop.core.ranks import current_ranks
 from legoloop.loop.plugin import ShouldSave, State
 from legoloop.loop.step import Step
 from legoloop.state.checkpoints import checkpoints_in, verify, write_checkpoint
@@ -31,6 +31,8 @@ class Checkpointer:
     steps and seconds, as far as given; after the last epoch; and when the run is interrupted.
     Nothing is saved later: from the state after the last epoch a run goes through the same end.
     Checkpoints that are not to be kept are removed once the new one is on the disk.
+
+    Of several ranks, the first writes; a state is the same for any number of them.
 
     Read one back with ``host.load_state_dict(read_checkpoint(folder / step))``.
 
@@ -54,6 +56,8 @@ class Checkpointer:
     Traceback (most recent call last):
     legoloop.core.errors.ArgumentError: every_steps is 0; give a whole number of at least 1
     """
+
+    supports_ranks = True
 
     def __init__(
         self,
@@ -89,7 +93,7 @@ class Checkpointer:
         self.sources = as_list(sources)
         self._saved: list[SavedCheckpoint] | None = None
         self._newest_step: int | None = None
-        self._saved_at = monotonic()
+        self._saved_at = current_ranks().clock()
 
     def train_start(self) -> ShouldSave | None:
         """Request a save, unless the checkpoint that the run resumes from is here."""
@@ -105,7 +109,7 @@ class Checkpointer:
         """Request a save, if it is time."""
         if self.every_steps and self.counter.steps % self.every_steps == 0:
             return ShouldSave(self._save)
-        if self.every_seconds and monotonic() - self._saved_at >= self.every_seconds:
+        if self.every_seconds and current_ranks().clock() - self._saved_at >= self.every_seconds:
             return ShouldSave(self._save)
         return None
 
@@ -124,14 +128,18 @@ class Checkpointer:
         return self.folder / str(self.counter.steps)
 
     def _save(self, state: State, score: float | None = None) -> None:
+        if current_ranks().is_writer:
+            self._write(state, score)
+        self._newest_step = self.counter.steps
+        self._saved_at = current_ranks().clock()
+
+    def _write(self, state: State, score: float | None) -> None:
         if self._saved is None:
             self._saved = list(self._read_saved())
         number = 1 + max((each.number for each in self._saved), default=0)
         new = SavedCheckpoint(self._current(), number, score)
         scalars = {self.metric: score} if self.metric and score is not None else {}
         write_checkpoint(new.folder, state, number, scalars)
-        self._newest_step = self.counter.steps
-        self._saved_at = monotonic()
         others = [
             each for each in self._saved if each.folder != new.folder and each.folder.exists()
         ]

@@ -48,6 +48,8 @@ class AlternatingDescent:
     (2, 4, ['loss/generator'])
     """
 
+    supports_ranks = True
+
     def __init__(self, descent: GradientDescent, tag: str, every: int = 1, offset: int = 0) -> None:
         at_least(1, every=every)
         at_least(0, offset=offset)
@@ -89,6 +91,7 @@ class AlternatingDescent:
             return
         own = Step()
         own.batch, own.size, own.num_samples = step.batch, step.size, step.num_samples
+        own.share = step.share
         self.descent.batch(own)
         step.outputs, step.loss, step.loss_float = own.outputs, own.loss, own.loss_float
         self.steps += 1

@@ -16,6 +16,8 @@ class Counter:
     (1, 32, 0)
     """
 
+    supports_ranks = True
+
     def __init__(self) -> None:
         self.epochs = 0
         self.steps = 0

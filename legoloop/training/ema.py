@@ -65,6 +65,8 @@ class ExponentialMovingAverage:
     tensor([[3.]])
     """
 
+    supports_ranks = True
+
     def __init__(self, descent: HasModelAndFeed, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
             raise ArgumentError(

@@ -12,6 +12,7 @@ from legoloop.core.arguments import at_least
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.protocols import Batch, BatchSizer, TrainingProgress
+from legoloop.core.ranks import current_ranks
 from legoloop.loop.plugin import ShouldStop, State
 
 log = logging.getLogger("legoloop")
@@ -36,6 +37,8 @@ class SimpleEpoch:
     >>> list(epoch.batches())
     [({'x': [1, 2]}, 2), ({'x': [1, 2]}, 2)]
     """
+
+    supports_ranks = True
 
     def __init__(
         self,
@@ -76,10 +79,17 @@ class SimpleEpoch:
                     f"the training stream, a {type(self.train_iterator).__name__}, has ended; "
                     "give an endless one"
                 )
-            size = self.batch_desc(batch)
+            share = getattr(batch, "share", None)
+            size = self.batch_desc(batch) if share is None else self._size_on_all_ranks(batch)
             self.samples += size
             yield batch, size
             del batch  # free it before the next one is fetched
+
+    def _size_on_all_ranks(self, batch: Any) -> int:
+        if isinstance(self.batch_desc, DefaultBatchDesc):
+            return int(batch.share.whole)
+        own = 0 if batch.share.is_borrowed else self.batch_desc(batch)
+        return int(current_ranks().total(own))
 
     def lengths(self, num_epochs: int) -> list[int]:
         """The number of batches of each of the first epochs, computed without reading any.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from time import monotonic
-
 from legoloop.core.arguments import at_least
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import TrainingProgress
+from legoloop.core.ranks import current_ranks
 from legoloop.loop.plugin import ShouldStop, State
 from legoloop.loop.step import Step
 
@@ -26,6 +25,8 @@ class LastStep:
     >>> LastStep(counter, 100).batch_end(step)
     ShouldStop(reason='100 steps are done')
     """
+
+    supports_ranks = True
 
     def __init__(self, counter: TrainingProgress, num_steps: int) -> None:
         at_least(0, num_steps=num_steps)
@@ -55,6 +56,8 @@ class LastSample:
     >>> LastSample(counter, 1000).batch_end(step)
     ShouldStop(reason='1000 samples are done')
     """
+
+    supports_ranks = True
 
     def __init__(self, counter: TrainingProgress, num_samples: int) -> None:
         at_least(0, num_samples=num_samples)
@@ -87,6 +90,8 @@ class TimeLimit:
     ShouldStop(reason='1e-09 seconds are over')
     """
 
+    supports_ranks = True
+
     def __init__(self, seconds: float) -> None:
         if isinstance(seconds, bool) or not seconds > 0:
             raise ArgumentError(
@@ -94,15 +99,15 @@ class TimeLimit:
             )
         self.seconds = seconds
         self.spent = 0.0
-        self._seen_at = monotonic()
+        self._seen_at = current_ranks().clock()
 
     def train_start(self) -> ShouldStop | None:
         """Start the clock; stop at once if the time of a resumed run is over."""
-        self._seen_at = monotonic()
+        self._seen_at = current_ranks().clock()
         return self._stop_if_over()
 
     def batch_end(self, step: Step) -> ShouldStop | None:
-        now = monotonic()
+        now = current_ranks().clock()
         self.spent += now - self._seen_at
         self._seen_at = now
         return self._stop_if_over()

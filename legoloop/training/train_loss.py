@@ -25,6 +25,8 @@ class TrainLoss:
     {'loss': 2.0}
     """
 
+    supports_ranks = True
+
     def __init__(self, tag: str = "loss") -> None:
         self.mean = RunningMean(tag)
 

@@ -11,6 +11,7 @@ import torch
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import Batch, BatchSizer, Loss, Outputs, Scalars
+from legoloop.core.ranks import current_ranks
 from legoloop.core.suggestions import did_you_mean
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
@@ -48,6 +49,8 @@ class WeightedLosses:
     >>> losses.scalars()
     {'loss/far': 3.0, 'loss/high': 1.0}
     """
+
+    supports_ranks = True
 
     def __init__(
         self,
@@ -92,6 +95,9 @@ class WeightedLosses:
     def batch_end(self, step: Step) -> None:
         """Add the losses of the batch, unless the guard skipped the step."""
         micro_batches, self._micro_batches = self._micro_batches or [], None
+        if step.share is not None:
+            own = [] if step.share.is_borrowed else micro_batches
+            micro_batches = [each for of_rank in current_ranks().gather(own) for each in of_rank]
         whole = sum(size for _, size in micro_batches)
         if not step.size or not whole:
             return

@@ -105,6 +105,9 @@ class RunSettings:
     profile: bool = _setting(
         False, "report where the time went, and trace a few steps", "observation"
     )
+    ranks: Positive = _setting(
+        1, "how many processes train together, each on its share of every batch", "launch"
+    )
     show: Literal["plan", "config", "schedule"] | None = _setting(
         None,
         "print and exit; plan: components, files and order; config: the resolved tree; "

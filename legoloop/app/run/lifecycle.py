@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from legoloop.app.config.settings import labels
 from legoloop.app.run.built_with import BuiltWith
 from legoloop.app.run.data_digests import data_digests, data_sources
 from legoloop.app.run.deferred_log import DeferredLog
+from legoloop.app.run.final_scalars import final_scalars
+from legoloop.app.run.ranked_run import RankedRun
 from legoloop.app.run.resume import (
     archive_attempt,
     check_unchanged,
@@ -33,11 +34,10 @@ from legoloop.app.run.signals import interruptions, raise_at_once
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.atomic_files import atomic_write, written_together
 from legoloop.core.errors import ConfigError, DataError, UserError
-from legoloop.core.metric_direction import is_best
 from legoloop.core.record_files import parse_yaml
 from legoloop.core.run_directory import CONFIG, PLAN
 from legoloop.loop.host import TrainingHost
-from legoloop.output.scalars.history import History
+from legoloop.loop.rank_support import reject_without_ranks
 from legoloop.state.run_record import RunRecord
 
 log = logging.getLogger("legoloop")
@@ -55,6 +55,7 @@ class Prepared:
         problem: what went wrong with the data, if anything did: such a run is recorded as failed.
         checkpoint: the one whose state the host has; None: it begins at its first step.
         log: what was logged while it was loaded.
+        ranked: the training by several ranks, once it begins; the host is gone then.
     """
 
     blueprint: Blueprint
@@ -64,6 +65,7 @@ class Prepared:
     problem: Exception | None = None
     checkpoint: Path | None = None
     log: DeferredLog = field(default_factory=DeferredLog)
+    ranked: RankedRun | None = None
 
     @property
     def directory(self) -> Path:
@@ -75,6 +77,30 @@ class Prepared:
         """The digest of each data set by name; none if they could not be built."""
         return data_digests(self.app) if self.host is not None else {}
 
+    @property
+    def training(self) -> TrainingHost | RankedRun:
+        """What trains: the host, or ranks that have one each.
+
+        Raises what went wrong, if it could not be built.
+        """
+        if self.problem is not None:
+            raise self.problem
+        training = self.ranked or self.host
+        assert training is not None
+        return training
+
+    def scalars(self) -> Mapping[str, Any]:
+        """The scalars for the record."""
+        return final_scalars(self.host) if self.ranked is None else self.ranked.scalars
+
+    def leave_to_ranks(self) -> None:
+        """Several ranks train, if so many are asked for; what was built here is freed."""
+        settings = self.blueprint.settings
+        if settings.ranks > 1 and self.host is not None:
+            strict = settings.on_config_change != "accept"
+            self.ranked = RankedRun(self.blueprint, self.checkpoint, strict)
+            self.app = self.host = None
+
 
 def prepare(blueprint: Blueprint) -> Prepared:
     """Build the whole app of a blueprint; write nothing.
@@ -84,8 +110,13 @@ def prepare(blueprint: Blueprint) -> Prepared:
     """
     app, fed = validated_app(blueprint)
     prepared = Prepared(fed, blueprint, app)
+    ranks = blueprint.settings.ranks
+    if ranks > 1:
+        app.config.device.from_value("cpu")  # the ranks have the GPUs
     try:
         prepared.host = app.host()
+        if ranks > 1:
+            reject_without_ranks(prepared.host.plan, ranks)
     except ConfigError:
         raise
     except Exception as problem:
@@ -139,12 +170,11 @@ def execute(prepared: Prepared, record: RunRecord) -> bool:
     """
     try:
         with recording(prepared, record):
-            host = _host(prepared)
-            host.run()
+            prepared.training.run()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return False
-    print(f"completed: {host.stop_reason}", flush=True)
+    print(f"completed: {prepared.training.stop_reason}", flush=True)
     return True
 
 
@@ -157,24 +187,25 @@ def recording(prepared: Prepared, record: RunRecord) -> Iterator[None]:
     print(f"run directory: {display_path(prepared.directory)}", flush=True)
     try:
         _begin(prepared, record)
-        with interruptions(prepared.host.interrupt if prepared.host else raise_at_once):
+        prepared.leave_to_ranks()
+        with interruptions(raise_at_once if prepared.problem else prepared.training.interrupt):
             yield
     except KeyboardInterrupt as interruption:
         with _tolerate_disk_errors():
-            record.finish("INTERRUPTED", **_scalars(prepared))
+            record.finish("INTERRUPTED", **prepared.scalars())
         log.info("the run was interrupted: %r", interruption)
         print("interrupted", file=sys.stderr)
         raise
     except BaseException as error:
         cause = str(error) if isinstance(error, UserError) else repr(error)
         with _tolerate_disk_errors():
-            record.finish("FAILED", cause=cause, **_scalars(prepared))
+            record.finish("FAILED", cause=cause, **prepared.scalars())
         log.info("the run failed", exc_info=True)
         raise
-    host = _host(prepared)
-    reason, failed = host.stop_reason, host.failed_lookers
+    training = prepared.training
+    reason, failed = training.stop_reason, training.failed_lookers
     without = {"failed_plugins": failed} if failed else {}
-    record.finish("COMPLETED", stop_reason=reason, **without, **_scalars(prepared))
+    record.finish("COMPLETED", stop_reason=reason, **without, **prepared.scalars())
     log.info("the run completed: %s", reason)
 
 
@@ -221,13 +252,6 @@ def display_path(directory: Path) -> Path:
         return directory.relative_to(Path.cwd())
     except ValueError:
         return directory
-
-
-def _host(prepared: Prepared) -> TrainingHost:
-    if prepared.problem is not None:
-        raise prepared.problem
-    assert prepared.host is not None
-    return prepared.host
 
 
 def _begin(prepared: Prepared, record: RunRecord) -> None:
@@ -319,19 +343,3 @@ def _print_differences(prepared: Prepared) -> None:
 def _write_plan(prepared: Prepared, host: TrainingHost) -> None:
     with atomic_write(prepared.directory / PLAN) as draft:
         draft.write_text(host.plan.table() + "\n")
-
-
-def _scalars(prepared: Prepared) -> Mapping[str, Any]:
-    """The last value of each scalar that the history kept, and the best of each metric."""
-    plugins = prepared.host.plan.plugins.values() if prepared.host is not None else ()
-    history = next((plugin for plugin in plugins if isinstance(plugin, History)), None)
-    if history is None:
-        return {}
-    final: dict[str, float | None] = {}
-    best: dict[str, dict[str, float]] = {}
-    for step, scalars in history.rows.items():
-        for tag, value in scalars.items():
-            final[tag] = value if isfinite(value) else None
-            if is_best(tag, value, best.get(tag, {}).get("value")):
-                best[tag] = {"value": value, "step": step}
-    return {"final": final, "best": best}

@@ -16,6 +16,7 @@ import yaml
 
 from legoloop.core.errors import DataError
 from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
+from legoloop.core.ranks import current_ranks
 from legoloop.core.variation import Variation
 from legoloop.loop.plugin import State
 from legoloop.output.scalars.scalar_writer import ScalarWriter
@@ -162,6 +163,8 @@ class RemoteLogger(ScalarWriter):
 
     def train_start(self) -> None:
         super().train_start()
+        if not current_ranks().is_writer:
+            return
         with self._reporting_errors():
             self.run_id = self.begin(self.run_id)
         self._has_begun, self._has_ended = True, False

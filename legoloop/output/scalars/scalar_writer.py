@@ -48,6 +48,8 @@ class ScalarWriter(ABC):
     >>> printer.train_end()
     """
 
+    supports_ranks = True
+
     def __init__(
         self,
         counter: TrainingProgress,

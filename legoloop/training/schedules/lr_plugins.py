@@ -42,6 +42,8 @@ class LRScheduler:
     0.5
     """
 
+    supports_ranks = True
+
     def __init__(
         self,
         scheduler: torch.optim.lr_scheduler.LRScheduler,

@@ -24,6 +24,8 @@ class BatchTransform:
     {'x': 6}
     """
 
+    supports_ranks = True
+
     def __init__(self, transform: Callable[[Batch], Batch]) -> None:
         self.transform = transform
 

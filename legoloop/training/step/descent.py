@@ -21,15 +21,18 @@ from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.lazy_modules import reject_lazy_modules
 from legoloop.core.nested import detached, named_tensors
 from legoloop.core.protocols import Batch, BatchSizer, FeedProtocol, Loss
+from legoloop.core.ranks import current_ranks
 from legoloop.core.text import shorten
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 from legoloop.training.loss_shape import check_losses
+from legoloop.training.parallel.data_parallel import DataParallel, Parallel
 from legoloop.training.step.compile import CUDAGRAPH_MODES, StepOutput, compile_step, forward
 from legoloop.training.step.feed import Feed
 from legoloop.training.step.micro_batches import join, shares, split_batch
 from legoloop.training.step.nonfinite_guard import NonFiniteGuard, ObserveLoss
 from legoloop.training.step.optimizer_state import OptimizerState
+from legoloop.training.step.rank_gradients import RankGradients
 from legoloop.training.step.torch_shortcuts import fast_backward, fast_step, fast_zero_grad
 from legoloop.training.tensors import are_finite, has_nan
 
@@ -66,6 +69,8 @@ class GradientDescent:
             such as ``reduce-overhead``.
         scaler: scales the loss, so that fp16 gradients do not underflow; skips a step whose
             gradients overflow.
+        parallel: how several ranks train together; None: a DataParallel. A process alone does not
+            ask it.
 
     Raises ArgumentError for arguments out of range or that exclude each other, and for a model with
     lazy modules; DataError where the guard does, for a loss of another shape, and instead of
@@ -85,6 +90,7 @@ class GradientDescent:
     torch.Size([])
     """
 
+    supports_ranks = True
     on_phase: Callable[[Phase], object] | None = None
 
     def __init__(
@@ -99,6 +105,7 @@ class GradientDescent:
         batch_desc: BatchSizer | None = None,
         compile: bool | str = False,
         scaler: torch.amp.GradScaler | None = None,
+        parallel: Parallel | None = None,
     ) -> None:
         if micro_batch_size is not None:
             at_least(1, micro_batch_size=micro_batch_size)
@@ -139,6 +146,11 @@ class GradientDescent:
         self._scaler_constructed.pop("scale", None)  # it is where the scale began
         self.buffers = BufferSnapshot.of(model) if self.guard.undoes_steps else []
         self._forward = compile_step(feed, compile) if compile else forward
+        self.parallel = parallel or DataParallel()
+        ranks = current_ranks()
+        self._rank_gradients = (
+            RankGradients(self, self.parallel, ranks) if ranks.size > 1 else None
+        )
         self._nonfinite_at_start = {
             f"model.{name}" for name, value in model.state_dict().items() if not are_finite(value)
         }
@@ -157,14 +169,16 @@ class GradientDescent:
     def compute_gradients(self, step: Step, observe_loss: ObserveLoss) -> torch.Tensor:
         """Forward and backward pass; returns the loss, a scalar or one value per sample."""
         if step.num_samples is not None and not isinstance(step.batch, SizedBatch):
-            step.batch = SizedBatch(step.batch, step.num_samples)
+            step.batch = SizedBatch(step.batch, step.num_samples, step.share)
+        if self._rank_gradients is not None:
+            return self._rank_gradients.compute(step, observe_loss)
         if self.micro_batch_size is not None:
             return self._accumulate_gradients(step, observe_loss, self.micro_batch_size)
-        step.batch, step.outputs, losses = self._checked_forward(step.batch, step.size)
+        step.batch, step.outputs, losses = self.checked_forward(step.batch, step.size)
         step.loss = loss = losses.mean() if losses.ndim else losses
         observe_loss(loss)
         fast_zero_grad(self.opt)
-        self._backward(loss)
+        self.backward(loss)
         return losses
 
     def optimizer_step(self) -> None:
@@ -191,27 +205,29 @@ class GradientDescent:
         fast_zero_grad(self.opt)
         step.loss = 0.0
         for number, micro_batch in enumerate(micro_batches):
-            batch, outputs, losses = self._checked_forward(micro_batch)
+            batch, outputs, losses = self.checked_forward(micro_batch)
             share = sample_shares[number] if losses.ndim else scalar_shares[number]
             if share:  # the mean of no values is nan, and must not count
                 loss = share * (losses.mean() if losses.ndim else losses)
                 step.loss = step.loss + loss.detach()
                 observe_loss(step.loss)
-                self._backward(loss)
+                self.backward(loss)
             made.append(detached({"batch": batch, "outputs": outputs, "losses": losses}))
         whole = join(made, [num_samples(micro_batch) for micro_batch in micro_batches])
         step.batch, step.outputs = whole["batch"], whole["outputs"]
         whole_losses: torch.Tensor = whole["losses"]
         return whole_losses
 
-    def _checked_forward(self, batch: Batch, size: int | None = None) -> StepOutput:
+    def checked_forward(self, batch: Batch, size: int | None = None) -> StepOutput:
+        """The batch on the device, the outputs of the model, and the loss, whose shape is right."""
         moved, outputs, losses = self._forward(self.feed, self.loss, batch)
         check_losses(losses, batch, outputs, size)
         if self.on_phase is not None:
             self.on_phase("forward")
         return moved, outputs, losses
 
-    def _backward(self, loss: torch.Tensor) -> None:
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add the gradients of a loss, scaled."""
         scaled: Any = loss if self.scaler is None else self.scaler.scale(loss)
         fast_backward(scaled)
         if self.on_phase is not None:
@@ -224,6 +240,8 @@ class GradientDescent:
 
     def state_dict(self) -> State:
         """The states of model, optimizer and scaler; raises DataError if they are not finite."""
+        if self._rank_gradients is not None:
+            self.parallel.check(self.model)
         state = {"model": self.model.state_dict(), **self._opt_state.state_dict()}
         if self.scaler is not None:
             state["scaler"] = self.scaler.state_dict()

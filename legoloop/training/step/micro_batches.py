@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
+from torch.nn.utils.rnn import PackedSequence, unpack_sequence
 
+from legoloop.core.batch_rows import has_rows, packed, rows_of
 from legoloop.core.batch_size import DefaultBatchDesc, SizedBatch
-from legoloop.core.nested import Columns, is_namedtuple, is_sequence, with_items
+from legoloop.core.nested import is_sequence, with_items
 from legoloop.core.protocols import Batch
 
 
@@ -29,7 +30,7 @@ def split_batch(batch: Batch, size: int) -> list[SizedBatch]:
     return [
         SizedBatch(
             {
-                key: _slice_rows(value, samples, slice(start, start + size))
+                key: rows_of(value, samples, slice(start, start + size))
                 for key, value in batch.items()
             },
             min(size, samples - start),
@@ -63,23 +64,11 @@ def shares(micro_batches: Sequence[Batch], size: Callable[[Batch], int]) -> list
     return [each / whole for each in sizes] if whole else [1 / len(sizes)] * len(sizes)
 
 
-def _slice_rows(value: Any, samples: int, rows: slice) -> Any:
-    if isinstance(value, Mapping):
-        return with_items(value, {k: _slice_rows(v, samples, rows) for k, v in value.items()})
-    if not _has_rows(value, samples):
-        if not is_sequence(value):
-            return value
-        return with_items(value, [_slice_rows(inner, samples, rows) for inner in value])
-    if isinstance(value, PackedSequence):
-        return _packed(unpack_sequence(value)[rows], value)
-    return value[rows]
-
-
 def _join_values(values: Sequence[Any], sizes: Sequence[int]) -> Any:
     last = values[-1]
     if isinstance(last, Mapping):
         return with_items(last, join(values, sizes))
-    if not all(map(_has_rows, values, sizes)):
+    if not all(map(has_rows, values, sizes)):
         if not is_sequence(last) or any(len(value) != len(last) for value in values):
             return last
         parts = zip(*values, strict=True)
@@ -89,20 +78,5 @@ def _join_values(values: Sequence[Any], sizes: Sequence[int]) -> Any:
     if isinstance(last, np.ndarray):
         return np.concatenate(values)
     if isinstance(last, PackedSequence):
-        return _packed([part for value in values for part in unpack_sequence(value)], last)
+        return packed([part for value in values for part in unpack_sequence(value)], last)
     return type(last)(chain(*values))
-
-
-def _has_rows(value: Any, samples: int) -> bool:
-    """Whether it has an entry per sample itself, not what is inside it."""
-    if isinstance(value, PackedSequence):
-        return int(value.batch_sizes[0]) == samples
-    if isinstance(value, torch.Tensor | np.ndarray):
-        return value.ndim > 0 and len(value) == samples
-    is_list = isinstance(value, list | tuple) and not isinstance(value, Columns)
-    return is_list and not is_namedtuple(value) and len(value) == samples
-
-
-def _packed(sequences: list[torch.Tensor], like: PackedSequence) -> PackedSequence:
-    """Sorted only where the sequences were given unsorted."""
-    return pack_sequence(sequences, enforce_sorted=like.sorted_indices is None)

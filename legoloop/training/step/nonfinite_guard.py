@@ -14,6 +14,7 @@ from legoloop.core.arguments import one_of
 from legoloop.core.buffer_snapshot import BufferSnapshot
 from legoloop.core.errors import DataError
 from legoloop.core.protocols import FeedProtocol, Loss, TrainingProgress
+from legoloop.core.ranks import current_ranks
 from legoloop.loop.step import Step
 from legoloop.training.step.async_scalar import AsyncScalar
 from legoloop.training.step.nonfinite_report import NonFiniteReport
@@ -117,19 +118,25 @@ class NonFiniteGuard:
         report = NonFiniteReport(descent.model, descent.feed, descent.loss, step, losses)
         cannot_recover = self.action == "skip" and bool(report.nonfinite_weights())
         if self.action == "stop" or cannot_recover:
-            raise DataError(self._message(report))
+            raise DataError(self._message(report, losses))
         if _is_power_of_ten(self.num_nonfinite):
             done = "skipped" if self.action == "skip" else "made anyway"
-            message, number = self._message(report), self.num_nonfinite
+            message, number = self._message(report, losses), self.num_nonfinite
             log.warning("%s; the step is %s (%d so far)", message, done, number)
         if self.action == "warn":
             return True
         step.size, step.loss, step.loss_float = 0, torch.zeros_like(step.loss), 0.0
         return False
 
-    def _message(self, report: NonFiniteReport) -> str:
+    def _message(self, report: NonFiniteReport, losses: torch.Tensor) -> str:
+        """What was found; of several ranks, by the first of those whose share is not finite."""
         where = f"step {self.counter.steps + 1}: " if self.counter is not None else ""
-        return where + report.describe()
+        ranks = current_ranks()
+        if ranks.size == 1:
+            return where + report.describe()
+        found = ranks.gather((not are_finite(losses), report.describe()))
+        guilty = next((rank for rank, (is_wrong, _) in enumerate(found) if is_wrong), 0)
+        return f"{where}rank {guilty}: {found[guilty][1]}"
 
 
 def _has_finite_gradients(model: nn.Module) -> bool:

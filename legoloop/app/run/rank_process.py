@@ -1,0 +1,156 @@
+"""The process of one rank: ``python -m legoloop.app.run.rank_process FOLDER PARENT``.
+
+It knows nothing of Hydra and of the user's script: it builds the app of the blueprint, and trains.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+import traceback
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from threading import Thread
+
+from legoloop.app.run.rank_files import Outcome, RankFailure, RankFiles, RankTask
+
+LOOK_EVERY = 0.2
+"""Seconds between two looks at whether the run's process and the other ranks are there."""
+SET_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG of Linux's ``prctl``."""
+
+
+def main() -> None:
+    """Train as the rank that the environment names."""
+    files, parent = RankFiles(Path(sys.argv[1])), int(sys.argv[2])
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    _die_with(parent)
+    if rank > 0:
+        _silence()
+    from legoloop.app.run.signals import interruptions
+    from legoloop.core.errors import UserError
+    from legoloop.core.interruption import Interrupted
+
+    status = 0
+    try:
+        with interruptions():
+            files.write_process(rank)
+            if (number := files.interruption()) is not None:
+                raise Interrupted(number)
+            task = files.task()
+            Thread(target=_watch, args=(files, parent, rank, size, task.grace), daemon=True).start()
+            _train(files, task, rank, size)
+    except Interrupted as interruption:
+        status = interruption.status
+        _tell(files, rank, "interrupted", str(interruption), interruption.number)
+    except UserError as error:
+        status = 1
+        _tell(files, rank, "lost" if _is_lost(error) else "mistake", str(error))
+    except BaseException as error:
+        status = 1
+        kind = "lost" if _comes_of_a_lost_rank(error) else "bug"
+        _tell(files, rank, kind, repr(error), trace=traceback.format_exc())  # type: ignore[arg-type]
+    files.write_done(rank)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # torch waits for the other ranks at its own exit
+
+
+def _train(files: RankFiles, task: RankTask, rank: int, size: int) -> None:
+    sys.path[:] = list(dict.fromkeys([*task.import_path, *sys.path]))
+    from legoloop.app.config.blueprint import Blueprint
+    from legoloop.app.run.lifecycle import logged
+    from legoloop.app.run.rank_training import train_as_rank
+
+    blueprint = Blueprint.from_dict(task.blueprint)
+    local_rank = int(os.environ.get("LOCAL_RANK", rank))
+    with ExitStack() as stack:
+        if rank == 0 and task.log is not None:
+            stack.enter_context(logged(Path(task.log)))
+        scratch = None if rank == 0 else files.scratch(rank)
+        checkpoint = None if task.checkpoint is None else Path(task.checkpoint)
+        host, scalars = train_as_rank(
+            blueprint, rank, size, local_rank, scratch, checkpoint, task.strict
+        )
+    if rank == 0:
+        files.write_outcome(Outcome(host.stop_reason, host.failed_lookers, dict(scalars)))
+
+
+def _tell(
+    files: RankFiles,
+    rank: int,
+    kind: str,
+    message: str,
+    number: int | None = None,
+    trace: str = "",
+) -> None:
+    failure = RankFailure(kind, message, time.time(), number, trace)  # type: ignore[arg-type]
+    with suppress(OSError):  # the folder goes with the run's process
+        files.write_failure(rank, failure)
+
+
+def _is_lost(error: BaseException) -> bool:
+    from legoloop.core.rank_group import RankLost
+
+    return isinstance(error, RankLost)
+
+
+def _comes_of_a_lost_rank(error: BaseException) -> bool:
+    """Whether it is what torch raises in a collective when another rank is gone."""
+    words = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out")
+    while True:
+        if _is_lost(error) or any(word in str(error) for word in words):
+            return True
+        following = error.__cause__ or error.__context__
+        if following is None:
+            return False
+        error = following
+
+
+def _die_with(parent: int) -> None:
+    """A run whose process was killed may be started again at once: nobody else may write then."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _watch(files: RankFiles, parent: int, rank: int, size: int, grace: float) -> None:
+    """End with the run's process at once, and with another rank after a moment."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_EVERY)
+        if any(map(_has_vanished, _others(files, rank))):
+            time.sleep(grace)  # so that this one can say what it lost
+            break
+    os.killpg(0, signal.SIGKILL)
+
+
+def _others(files: RankFiles, rank: int) -> list[int]:
+    try:
+        processes = files.processes()
+    except (OSError, ValueError):
+        return []
+    return [pid for other, pid in processes.items() if other != rank and not files.is_done(other)]
+
+
+def _has_vanished(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def _silence() -> None:
+    """What this rank prints, rank 0 prints too."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
+    os.close(nothing)
+
+
+if __name__ == "__main__":
+    main()

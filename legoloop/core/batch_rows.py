@@ -1,0 +1,57 @@
+"""The rows of a batch: values with one entry per sample, however they are nested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
+
+from legoloop.core.nested import Columns, is_namedtuple, is_sequence, with_items
+
+
+def rows_of(value: Any, samples: int, rows: slice) -> Any:
+    """Some rows of all values with one entry per sample; any other value stays as it is.
+
+    Args:
+        value: a column, or columns in mappings, lists and tuples.
+        samples: the number of samples of the batch.
+        rows: which of them.
+
+    >>> rows_of({"idx": [3, 1, 2], "scale": 0.5}, samples=3, rows=slice(1, 3))
+    {'idx': [1, 2], 'scale': 0.5}
+    """
+    if isinstance(value, Mapping):
+        return with_items(value, {k: rows_of(v, samples, rows) for k, v in value.items()})
+    if not has_rows(value, samples):
+        if not is_sequence(value):
+            return value
+        return with_items(value, [rows_of(inner, samples, rows) for inner in value])
+    if isinstance(value, PackedSequence):
+        return packed(unpack_sequence(value)[rows], value)
+    return value[rows]
+
+
+def has_rows(value: Any, samples: int) -> bool:
+    """Whether it has an entry per sample itself, not what is inside it.
+
+    >>> has_rows([3, 1, 2], samples=3), has_rows(0.5, samples=3)
+    (True, False)
+    """
+    if isinstance(value, PackedSequence):
+        return int(value.batch_sizes[0]) == samples
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return value.ndim > 0 and len(value) == samples
+    is_list = isinstance(value, list | tuple) and not isinstance(value, Columns)
+    return is_list and not is_namedtuple(value) and len(value) == samples
+
+
+def packed(sequences: list[torch.Tensor], like: PackedSequence) -> PackedSequence:
+    """Packed like another one: sorted only where the sequences were given unsorted.
+
+    >>> packed([torch.ones(1)], like=pack_sequence([torch.ones(2)])).data
+    tensor([1.])
+    """
+    return pack_sequence(sequences, enforce_sorted=like.sorted_indices is None)

@@ -1,0 +1,207 @@
+"""Several processes that train together, by ``torch.distributed``.
+
+All that ranks tell each other goes through ``RankGroup.exchange``, a collective of a few numbers
+over TCP that says where each rank is: ranks that have come to different places end with a message
+instead of waiting for each other. Gradients and shards are torch's own collectives, over NCCL on
+GPUs.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic
+from typing import Any, get_args
+
+import torch
+from torch import distributed, nn
+
+from legoloop.core.errors import PluginError, UserError
+from legoloop.core.interruption import Interrupted
+from legoloop.core.ranks import Point, Ranks
+
+POINTS: tuple[Point, ...] = get_args(Point)
+COLUMNS = ("point", "number", "weight", "signal", "clock")
+
+
+class RankLost(UserError):
+    """Another rank ended, or cannot be reached."""
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """What each rank gave, in the order of the ranks.
+
+    Args:
+        numbers: (ranks,) float64.
+        weights: (ranks,) float64.
+    """
+
+    numbers: torch.Tensor
+    weights: torch.Tensor
+
+
+class RankGroup(Ranks):
+    """One of several processes that train one model together.
+
+    Args:
+        rank: the number of this process, from 0.
+        size: how many there are.
+        local_rank: its number among those of this machine; with GPUs, the number of its GPU.
+        timeout: seconds after which a rank gives up waiting for another.
+
+    The environment tells where rank 0 is (``MASTER_ADDR``, ``MASTER_PORT``), as torchrun sets it.
+    """
+
+    def __init__(self, rank: int, size: int, local_rank: int = 0, timeout: float = 1800) -> None:
+        super().__init__(rank, size)
+        self.local_rank = local_rank
+        self._noticed: BaseException | None = None
+        self._clock = monotonic()
+        limit = timedelta(seconds=timeout)
+        has_gpus = torch.cuda.is_available() and distributed.is_nccl_available()
+        if has_gpus:
+            torch.cuda.set_device(local_rank)
+        backend = "nccl" if has_gpus else "gloo"
+        with _telling_of_lost_ranks():
+            distributed.init_process_group(
+                backend,
+                rank=rank,
+                world_size=size,
+                timeout=limit,
+                device_id=torch.device("cuda", local_rank) if has_gpus else None,
+            )
+            self._control: Any = distributed.new_group(backend="gloo", timeout=limit)
+        self._sent = torch.zeros(len(COLUMNS), dtype=torch.float64)
+        self._received = torch.zeros(size, len(COLUMNS), dtype=torch.float64)
+        self._rows = list(self._received.unbind())
+        self.exchange("start")
+
+    def close(self) -> None:
+        """Leave the group."""
+        distributed.destroy_process_group()
+
+    @property
+    def is_interrupted(self) -> bool:
+        return self._noticed is not None
+
+    def notice(self, interruption: BaseException) -> None:
+        self._noticed = interruption
+
+    def agree_on(self, saves: int, stop_reason: str | None) -> tuple[int, str | None]:
+        told = self.exchange("commit", saves, float(stop_reason is not None))
+        stopping = told.weights.nonzero().flatten().tolist()
+        if stopping and stop_reason is None:
+            stop_reason = f"rank {stopping[0]} asked to stop"
+        return int(told.numbers[0]), stop_reason
+
+    def clock(self) -> float:
+        """That of rank 0 at the last exchange."""
+        return self._clock
+
+    def exchange(self, point: Point, number: float = 0.0, weight: float = 0.0) -> Exchanged:
+        """Tell all ranks two numbers, and where this one is.
+
+        Raises PluginError if the ranks are not at the same point, RankLost if one does not answer.
+        """
+        signal = getattr(self._noticed, "number", 0)
+        here = POINTS.index(point)
+        told = [here, number, weight, signal, monotonic()]
+        self._sent.copy_(torch.tensor(told, dtype=torch.float64))
+        with _telling_of_lost_ranks():
+            distributed.all_gather(self._rows, self._sent, group=self._control)
+        received = self._received
+        points, signals = received[:, 0].tolist(), received[:, 3].tolist()
+        if len(set(points)) > 1:
+            raise PluginError(_disagreement([POINTS[int(each)] for each in points]))
+        self._clock = received[0, 4].item()
+        first = next(filter(None, signals), 0)
+        if first and self.interruption is None:
+            self.interruption = Interrupted(int(first))
+        return Exchanged(received[:, 1].clone(), received[:, 2].clone())
+
+    def total(self, number: float) -> float:
+        return float(self.exchange("size", number).numbers.sum())
+
+    def gather(self, value: Any) -> list[Any]:
+        packed = pickle.dumps(value)
+        lengths = self.exchange("gather", len(packed)).numbers.long().tolist()
+        own = torch.zeros(max(lengths), dtype=torch.uint8)
+        own[: len(packed)] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
+        received = [torch.empty_like(own) for _ in lengths]
+        with _telling_of_lost_ranks():
+            distributed.all_gather(received, own, group=self._control)
+        pairs = zip(received, lengths, strict=True)
+        return [pickle.loads(each[:length].numpy().tobytes()) for each, length in pairs]
+
+    def sync_buffers(self, model: nn.Module) -> None:
+        buffers = [buffer for buffer in model.buffers() if buffer.numel()]
+        self.exchange("buffers", len(buffers))
+        with _telling_of_lost_ranks(), torch.no_grad():
+            for buffer in buffers:
+                distributed.broadcast(buffer, 0)
+
+    @contextmanager
+    def whole_weights(self, model: nn.Module) -> Iterator[None]:
+        sharded = [module for module in model.modules() if hasattr(module, "unshard")]
+        for module in sharded:
+            module.unshard()
+            module.set_reshard_after_forward(False, recurse=False)
+        try:
+            yield
+        finally:
+            for module in sharded:
+                module.set_reshard_after_forward(True, recurse=False)
+                module.reshard()
+
+    def check_replicas(self, weights: list[torch.Tensor]) -> None:
+        """Raises PluginError if the ranks do not have the same weights, to the bit."""
+        digest = 0
+        for weight in weights:
+            digest = (digest * 31 + _sum_of_words(weight.detach())) % (1 << 52)
+        found = self.exchange("replicas", digest).numbers
+        if len(set(found.tolist())) > 1:
+            raise PluginError(
+                "the ranks do not have the same weights any more: a plugin, or the optimizer, "
+                "does something else on one of them than on the others"
+            )
+
+
+@contextmanager
+def _telling_of_lost_ranks() -> Iterator[None]:
+    """What torch raises when another rank is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise RankLost(f"the connection to another rank is lost ({reason})") from error
+
+
+def _sum_of_words(tensor: torch.Tensor) -> int:
+    """The sum of the words that the tensor is in memory, without a copy of it."""
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor)
+    kinds = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    words = tensor.contiguous().view(kinds[tensor.itemsize])
+    return int(words.sum(dtype=torch.int64))
+
+
+def _disagreement(points: list[Point]) -> str:
+    places = {
+        "start": "at the start",
+        "size": "counting the size of a batch",
+        "step": "in a step",
+        "commit": "at the end of a stage, or saving",
+        "gather": "evaluating",
+        "buffers": "beginning an evaluation",
+        "replicas": "taking the state of the weights",
+        "end": "at the end",
+    }
+    shown = ", ".join(f"rank {rank} is {places[point]}" for rank, point in enumerate(points))
+    return (
+        f"the ranks have come apart: {shown}. A plugin decided differently on one of them: hooks "
+        "must stop, save and evaluate by what is the same on all ranks"
+    )

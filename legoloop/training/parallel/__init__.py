@@ -1,0 +1,1 @@
+"""How several ranks train one model: data parallel, or sharded too."""

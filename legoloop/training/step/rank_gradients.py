@@ -1,0 +1,115 @@
+"""The gradients of a step of which each rank has a share of the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from legoloop.core.batch_size import DefaultBatchDesc, SizedBatch
+from legoloop.core.nested import detached, named_tensors
+from legoloop.core.protocols import Batch, BatchSizer
+from legoloop.core.ranks import Ranks
+from legoloop.loop.step import Step
+from legoloop.training.parallel.data_parallel import Parallel
+from legoloop.training.step.compile import StepOutput
+from legoloop.training.step.micro_batches import join, split_batch
+from legoloop.training.step.torch_shortcuts import fast_zero_grad
+
+ObserveLoss = Callable[[torch.Tensor], None]
+
+
+class StepOfDescent(Protocol):
+    """What a descent does in a step."""
+
+    model: nn.Module
+    opt: torch.optim.Optimizer
+    micro_batch_size: int | None
+    batch_desc: BatchSizer
+
+    def checked_forward(self, batch: Batch) -> StepOutput:
+        """The batch on the device, the outputs, and the loss."""
+        ...
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add the gradients of a loss."""
+        ...
+
+
+class RankGradients:
+    """Computes the gradients of the whole batch, each rank those of its share.
+
+    Each rank's loss counts by the samples that it really has, or by what ``batch_desc`` counts for
+    a loss that is a scalar: so the gradients are those of one process that takes the shares as
+    micro-batches. Before the gradients are summed, the ranks tell each other their losses: what
+    the guard decides about the step, it decides about the loss of all.
+
+    Args:
+        descent: runs model and loss, and the backward pass.
+        parallel: sums the gradients.
+        ranks: the ranks that train together.
+    """
+
+    def __init__(self, descent: StepOfDescent, parallel: Parallel, ranks: Ranks) -> None:
+        self._descent = descent
+        self._ranks = ranks
+        self._forward = parallel.wrap(descent.model, descent.opt, descent.checked_forward)
+
+    def compute(self, step: Step, observe_loss: ObserveLoss) -> torch.Tensor:
+        """Forward and backward pass of this rank's share; returns its losses."""
+        descent, ranks = self._descent, self._ranks
+        share = step.share
+        assert share is not None, "a stream that supports ranks tells the share of each batch"
+        parts = self._parts(step.batch)
+        sizes = [0 if share.is_borrowed else part.num_samples for part in parts]
+        counts, total_count = sizes, float(share.whole)
+        if not isinstance(descent.batch_desc, DefaultBatchDesc):
+            counts = [0 if share.is_borrowed else descent.batch_desc(part) for part in parts]
+            total_count = ranks.total(sum(counts))
+        made: list[Any] = []
+        own_loss: Any = 0.0
+        fast_zero_grad(descent.opt)
+        for number, part in enumerate(parts):
+            batch, outputs, losses = self._forward(part)
+            if losses.ndim:
+                weight = sizes[number] / share.whole
+            else:  # as one process does, equal shares if there is nothing to count
+                weight = counts[number] / total_count if total_count else 1 / len(parts) / ranks.size
+            mean = losses.mean() if losses.ndim else losses
+            if weight:  # the mean of no values is nan, and must not count
+                own_loss = own_loss + weight * mean.detach()
+            is_last = number == len(parts) - 1
+            if is_last:
+                step.loss = self._whole_loss(own_loss, mean, observe_loss)
+            # torch takes the mean over the ranks, of which the number is taken out here.
+            loss = weight * ranks.size * mean if weight else _nothing(outputs)
+            with nullcontext() if is_last else self._forward.no_sync():
+                descent.backward(loss)
+            made.append(detached({"batch": batch, "outputs": outputs, "losses": losses}))
+        whole = join(made, [part.num_samples for part in parts]) if len(made) > 1 else made[0]
+        step.batch, step.outputs = whole["batch"], whole["outputs"]
+        losses_of_share: torch.Tensor = whole["losses"]
+        return losses_of_share
+
+    def _parts(self, batch: Any) -> list[SizedBatch]:
+        size = self._descent.micro_batch_size
+        return [batch] if size is None else split_batch(batch, size)
+
+    def _whole_loss(
+        self, own: torch.Tensor | float, like: torch.Tensor, observe_loss: ObserveLoss
+    ) -> torch.Tensor:
+        told: Any = self._ranks
+        losses = told.exchange("step", float(own)).numbers
+        whole: torch.Tensor = losses.to(like.dtype).sum()
+        observe_loss(whole)
+        return whole.to(like.device, non_blocking=True)
+
+
+def _nothing(outputs: Any) -> torch.Tensor:
+    """A loss of 0 that depends on all that the model did: the mean of no values would be nan."""
+    tensors = [tensor for _, tensor in named_tensors(outputs) if tensor.requires_grad]
+    zeros = [tensor.nan_to_num().sum() * 0 for tensor in tensors]
+    return torch.stack([zero.float() for zero in zeros]).sum()
