@@ -137,6 +137,8 @@ from .training.limits import (
 from .training.limits import (
     TimeLimit as TimeLimit,
 )
+from .training.parallel.data_parallel import DataParallel as DataParallel
+from .training.parallel.sharded import FullySharded as FullySharded
 from .training.overfitting import (
     OverfitCheck as OverfitCheck,
 )

@@ -15,6 +15,8 @@ from legoloop.core.buffer_snapshot import own_expanded_buffers
 from legoloop.core.errors import DataError, MissingExtraError
 from legoloop.core.monitor import as_list, is_improvement, is_maximized, latest_scalar
 from legoloop.core.protocols import ScalarSource
+from legoloop.core.ranks import current_ranks
+from legoloop.core.shards import load_whole, whole
 from legoloop.loop.plugin import State
 
 Weights = dict[str, Any]
@@ -58,11 +60,12 @@ class SaveModelWeights:
         self.path = checked_path(path)
 
     def train_end(self) -> None:
-        weights = self.model.state_dict()
-        for name, value in weights.items():
-            if isinstance(value, torch.Tensor):
-                weights[name] = value.cpu()
-        write_weights(weights, self.path)
+        weights = whole(self.model.state_dict())
+        if current_ranks().is_writer:
+            for name, value in weights.items():
+                if isinstance(value, torch.Tensor):
+                    weights[name] = value.cpu()
+            write_weights(weights, self.path)
 
 
 class BestModelWeights:
@@ -119,7 +122,7 @@ class BestModelWeights:
 
     def train_start(self) -> None:
         """Restore the file of the loaded state."""
-        if self.weights is not None:
+        if self.weights is not None and current_ranks().is_writer:
             write_weights(self.weights, self.path)
 
     def epoch_end(self) -> None:
@@ -127,14 +130,15 @@ class BestModelWeights:
         if is_improvement(value, self.best, self.higher_is_better):
             measured = self.average.model if self.average else self.model
             self.best, self.weights = value, _cpu_copy(measured)
-            write_weights(self.weights, self.path)
+            if current_ranks().is_writer:
+                write_weights(self.weights, self.path)
 
     def train(self) -> None:
         """Load the best weights into the model, if ``restore`` is set."""
         if self.restore and self.weights is not None:
             for model in (self.model, self.average.model) if self.average else (self.model,):
                 own_expanded_buffers(model)
-                model.load_state_dict(self.weights)
+                load_whole(model, self.weights)
 
     def state_dict(self) -> State:
         return {"best": self.best, "weights": self.weights, "of": self._of}
@@ -152,7 +156,7 @@ class BestModelWeights:
 
 def _cpu_copy(model: nn.Module) -> Weights:
     """A copy of the state dict, on the CPU."""
-    weights = model.state_dict()
+    weights: Weights = whole(model.state_dict())
     for name, value in weights.items():
         if isinstance(value, torch.Tensor):
             weights[name] = value.detach().to("cpu", copy=True)

@@ -25,7 +25,9 @@ import torch
 
 from legoloop.core.atomic_files import atomic_directory, backups_in, start_writeback
 from legoloop.core.errors import DataError
+from legoloop.core.nested import named_tensors
 from legoloop.core.run_directory import CHECKPOINT_MANIFEST, CHECKPOINT_STATE
+from legoloop.core.shards import is_sharded
 from legoloop.loop.plugin import State
 from legoloop.state.manifest import FileDigest, Manifest, read_manifest, reject_outside_link
 
@@ -58,6 +60,9 @@ def write_checkpoint(
     >>> read_checkpoint(folder)
     {'weight': tensor([1., 1.]), 'epoch': 3}
     """
+    for name, tensor in named_tensors(state):
+        if is_sharded(tensor):
+            raise DataError(f"{folder} cannot be saved: {name} is a shard; save whole tensors")
     try:
         with atomic_directory(folder) as temporary:
             files = {CHECKPOINT_STATE: _write_state(state, temporary / CHECKPOINT_STATE)}

@@ -16,6 +16,7 @@ from legoloop.core.buffer_snapshot import (
 )
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import Batch, FeedProtocol, Outputs
+from legoloop.core.shards import copy_of_sharded, load_whole, sharded_like, whole
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 from legoloop.training.tensors import are_finite
@@ -74,7 +75,7 @@ class ExponentialMovingAverage:
             )
         self.descent = descent
         self.decay = decay
-        copies: dict[int, Any] = {}
+        copies: dict[int, Any] = self._copy_of_shards()
         self.feed = deepcopy(descent.feed, copies)
         if id(descent.model) not in copies:
             raise ArgumentError(
@@ -90,6 +91,17 @@ class ExponentialMovingAverage:
         self._coarse = [n for n, kept in self._average.items() if kept.dtype != self._of(n).dtype]
         self._copied = [n for n, _ in self.model.named_parameters() if n not in self._average]
         self._has_steps = False
+
+    def _copy_of_shards(self) -> dict[int, Any]:
+        """A sharded model cannot be copied: another one is made, and sharded like it."""
+        model = self.descent.model
+        copy = copy_of_sharded(model)
+        if copy is None:
+            return {}
+        descent: Any = getattr(self.descent, "descent", self.descent)
+        descent.parallel.prepare(copy)
+        copy.load_state_dict(model.state_dict())
+        return {id(model): copy}
 
     def __call__(self, batch: Batch) -> tuple[Batch, Outputs]:
         """The batch on the device, and the outputs of the averaged model, whose buffers stay."""
@@ -132,15 +144,17 @@ class ExponentialMovingAverage:
 
     def state_dict(self) -> State:
         """The averaged model, whether it has any step in it, and what it is too coarse to hold."""
-        state: State = {"model": self.model.state_dict(), "has_steps": self._has_steps}
+        state: State = {"model": whole(self.model.state_dict()), "has_steps": self._has_steps}
         if self._coarse:
-            state["precise"] = {name: self._average[name] for name in self._coarse}
+            state["precise"] = whole({name: self._average[name] for name in self._coarse})
         return state
 
     def load_state_dict(self, state: State) -> None:
-        self.model.load_state_dict(state["model"])
+        load_whole(self.model, state["model"])
         for name in self._coarse:
-            self._average[name].copy_(state.get("precise", {}).get(name, state["model"][name]))
+            kept = self._average[name]
+            saved = state.get("precise", {}).get(name, state["model"][name])
+            kept.copy_(sharded_like(saved, kept))
         self._has_steps = state["has_steps"]
 
     def _copy_buffers(self) -> None:

@@ -148,7 +148,10 @@ def needs_of(
     """
     of_the_data = (*DATA_PROVIDERS, *model_kwargs)
     return {
-        "params": {"model", "feed", *(["loss"] if trains_loss(components) else [])},
+        "params": {
+            *("model", "feed", "parallel"),
+            *(["loss"] if trains_loss(components) else []),
+        },
         **{name: set(members) for name, members in lists.items()},
         **{name: {"datasets"} for name in of_the_data},
         "datasets": _dependencies(data),

@@ -20,6 +20,7 @@ from legoloop.app.config.validate import trains_loss
 from legoloop.app.wiring.build import Scope, build, build_nested
 from legoloop.app.wiring.current_blueprint import CurrentBlueprint
 from legoloop.core.errors import ConfigError, DataError
+from legoloop.core.ranks import current_ranks
 from legoloop.core.rng import seed
 from legoloop.core.text import shorten
 from legoloop.data.container import Data
@@ -93,6 +94,7 @@ def make_app(blueprint: Blueprint, from_data: Mapping[str, Any] | None = None) -
             ]
         ),
         device,
+        made.get("parallel"),
     )
     for name, members in blueprint.lists.items():
         made[name] = providers.List(*[made[member] for member in members])
@@ -177,13 +179,19 @@ def _data_config(current: CurrentBlueprint, scope: Scope) -> dict[str, Any]:
     return {**blueprint.tree["data"], "loaders": build_nested(blueprint.loaders, scope)}
 
 
-def _parameters(model: Any, feed: Any, loss: Any, given_to_loss: list[Any], device: Any) -> Any:
+def _parameters(
+    model: Any, feed: Any, loss: Any, given_to_loss: list[Any], device: Any, parallel: Any
+) -> Any:
     """Those of a model that its feed has moved: some optimizers make their state at once.
+
+    Where several ranks train, those that it has once it is shared out.
 
     Then the trainable ones of the loss, without those of other components that it was given.
     """
     from torch import nn
 
+    if parallel is not None and current_ranks().size > 1:
+        parallel.prepare(model)
     parameters = list(model.parameters())
     if isinstance(loss, nn.Module):
         others = [module for module in given_to_loss if isinstance(module, nn.Module)]

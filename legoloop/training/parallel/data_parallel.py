@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import torch
@@ -121,22 +122,23 @@ class _Replicated:
         self._run = run
         self._settings = settings
         self._trainable: list[bool] | None = None
-        self._module: Any = None
+        # The host looks for state in what plugins hold, but not inside the standard library's.
+        self._wrap: Any = SimpleNamespace(module=None)
 
     def __call__(self, batch: Any) -> Any:
         trainable = [weight.requires_grad for weight in self._parameters]
         if trainable != self._trainable:
-            self._module = self._wrapped()
+            self._wrap.module = self._wrapped()
             self._trainable = trainable
         try:
-            return self._module(batch)
+            return self._wrap.module(batch)
         except RuntimeError as error:
             if "finished reduction in the prior iteration" not in str(error):
                 raise
             raise self._unused() from error
 
     def no_sync(self) -> AbstractContextManager[None]:
-        context: AbstractContextManager[None] = self._module.no_sync()
+        context: AbstractContextManager[None] = self._wrap.module.no_sync()
         return context
 
     def _wrapped(self) -> nn.Module:
@@ -174,8 +176,3 @@ class _Step(nn.Module):
 
     def forward(self, batch: Any) -> Any:
         return self._run(batch)
-
-
-def sharded_modules(model: nn.Module) -> Iterator[nn.Module]:
-    """The modules of a model that ``fully_shard`` has sharded."""
-    return (module for module in model.modules() if hasattr(module, "unshard"))

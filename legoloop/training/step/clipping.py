@@ -9,6 +9,7 @@ from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_no
 
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.protocols import Scalars
+from legoloop.core.shards import whole
 from legoloop.core.text import shorten
 from legoloop.loop.plugin import State
 from legoloop.training.running_mean import RunningMean
@@ -78,7 +79,7 @@ class GradientClipping:
             clip_grads_with_norm_(parameters, self.max_norm, norm)
         elif self.max_value is not None:
             clip_grad_value_(parameters, self.max_value)
-        self.mean.add(norm)
+        self.mean.add(whole(norm))
 
     def epoch_start(self) -> None:
         self.mean.reset()

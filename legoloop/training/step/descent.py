@@ -22,6 +22,7 @@ from legoloop.core.lazy_modules import reject_lazy_modules
 from legoloop.core.nested import detached, named_tensors
 from legoloop.core.protocols import Batch, BatchSizer, FeedProtocol, Loss
 from legoloop.core.ranks import current_ranks
+from legoloop.core.shards import load_whole, whole
 from legoloop.core.text import shorten
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
@@ -246,6 +247,7 @@ class GradientDescent:
         if self.scaler is not None:
             state["scaler"] = self.scaler.state_dict()
             state["scaler_constructed"] = self._scaler_constructed
+        state = whole(state)
         self._reject_nonfinite(state)
         return state
 
@@ -255,7 +257,7 @@ class GradientDescent:
         Settings of the optimizer and the scaler that are constructed otherwise than those of the
         state were stay as they are.
         """
-        self.model.load_state_dict(state["model"])
+        load_whole(self.model, state["model"])
         self._opt_state.load(state)
         if self.scaler is not None and state.get("scaler"):  # that of a disabled one is empty
             now, current = self._scaler_constructed, self.scaler.state_dict()

@@ -12,6 +12,7 @@ from torch import nn
 
 from legoloop.core.as_constructed import described_settings, reconciled
 from legoloop.core.rng import preserved_rng
+from legoloop.core.shards import is_sharded, sharded_like
 from legoloop.loop.plugin import State
 
 log = logging.getLogger("legoloop")
@@ -62,7 +63,7 @@ class OptimizerState:
         saved, then = state["opt"], state.get("opt_constructed")
         is_as_constructed = then is not None and len(then["names"]) == len(saved["param_groups"])
         if then is None or not is_as_constructed or self._is_unchanged(saved, then):
-            self.opt.load_state_dict(saved)
+            self._load(saved)
             return
         groups = self._groups(saved, then)
         moments = self._renamed(saved["state"], then["names"])
@@ -74,7 +75,15 @@ class OptimizerState:
                 _shown(then["classes"]),
             )
             moments = {}
-        self.opt.load_state_dict({**saved, "state": moments, "param_groups": groups})
+        self._load({**saved, "state": moments, "param_groups": groups})
+
+    def _load(self, state: State) -> None:
+        """Load a state of whole tensors; of a sharded parameter, its moments are sharded too."""
+        self.opt.load_state_dict(state)
+        for parameter, moments in self.opt.state.items():
+            for name, value in moments.items() if is_sharded(parameter) else ():
+                if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                    moments[name] = sharded_like(value, parameter)
 
     def _is_unchanged(self, saved: State, then: State) -> bool:
         pairs = zip(saved["param_groups"], self.opt.param_groups, strict=False)

@@ -1,0 +1,121 @@
+"""Several ranks train what one process trains; what they leave does not tell how many there were."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from legoloop.state.checkpoints import checkpoints_in, read_checkpoint
+from tests.ranks import RankError, train, train_alone
+
+LOGGED = ["loggers=[csv]", "eval_samples=100", "num_epochs=2"]
+MLP = [*LOGGED, "model=mlp", "model.hidden=[16]"]
+CNN = [*LOGGED, "model=simple_cnn", "model.dropout=0", "epoch_size=300"]
+SAME = ("weights", "metrics.csv", "predicts.csv", "targets.csv")
+
+pytestmark = pytest.mark.slow
+
+
+def newest_state(directory: Path) -> dict[str, Any]:
+    """The last checkpoint, without times."""
+    state = read_checkpoint(checkpoints_in(directory / "checkpoints")[0])
+    state["plugins"].pop("progress", None)
+    return state
+
+
+def assert_same(one: Any, other: Any, path: str = "") -> None:
+    """Equal to the bit."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), path
+        for key in one:
+            assert_same(one[key], other[key], f"{path}.{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), path
+        for n, (mine, theirs) in enumerate(zip(one, other, strict=True)):
+            assert_same(mine, theirs, f"{path}[{n}]")
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), path
+    else:
+        assert repr(one) == repr(other), path
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    for name in SAME:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    assert_same(newest_state(one), newest_state(other))
+
+
+def files_in(directory: Path) -> set[str]:
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+
+
+def indices(directory: Path) -> list[str]:
+    with (directory / "predicts.csv").open() as file:
+        return [row["idx"] for row in csv.DictReader(file)]
+
+
+def weights(directory: Path) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = torch.load(directory / "weights")
+    return found
+
+
+def largest_difference(one: Path, other: Path) -> float:
+    pairs = zip(weights(one).values(), weights(other).values(), strict=True)
+    return max(float((mine - theirs).abs().max()) for mine, theirs in pairs)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "batch_size"),
+    [
+        (MLP, 32),  # the last batch of a pass has 29 of 1,437 samples
+        (MLP, 479),  # three whole batches
+        ([*MLP, "data.loaders.default.num_workers=2"], 359),  # the last batch has one sample
+        (CNN, 32),
+        ([*CNN, "data.loaders.default.num_workers=2"], 33),
+    ],
+)
+def test_two_ranks_are_two_micro_batches(
+    tmp_path: Path, overrides: list[str], batch_size: int
+) -> None:
+    given = [*overrides, f"data.loaders.default.batch_size={batch_size}"]
+    halves = f"plugins.descent.micro_batch_size={-(-batch_size // 2)}"
+    one = train_alone(tmp_path / "one", [*given, halves])
+    assert train(tmp_path / "two", given, ranks=2) == one * 2
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+    assert files_in(tmp_path / "one") == files_in(tmp_path / "two")
+
+
+def test_any_number_of_ranks_agrees_with_one_process(tmp_path: Path) -> None:
+    (steps,) = train_alone(tmp_path / "1", MLP)
+    for ranks in (2, 3, 4):
+        assert train(tmp_path / f"{ranks}", MLP, ranks) == [steps] * ranks
+        assert largest_difference(tmp_path / "1", tmp_path / f"{ranks}") <= 1e-5
+        assert indices(tmp_path / f"{ranks}") == indices(tmp_path / "1")
+
+
+def test_the_same_run_again_has_the_same_bits(tmp_path: Path) -> None:
+    overrides = [*CNN[:-2], "model.dropout=0.5", "epoch_size=200", "plugins=[default,checkpoints]"]
+    for name in ("one", "other"):
+        train(tmp_path / name, overrides, ranks=3)
+    assert_same_run(tmp_path / "one", tmp_path / "other")
+
+
+def test_a_checkpoint_knows_no_ranks(tmp_path: Path) -> None:
+    overrides = [
+        *MLP,
+        "model.dropout=0",
+        "plugins.checkpoints.every_steps=10",
+        "plugins.checkpoints.keep_last=null",
+    ]
+    (steps,) = train_alone(tmp_path / "whole", overrides)
+    train(tmp_path / "2", overrides, ranks=2)
+    train(tmp_path / "1", overrides, ranks=1, checkpoint=tmp_path / "2" / "checkpoints" / "20")
+    resumed = tmp_path / "1" / "checkpoints" / "50"
+    assert train(tmp_path / "3", overrides, ranks=3, checkpoint=resumed) == [steps] * 3
+    assert largest_difference(tmp_path / "whole", tmp_path / "3") <= 1e-5
+    train(tmp_path / "2 again", overrides, 2, checkpoint=tmp_path / "2" / "checkpoints" / "50")
+    assert_same_run(tmp_path / "2", tmp_path / "2 again")

@@ -1,0 +1,126 @@
+"""Runs of several ranks in the tests: processes forked from this one, so that nothing is imported."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import traceback
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from legoloop.app.run.rank_training import train_as_rank
+from legoloop.app.run.resume import load_checkpoint_into
+from legoloop.app.wiring.make_app import validated_app
+from legoloop.core.rank_group import RankGroup
+from legoloop.core.ranks import train_with
+from tests.app.composed import blueprint_of
+
+_FORK = multiprocessing.get_context("fork")
+
+
+class RankError(Exception):
+    """What a rank raised."""
+
+
+def on_ranks(size: int, function: Callable[[int], Any]) -> list[Any]:
+    """What a function returns on each of so many ranks, which have yet to make a group.
+
+    Raises RankError for the first of them that failed.
+    """
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    pipes = [_FORK.Pipe(duplex=False) for _ in range(size)]
+    processes = [
+        _FORK.Process(target=_rank, args=(rank, size, port, function, sending))
+        for rank, (_, sending) in enumerate(pipes)
+    ]
+    for process, (_, sending) in zip(processes, pipes, strict=True):
+        process.start()
+        sending.close()
+    answers = [_received(receiving) for receiving, _ in pipes]
+    for process in processes:
+        process.join()
+    failed = [answer for answer in answers if isinstance(answer, RankError)]
+    if failed:
+        raise next((e for e in failed if "RankLost" not in str(e)), failed[0])
+    return answers
+
+
+def in_group(size: int, function: Callable[[RankGroup], Any]) -> list[Any]:
+    """What a function returns on each rank of a group."""
+
+    def call(rank: int) -> Any:
+        group = RankGroup(rank, size, timeout=30)
+        with train_with(group):
+            result = function(group)
+            group.exchange("end")
+        group.close()
+        return result
+
+    return on_ranks(size, call)
+
+
+def train(
+    directory: Path,
+    overrides: Sequence[str],
+    ranks: int,
+    checkpoint: Path | None = None,
+    strict: bool = True,
+) -> list[Any]:
+    """Train on so many ranks, in a directory; the number of steps that each counted."""
+    blueprint = blueprint_of(*overrides)
+
+    def call(rank: int) -> Any:
+        place = directory.with_name(f"{directory.name}.rank{rank}") if rank else directory
+        host, _ = train_as_rank(blueprint, rank, ranks, rank, place, checkpoint, strict)
+        return host.plan.plugins["counter"].steps
+
+    return on_ranks(ranks, call)
+
+
+def train_alone(
+    directory: Path, overrides: Sequence[str], checkpoint: Path | None = None
+) -> list[Any]:
+    """The same in one process, which knows nothing of ranks."""
+    blueprint = blueprint_of(*overrides)
+
+    def call(rank: int) -> Any:
+        app, _ = validated_app(blueprint)
+        directory.mkdir(parents=True)
+        app.config.run_dir.from_value(str(directory))
+        host = app.host()
+        if checkpoint is not None:
+            load_checkpoint_into(host, checkpoint, strict=True)
+        host.run()
+        return host.plan.plugins["counter"].steps
+
+    return on_ranks(1, call)
+
+
+def _rank(
+    rank: int, size: int, port: int, function: Callable[[int], Any], sending: Connection
+) -> None:
+    os.environ.update(MASTER_ADDR="localhost", MASTER_PORT=str(port))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    torch.set_num_threads(1)
+    try:
+        sending.send(function(rank))
+    except BaseException as error:
+        about = f"rank {rank}: {type(error).__name__}: {error}\n{traceback.format_exc()}"
+        sending.send(RankError(about))
+    finally:
+        sending.close()
+        os._exit(0)
+
+
+def _received(receiving: Connection) -> Any:
+    try:
+        return receiving.recv()
+    except EOFError:
+        return RankError("a rank ended without a word")
