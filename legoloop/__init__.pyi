@@ -137,14 +137,14 @@ from .training.limits import (
 from .training.limits import (
     TimeLimit as TimeLimit,
 )
-from .training.parallel.data_parallel import DataParallel as DataParallel
-from .training.parallel.sharded import FullySharded as FullySharded
 from .training.overfitting import (
     OverfitCheck as OverfitCheck,
 )
 from .training.overfitting import (
     RepeatedBatches as RepeatedBatches,
 )
+from .training.parallel.data_parallel import DataParallel as DataParallel
+from .training.parallel.sharded import FullySharded as FullySharded
 from .training.param_groups import param_groups as param_groups
 from .training.schedules.lr_plugins import (
     LearningRateMonitor as LearningRateMonitor,

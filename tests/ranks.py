@@ -1,4 +1,4 @@
-"""Runs of several ranks in the tests: processes forked from this one, so that nothing is imported."""
+"""Runs of several ranks: processes forked from this one, so that nothing is imported anew."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import polars
+import sklearn.datasets
 import torch
+import torch._dynamo
+import torch.distributed.fsdp
+import torch.distributed.tensor
 
 from legoloop.app.run.rank_training import train_as_rank
 from legoloop.app.run.resume import load_checkpoint_into
@@ -19,6 +24,15 @@ from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.rank_group import RankGroup
 from legoloop.core.ranks import train_with
 from tests.app.composed import blueprint_of
+
+# What every rank would import for itself, after it was forked.
+IMPORTED = (
+    polars,
+    sklearn.datasets,
+    torch._dynamo,
+    torch.distributed.fsdp,
+    torch.distributed.tensor,
+)
 
 _FORK = multiprocessing.get_context("fork")
 
@@ -78,7 +92,8 @@ def train(
 
     def call(rank: int) -> Any:
         place = directory.with_name(f"{directory.name}.rank{rank}") if rank else directory
-        host, _ = train_as_rank(blueprint, rank, ranks, rank, place, checkpoint, strict)
+        group = RankGroup(rank, ranks, timeout=30)
+        host, _ = train_as_rank(blueprint, group, place, checkpoint, strict)
         return host.plan.plugins["counter"].steps
 
     return on_ranks(ranks, call)

@@ -70,6 +70,7 @@ def _composed(overrides: list[str]) -> Any:
             config = hydra.compose(primary, overrides, return_hydra_config=True)
             blueprint = blueprint_of_job(config, run_directory(config))
             settings = blueprint.settings
+            _reject_ranks(settings.ranks)
             check_startable(Path(settings.run_dir), parse_resume(settings.resume)[0])
             app, fed = validated_app(blueprint)
         except (HydraException, OmegaConfBaseException, ConfigError, YAMLError) as error:
@@ -82,6 +83,16 @@ def _composed(overrides: list[str]) -> Any:
         context = partial(_as_a_command, fed, blueprint, app)
         app.host.add_attributes(run_context=providers.Object(context))
     return app
+
+
+def _reject_ranks(ranks: int) -> None:
+    """An app is of one process."""
+    if ranks > 1:
+        raise ConfigError(
+            f"is {ranks}, but an app that is composed in code trains in this process alone",
+            key="ranks",
+            remedy="start it as a command: python -m legoloop.run, or torchrun -m legoloop.run",
+        )
 
 
 def _primary_config(overrides: list[str]) -> str:

@@ -51,28 +51,35 @@ class RankGroup(Ranks):
         rank: the number of this process, from 0.
         size: how many there are.
         local_rank: its number among those of this machine; with GPUs, the number of its GPU.
+        uses_gpus: whether each rank trains on a GPU of its own.
         timeout: seconds after which a rank gives up waiting for another.
 
     The environment tells where rank 0 is (``MASTER_ADDR``, ``MASTER_PORT``), as torchrun sets it.
     """
 
-    def __init__(self, rank: int, size: int, local_rank: int = 0, timeout: float = 1800) -> None:
+    def __init__(
+        self,
+        rank: int,
+        size: int,
+        local_rank: int = 0,
+        uses_gpus: bool = False,
+        timeout: float = 1800,
+    ) -> None:
         super().__init__(rank, size)
         self.local_rank = local_rank
         self._noticed: BaseException | None = None
         self._clock = monotonic()
         limit = timedelta(seconds=timeout)
-        has_gpus = torch.cuda.is_available() and distributed.is_nccl_available()
-        if has_gpus:
+        if uses_gpus:
             torch.cuda.set_device(local_rank)
-        backend = "nccl" if has_gpus else "gloo"
+        backend = "nccl" if uses_gpus else "gloo"
         with _telling_of_lost_ranks():
             distributed.init_process_group(
                 backend,
                 rank=rank,
                 world_size=size,
                 timeout=limit,
-                device_id=torch.device("cuda", local_rank) if has_gpus else None,
+                device_id=torch.device("cuda", local_rank) if uses_gpus else None,
             )
             self._control: Any = distributed.new_group(backend="gloo", timeout=limit)
         self._sent = torch.zeros(len(COLUMNS), dtype=torch.float64)
@@ -146,7 +153,7 @@ class RankGroup(Ranks):
 
     @contextmanager
     def whole_weights(self, model: nn.Module) -> Iterator[None]:
-        sharded = [module for module in model.modules() if hasattr(module, "unshard")]
+        sharded: list[Any] = [module for module in model.modules() if hasattr(module, "unshard")]
         for module in sharded:
             module.unshard()
             module.set_reshard_after_forward(False, recurse=False)

@@ -1,18 +1,20 @@
 """Tensors of which each rank holds a shard, and the whole tensors that files hold.
 
-A sharded tensor is a DTensor of torch's. Making one whole is a collective: all ranks do it together.
+A sharded tensor is a DTensor of torch's. All ranks make one whole together: it is a collective.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from legoloop.core.nested import map_nested, named_tensors
+
+T = TypeVar("T")
 
 TEMPLATE = "_template_before_sharding"
 """The attribute of a sharded model under which a copy without memory is kept."""
@@ -27,7 +29,7 @@ def is_sharded(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and hasattr(value, "full_tensor")
 
 
-def whole(value: Any) -> Any:
+def whole(value: T) -> T:
     """The value with every sharded tensor in it made whole.
 
     >>> whole({"weight": torch.ones(1), "epoch": 3})
@@ -35,7 +37,8 @@ def whole(value: Any) -> Any:
     """
     if not any(is_sharded(tensor) for _, tensor in named_tensors(value)):
         return value
-    return map_nested(lambda each: each.full_tensor() if is_sharded(each) else each, value)
+    made: T = map_nested(lambda each: each.full_tensor() if is_sharded(each) else each, value)
+    return made
 
 
 def sharded_like(value: Any, like: Any) -> Any:

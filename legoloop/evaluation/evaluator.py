@@ -250,7 +250,7 @@ class LoopsAcc(Evaluator):
     def block(self, name: str, ranks: Ranks) -> Iterable[Batch] | None:
         """Those of the batches that a rank evaluates, from a BatchStream."""
         peek: Any = getattr(self.loop_iters[name], "peek_block", None)
-        return None if peek is None else peek(ranks, self.samples_limit)  # type: ignore[no-any-return]
+        return None if peek is None else peek(ranks, self.samples_limit)
 
     def source(self, name: str) -> tuple[object, int | None]:
         """The loop, and the limit."""
@@ -302,7 +302,7 @@ class LoadersAcc(Evaluator):
     def block(self, name: str, ranks: Ranks) -> Iterable[Batch] | None:
         """Those of the batches that a rank evaluates, from a Loader."""
         block: Any = getattr(self.loaders[name], "block", None)
-        return None if block is None else block(ranks)  # type: ignore[no-any-return]
+        return None if block is None else block(ranks)
 
     def source(self, name: str) -> tuple[object, int | None]:
         """The loader, all of it."""

@@ -93,14 +93,12 @@ class TrainMetrics:
             tensors.clear()
 
     def _concatenated(self) -> dict[str, torch.Tensor]:
-        """What all ranks have, in the order of the batches, and within each in that of the ranks."""
+        """What all ranks have, batch after batch, and within each in the order of the ranks."""
         collected = self._collected
         ranks = current_ranks()
         if ranks.size > 1:
             own = {key: [tensor.cpu() for tensor in kept] for key, kept in collected.items()}
             gathered = ranks.gather(own)
-            collected = {
-                key: [t for batch in zip(*(each[key] for each in gathered), strict=True) for t in batch]
-                for key in self.keys
-            }
+            batches = {key: zip(*(each[key] for each in gathered), strict=True) for key in own}
+            collected = {key: [t for batch in batches[key] for t in batch] for key in own}
         return {key: torch.cat(tensors) for key, tensors in collected.items() if tensors}

@@ -151,6 +151,11 @@ class RunRecord:
         self._facts["attempts"][-1]["data"] = dict(digests)
         self._write()
 
+    def record_ranks(self, ranks: int) -> None:
+        """Record how many processes this attempt trains with."""
+        self._facts["attempts"][-1]["ranks"] = ranks
+        self._write()
+
     def resumed_from(self, checkpoint: Path) -> None:
         """Record the checkpoint that this attempt resumes from."""
         is_own = self.directory in checkpoint.parents

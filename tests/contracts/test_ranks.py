@@ -1,4 +1,4 @@
-"""Several ranks train what one process trains; what they leave does not tell how many there were."""
+"""Several ranks train what one process trains, and leave what it leaves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from legoloop.state.checkpoints import checkpoints_in, read_checkpoint
-from tests.ranks import RankError, train, train_alone
+from tests.ranks import train, train_alone
 
 LOGGED = ["loggers=[csv]", "eval_samples=100", "num_epochs=2"]
 MLP = [*LOGGED, "model=mlp", "model.hidden=[16]"]

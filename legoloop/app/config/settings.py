@@ -17,7 +17,16 @@ from legoloop.core.errors import ConfigError
 from legoloop.core.text import shown
 from legoloop.state.run_record import LABELS
 
-COMPONENTS = ("model", "loss", "optimizer", "scheduler", "metrics", "accumulators", "feed", "parallel")
+COMPONENTS = (
+    "model",
+    "loss",
+    "optimizer",
+    "scheduler",
+    "metrics",
+    "accumulators",
+    "feed",
+    "parallel",
+)
 """Groups that are one component each."""
 HOOK_GROUPS = ("plugins", "loggers")
 """Groups of named components that the host calls."""

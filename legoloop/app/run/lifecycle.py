@@ -20,6 +20,7 @@ from legoloop.app.run.built_with import BuiltWith
 from legoloop.app.run.data_digests import data_digests, data_sources
 from legoloop.app.run.deferred_log import DeferredLog
 from legoloop.app.run.final_scalars import final_scalars
+from legoloop.app.run.rank_training import check_device
 from legoloop.app.run.ranked_run import RankedRun
 from legoloop.app.run.resume import (
     archive_attempt,
@@ -112,6 +113,7 @@ def prepare(blueprint: Blueprint) -> Prepared:
     prepared = Prepared(fed, blueprint, app)
     ranks = blueprint.settings.ranks
     if ranks > 1:
+        check_device(blueprint.settings.device, ranks)
         app.config.device.from_value("cpu")  # the ranks have the GPUs
     try:
         prepared.host = app.host()
@@ -275,6 +277,8 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
             record.record_data(prepared.data, sources)
             built_with = BuiltWith.of(prepared.app, prepared.blueprint)
             record.update(built_with=built_with.written())
+            if prepared.blueprint.settings.ranks > 1:
+                record.record_ranks(prepared.blueprint.settings.ranks)
             for name, source in sources.items():
                 log.info("the data set '%s' comes from %s", name, source)
     _print_differences(prepared)

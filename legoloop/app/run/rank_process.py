@@ -15,7 +15,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Thread
 
-from legoloop.app.run.rank_files import Outcome, RankFailure, RankFiles, RankTask
+from legoloop.app.run.rank_files import Kind, Outcome, RankFailure, RankFiles, RankTask
 
 LOOK_EVERY = 0.2
 """Seconds between two looks at whether the run's process and the other ranks are there."""
@@ -26,7 +26,7 @@ SET_DEATH_SIGNAL = 1
 def main() -> None:
     """Train as the rank that the environment names."""
     files, parent = RankFiles(Path(sys.argv[1])), int(sys.argv[2])
-    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    rank = int(os.environ["RANK"])
     _die_with(parent)
     if rank > 0:
         _silence()
@@ -41,8 +41,8 @@ def main() -> None:
             if (number := files.interruption()) is not None:
                 raise Interrupted(number)
             task = files.task()
-            Thread(target=_watch, args=(files, parent, rank, size, task.grace), daemon=True).start()
-            _train(files, task, rank, size)
+            Thread(target=_watch, args=(files, parent, rank, task.grace), daemon=True).start()
+            _train(files, task, rank)
     except Interrupted as interruption:
         status = interruption.status
         _tell(files, rank, "interrupted", str(interruption), interruption.number)
@@ -51,30 +51,28 @@ def main() -> None:
         _tell(files, rank, "lost" if _is_lost(error) else "mistake", str(error))
     except BaseException as error:
         status = 1
-        kind = "lost" if _comes_of_a_lost_rank(error) else "bug"
-        _tell(files, rank, kind, repr(error), trace=traceback.format_exc())  # type: ignore[arg-type]
+        kind: Kind = "lost" if _comes_of_a_lost_rank(error) else "bug"
+        _tell(files, rank, kind, repr(error), trace=traceback.format_exc())
     files.write_done(rank)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)  # torch waits for the other ranks at its own exit
 
 
-def _train(files: RankFiles, task: RankTask, rank: int, size: int) -> None:
+def _train(files: RankFiles, task: RankTask, rank: int) -> None:
     sys.path[:] = list(dict.fromkeys([*task.import_path, *sys.path]))
     from legoloop.app.config.blueprint import Blueprint
     from legoloop.app.run.lifecycle import logged
-    from legoloop.app.run.rank_training import train_as_rank
+    from legoloop.app.run.rank_training import join, train_as_rank
 
     blueprint = Blueprint.from_dict(task.blueprint)
-    local_rank = int(os.environ.get("LOCAL_RANK", rank))
     with ExitStack() as stack:
         if rank == 0 and task.log is not None:
             stack.enter_context(logged(Path(task.log)))
         scratch = None if rank == 0 else files.scratch(rank)
         checkpoint = None if task.checkpoint is None else Path(task.checkpoint)
-        host, scalars = train_as_rank(
-            blueprint, rank, size, local_rank, scratch, checkpoint, task.strict
-        )
+        group = join(blueprint.settings.device)
+        host, scalars = train_as_rank(blueprint, group, scratch, checkpoint, task.strict)
     if rank == 0:
         files.write_outcome(Outcome(host.stop_reason, host.failed_lookers, dict(scalars)))
 
@@ -82,12 +80,12 @@ def _train(files: RankFiles, task: RankTask, rank: int, size: int) -> None:
 def _tell(
     files: RankFiles,
     rank: int,
-    kind: str,
+    kind: Kind,
     message: str,
     number: int | None = None,
     trace: str = "",
 ) -> None:
-    failure = RankFailure(kind, message, time.time(), number, trace)  # type: ignore[arg-type]
+    failure = RankFailure(kind, message, time.time(), number, trace)
     with suppress(OSError):  # the folder goes with the run's process
         files.write_failure(rank, failure)
 
@@ -118,7 +116,7 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _watch(files: RankFiles, parent: int, rank: int, size: int, grace: float) -> None:
+def _watch(files: RankFiles, parent: int, rank: int, grace: float) -> None:
     """End with the run's process at once, and with another rank after a moment."""
     while os.getppid() == parent:
         time.sleep(LOOK_EVERY)

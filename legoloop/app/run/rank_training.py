@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,39 +12,88 @@ from legoloop.app.run.final_scalars import final_scalars
 from legoloop.app.run.resume import load_checkpoint_into
 from legoloop.app.run.signals import interruptions
 from legoloop.app.wiring.make_app import validated_app
+from legoloop.core.errors import ConfigError
 from legoloop.core.rank_group import RankGroup
 from legoloop.core.ranks import train_with
 from legoloop.loop.host import TrainingHost
 
 
+def join(device: str) -> RankGroup:
+    """The group of ranks that the environment tells of, as torchrun sets it.
+
+    Args:
+        device: the setting: with ``auto`` and ``cuda``, ranks have a GPU each if there are any.
+    """
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    local_rank = int(os.environ.get("LOCAL_RANK", rank))
+    return RankGroup(rank, size, local_rank, uses_gpus=uses_gpus(device))
+
+
+def uses_gpus(device: str) -> bool:
+    """Whether each rank has a GPU, by the setting ``device`` and by what is there.
+
+    >>> uses_gpus("cpu")
+    False
+    """
+    import torch
+
+    return device in ("auto", "cuda") and torch.cuda.is_available()
+
+
+def check_device(device: str, local_ranks: int) -> None:
+    """Raises ConfigError for a device that several ranks cannot have.
+
+    Args:
+        device: the setting.
+        local_ranks: how many ranks this machine will have.
+
+    >>> check_device("cuda:1", local_ranks=2)
+    Traceback (most recent call last):
+    legoloop.core.errors.ConfigError: device: is 'cuda:1', but each of 2 ranks has a GPU of its \
+own; give auto, cuda or cpu
+    """
+    import torch
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(
+            f"is '{device}', but each of {local_ranks} ranks has a GPU of its own",
+            key="device",
+            remedy="give auto, cuda or cpu",
+        )
+    if uses_gpus(device) and local_ranks > torch.cuda.device_count():
+        raise ConfigError(
+            f"is {local_ranks}, but this machine has {torch.cuda.device_count()} GPUs",
+            key="ranks",
+            remedy="give fewer ranks, or device=cpu",
+        )
+
+
 def train_as_rank(
     blueprint: Blueprint,
-    rank: int,
-    size: int,
-    local_rank: int,
+    group: RankGroup,
     scratch: Path | None,
     checkpoint: Path | None,
     strict: bool,
 ) -> tuple[TrainingHost, Mapping[str, Any]]:
-    """Join the other ranks, build the app, and train.
+    """Build the app of a blueprint, and train with the other ranks; the group ends with it.
 
     Args:
         blueprint: of the run.
-        rank: the number of this rank.
-        size: how many there are.
-        local_rank: its number on this machine, and of its GPU, if there are any.
-        scratch: the directory that its plugins write to instead of the run directory, since only
-            rank 0 writes what the run leaves; None: the run directory.
+        group: the ranks.
+        scratch: the directory that the plugins of this rank write to instead of the run directory,
+            since only rank 0 writes what the run leaves; None: the run directory.
         checkpoint: the one to go on from; None: from the beginning.
         strict: whether the checkpoint must be of a run like this one.
 
     Returns the host that has run, and the scalars for the record.
     """
-    group = RankGroup(rank, size, local_rank)
     with train_with(group):
         app, _ = validated_app(blueprint)
-        for key, value in rank_values(blueprint, local_rank, scratch).items():
-            _provider(app.config, key).from_value(value)
+        if scratch is not None:
+            scratch.mkdir(parents=True, exist_ok=True)
+            app.config.run_dir.from_value(str(scratch))
+        if uses_gpus(blueprint.settings.device):
+            app.config.device.from_value(f"cuda:{group.local_rank}")
         host: TrainingHost = app.host()
         if checkpoint is not None:
             load_checkpoint_into(host, checkpoint, strict)
@@ -52,27 +102,3 @@ def train_as_rank(
         group.exchange("end")
     group.close()
     return host, final_scalars(host)
-
-
-def rank_values(blueprint: Blueprint, local_rank: int, scratch: Path | None) -> dict[str, Any]:
-    """The values of the configuration that a rank has of its own.
-
-    >>> tree = {"device": "cpu", "app": "mine.App"}
-    >>> rank_values(Blueprint.of(tree), local_rank=1, scratch=Path("/tmp/rank1"))
-    {'run_dir': '/tmp/rank1'}
-    """
-    import torch
-
-    values: dict[str, Any] = {}
-    if scratch is not None:
-        scratch.mkdir(parents=True, exist_ok=True)
-        values["run_dir"] = str(scratch)
-    if blueprint.settings.device in ("auto", "cuda") and torch.cuda.is_available():
-        values["device"] = f"cuda:{local_rank}"
-    return values
-
-
-def _provider(config: Any, key: str) -> Any:
-    for name in key.split("."):
-        config = getattr(config, name)
-    return config

@@ -107,8 +107,11 @@ def make_batchnorm_synchronous(model: nn.Module) -> None:
             argument="sync_batchnorm",
             remedy="leave it out",
         )
-    if nn.SyncBatchNorm.convert_sync_batchnorm(model) is not model:
-        raise ArgumentError("is true, but the model itself is a batch norm", "sync_batchnorm")
+    converted: Any = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    if converted is not model:
+        raise ArgumentError(
+            "is true, but the model itself is a batch norm", argument="sync_batchnorm"
+        )
 
 
 class _Replicated:
@@ -148,12 +151,13 @@ class _Replicated:
         known = inspect.signature(DistributedDataParallel).parameters
         # Evaluations take the buffers of rank 0; until then each rank has its own.
         syncs_buffers = next(n for n in ("forward_sync_buffers", "broadcast_buffers") if n in known)
+        buffers: Any = {syncs_buffers: False}
         return DistributedDataParallel(
             step,
             find_unused_parameters=self._settings.find_unused_parameters,
             bucket_cap_mb=self._settings.bucket_cap_mb,
             gradient_as_bucket_view=True,
-            **{syncs_buffers: False},
+            **buffers,
         )
 
     def _unused(self) -> DataError:

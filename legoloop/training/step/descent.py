@@ -28,6 +28,7 @@ from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 from legoloop.training.loss_shape import check_losses
 from legoloop.training.parallel.data_parallel import DataParallel, Parallel
+from legoloop.training.parallel.sharded import FullySharded
 from legoloop.training.step.compile import CUDAGRAPH_MODES, StepOutput, compile_step, forward
 from legoloop.training.step.feed import Feed
 from legoloop.training.step.micro_batches import join, shares, split_batch
@@ -142,6 +143,12 @@ class GradientDescent:
                 argument="guard",
                 remedy="give one of them",
             )
+        if scaler is not None and isinstance(parallel, FullySharded) and current_ranks().size > 1:
+            raise ArgumentError(
+                "cannot scale gradients of which each rank has a shard",
+                argument="scaler",
+                remedy="give precision=amp_bf16, or parallel=ddp",
+            )
         self.scaler = scaler
         self._scaler_constructed = described_settings(scaler.state_dict()) if scaler else {}
         self._scaler_constructed.pop("scale", None)  # it is where the scale began
@@ -149,9 +156,7 @@ class GradientDescent:
         self._forward = compile_step(feed, compile) if compile else forward
         self.parallel = parallel or DataParallel()
         ranks = current_ranks()
-        self._rank_gradients = (
-            RankGradients(self, self.parallel, ranks) if ranks.size > 1 else None
-        )
+        self._rank_gradients = RankGradients(self, self.parallel, ranks) if ranks.size > 1 else None
         self._nonfinite_at_start = {
             f"model.{name}" for name, value in model.state_dict().items() if not are_finite(value)
         }

@@ -77,7 +77,9 @@ class RankGradients:
             if losses.ndim:
                 weight = sizes[number] / share.whole
             else:  # as one process does, equal shares if there is nothing to count
-                weight = counts[number] / total_count if total_count else 1 / len(parts) / ranks.size
+                weight = (
+                    counts[number] / total_count if total_count else 1 / len(parts) / ranks.size
+                )
             mean = losses.mean() if losses.ndim else losses
             if weight:  # the mean of no values is nan, and must not count
                 own_loss = own_loss + weight * mean.detach()
