@@ -17,9 +17,10 @@ from legoloop.app.run.signals import interruptions
 from legoloop.app.startup import gc_tuning
 from legoloop.app.startup.cwd_on_path import modules_on_path
 from legoloop.app.startup.plugins_on_path import plugins_on_path
-from legoloop.core.errors import ConfigError, DataError
+from legoloop.app.startup.torchrun_environment import has_started, is_first, with_ranks
+from legoloop.core.errors import ConfigError, DataError, UserError
 from legoloop.core.interruption import Interrupted
-from legoloop.core.output_streams import expect_lost_reader, tolerant_output
+from legoloop.core.output_streams import expect_lost_reader, silence, tolerant_output
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -54,8 +55,13 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # A log that the disk does not take ends nothing.
     logging.raiseExceptions = False
+    if has_started() and not is_first():
+        _train_as_told()
+        return
     with new_command() as state:
         try:
+            if has_started():
+                sys.argv[1:] = with_ranks(sys.argv[1:])
             if any(argument.startswith(LOOKS) for argument in sys.argv[1:]):
                 expect_lost_reader()
             modules_on_path()
@@ -73,6 +79,30 @@ def main() -> None:
             sys.exit(interruption.status)
         except Exception as error:
             sys.exit(_report(error, state))
+        finally:
+            if has_started() and not state.has_told_ranks:
+                from legoloop.app.run.torchrun import tell_of_nothing
+
+                tell_of_nothing()
+
+
+def _train_as_told() -> None:
+    """As a rank that torchrun has started: what rank 0 prints, this one does not."""
+    from legoloop.app.run.torchrun import train_as_told
+
+    modules_on_path()
+    errors = os.dup(sys.stderr.fileno())
+    silence()
+    try:
+        train_as_told()
+    except Interrupted as interruption:
+        sys.exit(interruption.status)
+    except UserError as error:
+        os.write(errors, f"error: rank {os.environ['RANK']}: {error}\n".encode())
+        sys.exit(1)
+    except Exception:
+        os.dup2(errors, sys.stderr.fileno())
+        raise
 
 
 def _run_hydra() -> None:

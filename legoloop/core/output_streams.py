@@ -121,3 +121,11 @@ def _warning(name: str, other: TolerantStream) -> Callable[[Exception], None]:
         other.flush()
 
     return warn
+
+
+def silence() -> None:
+    """Print nothing more, as a rank does whose output rank 0 prints too."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
+    os.close(nothing)

@@ -52,6 +52,7 @@ class RankGroup(Ranks):
         size: how many there are.
         local_rank: its number among those of this machine; with GPUs, the number of its GPU.
         uses_gpus: whether each rank trains on a GPU of its own.
+        store: what the ranks have met in already; None: they meet where the environment says.
         timeout: seconds after which a rank gives up waiting for another.
 
     The environment tells where rank 0 is (``MASTER_ADDR``, ``MASTER_PORT``), as torchrun sets it.
@@ -63,6 +64,7 @@ class RankGroup(Ranks):
         size: int,
         local_rank: int = 0,
         uses_gpus: bool = False,
+        store: Any = None,
         timeout: float = 1800,
     ) -> None:
         super().__init__(rank, size)
@@ -76,6 +78,7 @@ class RankGroup(Ranks):
         with _telling_of_lost_ranks():
             distributed.init_process_group(
                 backend,
+                store=store,
                 rank=rank,
                 world_size=size,
                 timeout=limit,

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.settings import labels
 from legoloop.app.run.built_with import BuiltWith
+from legoloop.app.run.command_state import current_command
 from legoloop.app.run.data_digests import data_digests, data_sources
 from legoloop.app.run.deferred_log import DeferredLog
 from legoloop.app.run.final_scalars import final_scalars
@@ -32,6 +33,8 @@ from legoloop.app.run.resume import (
     run_of,
 )
 from legoloop.app.run.signals import interruptions, raise_at_once
+from legoloop.app.run.torchrun import JoinedRun
+from legoloop.app.startup.torchrun_environment import has_started, local_ranks
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.atomic_files import atomic_write, written_together
 from legoloop.core.errors import ConfigError, DataError, UserError
@@ -66,7 +69,7 @@ class Prepared:
     problem: Exception | None = None
     checkpoint: Path | None = None
     log: DeferredLog = field(default_factory=DeferredLog)
-    ranked: RankedRun | None = None
+    ranked: RankedRun | JoinedRun | None = None
 
     @property
     def directory(self) -> Path:
@@ -79,7 +82,7 @@ class Prepared:
         return data_digests(self.app) if self.host is not None else {}
 
     @property
-    def training(self) -> TrainingHost | RankedRun:
+    def training(self) -> TrainingHost | RankedRun | JoinedRun:
         """What trains: the host, or ranks that have one each.
 
         Raises what went wrong, if it could not be built.
@@ -99,7 +102,9 @@ class Prepared:
         settings = self.blueprint.settings
         if settings.ranks > 1 and self.host is not None:
             strict = settings.on_config_change != "accept"
-            self.ranked = RankedRun(self.blueprint, self.checkpoint, strict)
+            kind = JoinedRun if has_started() else RankedRun
+            self.ranked = kind(self.blueprint, self.checkpoint, strict)
+            current_command().has_told_ranks = True
             self.app = self.host = None
 
 
@@ -113,7 +118,7 @@ def prepare(blueprint: Blueprint) -> Prepared:
     prepared = Prepared(fed, blueprint, app)
     ranks = blueprint.settings.ranks
     if ranks > 1:
-        check_device(blueprint.settings.device, ranks)
+        check_device(blueprint.settings.device, local_ranks(ranks))
         app.config.device.from_value("cpu")  # the ranks have the GPUs
     try:
         prepared.host = app.host()

@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Thread
 
 from legoloop.app.run.rank_files import Kind, Outcome, RankFailure, RankFiles, RankTask
+from legoloop.core.output_streams import silence
 
 LOOK_EVERY = 0.2
 """Seconds between two looks at whether the run's process and the other ranks are there."""
@@ -29,7 +30,7 @@ def main() -> None:
     rank = int(os.environ["RANK"])
     _die_with(parent)
     if rank > 0:
-        _silence()
+        silence()
     from legoloop.app.run.signals import interruptions
     from legoloop.core.errors import UserError
     from legoloop.core.interruption import Interrupted
@@ -140,14 +141,6 @@ def _has_vanished(process: int) -> bool:
     except ProcessLookupError:
         return True
     return False
-
-
-def _silence() -> None:
-    """What this rank prints, rank 0 prints too."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 1)
-    os.dup2(nothing, 2)
-    os.close(nothing)
 
 
 if __name__ == "__main__":

@@ -18,15 +18,16 @@ from legoloop.core.ranks import train_with
 from legoloop.loop.host import TrainingHost
 
 
-def join(device: str) -> RankGroup:
+def join(device: str, store: Any = None) -> RankGroup:
     """The group of ranks that the environment tells of, as torchrun sets it.
 
     Args:
         device: the setting: with ``auto`` and ``cuda``, ranks have a GPU each if there are any.
+        store: what the ranks have met in already, if they have.
     """
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     local_rank = int(os.environ.get("LOCAL_RANK", rank))
-    return RankGroup(rank, size, local_rank, uses_gpus=uses_gpus(device))
+    return RankGroup(rank, size, local_rank, uses_gpus=uses_gpus(device), store=store)
 
 
 def uses_gpus(device: str) -> bool:
