@@ -80,10 +80,10 @@ def main() -> None:
         except Exception as error:
             sys.exit(_report(error, state))
         finally:
-            if has_started() and not state.has_told_ranks:
-                from legoloop.app.run.torchrun import tell_of_nothing
+            if has_started():
+                from legoloop.app.run.torchrun import let_go
 
-                tell_of_nothing()
+                let_go()
 
 
 def _train_as_told() -> None:

@@ -35,6 +35,8 @@ class Ranks:
         self.size = size
         self.interruption: BaseException | None = None
         """What all ranks have agreed to be interrupted by."""
+        self.parallel: Any = None
+        """How they share a step, a DataParallel or its like; None: the descents know."""
 
     @property
     def is_writer(self) -> bool:

@@ -41,7 +41,8 @@ def test_an_error_that_follows_is_that_interruption_and_any_other_is_left_alone(
     interruption = Interruption()
     with pytest.raises(RuntimeError), interruption.replacing_errors():
         raise RuntimeError
-    interruption.pending = SIGNAL
+    with pytest.raises(KeyboardInterrupt), interruption.deferring():
+        interruption.request(SIGNAL)
     with pytest.raises(KeyboardInterrupt) as ended, interruption.replacing_errors():
         raise RuntimeError
     assert ended.value is SIGNAL

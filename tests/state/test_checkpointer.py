@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import legoloop as ll
+from legoloop.core import ranks
 from legoloop.state import checkpointer as keeping
 from legoloop.state.checkpointer import SavedCheckpoint, select_to_keep
 from legoloop.state.checkpoints import (
@@ -146,7 +147,7 @@ def test_counts_the_seconds_from_the_last_save(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = iter(range(0, 1000))  # each look at the clock takes a second
-    monkeypatch.setattr(keeping, "monotonic", lambda: next(now))
+    monkeypatch.setattr(ranks, "monotonic", lambda: next(now))
     parts = tiny(num_epochs=2)
     checkpoints = ll.Checkpointer(parts.counter, tmp_path, None, every_seconds=4, keep_last=None)
     parts.trained(checkpoints)

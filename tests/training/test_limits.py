@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import legoloop as ll
-from legoloop.training import limits
+from legoloop.core import ranks
 from tests.tiny import tiny, weights
 
 
@@ -25,7 +25,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(limits, "monotonic", made)
+    monkeypatch.setattr(ranks, "monotonic", made)
     return made
 
 

@@ -151,7 +151,7 @@ def keys_about(purpose: Purpose) -> tuple[str, ...]:
     return tuple(each.name for each in fields(RunSettings) if each.metadata["purpose"] == purpose)
 
 
-LAUNCH_KEYS = keys_about("launch")
+LAUNCH_KEYS = (*keys_about("launch"), "parallel")
 OBSERVATION_KEYS = keys_about("observation")
 TOP_LEVEL = (*(each.name for each in fields(RunSettings)), "data", *COMPONENTS, *COLLECTIONS)
 """All top-level keys that something reads."""

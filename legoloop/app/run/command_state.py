@@ -20,12 +20,10 @@ class CommandState:
     Args:
         has_composed: whether Hydra was done composing; errors before that are about the
             configuration.
-        has_told_ranks: whether the ranks that torchrun has started know what to train.
         prepared: the runs whose directories are locked and that have not begun, by directory.
     """
 
     has_composed: bool = False
-    has_told_ranks: bool = False
     prepared: dict[str, tuple[Prepared, RunRecord]] = field(default_factory=dict)
 
 

@@ -17,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.settings import labels
 from legoloop.app.run.built_with import BuiltWith
-from legoloop.app.run.command_state import current_command
 from legoloop.app.run.data_digests import data_digests, data_sources
 from legoloop.app.run.deferred_log import DeferredLog
 from legoloop.app.run.final_scalars import final_scalars
@@ -104,7 +103,6 @@ class Prepared:
             strict = settings.on_config_change != "accept"
             kind = JoinedRun if has_started() else RankedRun
             self.ranked = kind(self.blueprint, self.checkpoint, strict)
-            current_command().has_told_ranks = True
             self.app = self.host = None
 
 

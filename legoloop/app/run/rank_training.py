@@ -95,6 +95,8 @@ def train_as_rank(
             app.config.run_dir.from_value(str(scratch))
         if uses_gpus(blueprint.settings.device):
             app.config.device.from_value(f"cuda:{group.local_rank}")
+        if "parallel" in app.providers:
+            group.parallel = app.parallel()
         host: TrainingHost = app.host()
         if checkpoint is not None:
             load_checkpoint_into(host, checkpoint, strict)

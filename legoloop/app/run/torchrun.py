@@ -62,7 +62,9 @@ class JoinedRun:
         """Tell the other ranks what to train, and train with them."""
         checkpoint = None if self._checkpoint is None else str(self._checkpoint)
         task = RankTask(self._blueprint.to_dict(), checkpoint, self._strict, list(sys.path))
-        self._outcome = _train(task, _store_with(asdict(task)))
+        store = _store()
+        store.set(TASK, json.dumps(asdict(task)))
+        self._outcome = _train(task, store)
 
 
 def train_as_told() -> None:
@@ -73,9 +75,11 @@ def train_as_told() -> None:
         _train(RankTask(**told), store)
 
 
-def tell_of_nothing() -> None:
-    """As rank 0, when it ends without a training: the others need not wait."""
-    _store_with(None)
+def let_go() -> None:
+    """As rank 0, at its end: if it had nothing to train, the others need not wait."""
+    store = _store()
+    if not store.check([TASK]):
+        store.set(TASK, json.dumps(None))
 
 
 def _train(task: RankTask, store: Any) -> Outcome:
@@ -89,12 +93,6 @@ def _train(task: RankTask, store: Any) -> Outcome:
         own = None if group.is_writer else Path(scratch)
         host, scalars = train_as_rank(blueprint, group, own, checkpoint, task.strict)
     return Outcome(host.stop_reason, host.failed_lookers, dict(scalars))
-
-
-def _store_with(task: Any) -> Any:
-    store = _store()
-    store.set(TASK, json.dumps(task))
-    return store
 
 
 def _store() -> Any:

@@ -94,7 +94,6 @@ def make_app(blueprint: Blueprint, from_data: Mapping[str, Any] | None = None) -
             ]
         ),
         device,
-        made.get("parallel"),
     )
     for name, members in blueprint.lists.items():
         made[name] = providers.List(*[made[member] for member in members])
@@ -179,9 +178,7 @@ def _data_config(current: CurrentBlueprint, scope: Scope) -> dict[str, Any]:
     return {**blueprint.tree["data"], "loaders": build_nested(blueprint.loaders, scope)}
 
 
-def _parameters(
-    model: Any, feed: Any, loss: Any, given_to_loss: list[Any], device: Any, parallel: Any
-) -> Any:
+def _parameters(model: Any, feed: Any, loss: Any, given_to_loss: list[Any], device: Any) -> Any:
     """Those of a model that its feed has moved: some optimizers make their state at once.
 
     Where several ranks train, those that it has once it is shared out.
@@ -190,7 +187,7 @@ def _parameters(
     """
     from torch import nn
 
-    if parallel is not None and current_ranks().size > 1:
+    if (parallel := current_ranks().parallel) is not None:
         parallel.prepare(model)
     parameters = list(model.parameters())
     if isinstance(loss, nn.Module):

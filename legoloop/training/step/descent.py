@@ -71,8 +71,8 @@ class GradientDescent:
             such as ``reduce-overhead``.
         scaler: scales the loss, so that fp16 gradients do not underflow; skips a step whose
             gradients overflow.
-        parallel: how several ranks train together; None: a DataParallel. A process alone does not
-            ask it.
+        parallel: how several ranks train together; None: as the configuration says, or else a
+            DataParallel. A process alone does not ask it.
 
     Raises ArgumentError for arguments out of range or that exclude each other, and for a model with
     lazy modules; DataError where the guard does, for a loss of another shape, and instead of
@@ -143,7 +143,7 @@ class GradientDescent:
                 argument="guard",
                 remedy="give one of them",
             )
-        if scaler is not None and isinstance(parallel, FullySharded) and current_ranks().size > 1:
+        if scaler is not None and isinstance(current_ranks().parallel, FullySharded):
             raise ArgumentError(
                 "cannot scale gradients of which each rank has a shard",
                 argument="scaler",
@@ -154,8 +154,8 @@ class GradientDescent:
         self._scaler_constructed.pop("scale", None)  # it is where the scale began
         self.buffers = BufferSnapshot.of(model) if self.guard.undoes_steps else []
         self._forward = compile_step(feed, compile) if compile else forward
-        self.parallel = parallel or DataParallel()
         ranks = current_ranks()
+        self.parallel: Parallel = parallel or ranks.parallel or DataParallel()
         self._rank_gradients = RankGradients(self, self.parallel, ranks) if ranks.size > 1 else None
         self._nonfinite_at_start = {
             f"model.{name}" for name, value in model.state_dict().items() if not are_finite(value)

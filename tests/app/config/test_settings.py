@@ -47,6 +47,7 @@ RUN: dict[str, tuple[list[Any], list[Any], str]] = {
     "tags": ([[], ["a", "b c"]], [None, "a", [3], {"a": 1}], "give a list of names"),
     "notes": ([None, "a\nb"], ["", 3], TEXT_OR_NULL),
     "profile": ([True, False], [None, "auto", 1, 0], "give true or false"),
+    "ranks": ([1, 2], [0, -1, 1.5, "2", None, True], "give a whole number of at least 1"),
     "show": (
         [None, "plan", "config", "schedule"],
         ["all", True, 1, ""],
@@ -159,7 +160,8 @@ def test_each_setting_says_what_it_is_for() -> None:
 
 
 def test_the_purposes() -> None:
-    assert (*("show", "resume", "on_config_change", "sweep", "rerun", "run_dir"),) == LAUNCH_KEYS
+    launch = ("ranks", "show", "resume", "on_config_change", "sweep", "rerun", "run_dir")
+    assert (*launch, "parallel") == LAUNCH_KEYS
     assert OBSERVATION_KEYS == ("name", "tags", "notes", "profile")
 
 

@@ -166,7 +166,7 @@ def test_who_needs_whom() -> None:
         *({"b"}, {"params", "train_iterator"}, {"sources"}),
     )
     assert found["sources"] == {"a", "b"}
-    assert found["params"] == {"model", "feed"}
+    assert found["params"] == {"model", "feed", "parallel"}
     assert found["train_iterator"] == found["task"] == {"datasets"}
     assert found["datasets"] == set()
 
