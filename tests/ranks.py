@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import socket
 import traceback
 from collections.abc import Callable, Sequence
@@ -125,17 +126,18 @@ def _rank(
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     torch.set_num_threads(1)
     try:
-        sending.send(function(rank))
+        answer = function(rank)
     except BaseException as error:
         about = f"rank {rank}: {type(error).__name__}: {error}\n{traceback.format_exc()}"
-        sending.send(RankError(about))
+        answer = RankError(about)
     finally:
+        sending.send_bytes(pickle.dumps(answer))  # not by shared memory, which ends with this one
         sending.close()
         os._exit(0)
 
 
 def _received(receiving: Connection) -> Any:
     try:
-        return receiving.recv()
+        return pickle.loads(receiving.recv_bytes())
     except EOFError:
         return RankError("a rank ended without a word")

@@ -9,13 +9,25 @@ from typing import Any
 import pytest
 import torch
 
+from legoloop.app.hydra_bridge.shipped_config import shipped_config_dir
 from legoloop.state.checkpoints import checkpoints_in, read_checkpoint
-from tests.ranks import train, train_alone
+from tests.app.composed import ASKED_FOR
+from tests.contracts.rank_bricks import SpoilImage, train_tagger
+from tests.ranks import RankError, in_group, on_ranks, train, train_alone
 
 LOGGED = ["loggers=[csv]", "eval_samples=100", "num_epochs=2"]
 MLP = [*LOGGED, "model=mlp", "model.hidden=[16]"]
 CNN = [*LOGGED, "model=simple_cnn", "model.dropout=0", "epoch_size=300"]
 SAME = ("weights", "metrics.csv", "predicts.csv", "targets.csv")
+
+SPOIL = f"{SpoilImage.__module__}.SpoilImage"
+TIMED = {"system.csv"}
+"""What tells times, or of the machine."""
+
+
+def options_of(group: str) -> list[str]:
+    return [file.stem for file in (Path(str(shipped_config_dir())) / group).glob("*.yaml")]
+
 
 pytestmark = pytest.mark.slow
 
@@ -119,3 +131,85 @@ def test_a_checkpoint_knows_no_ranks(tmp_path: Path) -> None:
     assert largest_difference(tmp_path / "whole", tmp_path / "3") <= 1e-5
     train(tmp_path / "2 again", overrides, 2, checkpoint=tmp_path / "2" / "checkpoints" / "50")
     assert_same_run(tmp_path / "2", tmp_path / "2 again")
+
+
+PLUGINS = sorted(
+    name
+    for name in options_of("plugins")
+    # They end by the clock, or look at the machine.
+    if name not in ("default", "checkpoints", "time_limit", "system")
+)
+
+
+@pytest.mark.parametrize("option", PLUGINS)
+def test_each_plugin_that_ships_leaves_on_two_ranks_what_it_leaves_on_one(
+    tmp_path: Path, option: str
+) -> None:
+    head = ["plugins.freeze.patterns=[layers.0.*]"] if option == "freeze" else []
+    asked = head or ASKED_FOR.get(option, [])
+    given = [*MLP, "num_epochs=1", f"plugins=[default,checkpoints,{option}]", *asked]
+    halves = "plugins.descent.micro_batch_size=16"
+    train_alone(tmp_path / "one", [*given, halves])
+    train(tmp_path / "two", given, ranks=2)
+    one, two = files_in(tmp_path / "one"), files_in(tmp_path / "two")
+    assert one == two
+    if option == "mixup":  # each rank mixes its own share
+        return
+    for name in one - TIMED:
+        if not name.startswith("checkpoints"):
+            assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert_same(newest_state(tmp_path / "one"), newest_state(tmp_path / "two"))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["scheduler=warmup_cosine", "optimizer=adamw"],
+        [
+            "plugins=[default,checkpoints,ema]",
+            "plugins.checkpoints.keep_best=1",
+            "plugins.checkpoints.metric=val/accuracy",
+        ],
+        ["plugins.descent.micro_batch_size=5"],
+        ["precision=amp_bf16"],
+        ["debug=limit"],
+    ],
+)
+def test_what_else_ships_works_with_ranks(tmp_path: Path, overrides: list[str]) -> None:
+    given = [*MLP, "num_epochs=1", *overrides]
+    (steps,) = train_alone(tmp_path / "one", given)
+    assert train(tmp_path / "two", given, ranks=2) == [steps] * 2
+    tolerance = 2e-2 if "precision=amp_bf16" in overrides else 1e-5
+    assert largest_difference(tmp_path / "one", tmp_path / "two") <= tolerance
+    assert files_in(tmp_path / "one") == files_in(tmp_path / "two")
+
+
+@pytest.mark.parametrize("action", ["stop", "skip", "warn"])
+def test_a_loss_that_is_nan_on_one_rank_is_one_on_all(tmp_path: Path, action: str) -> None:
+    given = [
+        *MLP,
+        "num_epochs=1",
+        "model.dropout=0",
+        "optimizer=sgd",
+        f"plugins.descent.guard.action={action}",
+        f"+data.datasets.train.transform={{_target_: {SPOIL}, idx: 1105}}",
+    ]
+    told = {
+        "stop": r"step 7: rank 1: the loss is nan; samples idx 1105 \(of 16\)",
+        "warn": "after step 45: these are not finite any more: model",
+    }
+    if action != "skip":
+        with pytest.raises(RankError, match=told[action]):
+            train(tmp_path / "two", given, ranks=2)
+        return
+    halves = "plugins.descent.micro_batch_size=16"
+    train_alone(tmp_path / "one", [*given, halves])
+    train(tmp_path / "two", given, ranks=2)
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+
+
+def test_a_mean_over_tokens_is_that_of_all_ranks() -> None:
+    (alone,) = on_ranks(1, lambda rank: train_tagger(micro_batch_size=8))
+    first, second = in_group(2, lambda group: train_tagger(micro_batch_size=None))
+    assert_same(alone, first)
+    assert_same({**alone, "rng": None}, {**second, "rng": None})

@@ -129,22 +129,26 @@ class _Replicated:
         self._wrap: Any = SimpleNamespace(module=None)
 
     def __call__(self, batch: Any) -> Any:
-        trainable = [weight.requires_grad for weight in self._parameters]
-        if trainable != self._trainable:
-            self._wrap.module = self._wrapped()
-            self._trainable = trainable
         try:
-            return self._wrap.module(batch)
+            return self._wrapped(batch)
         except RuntimeError as error:
             if "finished reduction in the prior iteration" not in str(error):
                 raise
             raise self._unused() from error
 
     def no_sync(self) -> AbstractContextManager[None]:
-        context: AbstractContextManager[None] = self._wrap.module.no_sync()
+        context: AbstractContextManager[None] = self._wrapped.no_sync()
         return context
 
-    def _wrapped(self) -> nn.Module:
+    @property
+    def _wrapped(self) -> Any:
+        trainable = [weight.requires_grad for weight in self._parameters]
+        if trainable != self._trainable:
+            self._wrap.module = self._made()
+            self._trainable = trainable
+        return self._wrap.module
+
+    def _made(self) -> nn.Module:
         from torch.nn.parallel import DistributedDataParallel
 
         step = _Step([p for p in self._parameters if p.requires_grad], self._run)

@@ -73,23 +73,21 @@ class RankGradients:
         own_loss: Any = 0.0
         fast_zero_grad(descent.opt)
         for number, part in enumerate(parts):
-            batch, outputs, losses = self._forward(part)
-            if losses.ndim:
-                weight = sizes[number] / share.whole
-            else:  # as one process does, equal shares if there is nothing to count
-                weight = (
-                    counts[number] / total_count if total_count else 1 / len(parts) / ranks.size
-                )
-            mean = losses.mean() if losses.ndim else losses
-            if weight:  # the mean of no values is nan, and must not count
-                own_loss = own_loss + weight * mean.detach()
             is_last = number == len(parts) - 1
-            if is_last:
-                step.loss = self._whole_loss(own_loss, mean, observe_loss)
-            # torch takes the mean over the ranks, of which the number is taken out here.
-            loss = weight * ranks.size * mean if weight else _nothing(outputs)
             with nullcontext() if is_last else self._forward.no_sync():
-                descent.backward(loss)
+                batch, outputs, losses = self._forward(part)
+                if losses.ndim:
+                    weight = sizes[number] / share.whole
+                else:  # as one process does, equal shares if there is nothing to count
+                    equal = 1 / len(parts) / ranks.size
+                    weight = counts[number] / total_count if total_count else equal
+                mean = losses.mean() if losses.ndim else losses
+                if weight:  # the mean of no values is nan, and must not count
+                    own_loss = own_loss + weight * mean.detach()
+                if is_last:
+                    step.loss = self._whole_loss(own_loss, mean, observe_loss)
+                # Torch takes the mean over the ranks, of which the number is taken out here.
+                descent.backward(weight * ranks.size * mean if weight else _nothing(outputs))
             made.append(detached({"batch": batch, "outputs": outputs, "losses": losses}))
         whole = join(made, [part.num_samples for part in parts]) if len(made) > 1 else made[0]
         step.batch, step.outputs = whole["batch"], whole["outputs"]
