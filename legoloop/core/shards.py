@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import torch
@@ -39,6 +40,16 @@ def whole(value: T) -> T:
         return value
     made: T = map_nested(lambda each: each.full_tensor() if is_sharded(each) else each, value)
     return made
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """The shard that this rank holds; of any other tensor, all of it. It shares the memory.
+
+    >>> local(torch.ones(1))
+    tensor([1.])
+    """
+    shard: torch.Tensor = tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[operator]
+    return shard
 
 
 def sharded_like(value: Any, like: Any) -> Any:
@@ -74,7 +85,8 @@ def load_whole(module: nn.Module, state: Mapping[str, Any]) -> None:
 def keep_template(model: nn.Module) -> None:
     """Before it is sharded: keep a copy of a model without memory, since then it has none."""
     template = _copied_with(model, lambda t: torch.empty_like(t, device="meta"))
-    model.__dict__[TEMPLATE] = [template]  # in a list, so that it is no module of the model
+    # In a namespace: so it is no module of the model, and none of the state that the host looks for.
+    model.__dict__[TEMPLATE] = SimpleNamespace(model=template)
 
 
 def copy_of_sharded(model: nn.Module) -> nn.Module | None:
@@ -86,7 +98,7 @@ def copy_of_sharded(model: nn.Module) -> nn.Module | None:
     if kept is None:
         return None
     device = next(model.parameters()).device
-    return _copied_with(kept[0], lambda t: torch.empty_like(t, device=device))
+    return _copied_with(kept.model, lambda t: torch.empty_like(t, device=device))
 
 
 def _copied_with(model: nn.Module, make: Any) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 from torch import nn
@@ -115,7 +116,7 @@ class Evaluator(ABC):
         the batch nor the model's outputs have.
         """
         self._reject_unknown(name)
-        with evaluation_mode(self.model):
+        with self._evaluation_mode():
             for values in self._model_outputs(self.stream(name)):
                 yield {
                     key: as_array(require_key(values, key, "the batch with the model's outputs"))
@@ -164,8 +165,20 @@ class Evaluator(ABC):
                 f"no evaluation of '{name}'", remedy=did_you_mean(name, self.datasets)
             )
 
+    @contextmanager
+    def _evaluation_mode(self) -> Iterator[None]:
+        """For the model; and for that of the feed, an average for one, if that is another one."""
+        called = getattr(self.feed, "model", None)
+        with ExitStack() as stack:
+            stack.enter_context(evaluation_mode(self.model))
+            if isinstance(called, nn.Module) and called is not self.model:
+                ranks = current_ranks()
+                ranks.sync_buffers(called)
+                stack.enter_context(ranks.whole_weights(called))
+            yield
+
     def _pass(self, name: str) -> Arrays:
-        with evaluation_mode(self.model):
+        with self._evaluation_mode():
             accumulator = self.factory()
             ranks = current_ranks()
             block = self.block(name, ranks) if ranks.size > 1 and can_merge(accumulator) else None

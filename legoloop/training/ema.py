@@ -16,7 +16,7 @@ from legoloop.core.buffer_snapshot import (
 )
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import Batch, FeedProtocol, Outputs
-from legoloop.core.shards import copy_of_sharded, load_whole, sharded_like, whole
+from legoloop.core.shards import copy_of_sharded, load_whole, local, sharded_like, whole
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 from legoloop.training.tensors import are_finite
@@ -123,9 +123,9 @@ class ExponentialMovingAverage:
         for name in self._copied:
             self.model.get_parameter(name).copy_(new[name])
         self._copy_buffers()
-        average = list(self._average.values())
+        average = list(map(local, self._average.values()))
         weights = [
-            (new[name] if name in new else self.descent.model.get_buffer(name)).to(kept.dtype)
+            local(new[name] if name in new else self.descent.model.get_buffer(name)).to(kept.dtype)
             for name, kept in self._average.items()
         ]
         if self._has_steps:

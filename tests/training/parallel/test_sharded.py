@@ -98,11 +98,5 @@ def test_other_parameters_than_its_own_are_refused() -> None:
             parallel.wrap(model, optimizer, lambda batch: batch)
         return str(refusal.value)
 
-    assert (
-        in_group(2, refused)
-        == [
-            "parallel shards the component 'model' alone, but an optimizer has parameters elsewhere; "
-            "give parallel=ddp"
-        ]
-        * 2
-    )
+    told = "parallel shards the component 'model' alone, but an optimizer has parameters elsewhere"
+    assert in_group(2, refused) == [f"{told}; give parallel=ddp"] * 2
