@@ -58,6 +58,8 @@ class RankGroup(Ranks):
     The environment tells where rank 0 is (``MASTER_ADDR``, ``MASTER_PORT``), as torchrun sets it.
     """
 
+    is_alone = False
+
     def __init__(
         self,
         rank: int,

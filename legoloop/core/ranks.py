@@ -30,6 +30,9 @@ class Ranks:
     (True, slice(0, 5, None))
     """
 
+    is_alone = True
+    """Whether this process knows of no other."""
+
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank = rank
         self.size = size

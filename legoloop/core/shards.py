@@ -85,7 +85,7 @@ def load_whole(module: nn.Module, state: Mapping[str, Any]) -> None:
 def keep_template(model: nn.Module) -> None:
     """Before it is sharded: keep a copy of a model without memory, since then it has none."""
     template = _copied_with(model, lambda t: torch.empty_like(t, device="meta"))
-    # In a namespace: so it is no module of the model, and none of the state that the host looks for.
+    # In a namespace, so that it is no module of the model, nor state that the host looks for.
     model.__dict__[TEMPLATE] = SimpleNamespace(model=template)
 
 

@@ -85,12 +85,12 @@ class BatchStream(BatchSource):
         ranks = current_ranks()
         if self._batches is None:
             indices = self._indices_from(self.position)
-            if ranks.size > 1 and not self._fetcher.draws_by_batch:
+            if not ranks.is_alone and not self._fetcher.draws_by_batch:
                 indices = (self._share_of(ranks, *batch) for batch in indices)
             self._batches = self._fetcher.iterate(indices)
         try:
             batch = next(self._batches)
-            if ranks.size > 1:
+            if not ranks.is_alone:
                 batch = self._as_share(ranks, batch)
         except BaseException:  # the batch at this position was not served, even if it was fetched
             self.close()

@@ -181,7 +181,8 @@ class Evaluator(ABC):
         with self._evaluation_mode():
             accumulator = self.factory()
             ranks = current_ranks()
-            block = self.block(name, ranks) if ranks.size > 1 and can_merge(accumulator) else None
+            is_shared = not ranks.is_alone and can_merge(accumulator)
+            block = self.block(name, ranks) if is_shared else None
             for values in self._model_outputs(self.stream(name) if block is None else block):
                 accumulator.add(values)
                 if ranks.is_interrupted and block is not None:

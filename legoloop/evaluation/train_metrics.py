@@ -96,7 +96,7 @@ class TrainMetrics:
         """What all ranks have, batch after batch, and within each in the order of the ranks."""
         collected = self._collected
         ranks = current_ranks()
-        if ranks.size > 1:
+        if not ranks.is_alone:
             own = {key: [tensor.cpu() for tensor in kept] for key, kept in collected.items()}
             gathered = ranks.gather(own)
             batches = {key: zip(*(each[key] for each in gathered), strict=True) for key in own}

@@ -227,7 +227,7 @@ class TrainingHost:
         step, saving, interruption = self._step, self._saving, self._interruption
         for step.batch, step.size in driver.batches():
             step.num_samples = getattr(step.batch, "num_samples", None)
-            if self._ranks.size > 1:
+            if not self._ranks.is_alone:
                 self._begin_step_of_rank(step)
             self._call_hooks(self._batch_calls, step)
             step.clear()
@@ -299,7 +299,7 @@ class TrainingHost:
 
     def _agree(self) -> None:
         """All ranks save and stop at the same places."""
-        if self._ranks.size > 1:
+        if not self._ranks.is_alone:
             requests = len(self._saving.requests)
             saves, self.stop_reason = self._ranks.agree_on(requests, self.stop_reason)
             self._saving.match(saves)

@@ -33,7 +33,7 @@ class Interruption:
 
     def request(self, interruption: BaseException) -> None:
         """Raise the interruption, now or when the outermost ``deferring`` ends."""
-        if self.ranks.size > 1:
+        if not self.ranks.is_alone:
             self.ranks.notice(interruption)
             return
         self._own = interruption

@@ -156,7 +156,7 @@ class GradientDescent:
         self._forward = compile_step(feed, compile) if compile else forward
         ranks = current_ranks()
         self.parallel: Parallel = parallel or ranks.parallel or DataParallel()
-        self._rank_gradients = RankGradients(self, self.parallel, ranks) if ranks.size > 1 else None
+        self._rank_gradients = None if ranks.is_alone else RankGradients(self, self.parallel, ranks)
         self._nonfinite_at_start = {
             f"model.{name}" for name, value in model.state_dict().items() if not are_finite(value)
         }

@@ -132,7 +132,7 @@ class NonFiniteGuard:
         """What was found; of several ranks, by the first of those whose share is not finite."""
         where = f"step {self.counter.steps + 1}: " if self.counter is not None else ""
         ranks = current_ranks()
-        if ranks.size == 1:
+        if ranks.is_alone:
             return where + report.describe()
         found = ranks.gather((not are_finite(losses), report.describe()))
         guilty = next((rank for rank, (is_wrong, _) in enumerate(found) if is_wrong), 0)
