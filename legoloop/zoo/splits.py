@@ -72,4 +72,5 @@ def _shares(counts: Array, drawn: int, random: np.random.RandomState) -> Array:
         rounded_up = random.choice(alike, size=min(len(alike), missing), replace=False)
         shares[rounded_up] += 1
         missing -= len(rounded_up)
-    return shares.astype(int)
+    rounded: Array = shares.astype(int)
+    return rounded
