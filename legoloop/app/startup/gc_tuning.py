@@ -16,17 +16,8 @@ DEFERRED = (1_000_000, *DEFAULT[1:])
 """More objects than there are when a run begins; the jobs of a sweep, composed before, are more."""
 
 
-_runs_once = False
-
-
-def defer_gc(runs_once: bool = False) -> None:
-    """For a whole process: collect garbage rarely until a run begins, and not at the exit.
-
-    Args:
-        runs_once: whether there will be one run, though it be a job of a sweep.
-    """
-    global _runs_once
-    _runs_once = runs_once
+def defer_gc() -> None:
+    """For a whole process: collect garbage rarely until a run begins, and not at the exit."""
     gc.set_threshold(*DEFERRED)
     # Handlers are called in reverse: by then all that was registered later is done.
     atexit.register(_skip_last_collections)
@@ -43,5 +34,5 @@ def restore_gc(is_only_run: bool) -> None:
     """A run begins; if it is the only one of the process, what is there now is permanent."""
     if gc.get_threshold() == DEFERRED:
         gc.set_threshold(*DEFAULT)
-        if is_only_run or _runs_once:
+        if is_only_run:
             gc.freeze()
