@@ -24,10 +24,12 @@ settings.load_profile("untimed")
 LONGEST_FILES = (
     "faults/test_broken_off.py",
     "faults/test_faults.py",
+    "contracts/test_resume.py",
     "app/test_everything_on.py",
     "app/sweep/test_resumed_sweep.py",
     "test_terminal.py",
     "app/sweep/test_sweep_acceptance.py",
+    "test_first_hour.py",
     "test_conf.py",
     "results/page/test_in_browser.py",
     "app/run/test_determinism_check.py",
@@ -44,7 +46,9 @@ LONGEST_FILES = (
     "app/hydra_bridge/test_caching_loader.py",
     "test_run.py",
     "output/scalars/test_progress.py",
+    "test_notebook.py",
     "bench/test_growth.py",
+    "experiments/test_gan_on_digits.py",
     "app/sweep/test_job_isolation.py",
 )
 """They start first: no worker is alone with one of them at the end."""

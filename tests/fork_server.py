@@ -29,10 +29,9 @@ from types import ModuleType
 from typing import Any
 
 PRELOADED = (
-    *("numpy", "torch", "torch._dynamo", "torch.optim.lr_scheduler", "torch.utils.data"),
+    *("numpy", "polars", "torch", "torch.optim.lr_scheduler", "torch.utils.data"),
     *("hydra", "hydra.utils", "hydra._internal.hydra", "omegaconf", "yaml", "tqdm"),
     *("dependency_injector.providers", "dependency_injector.wiring"),
-    *("sklearn.datasets", "sklearn.metrics", "sklearn.model_selection", "pandas"),
     *("tensorboard.compat.proto.event_pb2", "tensorboard.summary.writer.record_writer"),
 )
 COMMANDS = (
@@ -42,7 +41,11 @@ COMMANDS = (
 ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "_RJEM_MALLOC_CONF": "background_thread:false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+SLEEPING = "polars-ooc-clea"
+"""A thread of polars that waits for files that were spilled to the disk; no command spills any."""
 ROOT = Path(__file__).parents[1]
 SECONDS_BETWEEN_LOOKS = 0.005
 
@@ -51,10 +54,15 @@ SECONDS_BETWEEN_LOOKS = 0.005
 
 
 def run(
-    words: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float = 300.0
+    words: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    imported: Sequence[str] = (),
+    timeout: float = 300.0,
 ) -> subprocess.CompletedProcess[str]:
     """As ``subprocess.run([sys.executable, *words], capture_output=True, text=True, ...)``."""
-    process = ForkedProcess(words, cwd=cwd, env=env)
+    process = ForkedProcess(words, cwd=cwd, env=env, imported=imported)
     try:
         out, err = process.communicate(timeout)
     except BaseException:
@@ -72,19 +80,28 @@ class ForkedProcess:
             arguments.
         cwd: The folder that it starts in.
         env: All of its environment.
+        imported: Modules that it finds imported, besides those that every command needs.
     """
 
-    def __init__(self, words: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        imported: Sequence[str] = (),
+    ) -> None:
         self.args = [sys.executable, *words]
+        self._server = _server(*imported)
         self.returncode: int | None = None
         self._output = TemporaryDirectory()
         command = {"words": list(words), "cwd": str(cwd), "env": dict(env)}
-        self.pid: int = _server().ask(start={**command, "output": self._output.name})
+        self.pid: int = self._server.ask(start={**command, "output": self._output.name})
 
     def poll(self) -> int | None:
         """Its exit status, once it has ended; that of a signal is negative."""
         if self.returncode is None:
-            self.returncode = _server().ask(poll=self.pid)
+            self.returncode = self._server.ask(poll=self.pid)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -121,10 +138,10 @@ class ForkedProcess:
 class _Server:
     """The other process: a line of JSON for every question, and one for its answer."""
 
-    def __init__(self) -> None:
-        # Threads do not outlive a fork: BLAS and arrow are to have none when they are imported.
+    def __init__(self, imported: Sequence[str]) -> None:
+        # Threads do not outlive a fork: those of what is imported are not to begin.
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, __file__, *imported],
             env={**os.environ, **ONE_THREAD},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -140,8 +157,8 @@ class _Server:
 
 
 @cache
-def _server() -> _Server:
-    return _Server()
+def _server(*imported: str) -> _Server:
+    return _Server(imported)
 
 
 # The server
@@ -152,11 +169,11 @@ def main() -> None:
     with suppress(ValueError):
         sys.path.remove(str(Path(__file__).parent))
     sys.path.insert(0, str(ROOT))
-    for name in (*PRELOADED, *_modules_of_legoloop()):
+    for name in (*PRELOADED, *_modules_of_legoloop(), *sys.argv[1:]):
         importlib.import_module(name)
     sys.path.remove(str(ROOT))
     gc.freeze()  # what is looked at for garbage would be copied
-    assert len(os.listdir("/proc/self/task")) == 1
+    assert _other_threads() <= {SLEEPING}
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it comes to the whole group
     installed = _without_pythonpath(sys.path)
     while line := sys.stdin.readline():
@@ -171,6 +188,11 @@ def main() -> None:
             return _execute(given["words"])
         print(json.dumps(answer), flush=True)
     return None
+
+
+def _other_threads() -> set[str]:
+    tasks = [task for task in os.listdir("/proc/self/task") if int(task) != os.getpid()]
+    return {Path("/proc/self/task", task, "comm").read_text().strip() for task in tasks}
 
 
 def _modules_of_legoloop() -> list[str]:

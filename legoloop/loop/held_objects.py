@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache, partial
 from itertools import count
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -42,12 +42,13 @@ def held_objects(holders: Mapping[str, object], but: Iterable[object] = ()) -> d
         inner: list[tuple[str, object]] = []
         for path, value in level:
             for name, item in _inside(value):
-                if id(item) in seen or _is_atom(item):
+                kind: Any = type(item)
+                if id(item) in seen or _is_atom(kind):
                     continue
                 seen.add(id(item))
-                at = f"{path}.{name}" if name else path
+                at = f"{path}.{name}" if name != "" else path
                 inner.append((at, item))
-                if not _is_passed_through(item):
+                if not _is_passed_through(kind):
                     found[_free(at, found)] = item
                 if isinstance(item, nn.Module):
                     for submodule in item.modules():
@@ -56,18 +57,18 @@ def held_objects(holders: Mapping[str, object], but: Iterable[object] = ()) -> d
     return found
 
 
-def _inside(value: Any) -> Iterator[tuple[str, Any]]:
-    """What an object holds, by name; nothing for a container too large to hold parts."""
+def _inside(value: Any) -> Iterable[tuple[object, Any]]:
+    """What an object holds, by name or number; nothing of a container too large to hold parts."""
     if isinstance(value, Mapping):
         if len(value) <= MAX_ITEMS:
             # A tensor that is a key, as in an optimizer's state, takes long to write out.
             yield from (
-                (str(number if isinstance(key, torch.Tensor) else key), item)
+                (number if isinstance(key, torch.Tensor) else str(key), item)
                 for number, (key, item) in enumerate(value.items())
             )
     elif isinstance(value, list | tuple | set | frozenset):
         if len(value) <= MAX_ITEMS:
-            yield from ((str(number), item) for number, item in enumerate(value))
+            yield from enumerate(value)
     elif isinstance(value, MethodType):
         yield "", value.__self__
         yield "", value.__func__
@@ -95,20 +96,22 @@ def _in_cell(cell: Any) -> Any:
         return None
 
 
-def _is_atom(value: Any) -> bool:
-    """Whether nothing of interest can be inside."""
-    if _is_passed_through(value):
+@lru_cache(maxsize=1024)
+def _is_atom(kind: type) -> bool:
+    """Whether nothing of interest can be inside an object of this type."""
+    if _is_passed_through(kind):
         return False
-    if isinstance(value, type | ModuleType | torch.Tensor):
+    if issubclass(kind, type | ModuleType | torch.Tensor):
         return True
-    return type(value).__module__.partition(".")[0] in sys.stdlib_module_names
+    return kind.__module__.partition(".")[0] in sys.stdlib_module_names
 
 
-def _is_passed_through(value: Any) -> bool:
-    is_container = isinstance(
-        value, (Mapping, list, tuple, set, frozenset, MethodType, partial, FunctionType)
+@lru_cache(maxsize=1024)
+def _is_passed_through(kind: type) -> bool:
+    is_container = issubclass(
+        kind, (Mapping, list, tuple, set, frozenset, MethodType, partial, FunctionType)
     )
-    return is_container and not hasattr(type(value), "state_dict")
+    return is_container and not hasattr(kind, "state_dict")
 
 
 def _free(path: str, taken: Collection[str]) -> str:

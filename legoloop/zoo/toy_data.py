@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +17,9 @@ from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import Batch
 from legoloop.core.rng import derived_seed
 from legoloop.data.datasets import ColumnDataset
+from legoloop.zoo.splits import split
 
 Array = np.ndarray[Any, Any]
-SPLIT_SEED = 0
 
 
 def digits(
@@ -41,7 +44,8 @@ def digits(
     torch.Size([360, 1, 8, 8])
     """
     image, target = _digits()
-    chosen, _ = _split(len(target), train, val_fraction, stratify=target)
+    training, validation = split(len(target), val_fraction, stratify=target)
+    chosen = training if train else validation
     return ColumnDataset(
         {
             "image": _float32(image[chosen] / 16).reshape(-1, 1, 8, 8),
@@ -76,7 +80,8 @@ def breast_cancer(train: bool = True, val_fraction: float = 0.2) -> ColumnDatase
     from sklearn.datasets import load_breast_cancer
 
     features, target = load_breast_cancer(return_X_y=True)
-    chosen, training = _split(len(target), train, val_fraction, stratify=target)
+    training, validation = split(len(target), val_fraction, stratify=target)
+    chosen = training if train else validation
     return _columns(
         chosen,
         features=_standardised(features, training)[chosen],
@@ -105,7 +110,8 @@ def diabetes(train: bool = True, val_fraction: float = 0.2) -> ColumnDataset:
     from sklearn.datasets import load_diabetes
 
     features, target = load_diabetes(return_X_y=True, scaled=False)
-    chosen, training = _split(len(target), train, val_fraction)
+    training, validation = split(len(target), val_fraction)
+    chosen = training if train else validation
     return _columns(
         chosen,
         features=_standardised(features, training)[chosen],
@@ -156,37 +162,18 @@ def xor(
 
 @lru_cache(maxsize=1)
 def _digits() -> tuple[Array, Array]:
-    """Images and classes, read once for all jobs of a sweep."""
-    from sklearn.datasets import load_digits
+    """Images and classes, read once for all jobs of a sweep.
 
-    images, targets = load_digits(return_X_y=True)
+    From the file of scikit-learn's: importing that takes longer than an epoch of them.
+    """
+    package = find_spec("sklearn")
+    assert package is not None
+    assert package.origin is not None
+    with gzip.open(Path(package.origin).with_name("datasets") / "data" / "digits.csv.gz") as file:
+        table = np.loadtxt(file, delimiter=",")
+    images, targets = table[:, :-1], table[:, -1].astype(np.int64)
     images.flags.writeable = targets.flags.writeable = False
     return images, targets
-
-
-def _split(
-    samples: int, train: bool, val_fraction: float, stratify: Array | None = None
-) -> tuple[Array, Array]:
-    """The rows of the chosen split, and those of the training split."""
-    from sklearn.model_selection import train_test_split
-
-    if not 0 < val_fraction < 1:
-        raise ArgumentError(
-            f"is {val_fraction}", argument="val_fraction", remedy="give a number between 0 and 1"
-        )
-    try:
-        training, validation = train_test_split(
-            np.arange(samples),
-            test_size=val_fraction,
-            stratify=stratify,
-            random_state=SPLIT_SEED,
-        )
-    except ValueError as error:
-        raise ArgumentError(
-            f"is {val_fraction}, which leaves a split of {samples} samples too small",
-            argument="val_fraction",
-        ) from error
-    return np.sort(training if train else validation), training
 
 
 def _standardised(values: Array, training: Array) -> Array:

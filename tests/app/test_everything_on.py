@@ -36,6 +36,8 @@ FILES = (
     *("metrics.csv", "metrics.jsonl", "predicts.csv", "classes.csv", "probabilities.csv"),
     *("predictions.parquet", "confusion.csv", "worst_errors.csv", "worst_errors.png", "model.txt"),
 )
+STORE = "mlflow.store.tracking.sqlalchemy_store"
+"""All of MLflow, which takes longer to import than most runs here take."""
 OF_THE_CLOCK = ("state: mlflow", "state: time_limit")
 """The states that hold the name that MLflow gave the run, and seconds."""
 
@@ -79,7 +81,8 @@ class Run:
         place = {"KILL_AT": kill_at, "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"}
         path = f"{environment()['PYTHONPATH']}:{PROJECT}:{Path(__file__).parents[2]}"
         words = ("-m", "legoloop.run", *self.words, *more)
-        return fork_server.run(words, cwd=self.here, env=environment(PYTHONPATH=path, **place))
+        env = environment(PYTHONPATH=path, **place)
+        return fork_server.run(words, cwd=self.here, env=env, imported=[STORE])
 
     def completes(self) -> None:
         done = self.attempt()

@@ -37,7 +37,7 @@ REFUSED = 2
 def killed_at_any_moment(long: bool) -> Tally:
     """SIGKILL at uniform moments, in a run without workers and in one with two."""
     tally = Tally()
-    kills = {0: 200, 2: 100} if long else {0: 9, 2: 3}
+    kills = {0: 200, 2: 100} if long else {0: 6, 2: 2}
     for workers, number in kills.items():
         overrides = WORKERS.format(workers)
         seconds = uninterrupted(overrides).seconds
@@ -106,7 +106,7 @@ def killed_in_a_sweep(long: bool) -> Tally:
         ended = whole.run()
         assert ended.status == 0, ended
         seconds, wanted = time.monotonic() - began, _outcomes(whole)
-    for moment in _moments(20 if long else 2, seconds):
+    for moment in _moments(20 if long else 1, seconds):
         with trial(*SWEEP) as killed:
             killed.begin().kill_after(moment)
             ended = killed.run()

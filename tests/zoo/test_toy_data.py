@@ -39,6 +39,17 @@ def test_digits() -> None:
     }  # fmt: skip
 
 
+def test_the_digits_are_those_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+
+    images, targets = load_digits(return_X_y=True)
+    data = digits()
+    rows = data.columns["idx"]
+    image = torch.from_numpy(images / 16)[rows].float().reshape(-1, 1, 8, 8)
+    assert torch.equal(data.columns["image"], image)
+    assert torch.equal(data.columns["target"], torch.from_numpy(targets)[rows])
+
+
 def test_digits_take_a_transform() -> None:
     plain, transposed = digits(), digits(transform=RandomTranspose(p=1.0))
     assert torch.equal(transposed[3]["image"], plain[3]["image"].mT)

@@ -75,10 +75,14 @@ def test_all_that_python_does_at_the_end_is_done(
     assert (here / "not_closed").read_text() == "flushed"
 
 
-def test_a_sweep_ends_so_too(here: Path) -> None:
-    found = ended(here, "-m", "seed=0,1", "loggers=[]", "+plugins.mine={_target_: mine.Ends}")
+@pytest.mark.parametrize("launcher", ["basic", "processes"])
+def test_a_sweep_ends_so_too(launcher: str, here: Path) -> None:
+    ends = "+plugins.mine={_target_: mine.Ends}"
+    found = ended(here, "-m", "seed=0,1", "loggers=[]", ends, f"hydra/launcher={launcher}")
     printed = found.out + "".join(file.read_text() for file in here.rglob("output.log"))
     assert (found.status, printed.count("the thread\n")) == (0, 2)
+    processes = 3 if launcher == "processes" else 1
+    assert printed.count("the user's own handler\n") == processes
     assert found.out.endswith("the user's own handler\n")
 
 

@@ -6,6 +6,7 @@ sweep's process ends, the job's process is notified.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import cloudpickle
 
+from legoloop.app.startup import gc_tuning
 from legoloop.app.sweep.job_output import open_output
 from legoloop.core.interruption import Interrupted
 
@@ -159,8 +161,10 @@ def _shown(lines: IO[str] | None, to: IO[str], prefix: str) -> Thread:
 
 def main() -> None:
     """Carry out the job that comes in, and send back how it ended."""
+    gc_tuning.defer_gc()
     connection = _connection()
     job: Any = cloudpickle.loads(connection.recv_bytes())
+    gc.freeze()  # what that has imported stays: it is not looked at for garbage
     Thread(target=_end_with_the_sweep, args=(connection,), daemon=True).start()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
