@@ -41,7 +41,7 @@ def killed_at_any_moment(long: bool) -> Tally:
     for workers, number in kills.items():
         overrides = WORKERS.format(workers)
         seconds = uninterrupted(overrides).seconds
-        for moment in _moments(number, seconds):
+        for moment in moments(number, seconds):
             with trial(overrides) as killed:
                 ended = killed.begin().kill_after(moment)
                 tally.count(
@@ -54,7 +54,7 @@ def killed_at_any_moment(long: bool) -> Tally:
 def killed_by_the_real_command(long: bool) -> Tally:
     """The same with the command itself, started by a new interpreter each time."""
     tally = Tally()
-    for moment in _moments(20, 6.0) if long else [4.0]:
+    for moment in moments(20, 6.0) if long else [4.0]:
         with trial() as killed:
             process = killed.command()
             try:
@@ -106,7 +106,7 @@ def killed_in_a_sweep(long: bool) -> Tally:
         ended = whole.run()
         assert ended.status == 0, ended
         seconds, wanted = time.monotonic() - began, _outcomes(whole)
-    for moment in _moments(20 if long else 1, seconds):
+    for moment in moments(20 if long else 1, seconds):
         with trial(*SWEEP) as killed:
             killed.begin().kill_after(moment)
             ended = killed.run()
@@ -170,7 +170,7 @@ def problem_of_a_killed(killed: Trial) -> str | None:
     return None
 
 
-def _moments(number: int, seconds: float) -> list[float]:
+def moments(number: int, seconds: float) -> list[float]:
     """Spread evenly, each at a random place of its share."""
     draw = random.Random(number)
     return [(share + draw.random()) * seconds / number for share in range(number)]

@@ -13,6 +13,7 @@ from tests.faults import (
     kills,
     mutants,
     not_numbers,
+    rank_kills,
     records,
     same_bits,
 )
@@ -27,6 +28,7 @@ _BROKEN_OFF = (
         kills.killed_at_any_moment,
     ),
     Row("SIGKILL of the real command", EQUAL, kills.killed_by_the_real_command),
+    Row("SIGKILL of a rank, and of what started it", EQUAL, rank_kills.killed_with_ranks),
     Row("SIGKILL of a sweep", "its jobs equal the uninterrupted sweep's", kills.killed_in_a_sweep),
     Row("SIGKILL before each call to the disk", EQUAL, kills.killed_before_any_call),
     Row(

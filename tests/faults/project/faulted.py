@@ -60,6 +60,8 @@ class Net(nn.Module):
 class Consumed:
     """Writes down what each step was made with; on the disk before the step is saved."""
 
+    supports_ranks = True
+
     def __init__(self, counter: Any, path: str) -> None:
         self.counter = counter
         self.path = Path(path)
