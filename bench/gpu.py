@@ -31,8 +31,8 @@ MODES: dict[str, str | None] = {
     "graph-captured": "reduce-overhead",
 }
 PRECISIONS = ("fp32", "amp_bf16")
-Steps = Callable[[int], None]
-"""Makes so many steps."""
+Steps = Callable[[int], float]
+"""Makes so many steps; the seconds that they took, without what comes before and after them."""
 
 
 def bare(case: Case, device: torch.device, mode: str | None, precision: str) -> Steps:
@@ -47,12 +47,16 @@ def bare(case: Case, device: torch.device, mode: str | None, precision: str) -> 
 
     fast = torch.compile(loss_of_batch, mode=mode) if mode else loss_of_batch
 
-    def steps(number: int) -> None:
+    def steps(number: int) -> float:
         model.train()
+        _wait(device)
+        began = time.perf_counter()
         for x, y in repeat(batch, number):
             optimizer.zero_grad()
             fast(x, y).backward()
             optimizer.step()
+        _wait(device)
+        return time.perf_counter() - began
 
     batch = x, y
     return steps
@@ -66,13 +70,30 @@ def ours(case: Case, device: torch.device, mode: str | None, precision: str) -> 
     descent = ll.GradientDescent(optimizer, model, feed, loss, compile=mode or False)
     batch = {"x": x, "target": y}
 
-    def steps(number: int) -> None:
-        counter = ll.Counter()
+    def steps(number: int) -> float:
+        counter, clock = ll.Counter(), Clock(device)
         epoch = ll.SimpleEpoch(repeat(batch), epoch_size=number * len(x))
-        loop = [counter, epoch, descent, ll.LastEpoch(counter, 1), ll.TrainLoss()]
+        loop = [clock, counter, epoch, descent, ll.LastEpoch(counter, 1), ll.TrainLoss()]
         ll.TrainingHost(loop).run()
+        return clock.seconds
 
     return steps
+
+
+class Clock:
+    """A plugin that measures how long the steps of an epoch take."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds = 0.0
+
+    def epoch_start(self) -> None:
+        _wait(self.device)
+        self.seconds = -time.perf_counter()
+
+    def epoch_end(self) -> None:
+        _wait(self.device)
+        self.seconds += time.perf_counter()
 
 
 def _made(case: Case, device: torch.device) -> tuple[nn.Module, torch.optim.Optimizer, Any]:
@@ -85,13 +106,9 @@ def _made(case: Case, device: torch.device) -> tuple[nn.Module, torch.optim.Opti
     return model, torch.optim.Adam(model.parameters(), lr=1e-5, fused=True), (x, y)
 
 
-def timed(steps: Steps, number: int, device: torch.device) -> float:
+def timed(steps: Steps, number: int) -> float:
     """Microseconds a step."""
-    _wait(device)
-    began = time.perf_counter()
-    steps(number)
-    _wait(device)
-    return (time.perf_counter() - began) / number * 1e6
+    return steps(number) / number * 1e6
 
 
 def _wait(device: torch.device) -> None:
@@ -115,9 +132,9 @@ def rows(
                 loops = {who: make(case, device, mode, precision) for who, make in made.items()}
                 for steps in loops.values():
                     steps(5)  # compiles, and captures
-                number = _steps_in(seconds, timed(loops["bare"], 5, device))
+                number = _steps_in(seconds, timed(loops["bare"], 5))
                 variants = {
-                    who: lambda steps=steps, number=number: timed(steps, number, device)
+                    who: lambda steps=steps, number=number: timed(steps, number)
                     for who, steps in loops.items()
                 }
                 found = interleaved(variants, rounds)
