@@ -48,7 +48,7 @@ def local(tensor: torch.Tensor) -> torch.Tensor:
     >>> local(torch.ones(1))
     tensor([1.])
     """
-    shard: torch.Tensor = tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[operator]
+    shard: torch.Tensor = tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
     return shard
 
 

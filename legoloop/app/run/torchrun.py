@@ -97,7 +97,7 @@ def _train(task: RankTask, store: Any) -> Outcome:
 
 def _store() -> Any:
     """What the ranks of torchrun share before they are a group."""
-    from torch.distributed import rendezvous
+    from torch.distributed.rendezvous import rendezvous
 
     store, _, _ = next(iter(rendezvous("env://")))
     store.set_timeout(PATIENCE)
