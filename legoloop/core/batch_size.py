@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,8 @@ class SizedBatch(dict[str, Any]):
 
     Args:
         columns (Mapping[str, Any]): the columns by name.
-        num_samples (int): the number of samples.
+        num_samples (int | None): the number of samples; None: as its columns tell, which is for
+            torch: it makes batches anew when it moves them to a GPU.
         share (RankShare | None): of a rank's share of a batch, what it is a share of.
 
     >>> batch = SizedBatch({"edges": [[0, 1, 2], [1, 2, 0]]}, num_samples=3)
@@ -45,10 +46,13 @@ class SizedBatch(dict[str, Any]):
     __slots__ = ("num_samples", "share")
 
     def __init__(
-        self, columns: Mapping[str, Any], num_samples: int, share: RankShare | None = None
+        self,
+        columns: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
+        num_samples: int | None = None,
+        share: RankShare | None = None,
     ) -> None:
         super().__init__(columns)
-        self.num_samples = num_samples
+        self.num_samples = next(_lengths(self), 0) if num_samples is None else num_samples
         self.share = share
 
 

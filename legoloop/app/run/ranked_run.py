@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,7 @@ class RankedRun:
         from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
         ranks = self._blueprint.settings.ranks
+        knows_timeout = "shutdown_timeout" in {each.name for each in fields(LaunchConfig)}
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -118,7 +120,7 @@ class RankedRun:
             rdzv_endpoint="localhost:0",
             local_addr="localhost",
             max_restarts=0,
-            shutdown_timeout=SHUTDOWN_TIMEOUT,
+            **({"shutdown_timeout": SHUTDOWN_TIMEOUT} if knows_timeout else {}),
             # Those that interrupt a run are handed on by us.
             signals_to_handle="SIGHUP,SIGQUIT",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import SimpleNamespace
@@ -151,6 +152,8 @@ class _Replicated:
     def _made(self) -> nn.Module:
         from torch.nn.parallel import DistributedDataParallel
 
+        # Of a weight with a dimension of 1, whose strides can be written in two ways.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         step = _Step([p for p in self._parameters if p.requires_grad], self._run)
         known = inspect.signature(DistributedDataParallel).parameters
         # Evaluations take the buffers of rank 0; until then each rank has its own.
