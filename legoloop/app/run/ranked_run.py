@@ -110,7 +110,8 @@ class RankedRun:
         from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
         ranks = self._blueprint.settings.ranks
-        knows_timeout = "shutdown_timeout" in {each.name for each in fields(LaunchConfig)}
+        known = {each.name for each in fields(LaunchConfig)}  # that of torch 2.11 knows no timeout
+        timeout: Any = {"shutdown_timeout": SHUTDOWN_TIMEOUT} if "shutdown_timeout" in known else {}
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -120,7 +121,7 @@ class RankedRun:
             rdzv_endpoint="localhost:0",
             local_addr="localhost",
             max_restarts=0,
-            **({"shutdown_timeout": SHUTDOWN_TIMEOUT} if knows_timeout else {}),
+            **timeout,
             # Those that interrupt a run are handed on by us.
             signals_to_handle="SIGHUP,SIGQUIT",
         )
