@@ -80,7 +80,7 @@ class GridSweeper(Sweeper):
                     sweep.launch(self.launcher, batch)
                     if sweep.stops_at_failure and not all(job.has_completed for job in batch):
                         break
-        if not all(job.has_completed for job in jobs):
+        if not all(job.has_completed or job.number in sweep.left_behind for job in jobs):
             raise SystemExit(1)
 
     def combinations(self, overrides: Sequence[str]) -> list[list[str]]:
@@ -111,10 +111,10 @@ class GridSweeper(Sweeper):
             )
 
     def _batches(self, jobs: Sequence[Job], stops_at_failure: bool) -> Iterator[Sequence[Job]]:
-        from legoloop.app.sweep.launchers.process_launcher import ProcessLauncher
+        from legoloop.app.sweep.launchers.jobs import JobsLauncher
 
         # Others would begin all that they are given, whatever became of the first.
-        one_by_one = stops_at_failure and not isinstance(self.launcher, ProcessLauncher)
+        one_by_one = stops_at_failure and not isinstance(self.launcher, JobsLauncher)
         size = 1 if one_by_one else self.max_batch_size or max(1, len(jobs))
         for first in range(0, len(jobs), size):
             yield jobs[first : first + size]

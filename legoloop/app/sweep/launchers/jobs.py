@@ -81,8 +81,12 @@ class SentJob:
 
 
 class JobsLauncher(Launcher):
-    """What the launchers have in common; how the jobs are carried out is left to each."""
+    """What the launchers have in common; how the jobs are carried out is left to each.
 
+    ``left_behind`` are the numbers of the jobs that go on though the launcher has returned.
+    """
+
+    left_behind: frozenset[int] = frozenset()
     hydra_context: HydraContext
     task: TaskFunction
     config: DictConfig

@@ -1,0 +1,78 @@
+"""A job as submitit runs it on a node of the cluster."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from subprocess import CalledProcessError
+from typing import TYPE_CHECKING, Any
+
+from legoloop.core.interruption import Interrupted
+from legoloop.state.lease import leased
+
+if TYPE_CHECKING:
+    from hydra.core.utils import JobReturn
+
+    from legoloop.app.sweep.launchers.jobs import SentJob
+
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Requeued:
+    """Carries out a job; one that was interrupted has saved, and is put back into the queue."""
+
+    def __call__(self, job: SentJob) -> JobReturn:
+        """How the job ended."""
+        from submitit.core.job_environment import JobEnvironment
+
+        end_with_the_parent()
+        try:
+            with leased():
+                return job()
+        except Interrupted:
+            try:
+                # Submitit's signal handlers are back by now: they checkpoint and requeue.
+                signal.raise_signal(signal.Signals[f"SIG{JobEnvironment.USR_SIG}"])
+            except CalledProcessError:
+                sys.exit(1)  # Slurm has requeued it itself, or it was cancelled
+            raise
+
+    def checkpoint(self, job: SentJob) -> Any:
+        """The same job, to be resumed in its directory."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, job)
+
+
+def returned_by(job: SentJob, handle: Any, is_over: bool = True) -> JobReturn | None:
+    """What a job returned, by the file that submitit wrote; None if there is none.
+
+    One that raised outside of the job, such as for a module that the node does not have, is a
+    failed job; as long as it is not over, it may be in the queue again.
+    """
+    from submitit.core.utils import pickle_load
+
+    try:
+        outcome, value = pickle_load(handle.paths.result_pickle)
+    except (OSError, EOFError):
+        return None
+    if outcome == "success":
+        returned: JobReturn = value
+        return returned
+    cause = str(value).strip().rpartition("\n")[2]
+    return job.died(f"{cause}; see {handle.paths.stderr}") if is_over else None
+
+
+def end_with_the_parent() -> None:
+    """Let this process be sent SIGTERM when its parent dies, such as the daemon of the node.
+
+    It would go on otherwise, beside the same job that was begun again.
+    """
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
