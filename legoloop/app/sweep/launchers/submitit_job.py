@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
 import sys
 from dataclasses import dataclass
 from subprocess import CalledProcessError
 from typing import TYPE_CHECKING, Any
 
+from legoloop.app.sweep.launchers.parent_death import end_with_the_parent
 from legoloop.core.interruption import Interrupted
 from legoloop.state.lease import leased
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
 
     from legoloop.app.sweep.launchers.jobs import SentJob
-
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -65,14 +62,3 @@ def returned_by(job: SentJob, handle: Any, is_over: bool = True) -> JobReturn | 
         return returned
     cause = str(value).strip().rpartition("\n")[2]
     return job.died(f"{cause}; see {handle.paths.stderr}") if is_over else None
-
-
-def end_with_the_parent() -> None:
-    """Let this process be sent SIGTERM when its parent dies, such as the daemon of the node.
-
-    It would go on otherwise, beside the same job that was begun again.
-    """
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)

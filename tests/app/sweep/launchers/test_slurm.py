@@ -5,32 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from legoloop.state.run_record import read_record
-from tests.app.command import SMALL, environment, in_a_process
+from tests.app.command import environment
+from tests.app.sweep.launchers.long_runs import attempts, going_on, saved, undisturbed, weights
 from tests.app.sweep.launchers.slurm_here import SlurmHere, slurm_here, why_not
 from tests.app.sweep.launchers.sweeps import begun, ended, facts, wait_until
-from tests.fork_server import ForkedProcess
 
 pytestmark = pytest.mark.slow
 
 SLURM = "hydra/launcher=slurm"
-SLOW = """
-import os, time
-class Slow:
-    def epoch_end(self):
-        if "SLURM_JOB_ID" in os.environ:
-            time.sleep(0.25)
-"""
-LONG = (
-    *("-m", *SMALL, "loggers=[]", "hydra.sweep.dir=sweep"),
-    *("num_epochs=24", "+plugins.slow._target_=slow.Slow"),
-)
-"""Six seconds in Slurm, and no time at all elsewhere."""
 LATE = """
 import os, pathlib, time
 if os.environ.get("SLURM_ARRAY_TASK_ID") == "1" and not (mark := pathlib.Path("late")).exists():
@@ -55,41 +42,6 @@ def submitted(here: Path) -> dict[str, str]:
         "jobs"
     ]
     return found
-
-
-def going_on(here: Path, *overrides: str, **changes: str) -> ForkedProcess:
-    """A sweep of long runs."""
-    (here / "slow.py").write_text(SLOW)
-    words = ["-m", "legoloop.run", *LONG, *overrides]
-    return ForkedProcess(words, cwd=here, env=environment(**changes))
-
-
-def saved(here: Path, job: int) -> bool:
-    """Whether a job has saved a state that is not its first."""
-    folder = here / "sweep" / str(job) / "checkpoints"
-    return any(name.isdecimal() and int(name) > 0 for name in map(_name, folder.glob("*")))
-
-
-def _name(path: Path) -> str:
-    return path.name
-
-
-def attempts(here: Path, job: int) -> list[tuple[str, bool]]:
-    """The status of each attempt at a job, and whether it was resumed."""
-    record: Any = read_record(here / "sweep" / str(job))
-    return [(each["status"], "resumed_from" in each) for each in record["attempts"]]
-
-
-def weights(folder: Path, jobs: int) -> list[bytes]:
-    return [(folder / str(job) / "weights").read_bytes() for job in range(jobs)]
-
-
-def undisturbed(here: Path, jobs: int) -> list[bytes]:
-    """The weights that Hydra's basic launcher makes."""
-    here.mkdir()
-    (here / "slow.py").write_text(SLOW)
-    assert in_a_process(here, *LONG, f"seed=range({jobs})").status == 0
-    return weights(here / "sweep", jobs)
 
 
 def test_what_slurm_is_asked_for(tmp_path: Path, slurm: SlurmHere) -> None:
@@ -182,7 +134,7 @@ def test_requeued_and_abandoned_jobs_are_resumed(tmp_path: Path, slurm: SlurmHer
     assert attempts(tmp_path, 0) == attempts(tmp_path, 1)
     assert attempts(tmp_path, 0) == [("INTERRUPTED", False), ("COMPLETED", True)]
     assert attempts(tmp_path, 2) == [("COMPLETED", False)]
-    assert weights(tmp_path / "sweep", 3) == expected
+    assert weights(tmp_path, 3) == expected
     assert sum(" completed in " in line for line in how.out.splitlines()) == 3
 
 
@@ -199,4 +151,4 @@ def test_preempted_jobs_are_resumed_or_begin_later(tmp_path: Path, slurm: SlurmH
     assert how.status == 0, how
     assert attempts(tmp_path, 0) == [("INTERRUPTED", False), ("COMPLETED", True)]
     assert attempts(tmp_path, 1) == [("COMPLETED", False)]
-    assert weights(tmp_path / "sweep", 2) == undisturbed(tmp_path / "basic", 2)
+    assert weights(tmp_path, 2) == undisturbed(tmp_path / "basic", 2)
