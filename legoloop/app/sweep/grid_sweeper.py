@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from hydra.plugins.sweeper import Sweeper
@@ -66,14 +67,18 @@ class GridSweeper(Sweeper):
         """
         from legoloop.app.sweep.compose_jobs import compose_jobs
         from legoloop.app.sweep.job import JobTask
+        from legoloop.app.sweep.launchers.jobs import JobsLauncher
         from legoloop.app.sweep.sweep import Sweep
+        from legoloop.state.lease import leased
         from legoloop.state.run_record import one_git_state
 
         overrides = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         jobs = compose_jobs(self.config, self.combinations(overrides), self.loader)
         task = JobTask(self.task, {job.number: job.blueprint for job in jobs})
         self.launcher.setup(hydra_context=self.context, task_function=task, config=self.config)
-        with one_git_state(), Sweep.open(self.config, jobs) as sweep:
+        is_on_cluster = isinstance(self.launcher, JobsLauncher) and self.launcher.is_on_cluster
+        claims = leased() if is_on_cluster else nullcontext()
+        with claims, one_git_state(), Sweep.open(self.config, jobs) as sweep:
             left = sweep.pending()
             with sweep.shown(left):
                 for batch in self._batches(left, sweep.stops_at_failure):

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
@@ -83,9 +83,11 @@ class SentJob:
 class JobsLauncher(Launcher):
     """What the launchers have in common; how the jobs are carried out is left to each.
 
-    ``left_behind`` are the numbers of the jobs that go on though the launcher has returned.
+    ``is_on_cluster``: whether other machines may write to the sweep's folder. ``left_behind``: the
+    numbers of the jobs that go on though the launcher has returned.
     """
 
+    is_on_cluster: ClassVar[bool] = False
     left_behind: frozenset[int] = frozenset()
     hydra_context: HydraContext
     task: TaskFunction

@@ -37,6 +37,8 @@ class RayLauncher(JobsLauncher):
     Raises MissingExtraError without Ray, ArgumentError for numbers that cannot be.
     """
 
+    is_on_cluster = True
+
     def __init__(
         self, init: DictConfig, remote: DictConfig, n_jobs: int | None = None, retries: int = 3
     ) -> None:

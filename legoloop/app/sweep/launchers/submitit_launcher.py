@@ -122,6 +122,7 @@ class SlurmLauncher(SubmititLauncher):
     """
 
     cluster, option = "slurm", "slurm"
+    is_on_cluster = True
 
     def __init__(
         self, wait: bool = True, srun_args: Sequence[str] | None = None, **settings: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,8 +78,9 @@ def test_a_job_whose_node_dies_is_resumed_on_another(tmp_path: Path, cluster: Ra
     how = ended(sweep)
     assert how.status == 0, how
     for job in range(4):
-        before = [("INTERRUPTED", False)] if job == ended_one else []
-        assert attempts(tmp_path, job) == [*before, ("COMPLETED", job == ended_one)]
+        *_, last = made = attempts(tmp_path, job)
+        assert last == ("COMPLETED", job == ended_one)
+        assert len(made) == (2 if job == ended_one else 1)
     assert weights(tmp_path, 4) == undisturbed(tmp_path / "basic", 4)
 
 
@@ -103,8 +105,6 @@ def test_ctrl_c_interrupts_the_runs_which_save(tmp_path: Path, cluster: RayHere)
 
 def pid_of(here: Path, job: int) -> int:
     """The process of a run that goes on, as its lease says."""
-    import json
-
     lease = json.loads((here / "sweep" / str(job) / ".run.lease").read_text())
     return int(lease["pid"])
 
