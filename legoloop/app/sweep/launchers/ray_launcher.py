@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.run.signals import interruptions
-from legoloop.app.sweep.launchers.jobs import JobsLauncher, SentJob, has_failed
+from legoloop.app.sweep.launchers.jobs import JobsLauncher, Overrides, SentJob, has_failed
 from legoloop.app.sweep.launchers.ray_job import carried_out
 from legoloop.core.errors import ArgumentError, ConfigError, MissingExtraError
 from legoloop.core.interruption import Interrupted
@@ -53,8 +53,16 @@ class RayLauncher(JobsLauncher):
         self._n_jobs = n_jobs
         self._retries = retries
 
-    def execute(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
-        """How each of the jobs that began ended, in their order.
+    def launch_as_asked(
+        self, jobs: Iterator[tuple[int, Overrides]], ended: Callable[[int], None]
+    ) -> list[JobReturn]:
+        """Carry out jobs, each asked for when a node has room; ``ended`` is told of each."""
+        return self.execute(self._sent(jobs), ended)
+
+    def execute(
+        self, jobs: Iterator[SentJob], ended: Callable[[int], None] = lambda number: None
+    ) -> list[JobReturn]:
+        """How each of the jobs that began ended, in their order; ``ended`` is told of each.
 
         What asks the sweep to end interrupts the jobs, and is raised when they have saved and
         ended; a second Ctrl-C kills them.
@@ -63,7 +71,7 @@ class RayLauncher(JobsLauncher):
 
         asked: list[Interrupted] = []
         with ray.init(**_with_path(self._init)), interruptions(asked.append):
-            tasks = Tasks(self._remote, self._retries)
+            tasks = Tasks(self._remote, self._retries, ended)
             try:
                 while not (
                     asked or (self.stops_on_failure and has_failed(tasks.returned.values()))
@@ -107,14 +115,18 @@ class Tasks:
     Args:
         remote: for ``ray.remote``.
         retries: how often a job begins again.
+        ended: is told of each job that has ended.
     """
 
-    def __init__(self, remote: Mapping[str, Any], retries: int) -> None:
+    def __init__(
+        self, remote: Mapping[str, Any], retries: int, ended: Callable[[int], None]
+    ) -> None:
         import ray
 
         # Ray's own retries would begin a job again that ends its process, too.
         self._task = ray.remote(max_calls=1, max_retries=0, **remote)(carried_out)
         self._retries = retries
+        self._ended = ended
         self._tries: Counter[int] = Counter()
         self._running: dict[Any, SentJob] = {}
         self._is_interrupted = False
@@ -148,6 +160,7 @@ class Tasks:
                     self.submit(job)
                     continue
                 self.returned[job.number] = job.died(cause_of(error))
+            self._ended(job.number)
 
     def interrupt(self) -> None:
         """Interrupt them, once: those that have begun save, the others do not begin."""

@@ -21,19 +21,21 @@ GRACE = 10.0
 class SlurmWatch:
     """Looks at submitted jobs: a result is a file; that a job died without one, Slurm tells.
 
-    Args:
-        jobs: by number.
-        handles: submitit's, by number.
+    ``handles`` are submitit's of the jobs that have not ended, by number.
     """
 
-    def __init__(self, jobs: Mapping[int, SentJob], handles: Mapping[int, Any]) -> None:
-        self._jobs = jobs
-        self.handles = dict(handles)
+    def __init__(self) -> None:
+        self.handles: dict[int, Any] = {}
+        self._jobs: dict[int, SentJob] = {}
         self._states: Mapping[str, str] = {}
         self._over: dict[int, float] = {}
         self._pause = ASK_EVERY[0]
         self._next = 0.0
         self._is_cancelled = False
+
+    def add(self, job: SentJob, handle: Any) -> None:
+        """Watch this job too."""
+        self._jobs[job.number], self.handles[job.number] = job, handle
 
     def look(self) -> dict[int, JobReturn]:
         """How those ended of which this is new; they are watched no longer."""

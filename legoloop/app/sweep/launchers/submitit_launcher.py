@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
-from legoloop.app.sweep.launchers.jobs import JobsLauncher, SentJob, has_failed
+from legoloop.app.sweep.launchers.jobs import JobsLauncher, Overrides, SentJob, has_failed
 from legoloop.app.sweep.launchers.slurm_watch import SlurmWatch
 from legoloop.app.sweep.launchers.submitit_job import Requeued, returned_by
 from legoloop.app.sweep.launchers.submitted import forget, remember, submitted
@@ -115,6 +115,7 @@ class SlurmLauncher(SubmititLauncher):
 
     Args:
         wait: until all have ended; False: submit them, tell what has ended, and leave the others.
+        array_parallelism: jobs at once.
         srun_args: further arguments for ``srun``.
         settings: those of submitit's executor, without ``slurm_``.
 
@@ -125,12 +126,18 @@ class SlurmLauncher(SubmititLauncher):
     is_on_cluster = True
 
     def __init__(
-        self, wait: bool = True, srun_args: Sequence[str] | None = None, **settings: Any
+        self,
+        wait: bool = True,
+        array_parallelism: int = 256,
+        srun_args: Sequence[str] | None = None,
+        **settings: Any,
     ) -> None:
         if not isinstance(wait, bool):
             raise ArgumentError(f"is {wait!r}", argument="wait", remedy="give true or false")
-        super().__init__(srun_args=[*(srun_args or ()), *SHIELD], **settings)
+        shielded = [*(srun_args or ()), *SHIELD]
+        super().__init__(srun_args=shielded, array_parallelism=array_parallelism, **settings)
         self._waits = wait
+        self._places = array_parallelism
         if which("srun") is None:
             raise ConfigError(
                 "Slurm's command srun is not found; start the sweep on a node that has it, "
@@ -139,33 +146,37 @@ class SlurmLauncher(SubmititLauncher):
 
     def execute(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
         """How each of the jobs that have ended did so, in their order."""
-        import submitit
-
         if not self._waits and self.stops_on_failure:
-            raise ConfigError(
-                "is false, so nobody would see a failure for sweep.on_failure=stop",
-                key="hydra.launcher.wait",
-                remedy="leave one of them out",
-            )
-        sent = {job.number: job for job in jobs}
-        handles = {
-            number: submitit.SlurmJob(self._folder, slurm_id)
-            for number, slurm_id in submitted(self._folder).items()
-            if number in sent
-        }
-        new = [job for number, job in sent.items() if number not in handles]
-        for job, handle in zip(new, self.submit(new), strict=True):
-            handles[job.number] = handle
-        remember(self._folder, {number: handle.job_id for number, handle in handles.items()})
-        watch = SlurmWatch(sent, handles)
+            raise self._would_not_see("a failure for sweep.on_failure=stop")
+        watch = SlurmWatch()
+        self._begin(watch, list(jobs))
+        return self._look_after(watch, iter(()), lambda number: None)
+
+    def launch_as_asked(
+        self, jobs: Iterator[tuple[int, Overrides]], ended: Callable[[int], None]
+    ) -> list[JobReturn]:
+        """Carry out jobs, ``array_parallelism`` at once; ``ended`` is told of each."""
+        if not self._waits:
+            raise self._would_not_see("how jobs end for the sweeper")
+        return self._look_after(SlurmWatch(), self._sent(jobs), ended)
+
+    def _look_after(
+        self, watch: SlurmWatch, jobs: Iterator[SentJob], ended: Callable[[int], None]
+    ) -> list[JobReturn]:
         returned: dict[int, JobReturn] = {}
         try:
-            returned |= watch.look()
-            while self._waits and watch.handles:
-                time.sleep(LOOK_EVERY)
-                returned |= watch.look()
+            while True:
+                for number, how in watch.look().items():
+                    returned[number] = how
+                    ended(number)
                 if self.stops_on_failure and has_failed(returned.values()):
                     watch.cancel_waiting()
+                    jobs = iter(())
+                while len(watch.handles) < self._places and (job := next(jobs, None)) is not None:
+                    self._begin(watch, [job])
+                if not (self._waits and watch.handles):
+                    break
+                time.sleep(LOOK_EVERY)
         except KeyboardInterrupt:
             arrays = {handle.job_id.partition("_")[0] for handle in watch.handles.values()}
             print(f"\nthe jobs go on; to end them: scancel {' '.join(sorted(arrays))}", flush=True)
@@ -174,6 +185,26 @@ class SlurmLauncher(SubmititLauncher):
             forget(self._folder, returned)
         self.left_behind = frozenset(watch.handles)
         return [returned[number] for number in sorted(returned)]
+
+    def _begin(self, watch: SlurmWatch, jobs: Sequence[SentJob]) -> None:
+        """Submit those of the jobs that are not submitted yet, and watch all of them."""
+        import submitit
+
+        known = submitted(self._folder)
+        new = [job for job in jobs if job.number not in known]
+        handles = {job.number: handle for job, handle in zip(new, self.submit(new), strict=True)}
+        remember(self._folder, {number: handle.job_id for number, handle in handles.items()})
+        for job in jobs:
+            old = known.get(job.number)
+            watch.add(job, submitit.SlurmJob(self._folder, old) if old else handles[job.number])
+
+    @staticmethod
+    def _would_not_see(what: str) -> ConfigError:
+        return ConfigError(
+            f"is false, so nobody would see {what}",
+            key="hydra.launcher.wait",
+            remedy="leave one of them out",
+        )
 
 
 def _plain(value: Any) -> Any:

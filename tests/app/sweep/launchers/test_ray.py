@@ -17,7 +17,14 @@ from legoloop.core.errors import ConfigError, DataError
 from legoloop.state.directory_lock import DirectoryLock
 from legoloop.state.run_record import read_record
 from tests.app.composed import config_of, hydra_at_work
-from tests.app.sweep.launchers.long_runs import attempts, going_on, saved, undisturbed, weights
+from tests.app.sweep.launchers.long_runs import (
+    MANY,
+    attempts,
+    going_on,
+    saved,
+    undisturbed,
+    weights,
+)
 from tests.app.sweep.launchers.ray_here import RayHere, ray_here
 from tests.app.sweep.launchers.sweeps import begun, ended, facts, wait_until
 
@@ -70,18 +77,20 @@ def test_what_no_node_has_room_for_is_told_and_not_waited_for(tmp_path: Path) ->
 
 
 # ray#40210: a process that Ray ends has 100 ms; and workers of a cluster do not know our modules
-@pytest.mark.slow
-def test_a_job_whose_node_dies_is_resumed_on_another(tmp_path: Path, cluster: RayHere) -> None:
-    sweep = going_on(tmp_path, *on(cluster), "seed=range(4)")
+@pytest.mark.parametrize("jobs", MANY)
+def test_a_job_whose_node_dies_is_resumed_on_another(
+    jobs: int, tmp_path: Path, cluster: RayHere
+) -> None:
+    sweep = going_on(tmp_path, *on(cluster), f"seed=range({jobs})")
     wait_until(lambda: all(saved(tmp_path, job) for job in range(2)))
     ended_one = next(job for job in range(2) if cluster.end_the_node_of(pid_of(tmp_path, job)))
     how = ended(sweep)
     assert how.status == 0, how
-    for job in range(4):
+    for job in range(jobs):
         *_, last = made = attempts(tmp_path, job)
         assert last == ("COMPLETED", job == ended_one)
         assert len(made) == (2 if job == ended_one else 1)
-    assert weights(tmp_path, 4) == undisturbed(tmp_path / "basic", 4)
+    assert weights(tmp_path, jobs) == undisturbed(tmp_path / "basic", jobs)
 
 
 @pytest.mark.slow

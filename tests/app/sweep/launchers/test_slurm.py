@@ -11,11 +11,16 @@ import pytest
 
 from legoloop.state.run_record import read_record
 from tests.app.command import environment
-from tests.app.sweep.launchers.long_runs import attempts, going_on, saved, undisturbed, weights
+from tests.app.sweep.launchers.long_runs import (
+    MANY,
+    attempts,
+    going_on,
+    saved,
+    undisturbed,
+    weights,
+)
 from tests.app.sweep.launchers.slurm_here import SlurmHere, slurm_here, why_not
 from tests.app.sweep.launchers.sweeps import begun, ended, facts, wait_until
-
-pytestmark = pytest.mark.slow
 
 SLURM = "hydra/launcher=slurm"
 LATE = """
@@ -44,6 +49,7 @@ def submitted(here: Path) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_what_slurm_is_asked_for(tmp_path: Path, slurm: SlurmHere) -> None:
     asked = ("partition=high", "timeout_min=90", "signal_delay_s=300")
     settings = [f"hydra.launcher.{setting}" for setting in asked]
@@ -63,6 +69,7 @@ def test_what_slurm_is_asked_for(tmp_path: Path, slurm: SlurmHere) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_setting_that_slurm_does_not_have_is_refused(tmp_path: Path, slurm: SlurmHere) -> None:
     how = ended(begun(tmp_path, SLURM, "hydra.launcher.partitoin=long", **slurm.environment))
     assert how.status != 0
@@ -71,6 +78,7 @@ def test_a_setting_that_slurm_does_not_have_is_refused(tmp_path: Path, slurm: Sl
 
 # hydra#1377, hydra#1513, hydra#2551: one job that fails or dies, and the others are lost
 # submitit#1720, oumi#2671: no accounting, and a job that was killed is waited for, for ever
+@pytest.mark.slow
 def test_a_job_that_dies_is_one_failed_job_without_accounting(
     tmp_path: Path, slurm: SlurmHere
 ) -> None:
@@ -87,6 +95,7 @@ def test_a_job_that_dies_is_one_failed_job_without_accounting(
     assert "sacct" not in how.err
 
 
+@pytest.mark.slow
 def test_after_a_failure_what_is_queued_is_cancelled(tmp_path: Path, slurm: SlurmHere) -> None:
     one = ("hydra.launcher.array_parallelism=1", "+sweep.on_failure=stop")
     how = ended(begun(tmp_path, SLURM, *one, "do=raise,late,later,last", **slurm.environment))
@@ -96,6 +105,7 @@ def test_after_a_failure_what_is_queued_is_cancelled(tmp_path: Path, slurm: Slur
 
 
 # hydra#2479, hydra#3058, hydra#3128: the command must live as long as the jobs
+@pytest.mark.slow
 def test_a_command_that_does_not_wait_is_given_again(tmp_path: Path, slurm: SlurmHere) -> None:
     words = (SLURM, "hydra.launcher.wait=false", "seed=0,1")
 
@@ -120,24 +130,30 @@ def test_a_command_that_does_not_wait_is_given_again(tmp_path: Path, slurm: Slur
 
 
 # hydra#2042, EgoVerse#621: what was requeued begins anew
-def test_requeued_and_abandoned_jobs_are_resumed(tmp_path: Path, slurm: SlurmHere) -> None:
-    sweep = going_on(tmp_path, SLURM, "seed=range(3)", **slurm.environment)
+@pytest.mark.parametrize("jobs", MANY)
+def test_requeued_and_abandoned_jobs_are_resumed(
+    jobs: int, tmp_path: Path, slurm: SlurmHere
+) -> None:
+    few = "hydra.launcher.array_parallelism=4"
+    sweep = going_on(tmp_path, SLURM, few, f"seed=range({jobs})", **slurm.environment)
     wait_until(lambda: saved(tmp_path, 0))
     numbers = submitted(tmp_path)
     slurm.asked("scontrol", "requeue", numbers["0"])
     wait_until(lambda: saved(tmp_path, 1))
     (daemon,) = slurm.daemons(numbers["1"])
     daemon.kill()
-    expected = undisturbed(tmp_path / "basic", 3)
+    expected = undisturbed(tmp_path / "basic", jobs)
     how = ended(sweep)
     assert how.status == 0, how
     assert attempts(tmp_path, 0) == attempts(tmp_path, 1)
     assert attempts(tmp_path, 0) == [("INTERRUPTED", False), ("COMPLETED", True)]
-    assert attempts(tmp_path, 2) == [("COMPLETED", False)]
-    assert weights(tmp_path, 3) == expected
-    assert sum(" completed in " in line for line in how.out.splitlines()) == 3
+    for job in range(2, jobs):
+        assert attempts(tmp_path, job) == [("COMPLETED", False)]
+    assert weights(tmp_path, jobs) == expected
+    assert sum(" completed in " in line for line in how.out.splitlines()) == jobs
 
 
+@pytest.mark.slow
 def test_preempted_jobs_are_resumed_or_begin_later(tmp_path: Path, slurm: SlurmHere) -> None:
     late = tmp_path / "late_to_import"
     late.mkdir()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import cloudpickle
 import pytest
+from omegaconf import OmegaConf
 
-from legoloop.app.sweep.launchers import slurm_queue, slurm_watch
+from legoloop.app.sweep.launchers import slurm_queue, slurm_watch, submitit_launcher
 from legoloop.app.sweep.launchers.slurm_queue import FORGOTTEN, states
 from legoloop.app.sweep.launchers.slurm_watch import SlurmWatch
+from legoloop.app.sweep.launchers.submitit_launcher import SlurmLauncher
+from legoloop.core.errors import ConfigError
 
 Answers = dict[str, tuple[int, str, str]]
 """Exit status, output and errors by the name of a command."""
@@ -87,13 +90,14 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     def make(state: str) -> Watched:
         monkeypatch.setattr(slurm_watch, "states", lambda jobs: dict.fromkeys(jobs, state))
         died: list[str] = []
-        job = SimpleNamespace(died=lambda cause: died.append(cause) or "dead")
+        job: Any = SimpleNamespace(number=0, died=lambda cause: died.append(cause) or "dead")
         paths = SimpleNamespace(
             result_pickle=tmp_path / "result", stderr=tmp_path / "err", stdout=tmp_path / "out"
         )
         handle = SimpleNamespace(job_id="17_0", paths=paths)
-        jobs: Any = {0: job}
-        return Watched(watch=SlurmWatch(jobs, {0: handle}), died=died, result=paths.result_pickle)
+        watch = SlurmWatch()
+        watch.add(job, handle)
+        return Watched(watch=watch, died=died, result=paths.result_pickle)
 
     return make
 
@@ -138,3 +142,53 @@ def test_of_what_was_cancelled_before_it_began_there_is_nothing_to_tell(
     assert one.watch.look() == {}
     assert not one.watch.handles
     assert not one.died
+
+
+# hydra#2257, hydra#2461, hydra#3091: all of a batch must end before the next one begins
+def test_a_job_is_asked_for_when_a_place_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("submitit")
+    monkeypatch.setattr(submitit_launcher, "which", lambda name: "/usr/bin/srun")
+    monkeypatch.setattr(submitit_launcher, "LOOK_EVERY", 0)
+    monkeypatch.setattr(slurm_watch, "states", lambda jobs: dict.fromkeys(jobs, "RUNNING"))
+    launcher = SlurmLauncher(submitit_folder=str(tmp_path), array_parallelism=2)
+    launcher.config = OmegaConf.create({})
+    told: list[str] = []
+    looks = {0: 9, 1: 1, 2: 1, 3: 1}
+
+    def returned_by(job: Any, handle: Any, is_over: bool) -> str | None:
+        looks[job.number] -= 1
+        return "done" if looks[job.number] < 0 else None
+
+    def jobs() -> Iterator[Any]:
+        for number in range(4):
+            told.append(f"asks for {number}")
+            yield SimpleNamespace(number=number)
+
+    def submit(jobs: list[Any]) -> list[Any]:
+        return [SimpleNamespace(job_id=str(job.number)) for job in jobs]
+
+    monkeypatch.setattr(slurm_watch, "returned_by", returned_by)
+    monkeypatch.setattr(launcher, "submit", submit)
+    monkeypatch.setattr(launcher, "_sent", lambda jobs: jobs)
+    monkeypatch.setattr(submitit_launcher, "has_failed", lambda returned: False)
+    launcher.launch_as_asked(jobs(), lambda number: told.append(f"{number} has ended"))
+    assert told == [
+        *("asks for 0", "asks for 1", "1 has ended", "asks for 2", "2 has ended"),
+        *("asks for 3", "3 has ended", "0 has ended"),
+    ]
+
+
+def test_without_waiting_nobody_sees_how_jobs_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("submitit")
+    monkeypatch.setattr(submitit_launcher, "which", lambda name: "/usr/bin/srun")
+    launcher = SlurmLauncher(submitit_folder=str(tmp_path), wait=False)
+    launcher.config = OmegaConf.create({"sweep": {"on_failure": "stop"}})
+    refusal = r"^hydra\.launcher\.wait: is false, so nobody would see "
+    with pytest.raises(ConfigError, match=refusal):
+        launcher.execute(iter(()))
+    with pytest.raises(ConfigError, match=refusal):
+        launcher.launch_as_asked(iter(()), lambda number: None)
