@@ -40,7 +40,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(default=False)
 def clusters(session: nox.Session) -> None:
     """Sweeps of many jobs on a Slurm and a Ray that are started here, and lose some on the way."""
-    session.install(*TESTED, "-e", ".[test,ray]")
+    session.install(*TESTED, "-e", ".[test]")
     session.run("python", "-m", "pytest", "-m", "long", *session.posargs)
 
 

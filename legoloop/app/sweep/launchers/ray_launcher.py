@@ -98,7 +98,8 @@ class RayLauncher(JobsLauncher):
 
         if self._n_jobs is not None:
             return self._n_jobs
-        found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes: Any = ray.nodes
+        found = [node["Resources"] for node in nodes() if node["Alive"]]
         number = room(found, needs(self._remote))
         if number < 1:
             raise ConfigError(

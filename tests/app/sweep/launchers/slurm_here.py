@@ -1,6 +1,7 @@
 """A real Slurm on this machine: slurmctld and slurmd of Debian's packages, without systemd.
 
-They need root. ``python -m tests.app.sweep.launchers.slurm_here`` starts one to try things out in.
+They need root. ``python -m tests.app.sweep.launchers.slurm_here`` starts one to try things out in;
+with ``--accounting`` it has a database.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,7 +45,6 @@ SlurmdLogFile={folder}/slurmd.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
 MpiDefault=none
 SchedulerType=sched/builtin
 SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0
@@ -55,7 +55,6 @@ ReturnToService=2
 SlurmctldTimeout=30
 SlurmdTimeout=30
 KillWait=2
-MinJobAge=20
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 JobRequeue=1
@@ -64,13 +63,44 @@ PartitionName=low Nodes={host} Default=YES PriorityTier=1 PreemptMode=REQUEUE Gr
 PartitionName=high Nodes={host} PriorityTier=10 PreemptMode=OFF
 """
 
+WITHOUT_ACCOUNTING = """
+AccountingStorageType=accounting_storage/none
+MinJobAge=20
+"""
+WITH_ACCOUNTING = """
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost={host}
+AccountingStoragePort={accounting}
+# With munge, that is its socket.
+AccountingStoragePass={folder}/munge.socket
+# squeue forgets at once what has ended.
+MinJobAge=2
+"""
+DATABASE_CONF = """
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+DbdHost={host}
+DbdPort={accounting}
+SlurmUser=root
+LogFile={folder}/slurmdbd.log
+PidFile={folder}/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={database}
+StorageUser=root
+StorageLoc=slurm
+"""
+FOR_ACCOUNTING = ("slurmdbd", "mariadbd", "mariadb-install-db")
 
-def why_not() -> str | None:
+
+def why_not(accounting: bool = False) -> str | None:
     """Why there can be no Slurm here; None if there can."""
     path = f"{os.environ['PATH']}{os.pathsep}{SBIN}"
-    missing = [name for name in COMMANDS if shutil.which(name, path=path) is None]
+    wanted = (*COMMANDS, *(FOR_ACCOUNTING if accounting else ()))
+    missing = [name for name in wanted if shutil.which(name, path=path) is None]
     if missing:
-        return f"Slurm is not installed here: no {missing[0]} (apt-get install slurm-wlm)"
+        package = "slurmdbd mariadb-server" if missing[0] in FOR_ACCOUNTING else "slurm-wlm munge"
+        return f"there is no {missing[0]} here (apt-get install {package})"
     return None if os.getuid() == 0 else "Slurm's daemons need root"
 
 
@@ -107,24 +137,33 @@ def _arguments(process: psutil.Process) -> list[str]:
 
 
 @contextmanager
-def slurm_here() -> Iterator[SlurmHere]:
-    """While inside, a Slurm with one node of 16 cores and the partitions ``low`` and ``high``."""
+def slurm_here(accounting: bool = False) -> Iterator[SlurmHere]:
+    """While inside, a Slurm with one node of 16 cores and the partitions ``low`` and ``high``.
+
+    With ``accounting`` it has a database, which takes some seconds more.
+    """
     with TemporaryDirectory(prefix="slurm") as name, ExitStack() as running:
         folder = Path(name)
         for inner in ("state", "spool"):
             (folder / inner).mkdir()
         (folder / "munge.key").write_bytes(os.urandom(128))
         (folder / "munge.key").chmod(0o600)
-        controller, daemon = _free_ports()
-        conf = CONF.format(
-            host=socket.gethostname().partition(".")[0],
-            controller=controller,
-            daemon=daemon,
-            folder=folder,
-            grace=GRACE,
-        )
+        names = ("controller", "daemon", "accounting", "database")
+        ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        host = socket.gethostname().partition(".")[0]
+        conf = CONF + (WITH_ACCOUNTING if accounting else WITHOUT_ACCOUNTING)
+        conf = conf.format(host=host, folder=folder, grace=GRACE, **ports)
         (folder / "slurm.conf").write_text(conf)
-        for command in (_munged(folder), ("slurmctld", "-D", "-c"), ("slurmd", "-D")):
+        running.enter_context(_daemon(folder, *_munged(folder)))
+        if accounting:
+            running.enter_context(_daemon(folder, *_database(folder, ports["database"])))
+            _wait_for_port(ports["database"])
+            conf = DATABASE_CONF.format(host=host, folder=folder, **ports)
+            (folder / "slurmdbd.conf").write_text(conf)
+            (folder / "slurmdbd.conf").chmod(0o600)
+            running.enter_context(_daemon(folder, "slurmdbd", "-D"))
+            _wait_for_port(ports["accounting"])
+        for command in (("slurmctld", "-D", "-c"), ("slurmd", "-D")):
             running.enter_context(_daemon(folder, *command))
         slurm = SlurmHere(folder)
         _wait_until_idle(slurm)
@@ -141,6 +180,16 @@ def _munged(folder: Path) -> tuple[str, ...]:
         "seed-file": folder / "munge.seed",
     }
     return ("munged", "-F", "--force", *(f"--{key}={path}" for key, path in places.items()))
+
+
+def _database(folder: Path, port: int) -> tuple[str, ...]:
+    """The command of a database of its own, which is made."""
+    data = f"--datadir={folder / 'database'}"
+    own = ("--no-defaults", "--user=root", data)
+    make = ("mariadb-install-db", *own, "--auth-root-authentication-method=normal")
+    subprocess.run(make, check=True, capture_output=True)
+    where = (f"--socket={folder / 'database.socket'}", f"--port={port}", "--bind-address=127.0.0.1")
+    return ("mariadbd", *own, *where, f"--pid-file={folder / 'database.pid'}")
 
 
 @contextmanager
@@ -169,6 +218,17 @@ def _wait_for(file: Path) -> None:
         time.sleep(0.05)
 
 
+def _wait_for_port(port: int) -> None:
+    give_up = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < give_up, port
+            time.sleep(0.1)
+
+
 def _wait_until_idle(slurm: SlurmHere) -> None:
     give_up = time.monotonic() + 30
     while True:
@@ -181,9 +241,9 @@ def _wait_until_idle(slurm: SlurmHere) -> None:
         time.sleep(0.1)
 
 
-def _free_ports() -> list[int]:
+def _free_ports(number: int) -> list[int]:
     with ExitStack() as open_ones:
-        sockets = [open_ones.enter_context(socket.socket()) for _ in range(2)]
+        sockets = [open_ones.enter_context(socket.socket()) for _ in range(number)]
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in sockets]
@@ -192,7 +252,6 @@ def _free_ports() -> list[int]:
 if __name__ == "__main__":
     if problem := why_not():
         sys.exit(problem)
-    with slurm_here() as started:
+    with slurm_here("--accounting" in sys.argv) as started:
         print(f"export SLURM_CONF={started.environment['SLURM_CONF']}", flush=True)
-        with suppress(KeyboardInterrupt):
-            time.sleep(1e6)
+        input("Enter ends it")

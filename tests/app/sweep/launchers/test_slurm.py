@@ -82,16 +82,32 @@ def test_a_setting_that_slurm_does_not_have_is_refused(tmp_path: Path, slurm: Sl
 def test_a_job_that_dies_is_one_failed_job_without_accounting(
     tmp_path: Path, slurm: SlurmHere
 ) -> None:
-    sweep = begun(tmp_path, SLURM, "do=wait,exit,raise,fine", **slurm.environment)
-    wait_until(lambda: (tmp_path / "sweep" / "0" / "facts.json").exists())
-    psutil.Process(facts(tmp_path, 0)["pid"]).kill()
+    some_die(tmp_path, slurm)
+
+
+@pytest.mark.long
+def test_and_with_accounting(tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    if problem := why_not(accounting=True):
+        pytest.skip(problem)
+    with slurm_here(accounting=True) as slurm:
+        some_die(tmp_path, slurm)
+        ended_ones = slurm.asked("sacct", "--noheader", "--allocations", "--format=State")
+        assert ended_ones.split() == ["FAILED", "FAILED", "COMPLETED", "COMPLETED"]
+
+
+def some_die(here: Path, slurm: SlurmHere) -> None:
+    """Two of four jobs die, one of them of SIGKILL; each is one failed job."""
+    sweep = begun(here, SLURM, "do=wait,exit,raise,fine", **slurm.environment)
+    wait_until(lambda: (here / "sweep" / "0" / "facts.json").exists())
+    psutil.Process(facts(here, 0)["pid"]).kill()
     how = ended(sweep)
     assert how.status != 0
     for job in (0, 1):
-        record = read_record(tmp_path / "sweep" / str(job))
+        record = read_record(here / "sweep" / str(job))
         assert record["status"] == "FAILED"
         assert record["cause"].startswith("died (its state: FAILED); see ")
-    assert facts(tmp_path, 3)["do"] == "fine"
+    assert facts(here, 3)["do"] == "fine"
     assert "sacct" not in how.err
 
 
