@@ -45,6 +45,14 @@ def has_ended(state: str) -> bool:
     return state in ENDED or state == FORGOTTEN
 
 
+def is_ending(job: str | None) -> bool:
+    """Whether Slurm is ending this job, since it is requeued, or was cancelled."""
+    if job is None:
+        return False
+    command = ("squeue", "--noheader", "--states=COMPLETING", "--format=%A", f"--jobs={job}")
+    return bool((_asked(*command) or "").strip())
+
+
 def cancel_waiting(jobs: Collection[str]) -> None:
     """Take those out of the queue that have not begun."""
     _asked("scancel", "--state=PENDING", *jobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from subprocess import CalledProcessError
 from typing import TYPE_CHECKING, Any
 
 from legoloop.app.sweep.launchers.parent_death import end_with_the_parent
+from legoloop.app.sweep.launchers.slurm_queue import is_ending
 from legoloop.core.interruption import Interrupted
 from legoloop.state.lease import leased
 
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Requeued:
-    """Carries out a job; one that was interrupted has saved, and is put back into the queue."""
+    """Carries out a job; one that was interrupted has saved, and is put back into the queue.
+
+    Not one that Slurm is ending: it requeues that itself, or somebody cancelled it, and Slurm would
+    requeue it all the same.
+    """
 
     def __call__(self, job: SentJob) -> JobReturn:
         """How the job ended."""
@@ -31,11 +37,13 @@ class Requeued:
             with leased():
                 return job()
         except Interrupted:
+            if is_ending(os.environ.get("SLURM_JOB_ID")):
+                sys.exit(1)
             try:
                 # Submitit's signal handlers are back by now: they checkpoint and requeue.
                 signal.raise_signal(signal.Signals[f"SIG{JobEnvironment.USR_SIG}"])
             except CalledProcessError:
-                sys.exit(1)  # Slurm has requeued it itself, or it was cancelled
+                sys.exit(1)  # it was ended a moment ago
             raise
 
     def checkpoint(self, job: SentJob) -> Any:

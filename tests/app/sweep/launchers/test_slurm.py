@@ -170,6 +170,17 @@ def test_requeued_and_abandoned_jobs_are_resumed(
 
 
 @pytest.mark.slow
+def test_a_cancelled_job_saves_and_does_not_come_back(tmp_path: Path, slurm: SlurmHere) -> None:
+    sweep = going_on(tmp_path, SLURM, "seed=0,1", **slurm.environment)
+    wait_until(lambda: saved(tmp_path, 0))
+    slurm.asked("scancel", submitted(tmp_path)["0"])
+    how = ended(sweep)
+    assert how.status == 1, how
+    assert attempts(tmp_path, 0) == [("INTERRUPTED", False)]
+    assert attempts(tmp_path, 1) == [("COMPLETED", False)]
+
+
+@pytest.mark.slow
 def test_preempted_jobs_are_resumed_or_begin_later(tmp_path: Path, slurm: SlurmHere) -> None:
     late = tmp_path / "late_to_import"
     late.mkdir()
