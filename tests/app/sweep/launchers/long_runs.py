@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from legoloop.state.run_record import read_record
 from tests.app.command import SMALL, environment, in_a_process
 from tests.fork_server import ForkedProcess
@@ -24,8 +22,6 @@ WORDS = (
     *("+plugins.slow._target_=slow.Slow", "+plugins.slow.seconds=0.25"),
 )
 """Six seconds a job."""
-MANY = (pytest.param(4, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.long))
-"""How many jobs a sweep has that loses some of them on the way."""
 
 
 def going_on(here: Path, *overrides: str, **changes: str) -> ForkedProcess:

@@ -18,7 +18,6 @@ from legoloop.state.directory_lock import DirectoryLock
 from legoloop.state.run_record import read_record
 from tests.app.composed import config_of, hydra_at_work
 from tests.app.sweep.launchers.long_runs import (
-    MANY,
     attempts,
     going_on,
     saved,
@@ -77,7 +76,9 @@ def test_what_no_node_has_room_for_is_told_and_not_waited_for(tmp_path: Path) ->
 
 
 # ray#40210: a process that Ray ends has 100 ms; and workers of a cluster do not know our modules
-@pytest.mark.parametrize("jobs", MANY)
+@pytest.mark.parametrize(
+    "jobs", [pytest.param(4, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.long)]
+)
 def test_a_job_whose_node_dies_is_resumed_on_another(
     jobs: int, tmp_path: Path, cluster: RayHere
 ) -> None:

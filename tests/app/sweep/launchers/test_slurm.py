@@ -12,7 +12,6 @@ import pytest
 from legoloop.state.run_record import read_record
 from tests.app.command import environment
 from tests.app.sweep.launchers.long_runs import (
-    MANY,
     attempts,
     going_on,
     saved,
@@ -146,10 +145,9 @@ def test_a_command_that_does_not_wait_is_given_again(tmp_path: Path, slurm: Slur
 
 
 # hydra#2042, EgoVerse#621: what was requeued begins anew
-@pytest.mark.parametrize("jobs", MANY)
-def test_requeued_and_abandoned_jobs_are_resumed(
-    jobs: int, tmp_path: Path, slurm: SlurmHere
-) -> None:
+@pytest.mark.long
+def test_requeued_and_abandoned_jobs_are_resumed(tmp_path: Path, slurm: SlurmHere) -> None:
+    jobs = 20
     few = "hydra.launcher.array_parallelism=4"
     sweep = going_on(tmp_path, SLURM, few, f"seed=range({jobs})", **slurm.environment)
     wait_until(lambda: saved(tmp_path, 0))
