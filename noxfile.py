@@ -34,7 +34,14 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests and docstring examples, the slow ones too."""
     session.install(*TESTED, "-e", ".[test]")
-    session.run("python", "-m", "pytest", "-n", "auto", "-m", "slow or not slow", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "auto", "-m", "not long", *session.posargs)
+
+
+@nox.session(default=False)
+def clusters(session: nox.Session) -> None:
+    """Sweeps of many jobs on a Slurm and a Ray that are started here, and lose some on the way."""
+    session.install(*TESTED, "-e", ".[test]")
+    session.run("python", "-m", "pytest", "-m", "long", *session.posargs)
 
 
 @nox.session

@@ -21,7 +21,7 @@ from bench.terminal import screen_of
 WIDTHS = (80, 130)
 RUN = ("num_epochs=8", "model=mlp", "hydra.run.dir=outputs/digits")
 SWEEP = (
-    *("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "num_epochs=30", "model=mlp"),
+    *("-m", "hydra/launcher=processes", "hydra.launcher.n_jobs=2", "num_epochs=30", "model=mlp"),
     *("model.hidden=[32],[128]", "optimizer.lr=0.003,1e20,0.01", "hydra.sweep.dir=multirun/digits"),
 )
 STYLE = """

@@ -97,6 +97,15 @@ def lock_name(kind: Kind) -> str:
     return f".{kind}.lock"
 
 
+def lease_name(kind: Kind) -> str:
+    """The file that tells other machines who has the directory.
+
+    >>> lease_name("run")
+    '.run.lease'
+    """
+    return f".{kind}.lease"
+
+
 def evaluation_directory(run: Path) -> Path:
     """A new folder in a run directory, for what is evaluated now; it is not made.
 

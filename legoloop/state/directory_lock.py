@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from legoloop.core.errors import ConfigError
-from legoloop.core.run_directory import Kind, lock_name
+from legoloop.core.run_directory import Kind, lease_name, lock_name
+from legoloop.state.lease import Holder, Lease, is_alive, keeps_lease, living_holder
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -23,7 +24,7 @@ class DirectoryLock:
     """Locks a directory for this process, until ``release`` or the end of the process.
 
     The directory is made if need be. The operating system releases the lock of a process that was
-    killed.
+    killed. Inside of ``leased()``, other machines are told by a lease beside the lock.
 
     Args:
         directory (Path): the directory to lock.
@@ -49,12 +50,9 @@ class DirectoryLock:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._acquire()
+            self._lease = self._leased(directory / lease_name(kind), kind)
         except Timeout:
-            raise ConfigError(
-                f"{directory} is in use by a {kind} that has not ended",
-                key=f"hydra.{kind}.dir",
-                remedy="wait for it, or choose another directory",
-            ) from None
+            raise _in_use(directory, kind) from None
         except OSError as error:
             raise ConfigError(
                 f"{directory} cannot be made ({error.strerror})",
@@ -64,7 +62,20 @@ class DirectoryLock:
 
     def release(self) -> None:
         """Let other processes lock the directory."""
+        if self._lease is not None:
+            self._lease.release()
         self._lock.release()
+
+    def _leased(self, file: Path, kind: Kind) -> Lease | None:
+        """The lease, if there is to be one; ConfigError if another machine has it."""
+        found = living_holder(file, Path(self._lock.lock_file))
+        if found is not None:
+            self._lock.release()
+            raise _in_use(self.directory, kind, found)
+        if keeps_lease():
+            return Lease(file)
+        file.unlink(missing_ok=True)
+        return None
 
     def _acquire(self) -> None:
         """Take the lock, unless a process has it; whoever looks at it is waited for.
@@ -84,15 +95,24 @@ class DirectoryLock:
             time.sleep(0.001)
 
 
+def _in_use(directory: Path, kind: Kind, by: Holder | None = None) -> ConfigError:
+    return ConfigError(
+        f"{directory} is in use by a {kind} that has not ended" + (f", {by}" if by else ""),
+        key=f"hydra.{kind}.dir",
+        remedy="wait for it, or choose another directory",
+    )
+
+
 def is_locked(directory: Path, kind: Kind) -> bool:
     """Whether a process holds the lock at this moment; nothing is created to find out.
 
-    Whoever takes the lock at the same moment gets it.
+    One on another machine holds it as long as its lease shows that it lives. Whoever takes the lock
+    at the same moment gets it.
 
     >>> is_locked(Path("nowhere"), "run")
     False
     """
-    return _is_held(directory / lock_name(kind))
+    return _is_held(directory / lock_name(kind)) or is_alive(directory / lease_name(kind))
 
 
 def _is_held(file: Path) -> bool:

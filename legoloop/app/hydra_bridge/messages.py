@@ -158,8 +158,14 @@ def _no_such_option(error: MissingConfigException) -> ConfigError:
     return ConfigError(
         "there is no such option",
         key=f"{group}={option}",
-        remedy=_beside(group, option) or did_you_mean(option, options),
+        remedy=_beside(group, option)
+        or REMOVED.get(f"{group}={option}")
+        or did_you_mean(option, options),
     )
+
+
+REMOVED = {"hydra/launcher=joblib": "write hydra/launcher=processes hydra.launcher.n_jobs=…"}
+"""What to type for an option that there was once."""
 
 
 def _beside(group: str, option: str) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from legoloop.core.interruption import Interrupted
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def raise_at_once(interruption: Interrupted) -> None:
@@ -21,7 +21,7 @@ def raise_at_once(interruption: Interrupted) -> None:
 
 @contextmanager
 def interruptions(on_signal: Callable[[Interrupted], None] = raise_at_once) -> Iterator[None]:
-    """While inside, ``on_signal`` is given an interruption for SIGINT, SIGTERM and SIGUSR1.
+    """While inside, ``on_signal`` is given an interruption for each of ``SIGNALS``.
 
     A second Ctrl-C stops at once, whatever ``on_signal`` does. Python handles signals in its main
     thread alone; in any other, nothing changes.

@@ -84,8 +84,9 @@ class Follower:
         """Look once, and show what is new."""
         for job in self._awaited:
             job.look()
-        ended = [job for job in self._awaited if job.is_over]
-        self._awaited = [job for job in self._awaited if not job.is_over]
+        # One that was interrupted may be in the queue again.
+        ended = [job for job in self._awaited if job.is_over and job.state != "interrupted"]
+        self._awaited = [job for job in self._awaited if job not in ended]
         for job in ended:
             self._tell(job)
         if self._is_terminal:
@@ -109,8 +110,6 @@ class Follower:
 
     def _tell(self, job: WatchedJob) -> None:
         """Say that a job has ended; on a terminal only of one that failed, in one line."""
-        if job.state == "interrupted":
-            return
         self._ended += 1
         line = ended_line(job, self._ended, len(self._sweep.jobs))
         has_failed = job.state == "failed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from hydra.plugins.sweeper import Sweeper
@@ -66,21 +67,25 @@ class GridSweeper(Sweeper):
         """
         from legoloop.app.sweep.compose_jobs import compose_jobs
         from legoloop.app.sweep.job import JobTask
+        from legoloop.app.sweep.launchers.jobs import JobsLauncher
         from legoloop.app.sweep.sweep import Sweep
+        from legoloop.state.lease import leased
         from legoloop.state.run_record import one_git_state
 
         overrides = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         jobs = compose_jobs(self.config, self.combinations(overrides), self.loader)
         task = JobTask(self.task, {job.number: job.blueprint for job in jobs})
         self.launcher.setup(hydra_context=self.context, task_function=task, config=self.config)
-        with one_git_state(), Sweep.open(self.config, jobs) as sweep:
+        is_on_cluster = isinstance(self.launcher, JobsLauncher) and self.launcher.is_on_cluster
+        claims = leased() if is_on_cluster else nullcontext()
+        with claims, one_git_state(), Sweep.open(self.config, jobs) as sweep:
             left = sweep.pending()
             with sweep.shown(left):
                 for batch in self._batches(left, sweep.stops_at_failure):
                     sweep.launch(self.launcher, batch)
                     if sweep.stops_at_failure and not all(job.has_completed for job in batch):
                         break
-        if not all(job.has_completed for job in jobs):
+        if not all(job.has_completed or job.number in sweep.left_behind for job in jobs):
             raise SystemExit(1)
 
     def combinations(self, overrides: Sequence[str]) -> list[list[str]]:
@@ -111,10 +116,10 @@ class GridSweeper(Sweeper):
             )
 
     def _batches(self, jobs: Sequence[Job], stops_at_failure: bool) -> Iterator[Sequence[Job]]:
-        from legoloop.app.sweep.launchers.process_launcher import ProcessLauncher
+        from legoloop.app.sweep.launchers.jobs import JobsLauncher
 
         # Others would begin all that they are given, whatever became of the first.
-        one_by_one = stops_at_failure and not isinstance(self.launcher, ProcessLauncher)
+        one_by_one = stops_at_failure and not isinstance(self.launcher, JobsLauncher)
         size = 1 if one_by_one else self.max_batch_size or max(1, len(jobs))
         for first in range(0, len(jobs), size):
             yield jobs[first : first + size]

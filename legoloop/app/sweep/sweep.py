@@ -41,6 +41,7 @@ class Sweep:
         self.jobs = jobs
         self.stops_at_failure = OmegaConf.select(config, "sweep.on_failure") == "stop"
         self.is_interrupted = False
+        self.left_behind: frozenset[int] = frozenset()
         self._is_summarized = OmegaConf.select(config, "sweep.output") == "summary"
 
     @classmethod
@@ -70,6 +71,8 @@ class Sweep:
             summarize(sweep.directory)
             if sweep.is_interrupted:
                 sweep.tell_how_to_go_on()
+            elif sweep.left_behind:
+                sweep.tell_of_those_left_behind()
             lock.release()
 
     def pending(self) -> list[Job]:
@@ -95,6 +98,12 @@ class Sweep:
         print(f"\ninterrupted: {left} of {len(self.jobs)} jobs are left; this goes on with them:")
         print(f"  {command}", flush=True)
 
+    def tell_of_those_left_behind(self) -> None:
+        """Say how many jobs go on without this command, and the command that sums them up."""
+        left = f"{len(self.left_behind)} of {len(self.jobs)} jobs"
+        print(f"\n{left} are in the queue or run; this sums them up later:")
+        print(f"  {command_again(sys.argv, display_path(self.directory))}", flush=True)
+
     def launch(self, launcher: Launcher, jobs: Sequence[Job]) -> None:
         """Run these jobs; whatever a launcher raises for them ends them alone.
 
@@ -113,7 +122,11 @@ class Sweep:
         except Exception as error:
             cause = str(error) if isinstance(error, UserError) else repr(error)
             print(f"error: the launcher: {cause}", file=sys.stderr)
+        left_behind = launcher.left_behind if isinstance(launcher, JobsLauncher) else frozenset()
+        self.left_behind |= left_behind
         for job in jobs:
+            if job.number in left_behind:
+                continue
             mark_failed_if_abandoned(job.directory, "its process died before it could say why")
 
 

@@ -143,7 +143,7 @@ def test_like_another_job_it_is_the_same_blueprint() -> None:
             "hydra.sweep.dir=there",
             "hydra.sweep.dir (command line): has an effect in a sweep alone; to sweep, add -m",
         ),
-        (
+        (  # hydra#2999, hydra#851: without -m the launcher was passed over
             "hydra/launcher=processes",
             "hydra/launcher (command line): has an effect in a sweep alone; to sweep, add -m",
         ),

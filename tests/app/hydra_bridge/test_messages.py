@@ -32,6 +32,11 @@ def composing(*overrides: str) -> str:
             "hydra/launcher=proceses",
             "hydra/launcher=proceses: there is no such option; did you mean processes?",
         ),
+        (
+            "hydra/launcher=joblib",
+            "hydra/launcher=joblib: there is no such option; write hydra/launcher=processes "
+            "hydra.launcher.n_jobs=…",
+        ),
         ("seed", "seed: is not an override; write seed=…"),
         (
             "num_epoch=3",

@@ -66,7 +66,8 @@ def test_another_thread_leaves_the_handlers_alone() -> None:
 
 def _sleeps(ready: object) -> None:
     ready.set()  # type: ignore[attr-defined]
-    time.sleep(60)
+    for _ in range(600):  # a signal just before a long sleep would not be heard until its end
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -1,1 +1,1 @@
-"""Who carries out the jobs of a sweep: processes here, joblib, Slurm, Ray."""
+"""Who carries out the jobs of a sweep: processes here, Slurm, Ray."""

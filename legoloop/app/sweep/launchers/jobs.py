@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
@@ -81,8 +81,14 @@ class SentJob:
 
 
 class JobsLauncher(Launcher):
-    """What the launchers have in common; how the jobs are carried out is left to each."""
+    """What the launchers have in common; how the jobs are carried out is left to each.
 
+    ``is_on_cluster``: whether other machines may write to the sweep's folder. ``left_behind``: the
+    numbers of the jobs that go on though the launcher has returned.
+    """
+
+    is_on_cluster: ClassVar[bool] = False
+    left_behind: frozenset[int] = frozenset()
     hydra_context: HydraContext
     task: TaskFunction
     config: DictConfig
@@ -101,10 +107,14 @@ class JobsLauncher(Launcher):
 
     def launch_jobs(self, jobs: Sequence[tuple[int, Overrides]]) -> Sequence[JobReturn]:
         """Carry out jobs that are given with their numbers."""
+        return self.execute(self._sent(jobs))
+
+    def _sent(self, jobs: Iterable[tuple[int, Overrides]]) -> Iterator[SentJob]:
+        """The jobs, each composed when it is asked for."""
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
-        return self.execute(self._job(number, overrides) for number, overrides in jobs)
+        return (self._job(number, overrides) for number, overrides in jobs)
 
     @property
     def stops_on_failure(self) -> bool:

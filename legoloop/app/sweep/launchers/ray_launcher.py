@@ -3,49 +3,224 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.sweep.launchers.jobs import JobsLauncher, SentJob
-from legoloop.core.errors import MissingExtraError
+from legoloop.app.run.signals import interruptions
+from legoloop.app.sweep.launchers.jobs import JobsLauncher, Overrides, SentJob, has_failed
+from legoloop.app.sweep.launchers.ray_job import carried_out
+from legoloop.core.errors import ArgumentError, ConfigError, MissingExtraError
+from legoloop.core.interruption import Interrupted
+from legoloop.core.text import printable
+
+LOOK_EVERY = 0.5  # seconds
 
 
 class RayLauncher(JobsLauncher):
     """A Ray task, in a process of its own, for each job; one that dies is one failed job.
 
-    ``init`` goes to ``ray.init``; ``remote`` to ``ray.remote``: what a job needs.
+    One whose node dies begins again on another, and resumes in its directory.
 
-    Raises MissingExtraError without Ray.
+    Args:
+        init: for ``ray.init``.
+        remote: for ``ray.remote``: what a job needs.
+        n_jobs: how many are submitted at once; None: as many as the nodes have room for.
+        retries: how often a job whose node died begins again.
+
+    Raises MissingExtraError without Ray, ArgumentError for numbers that cannot be.
     """
 
-    def __init__(self, init: DictConfig, remote: DictConfig) -> None:
+    is_on_cluster = True
+
+    def __init__(
+        self, init: DictConfig, remote: DictConfig, n_jobs: int | None = None, retries: int = 3
+    ) -> None:
         if find_spec("ray") is None:
             raise MissingExtraError.of("hydra/launcher=ray", "ray", "ray")
+        for name, value, least in (("n_jobs", n_jobs, 1), ("retries", retries, 0)):
+            if value is not None and (type(value) is not int or value < least):
+                remedy = f"give a whole number of at least {least}"
+                raise ArgumentError(f"is {value!r}", argument=name, remedy=remedy)
         self._init: Any = OmegaConf.to_container(init)
         self._remote: Any = OmegaConf.to_container(remote)
+        self._n_jobs = n_jobs
+        self._retries = retries
 
-    def execute(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
-        """How each of the jobs ended, in their order."""
+    def launch_as_asked(
+        self, jobs: Iterator[tuple[int, Overrides]], ended: Callable[[int], None]
+    ) -> list[JobReturn]:
+        """Carry out jobs, each asked for when a node has room; ``ended`` is told of each."""
+        return self.execute(self._sent(jobs), ended)
+
+    def execute(
+        self, jobs: Iterator[SentJob], ended: Callable[[int], None] = lambda number: None
+    ) -> list[JobReturn]:
+        """How each of the jobs that began ended, in their order; ``ended`` is told of each.
+
+        What asks the sweep to end interrupts the jobs, and is raised when they have saved and
+        ended; a second Ctrl-C kills them.
+        """
         import ray
-        from ray.exceptions import RayError
 
-        def outcome(job: SentJob, reference: Any) -> JobReturn:
+        asked: list[Interrupted] = []
+        with ray.init(**_with_path(self._init)), interruptions(asked.append):
+            tasks = Tasks(self._remote, self._retries, ended)
             try:
-                returned: JobReturn = ray.get(reference)
+                while not (
+                    asked or (self.stops_on_failure and has_failed(tasks.returned.values()))
+                ):
+                    if tasks.number >= self._places():
+                        tasks.look()
+                    elif (job := next(jobs, None)) is not None:
+                        tasks.submit(job)
+                    else:
+                        break
+                while tasks.number:
+                    if asked:
+                        tasks.interrupt()
+                    tasks.look()
+            finally:
+                tasks.kill()
+        if asked:
+            raise asked[0]
+        return [tasks.returned[number] for number in sorted(tasks.returned)]
+
+    def _places(self) -> float:
+        """How many jobs may be submitted at once."""
+        import ray
+
+        if self._n_jobs is not None:
+            return self._n_jobs
+        nodes: Any = ray.nodes
+        found = [node["Resources"] for node in nodes() if node["Alive"]]
+        number = room(found, needs(self._remote))
+        if number < 1:
+            raise ConfigError(
+                f"asks for {printable(str(needs(self._remote)))}, for which no node has room",
+                key="hydra.launcher.remote",
+                remedy="ask for less, or give hydra.launcher.n_jobs where nodes are yet to come",
+            )
+        return number
+
+
+class Tasks:
+    """The tasks of the jobs that have been submitted, and how those ended that have.
+
+    Args:
+        remote: for ``ray.remote``.
+        retries: how often a job begins again.
+        ended: is told of each job that has ended.
+    """
+
+    def __init__(
+        self, remote: Mapping[str, Any], retries: int, ended: Callable[[int], None]
+    ) -> None:
+        import ray
+
+        # Ray's own retries would begin a job again that ends its process, too.
+        self._task = ray.remote(max_calls=1, max_retries=0, **remote)(carried_out)
+        self._retries = retries
+        self._ended = ended
+        self._tries: Counter[int] = Counter()
+        self._running: dict[Any, SentJob] = {}
+        self._is_interrupted = False
+        self.returned: dict[int, JobReturn] = {}
+
+    @property
+    def number(self) -> int:
+        """How many have not ended."""
+        return len(self._running)
+
+    def submit(self, job: SentJob) -> None:
+        """Give a job to Ray."""
+        self._tries[job.number] += 1
+        reference = self._task.remote(job, os.getcwd(), self._tries[job.number] > 1)
+        self._running[reference] = job
+
+    def look(self) -> None:
+        """Wait a moment for one to end; those that have are taken note of."""
+        import ray
+        from ray.exceptions import NodeDiedError, RayError, TaskCancelledError
+
+        for reference in ray.wait(list(self._running), timeout=LOOK_EVERY)[0]:
+            job = self._running.pop(reference)
+            try:
+                self.returned[job.number] = ray.get(reference)
             except RayError as error:
-                return job.died(f"{type(error).__name__}: {str(error).splitlines()[0]}")
-            return returned
+                was_ended = isinstance(error, NodeDiedError | TaskCancelledError)
+                if was_ended and self._is_interrupted:
+                    continue
+                if was_ended and self._tries[job.number] <= self._retries:
+                    self.submit(job)
+                    continue
+                self.returned[job.number] = job.died(cause_of(error))
+            self._ended(job.number)
 
-        with ray.init(**self._init):
-            task = ray.remote(max_calls=1, max_retries=0, **self._remote)(_carried_out)
-            begun = [(job, task.remote(job, os.getcwd())) for job in jobs]
-            return [outcome(job, reference) for job, reference in begun]
+    def interrupt(self) -> None:
+        """Interrupt them, once: those that have begun save, the others do not begin."""
+        if not self._is_interrupted:
+            self._is_interrupted = True
+            self._cancel(force=False)
+
+    def kill(self) -> None:
+        """End them at once."""
+        self._cancel(force=True)
+
+    def _cancel(self, force: bool) -> None:
+        import ray
+
+        for reference in self._running:
+            ray.cancel(reference, force=force)
 
 
-def _carried_out(job: SentJob, here: str) -> JobReturn:
-    os.chdir(here)
-    return job()
+def needs(remote: Mapping[str, Any]) -> dict[str, float]:
+    """What a job needs, by Ray's names of resources.
+
+    >>> needs({"num_cpus": 2, "num_gpus": 0, "resources": {"tpu": 1}})
+    {'CPU': 2, 'tpu': 1}
+    """
+    own = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
+    named = {name: remote.get(key, 0) for key, name in own.items()}
+    all_of_them = {**named, **remote.get("resources", {})}
+    return {name: amount for name, amount in all_of_them.items() if amount}
+
+
+def room(nodes: Sequence[Mapping[str, float]], needs: Mapping[str, float]) -> float:
+    """How many jobs fit on the nodes at once.
+
+    >>> room([{"CPU": 5.0}, {"CPU": 2.0, "GPU": 1.0}, {}], {"CPU": 2})
+    3
+    >>> room([{"CPU": 5.0}], {"CPU": 2, "GPU": 1})
+    0
+    """
+    if not needs:
+        return float("inf")
+    return sum(min(int(node.get(name, 0) / needs[name]) for name in needs) for node in nodes)
+
+
+def cause_of(error: Exception) -> str:
+    """Why a task failed, without the traceback that Ray puts before it.
+
+    >>> cause_of(RuntimeError("\\x1b[36mray::job()\\x1b[39m (pid=1)\\nNo module named 'mine'"))
+    "RuntimeError: No module named 'mine'"
+    """
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, Exception):
+        return f"{type(cause).__name__}: {printable(str(cause))}"
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    return f"{type(error).__name__}: {printable(text.rpartition(chr(10))[2])}"
+
+
+def _with_path(init: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, with this process's path of modules for the workers of a cluster."""
+    environment = init.get("runtime_env") or {}
+    path = os.pathsep.join(filter(os.path.isabs, sys.path))
+    variables = {"PYTHONPATH": path, **environment.get("env_vars", {})}
+    return {**init, "runtime_env": {**environment, "env_vars": variables}}

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from shutil import which
 from typing import Any, ClassVar
 
 from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
-from legoloop.app.sweep.launchers.jobs import JobsLauncher, SentJob
-from legoloop.core.errors import ConfigError, MissingExtraError
-from legoloop.core.interruption import Interrupted
+from legoloop.app.sweep.launchers.jobs import JobsLauncher, Overrides, SentJob, has_failed
+from legoloop.app.sweep.launchers.slurm_watch import SlurmWatch
+from legoloop.app.sweep.launchers.submitit_job import Requeued, returned_by
+from legoloop.app.sweep.launchers.submitted import forget, remember, submitted
+from legoloop.core.errors import ArgumentError, ConfigError, MissingExtraError
 
-PREEMPT_SIGNAL = "SUBMITIT_PREEMPT_SIGNAL"
 COMMON = {
     "name",
     "timeout_min",
@@ -29,42 +30,64 @@ COMMON = {
 }
 """What submitit asks of any cluster; all else is the cluster's own, and named after it."""
 
+SHIELD = ("env", "--ignore-signal=TERM,USR2")
+"""A job that is preempted while it imports lives on until Slurm kills and requeues it.
+
+Before its handlers are set, a signal would end it as failed, and Slurm requeues no such job.
+"""
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks for results, which are files."""
+
 
 class SubmititLauncher(JobsLauncher):
-    """Submits all jobs at once and waits for them; a job that dies is one failed job.
+    """Submits jobs; one that dies is one failed job.
 
     ``parameters`` are those of submitit's executor, without the name of the cluster.
 
-    Raises MissingExtraError without submitit.
+    Raises MissingExtraError without submitit, ArgumentError for more than one task a job, since
+    each would run all of it.
     """
 
     cluster: ClassVar[str]
     option: ClassVar[str]
 
-    def __init__(self, submitit_folder: str, max_num_timeout: int = 0, **parameters: Any) -> None:
+    def __init__(
+        self,
+        submitit_folder: str,
+        max_num_timeout: int = 0,
+        nodes: int = 1,
+        tasks_per_node: int = 1,
+        **parameters: Any,
+    ) -> None:
         if find_spec("submitit") is None:
             raise MissingExtraError.of(f"hydra/launcher={self.option}", "submitit", "submitit")
-        self._folder = submitit_folder
+        for name, value in (("nodes", nodes), ("tasks_per_node", tasks_per_node)):
+            if value != 1:
+                raise ArgumentError(
+                    f"is {value}, but each of the tasks would run the whole job",
+                    argument=name,
+                    remedy="give 1",
+                )
+        self._folder = Path(submitit_folder)
         self._max_num_timeout = max_num_timeout
         self._parameters = {
             name if name in COMMON else f"{self.cluster}_{name}": _plain(value)
-            for name, value in parameters.items()
+            for name, value in (*parameters.items(), ("nodes", nodes), ("tasks_per_node", 1))
             if value is not None
         }
 
-    def execute(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
-        """How each of the jobs ended, in their order."""
-        # Read at the import: submitit's own choice, SIGUSR2, is none that a run saves on.
-        os.environ.setdefault(PREEMPT_SIGNAL, "USR1")
+    def submit(self, jobs: Sequence[SentJob]) -> list[Any]:
+        """Submit jobs, as one array: submitit's handle of each."""
         import submitit
 
-        submitted = list(jobs)
+        if not jobs:
+            return []
         executor = submitit.AutoExecutor(
             self._folder, cluster=self.cluster, slurm_max_num_timeout=self._max_num_timeout
         )
         executor.update_parameters(**self._parameters)
-        handles = executor.map_array(Requeued(), submitted)
-        return [_outcome(job, handle) for job, handle in zip(submitted, handles, strict=True)]
+        return list(executor.map_array(Requeued(), jobs))
 
 
 class LocalLauncher(SubmititLauncher):
@@ -72,53 +95,116 @@ class LocalLauncher(SubmititLauncher):
 
     cluster, option = "local", "slurm_local"
 
+    def execute(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
+        """How each of the jobs ended, in their order."""
+        sent = list(jobs)
+        handles = self.submit(sent)
+        while not all(handle.done() for handle in handles):
+            time.sleep(LOOK_EVERY)
+        return [
+            returned_by(job, handle) or job.died(f"died; see {handle.paths.stderr}")
+            for job, handle in zip(sent, handles, strict=True)
+        ]
+
 
 class SlurmLauncher(SubmititLauncher):
-    """The jobs of a Slurm array.
+    """The jobs of a Slurm array, submitted and looked after.
+
+    What was submitted is written down in submitit's folder. A job that an earlier command submitted
+    is looked after, and not submitted again until this was told how it ended.
+
+    Args:
+        wait: until all have ended; False: submit them, tell what has ended, and leave the others.
+        array_parallelism: jobs at once.
+        srun_args: further arguments for ``srun``.
+        settings: those of submitit's executor, without ``slurm_``.
 
     Raises ConfigError on a machine that has not Slurm's commands.
     """
 
     cluster, option = "slurm", "slurm"
+    is_on_cluster = True
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(
+        self,
+        wait: bool = True,
+        array_parallelism: int = 256,
+        srun_args: Sequence[str] | None = None,
+        **settings: Any,
+    ) -> None:
+        if not isinstance(wait, bool):
+            raise ArgumentError(f"is {wait!r}", argument="wait", remedy="give true or false")
+        shielded = [*(srun_args or ()), *SHIELD]
+        super().__init__(srun_args=shielded, array_parallelism=array_parallelism, **settings)
+        self._waits = wait
+        self._places = array_parallelism
         if which("srun") is None:
             raise ConfigError(
                 "Slurm's command srun is not found; start the sweep on a node that has it, "
                 "or try it out with hydra/launcher=slurm_local"
             )
 
+    def execute(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
+        """How each of the jobs that have ended did so, in their order."""
+        if not self._waits and self.stops_on_failure:
+            raise self._would_not_see("a failure for sweep.on_failure=stop")
+        watch = SlurmWatch()
+        self._begin(watch, list(jobs))
+        return self._look_after(watch, iter(()), lambda number: None)
 
-class Requeued:
-    """Carries out a job; one that was interrupted has saved, and is put back into the queue."""
+    def launch_as_asked(
+        self, jobs: Iterator[tuple[int, Overrides]], ended: Callable[[int], None]
+    ) -> list[JobReturn]:
+        """Carry out jobs, ``array_parallelism`` at once; ``ended`` is told of each."""
+        if not self._waits:
+            raise self._would_not_see("how jobs end for the sweeper")
+        return self._look_after(SlurmWatch(), self._sent(jobs), ended)
 
-    def __call__(self, job: SentJob) -> JobReturn:
-        """How the job ended."""
-        from submitit.core.job_environment import JobEnvironment
-
+    def _look_after(
+        self, watch: SlurmWatch, jobs: Iterator[SentJob], ended: Callable[[int], None]
+    ) -> list[JobReturn]:
+        returned: dict[int, JobReturn] = {}
         try:
-            return job()
-        except Interrupted:
-            # Submitit's signal handlers are back by now: they ask for the checkpoint and requeue.
-            signal.raise_signal(signal.Signals[f"SIG{JobEnvironment.USR_SIG}"])
+            while True:
+                for number, how in watch.look().items():
+                    returned[number] = how
+                    ended(number)
+                if self.stops_on_failure and has_failed(returned.values()):
+                    watch.cancel_waiting()
+                    jobs = iter(())
+                while len(watch.handles) < self._places and (job := next(jobs, None)) is not None:
+                    self._begin(watch, [job])
+                if not (self._waits and watch.handles):
+                    break
+                time.sleep(LOOK_EVERY)
+        except KeyboardInterrupt:
+            arrays = {handle.job_id.partition("_")[0] for handle in watch.handles.values()}
+            print(f"\nthe jobs go on; to end them: scancel {' '.join(sorted(arrays))}", flush=True)
             raise
+        finally:
+            forget(self._folder, returned)
+        self.left_behind = frozenset(watch.handles)
+        return [returned[number] for number in sorted(returned)]
 
-    def checkpoint(self, job: SentJob) -> Any:
-        """The same job, to be resumed in its directory."""
-        from submitit.helpers import DelayedSubmission
+    def _begin(self, watch: SlurmWatch, jobs: Sequence[SentJob]) -> None:
+        """Submit those of the jobs that are not submitted yet, and watch all of them."""
+        import submitit
 
-        return DelayedSubmission(self, job)
+        known = submitted(self._folder)
+        new = [job for job in jobs if job.number not in known]
+        handles = {job.number: handle for job, handle in zip(new, self.submit(new), strict=True)}
+        remember(self._folder, {number: handle.job_id for number, handle in handles.items()})
+        for job in jobs:
+            old = known.get(job.number)
+            watch.add(job, submitit.SlurmJob(self._folder, old) if old else handles[job.number])
 
-
-def _outcome(job: SentJob, handle: Any) -> JobReturn:
-    from submitit.core.utils import UncompletedJobError
-
-    try:
-        returned: JobReturn = handle.result()
-    except UncompletedJobError:
-        return job.died(f"died (its state: {handle.state}); see {handle.paths.stderr}")
-    return returned
+    @staticmethod
+    def _would_not_see(what: str) -> ConfigError:
+        return ConfigError(
+            f"is false, so nobody would see {what}",
+            key="hydra.launcher.wait",
+            remedy="leave one of them out",
+        )
 
 
 def _plain(value: Any) -> Any:

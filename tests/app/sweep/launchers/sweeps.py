@@ -25,7 +25,7 @@ def begun(here: Path, *overrides: str, **changes: str) -> ForkedProcess:
 
 
 def ended(sweep: ForkedProcess) -> Ended:
-    out, err = sweep.communicate(timeout=120)
+    out, err = sweep.communicate(timeout=400)
     return Ended(sweep.returncode, out, err)
 
 
@@ -36,7 +36,7 @@ def facts(here: Path, job: int) -> dict[str, Any]:
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    give_up = time.monotonic() + 60
+    give_up = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < give_up
         time.sleep(0.02)

@@ -63,6 +63,7 @@ def test_what_cannot_be_is_refused(given: dict[str, int]) -> None:
         ProcessLauncher(**given)
 
 
+# hydra#1331, hydra#2757, hydra#2465: a GPU of its own for each job on one machine
 @pytest.mark.slow
 def test_each_job_sees_the_gpu_of_its_slot_and_its_lines_are_told_apart(tmp_path: Path) -> None:
     sweep = begun(tmp_path, PROCESSES, "hydra.launcher.gpus=[7,9]", "do=a,b,c")

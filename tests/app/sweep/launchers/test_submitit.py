@@ -1,20 +1,19 @@
-"""The launchers for Slurm: by submitit's own executor, and by commands that stand for Slurm's."""
+"""Submitit's launchers as far as they need no Slurm; with one: ``test_slurm.py``."""
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 import pytest
 
+from legoloop.app.hydra_bridge.launcher_check import check_launcher
+from legoloop.core.errors import ConfigError
 from legoloop.state.run_record import read_record
-from tests.app.command import SMALL, in_a_process
-from tests.app.sweep.launchers import slurm
+from tests.app.composed import config_of, hydra_at_work
 from tests.app.sweep.launchers.sweeps import begun, ended, facts
 
 LOCAL = "hydra/launcher=slurm_local"
-SLURM = "hydra/launcher=slurm"
 
 
 @pytest.fixture(autouse=True)
@@ -22,65 +21,35 @@ def submitit() -> None:
     pytest.importorskip("submitit")
 
 
-@pytest.fixture
-def commands(tmp_path: Path) -> Path:
-    return slurm.installed(tmp_path / "slurm")
-
-
-def path(commands: Path) -> str:
-    return f"{commands}{os.pathsep}{os.environ['PATH']}"
-
-
-@pytest.mark.slow  # submitit waits 15 s for the result of a job that died
+@pytest.mark.slow  # two processes that import
 def test_here_a_job_that_dies_is_one_failed_job(tmp_path: Path) -> None:
     how = ended(begun(tmp_path, LOCAL, "do=exit,fine"))
     assert how.status != 0
     record = read_record(tmp_path / "sweep" / "0")
     assert record["status"] == "FAILED"
-    assert re.fullmatch(r"died \(its state: \w+\); see .*_log\.err", record["cause"])
+    assert re.fullmatch(r"died; see .*_log\.err", record["cause"])
     assert facts(tmp_path, 1)["SUBMITIT_EXECUTOR"] == "local"
 
 
-@pytest.mark.slow
-def test_an_interrupted_job_goes_back_into_the_queue(tmp_path: Path, commands: Path) -> None:
-    how = ended(begun(tmp_path, SLURM, "do=give way,fine", PATH=path(commands)))
-    assert (how.status, how.err) == (0, "")
-    assert sorted((commands / "begun").read_text().split()) == ["0", "0", "1"]
-    assert facts(tmp_path, 0)["SLURM_ARRAY_TASK_ID"] == "0"
+# hydra#2231, hydra#951, submitit#1732: every task of a job runs the whole job
+@pytest.mark.parametrize("setting", ["tasks_per_node", "nodes"])
+@pytest.mark.parametrize("option", ["slurm", "slurm_local"])
+def test_several_tasks_a_job_are_refused(option: str, setting: str) -> None:
+    with hydra_at_work(), pytest.raises(ConfigError) as error:
+        check_launcher(config_of(f"hydra/launcher={option}", f"hydra.launcher.{setting}=2"))
+    assert str(error.value) == (
+        f"hydra.launcher.{setting}: is 2, but each of the tasks would run the whole job; give 1"
+    )
 
 
-@pytest.mark.slow
-def test_what_slurm_is_asked_for(tmp_path: Path, commands: Path) -> None:
-    asked = ("partition=long", "timeout_min=90", "gpus_per_node=2", "signal_delay_s=300")
-    settings = [f"hydra.launcher.{setting}" for setting in asked]
-    more = "+hydra.launcher.additional_parameters.mail-type=END"
-    how = ended(begun(tmp_path, SLURM, *settings, more, "+n=0,1,2", PATH=path(commands)))
-    assert (how.status, how.err) == (0, "")
-    flags = {
-        line.split(" ")[1] for line in (commands / "batch").read_text().splitlines() if "#S" in line
-    }
-    assert flags >= {
-        "--array=0-2%3",
-        "--job-name=tiny_app",
-        "--partition=long",
-        "--time=90",
-        "--gpus-per-node=2",
-        "--signal=USR1@300",
-        "--mail-type=END",
-    }
+def test_without_slurm_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "legoloop.app.sweep.launchers.submitit_launcher"
+    monkeypatch.setattr(f"{module}.which", lambda name: None)
+    with hydra_at_work(), pytest.raises(ConfigError, match="srun is not found"):
+        check_launcher(config_of("hydra/launcher=slurm"))
 
 
-def test_a_setting_that_slurm_does_not_have_is_refused(tmp_path: Path, commands: Path) -> None:
-    how = ended(begun(tmp_path, SLURM, "hydra.launcher.partitoin=long", PATH=path(commands)))
-    assert how.status != 0
-    assert "partitoin" in how.err
-
-
-@pytest.mark.slow
-def test_runs(tmp_path: Path, commands: Path) -> None:
-    sweep = ("-m", *SMALL, "loggers=[]", "hydra.sweep.dir=sweep", SLURM, "seed=0,1")
-    how = in_a_process(tmp_path, *sweep, PATH=path(commands))
-    assert (how.status, how.err) == (0, "")
-    for job in (0, 1):
-        record = read_record(tmp_path / "sweep" / str(job))
-        assert (record["status"], record["seed"]) == ("COMPLETED", job)
+@pytest.mark.parametrize("value", ["1", "maybe", "null"])
+def test_whether_it_waits_is_yes_or_no(value: str) -> None:
+    with hydra_at_work(), pytest.raises(ConfigError, match=r"^hydra\.launcher\.wait: is "):
+        check_launcher(config_of("hydra/launcher=slurm", f"hydra.launcher.wait={value}"))

@@ -20,7 +20,7 @@ def task(tree: DictConfig) -> str:
     from legoloop.core.interruption import Interrupted
 
     here = Path(HydraConfig.get().runtime.output_dir)
-    facts = {"pid": os.getpid(), **os.environ}
+    facts = {"pid": os.getpid(), "do": tree.do, **os.environ}
     if tree.do == "leave a child":
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         facts["child"] = child.pid
@@ -41,7 +41,7 @@ def task(tree: DictConfig) -> str:
         time.sleep(600)
     if tree.do == "give way" and not (here / "has given way").exists():
         (here / "has given way").touch()
-        raise Interrupted(signal.SIGUSR1)
+        raise Interrupted(signal.SIGUSR2)
     if tree.do == "raise":
         raise ValueError("this job fails")
     if tree.do == "exit":

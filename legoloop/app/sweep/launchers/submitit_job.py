@@ -1,0 +1,72 @@
+"""A job as submitit runs it on a node of the cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from subprocess import CalledProcessError
+from typing import TYPE_CHECKING, Any
+
+from legoloop.app.sweep.launchers.parent_death import end_with_the_parent
+from legoloop.app.sweep.launchers.slurm_queue import is_ending
+from legoloop.core.interruption import Interrupted
+from legoloop.state.lease import leased
+
+if TYPE_CHECKING:
+    from hydra.core.utils import JobReturn
+
+    from legoloop.app.sweep.launchers.jobs import SentJob
+
+
+@dataclass(frozen=True)
+class Requeued:
+    """Carries out a job; one that was interrupted has saved, and is put back into the queue.
+
+    Not one that Slurm is ending: it requeues that itself, or somebody cancelled it, and Slurm would
+    requeue it all the same.
+    """
+
+    def __call__(self, job: SentJob) -> JobReturn:
+        """How the job ended."""
+        from submitit.core.job_environment import JobEnvironment
+
+        end_with_the_parent()
+        try:
+            with leased():
+                return job()
+        except Interrupted:
+            if is_ending(os.environ.get("SLURM_JOB_ID")):
+                sys.exit(1)
+            try:
+                # Submitit's signal handlers are back by now: they checkpoint and requeue.
+                signal.raise_signal(signal.Signals[f"SIG{JobEnvironment.USR_SIG}"])
+            except CalledProcessError:
+                sys.exit(1)  # it was ended a moment ago
+            raise
+
+    def checkpoint(self, job: SentJob) -> Any:
+        """The same job, to be resumed in its directory."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, job)
+
+
+def returned_by(job: SentJob, handle: Any, is_over: bool = True) -> JobReturn | None:
+    """What a job returned, by the file that submitit wrote; None if there is none.
+
+    One that raised outside of the job, such as for a module that the node does not have, is a
+    failed job; as long as it is not over, it may be in the queue again.
+    """
+    from submitit.core.utils import pickle_load
+
+    try:
+        outcome, value = pickle_load(handle.paths.result_pickle)
+    except (OSError, EOFError):
+        return None
+    if outcome == "success":
+        returned: JobReturn = value
+        return returned
+    cause = str(value).strip().rpartition("\n")[2]
+    return job.died(f"{cause}; see {handle.paths.stderr}") if is_over else None
