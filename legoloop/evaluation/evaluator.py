@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Literal
 
 from torch import nn
@@ -111,6 +112,11 @@ class Evaluator(ABC):
                     for key in keys
                 }
 
+    def collect_first_batch(self, name: str) -> Arrays:
+        """What the accumulators collect over the first batch of a data set, which is not kept."""
+        self._reject_unknown(name)
+        return self._accumulated(name, 1)
+
     def pass_identity(self, name: str) -> tuple[int | None, ...]:
         """Equal for passes that give the same result with the same weights."""
         source, samples = self.source(name)
@@ -154,9 +160,12 @@ class Evaluator(ABC):
             )
 
     def _pass(self, name: str) -> Arrays:
+        return self._accumulated(name, None)
+
+    def _accumulated(self, name: str, batches: int | None) -> Arrays:
         with evaluation_mode(self.model):
             accumulator = self.factory()
-            for values in self._model_outputs(name):
+            for values in islice(self._model_outputs(name), batches):
                 accumulator.add(values)
             result: Arrays = accumulator.result()
         return result

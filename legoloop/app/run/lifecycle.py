@@ -132,7 +132,7 @@ def record_failure(directory: Path, seed: int | None, overrides: Sequence[str], 
 
 
 def execute(prepared: Prepared, record: RunRecord) -> bool:
-    """Run, and write down how it ended; True if it completed.
+    """Run, and write down how it ended; True if it completed, or was pruned.
 
     A user's mistake is printed in one line, its traceback goes to the run's log alone; anything
     else is a bug and is raised on.
@@ -144,7 +144,7 @@ def execute(prepared: Prepared, record: RunRecord) -> bool:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return False
-    print(f"completed: {host.stop_reason}", flush=True)
+    print(f"{host.ends_as.lower()}: {host.stop_reason}", flush=True)
     return True
 
 
@@ -174,8 +174,8 @@ def recording(prepared: Prepared, record: RunRecord) -> Iterator[None]:
     host = _host(prepared)
     reason, failed = host.stop_reason, host.failed_lookers
     without = {"failed_plugins": failed} if failed else {}
-    record.finish("COMPLETED", stop_reason=reason, **without, **_scalars(prepared))
-    log.info("the run completed: %s", reason)
+    record.finish(host.ends_as, stop_reason=reason, **without, **_scalars(prepared))
+    log.info("the run %s: %s", "was pruned" if host.ends_as == "PRUNED" else "completed", reason)
 
 
 @contextmanager

@@ -101,10 +101,14 @@ class JobsLauncher(Launcher):
 
     def launch_jobs(self, jobs: Sequence[tuple[int, Overrides]]) -> Sequence[JobReturn]:
         """Carry out jobs that are given with their numbers."""
+        return self.execute(self._sent(jobs))
+
+    def _sent(self, jobs: Iterable[tuple[int, Overrides]]) -> Iterator[SentJob]:
+        """The jobs, each composed when it is asked for."""
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
-        return self.execute(self._job(number, overrides) for number, overrides in jobs)
+        return (self._job(number, overrides) for number, overrides in jobs)
 
     @property
     def stops_on_failure(self) -> bool:
