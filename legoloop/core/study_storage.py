@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from legoloop.core.errors import ArgumentError, MissingExtraError
@@ -57,6 +58,18 @@ def is_file(storage: str) -> bool:
     (True, False)
     """
     return "://" not in storage
+
+
+def file_of(storage: str) -> Path | None:
+    """The file that a storage is kept in; None if it is kept by a server, or in memory.
+
+    >>> file_of("sqlite:////tmp/study.db")
+    PosixPath('/tmp/study.db')
+    """
+    if is_file(storage):
+        return Path(storage)
+    name = storage.removeprefix(SQLITE).partition("?")[0]
+    return Path(name) if storage.startswith(SQLITE) and name and name != ":memory:" else None
 
 
 def absolute(storage: str) -> str:

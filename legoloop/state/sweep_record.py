@@ -86,6 +86,15 @@ def _facts(
     }
 
 
+def started_of(directory: Path) -> str | None:
+    """When the sweep in a folder began; None if there is none.
+
+    Raises ConfigError for a record that cannot be read.
+    """
+    found = _found(directory)
+    return None if found is None else str(found["started"])
+
+
 def digest_of(configuration: Mapping[str, Any]) -> str:
     """What a configuration is recognised by."""
     return _digest(json.dumps(configuration, default=str))

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from legoloop.app.sweep.search.space import Space
     from legoloop.app.sweep.search.study import StudySettings
 
-JOURNAL = "study.journal"
 SWEEPER = "hydra.sweeper"
 
 
@@ -102,10 +101,11 @@ class OptunaSweeper(JobsSweeper):
         from legoloop.app.sweep.launchers.asking import batch_size_for
         from legoloop.app.sweep.search.objective import Objective
         from legoloop.app.sweep.search.search import Search
-        from legoloop.app.sweep.search.study import SearchStudy
+        from legoloop.app.sweep.search.study import SearchStudy, check_study
         from legoloop.app.sweep.search.summary import summary
         from legoloop.app.sweep.sweep import Sweep
         from legoloop.state.run_record import one_git_state
+        from legoloop.state.sweep_record import started_of
 
         choice = f"hydra/launcher={self.config.hydra.runtime.choices.get('hydra/launcher')}"
         batch_size = batch_size_for(self.launcher, self.batch_size, choice)
@@ -117,8 +117,9 @@ class OptunaSweeper(JobsSweeper):
         task = JobTask(self.task, {})
         self.give(task)
         facts = self._facts(space, settings, sample)
+        check_study(settings, started_of(composer.folder))
         with one_git_state(), Sweep.open(self.config, [], facts) as sweep:
-            study = SearchStudy(settings, is_new=not sweep.is_resumed)
+            study = SearchStudy(settings, str(started_of(sweep.directory)))
             search = Search(
                 study, space, objective, composer, self.n_trials, sweep.stops_at_failure
             )
@@ -139,34 +140,36 @@ class OptunaSweeper(JobsSweeper):
 
     def _study_settings(self, objective: Objective) -> StudySettings:
         from legoloop.app.hydra_bridge.job_config import sweep_directory
-        from legoloop.app.sweep.search.study import StudySettings, made_of, sampler_of_trial
+        from legoloop.app.sweep.search.study import (
+            JOURNAL,
+            StudySettings,
+            pruner_of,
+            sampler_of_trial,
+        )
         from legoloop.core.study_storage import absolute
 
         folder = sweep_directory(self.config)
         sampler_of_trial(self.sampler, 0)
-        if self.pruner is not None:
-            self._check_pruner(objective, made_of(self.pruner, f"{SWEEPER}.pruner"))
-        elif self.pruner_monitor is not None:
+        pruner_of(self.pruner)
+        if self.pruner is not None and len(objective.monitors) > 1:
+            raise ConfigError(
+                f"prunes by one metric, and {SWEEPER}.monitor has {len(objective.monitors)}",
+                key=f"{SWEEPER}.pruner",
+                remedy="set it to null",
+            )
+        if self.pruner is None and self.pruner_monitor is not None:
             raise ConfigError(
                 f"is {self.pruner_monitor}, but nothing is pruned",
                 key=f"{SWEEPER}.pruner_monitor",
                 remedy=f"leave it out, or set {SWEEPER}.pruner",
             )
-        storage = absolute(self.storage or str(folder / JOURNAL))
-        return StudySettings(self.study or folder.name, storage, objective, self.sampler)
-
-    def _check_pruner(self, objective: Objective, pruner: object) -> None:
-        from optuna.pruners import BasePruner
-
-        key = f"{SWEEPER}.pruner"
-        if not isinstance(pruner, BasePruner):
-            raise ConfigError(f"is a {type(pruner).__name__}, which is no pruner", key=key)
-        if len(objective.monitors) > 1:
-            raise ConfigError(
-                f"prunes by one metric, and {SWEEPER}.monitor has {len(objective.monitors)}",
-                key=key,
-                remedy="set it to null",
-            )
+        return StudySettings(
+            self.study or folder.name,
+            absolute(self.storage or str(folder / JOURNAL)),
+            objective,
+            self.sampler,
+            self.pruner,
+        )
 
     def _space(self, arguments: list[str]) -> Space:
         from hydra.errors import HydraException

@@ -26,7 +26,7 @@ from legoloop.app.sweep.launchers.jobs import JobsLauncher
 from legoloop.app.sweep.watch import WatchedJob
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError, DataError, UserError
-from legoloop.core.run_directory import SWEEP_CONFIG, SWEEP_PAGE, SWEEP_RECORD, SWEEP_RESULTS
+from legoloop.core.run_directory import SWEEP_CONFIG, SWEEP_PAGE, SWEEP_RESULTS
 from legoloop.core.text import printable
 from legoloop.results.choosing import default_metrics, tags
 from legoloop.results.formats import terminal, terminal_width, to_csv, with_causes
@@ -46,7 +46,6 @@ class Sweep:
         self.total = len(jobs)
         self.left: Callable[[], int] = self._not_completed
         self.summed_up_further: Callable[[], str] | None = None
-        self.is_resumed = (self.directory / SWEEP_RECORD).exists()
         self.stops_at_failure = OmegaConf.select(config, "sweep.on_failure") == "stop"
         self.is_interrupted = False
         self._is_summarized = OmegaConf.select(config, "sweep.output") == "summary"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from math import isfinite, nan
 from typing import Any, Literal
 
 from legoloop.core.errors import ArgumentError, ConfigError
+from legoloop.core.metric_direction import HIGHER, LOWER
 from legoloop.core.monitor import is_maximized
 from legoloop.core.protocols import ScalarSource
 from legoloop.core.suggestions import did_you_mean
@@ -149,6 +151,13 @@ def _is_maximized(monitor: str, mode: Any) -> bool:
             raise ConfigError(
                 f"is null, but the direction of {monitor} is not known",
                 key=DIRECTION,
-                remedy="set it to min or max",
+                remedy="; or ".join(["set it to min or max", *_meant(monitor)]),
             ) from None
         raise ConfigError(error.problem, key=DIRECTION, remedy=error.remedy) from None
+
+
+def _meant(monitor: str) -> list[str]:
+    """The metric of a known direction that was probably meant."""
+    head, _, metric = monitor.rpartition("/")
+    near = get_close_matches(metric, (*HIGHER, *LOWER), n=1)
+    return [f"did you mean {'/'.join(filter(None, (head, each)))}?" for each in near]

@@ -16,7 +16,7 @@ from legoloop.app.sweep.compose_jobs import JobComposer
 from legoloop.app.sweep.job import Job
 from legoloop.app.sweep.search.objective import Objective
 from legoloop.app.sweep.search.space import Space
-from legoloop.app.sweep.search.study import SearchStudy
+from legoloop.app.sweep.search.study import FINISHED, SearchStudy
 from legoloop.app.sweep.sweep import is_startable
 from legoloop.core.errors import ConfigError
 from legoloop.core.study_storage import RUN_DIR
@@ -26,8 +26,6 @@ from legoloop.state.run_record import DONE, read_record
 
 PATIENCE = 40.0
 """Seconds that a run whose sweep was killed may take to save; then it is killed."""
-
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 class Search:

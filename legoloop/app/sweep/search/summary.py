@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -98,7 +99,8 @@ def _importances(search: Search) -> str:
         values = {trial.values[place] for trial in completed}
         if len(completed) < FEWEST or len(values) == 1:
             continue
-        with quiet_optuna("hydra/sweeper=optuna"):
+        with quiet_optuna("hydra/sweeper=optuna"), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*to achieve low `target` values", UserWarning)
             found = optuna.importance.get_param_importances(
                 search.study.study, target=_lower_is_better(search.objective, place)
             )
