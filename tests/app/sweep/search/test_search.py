@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 from optuna.trial import FrozenTrial
 
@@ -19,7 +21,9 @@ from legoloop.app.sweep import optuna_sweeper
 from legoloop.core.study_storage import open_storage
 from legoloop.state.run_record import read_record
 from legoloop.state.sweep_record import lock_sweep
-from tests.app.command import SMALL, Command, beside_bricks_of_a_user
+from tests.app.command import SMALL, Command, beside_bricks_of_a_user, environment, in_a_process
+from tests.app.sweep.launchers.sweeps import wait_until
+from tests.fork_server import ForkedProcess
 
 OF_ALL = ("-m", *SMALL, "loggers=[]", "hydra.sweep.dir=sweep", "hydra/sweeper=optuna")
 BY_ACCURACY = "hydra.sweeper.monitor=final/val/accuracy"
@@ -479,3 +483,39 @@ def test_the_folder_of_a_search_is_locked(command: Command) -> None:
         assert command(*SEARCH).status == 2
     finally:
         lock.release()
+
+
+def killed_in_the_middle(here: Path, *words: str) -> None:
+    """The search as a process, killed with all of its jobs once some trials are over."""
+    search = ForkedProcess(["-m", "legoloop.run", *words], cwd=here, env=environment())
+    wait_until(lambda: len(list((here / "sweep").glob("*/weights"))) >= 2)
+    for process in psutil.Process(search.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    search.kill()
+    search.communicate(timeout=60)
+
+
+@pytest.mark.slow
+def test_no_trial_is_lost_or_run_twice_when_all_is_killed(command: Command) -> None:
+    search = (
+        *("-m", "data=xor", "model=mlp", "num_epochs=12", "loggers=[csv]"),
+        *("hydra.sweep.dir=sweep", "hydra/sweeper=optuna", BY_ACCURACY, LR),
+        *("hydra.sweeper.n_trials=6", "hydra/launcher=processes", "hydra.launcher.n_jobs=2"),
+    )
+    killed_in_the_middle(command.here, *search)
+    before = trials(command.here)
+    assert "RUNNING" in {trial.state.name for trial in before}
+    ended = in_a_process(command.here, *search)
+    assert (ended.status, "6 of 6 trials are over" in ended.out) == (0, True)
+    after = trials(command.here)
+    assert [trial.number for trial in after] == list(range(6))
+    assert {trial.state.name for trial in after} <= {"COMPLETE", "PRUNED"}
+    assert [trial.params for trial in after][: len(before)] == [t.params for t in before]
+    for trial in after:
+        run = record(command.here, trial.number)
+        assert run["status"] == ("PRUNED" if trial.state.name == "PRUNED" else "COMPLETED")
+    attempts = [len(record(command.here, trial.number)["attempts"]) for trial in after]
+    was_running = [trial.number for trial in before if trial.state.name == "RUNNING"]
+    assert max(attempts) <= 2
+    assert {number for number, count in enumerate(attempts) if count > 1} <= set(was_running)
