@@ -119,12 +119,15 @@ class JobComposer:
             if self._complete is not None:
                 self._complete(composed)
             with preserve_process_state():
-                blueprint = self._blueprint(composed, varied, look)
+                blueprint, host = self._built(composed, varied)
         except (ConfigError, HydraException, OmegaConfBaseException) as error:
             raise ConfigError(
                 f"job {number} ({shortened(' '.join(overrides))}): "
                 f"{format_error(error, composed, overrides)}"
             ) from None
+        if look is not None and host is not None:
+            with preserve_process_state():
+                look(host)
         self._like = blueprint
         directory = Path(os.path.abspath(blueprint.settings.run_dir))
         if self.folder not in directory.parents:
@@ -135,13 +138,11 @@ class JobComposer:
             )
         return Job(number, overrides, directory, blueprint)
 
-    def _blueprint(
-        self,
-        job: DictConfig,
-        varied: Overrides,
-        look: Callable[[TrainingHost], None] | None,
-    ) -> Blueprint:
-        """The blueprint of a job that can be built."""
+    def _built(self, job: DictConfig, varied: Overrides) -> tuple[Blueprint, TrainingHost | None]:
+        """The blueprint of a job that can be built, and what was built; None: the data are wrong.
+
+        A container of the user's own is not built.
+        """
         name = Path(job.hydra.sweep.dir) / job.hydra.sweep.subdir
         directory = checked_directory(name, "hydra.sweep.subdir")
         sweep = str(self.folder)
@@ -149,17 +150,15 @@ class JobComposer:
         app, _ = validated_app(blueprint)
         parse_resume(blueprint.settings.resume)
         if blueprint.settings.app is not None:
-            return blueprint
+            return blueprint, None
         try:
             _share_datasets(app, blueprint, self._datasets)
-            host = app.host()
+            host: TrainingHost = app.host()
         except ConfigError:
             raise
         except Exception:
-            return blueprint
-        if look is not None:
-            look(host)
-        return blueprint
+            return blueprint, None
+        return blueprint, host
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]

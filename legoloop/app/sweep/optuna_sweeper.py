@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from legoloop.app.sweep.search.objective import Objective
     from legoloop.app.sweep.search.space import Space
     from legoloop.app.sweep.search.study import StudySettings
+    from legoloop.loop.host import TrainingHost
 
 SWEEPER = "hydra.sweeper"
 
@@ -193,21 +194,17 @@ class OptunaSweeper(JobsSweeper):
         from legoloop.app.sweep.compose_jobs import with_progress
         from legoloop.app.sweep.search.objective import MONITOR, check_reported
 
-        looks = [check_reported(objective.monitors, MONITOR, after_each_epoch=False)]
-        if self.pruner is not None:
-            key = f"{SWEEPER}.pruner_monitor"
-            looks.append(check_reported([self._pruned_by()], key, after_each_epoch=True))
+        def look(host: TrainingHost) -> None:
+            check_reported(objective.monitors, MONITOR, host)
+            if self.pruner is not None:
+                key = f"{SWEEPER}.pruner_monitor"
+                check_reported([self._pruned_by()], key, host, after_each_epoch=True)
+
         corners = list(space.corners())
-        jobs = []
-        for number, varied in enumerate(with_progress(corners, "checking the space")):
-            jobs.append(
-                composer.checked(
-                    number,
-                    [*space.fixed, *varied],
-                    varied,
-                    lambda host: [look(host) for look in looks] and None,
-                )
-            )
+        jobs = [
+            composer.checked(number, [*space.fixed, *varied], varied, look)
+            for number, varied in enumerate(with_progress(corners, "checking the space"))
+        ]
         if jobs[0].directory == jobs[1].directory:
             raise ConfigError(
                 f"all jobs would write to {jobs[0].directory}; give each its own, as "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import isfinite, nan
@@ -80,27 +80,23 @@ class Objective:
         ]
 
 
-def check_reported(monitors: Sequence[str], key: str, after_each_epoch: bool) -> LookAt:
-    """What looks at a training that was built, and refuses metrics that it will not report.
+def check_reported(
+    monitors: Sequence[str], key: str, host: TrainingHost, after_each_epoch: bool = False
+) -> None:
+    """Refuse metrics that a training will not report; what a user's source reports is not known.
 
     Args:
         monitors: the tags.
         key: names them in messages.
+        host: the training, as it was built.
         after_each_epoch: whether they must be known after each epoch.
 
-    What a source of the user's own reports is not known ahead.
+    Raises ConfigError for such a metric.
     """
-
-    def look(host: TrainingHost) -> None:
-        for tag in monitors:
-            if (problem := _problem(tag, host, after_each_epoch)) is not None:
-                what, remedy = problem
-                raise ConfigError(f"is {tag}, {what}", key=key, remedy=remedy)
-
-    return look
-
-
-LookAt = Callable[[TrainingHost], None]
+    for tag in monitors:
+        if (problem := _problem(tag, host, after_each_epoch)) is not None:
+            what, remedy = problem
+            raise ConfigError(f"is {tag}, {what}", key=key, remedy=remedy)
 
 
 def _problem(tag: str, host: TrainingHost, after_each_epoch: bool) -> tuple[str, str] | None:

@@ -242,8 +242,8 @@ def _of_range(given: RangeSweep) -> BaseDistribution:
     if log:
         raise ValueError("with the tag log, write an interval")
     *_, last = given.range()
-    ends = sorted((float(start), float(last)))
-    return FloatDistribution(*ends, step=abs(float(step)))
+    ends = float(start), float(last)
+    return FloatDistribution(min(ends), max(ends), step=abs(float(step)))
 
 
 def _check_ends(low: float, high: float, log: bool) -> None:

@@ -334,8 +334,7 @@ REFUSED: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
     "a metric of the user's own that is not there": (
         (LR, "hydra.sweeper.monitor=final/val/precision", "hydra.sweeper.direction=max"),
-        "hydra.sweeper.monitor (command line): is final/val/precision, which no run will report; "
-        "there are final/val/",
+        "error: hydra.sweeper.monitor: is final/val/precision, which no run will report; ",
     ),
     "a data set that is not there": (
         (LR, "hydra.sweeper.monitor=final/vla/accuracy", UNPRUNED),
