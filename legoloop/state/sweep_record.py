@@ -167,7 +167,7 @@ def _differs(was: Any, is_: Mapping[str, Any] | None) -> str:
 def _changed(previous: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     pairs = enumerate(zip(previous["configurations"], facts["configurations"], strict=True))
     changed = [f"the configuration of job {number}" for number, (was, is_) in pairs if was != is_]
-    searches = [record.get("search", {}).get("configuration") for record in (previous, facts)]
+    searches = [(record.get("search") or {}).get("configuration") for record in (previous, facts)]
     if searches[0] != searches[1]:
         changed.append("the configuration of its jobs")
     if len(changed) > 1:

@@ -518,3 +518,13 @@ def test_no_trial_is_lost_or_run_twice_when_all_is_killed(command: Command) -> N
     was_running = [trial.number for trial in before if trial.state.name == "RUNNING"]
     assert max(attempts) <= 2
     assert {number for number, count in enumerate(attempts) if count > 1} <= set(was_running)
+
+
+@pytest.mark.slow
+def test_other_launchers_are_given_batches(command: Command) -> None:
+    search = (*SEARCH, "hydra.sweeper.n_trials=3", "hydra.sweeper.batch_size=2")
+    ended = in_a_process(command.here, *search, "hydra/launcher=slurm_local")
+    assert (ended.status, states(command.here)) == (0, ["COMPLETE"] * 3)
+    begun = [trial.datetime_start for trial in trials(command.here)]
+    first_ended = trials(command.here)[0].datetime_complete
+    assert begun[1] < first_ended < begun[2], "chosen together; and by what came of the batch"
