@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import cloudpickle
 
+from legoloop.app.startup import gc_tuning
 from legoloop.app.sweep.job_output import open_output
 from legoloop.core.interruption import Interrupted
 
@@ -159,6 +160,7 @@ def _shown(lines: IO[str] | None, to: IO[str], prefix: str) -> Thread:
 
 def main() -> None:
     """Carry out the job that comes in, and send back how it ended."""
+    gc_tuning.defer_gc()
     connection = _connection()
     job: Any = cloudpickle.loads(connection.recv_bytes())
     Thread(target=_end_with_the_sweep, args=(connection,), daemon=True).start()
