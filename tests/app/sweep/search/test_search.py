@@ -528,3 +528,23 @@ def test_other_launchers_are_given_batches(command: Command) -> None:
     begun = [trial.datetime_start for trial in trials(command.here)]
     first_ended = trials(command.here)[0].datetime_complete
     assert begun[1] < first_ended < begun[2], "chosen together; and by what came of the batch"
+
+
+@pytest.mark.slow
+def test_a_job_that_is_killed_is_a_failed_trial(command: Command) -> None:
+    package = command.here.parent / "package"
+    ended = in_a_process(
+        command.here,
+        *(*OF_ALL, BY_ACCURACY, "hydra.sweeper.n_trials=4"),
+        *("+plugins.bad={_target_:mine.EndsBadly}", "+plugins.bad.how=ok,kill"),
+        *("hydra/launcher=processes", "hydra.launcher.n_jobs=2"),
+        PYTHONPATH=f"{package}:{environment()['PYTHONPATH']}",
+    )
+    assert ended.status == 0
+    found = trials(command.here)
+    died = [trial for trial in found if trial.params["plugins.bad.how"] == "kill"]
+    assert 0 < len(died) < len(found) == 4
+    for trial in found:
+        assert trial.state.name == ("FAIL" if trial in died else "COMPLETE")
+    assert died[0].user_attrs["cause"] == "killed by SIGKILL (out of memory?)"
+    assert record(command.here, died[0].number)["status"] == "FAILED"
