@@ -80,6 +80,12 @@ class OptunaSweeper(JobsSweeper):
                 key=f"{SWEEPER}.n_trials",
                 remedy="give a whole number of at least 1",
             )
+        for name in ("pruner_monitor", "storage", "study"):
+            text = getattr(self, name)
+            if text is not None and not (isinstance(text, str) and text):
+                raise ConfigError(
+                    f"is {shown(text)}", key=f"{SWEEPER}.{name}", remedy="give a text, or null"
+                )
         for name in ("suggest", "sampler", "pruner"):
             node = getattr(self, name)
             if node is None and name != "sampler":

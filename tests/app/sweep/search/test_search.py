@@ -398,6 +398,10 @@ REFUSED: Mapping[str, tuple[tuple[str, ...], str]] = {
         (LR, BY_ACCURACY, "hydra.sweeper.n_trials=0"),
         "hydra.sweeper.n_trials: is 0; give a whole number of at least 1",
     ),
+    "a study without a name": (
+        (LR, BY_ACCURACY, "hydra.sweeper.study=3"),
+        "hydra.sweeper.study: is 3; give a text, or null",
+    ),
     "a sampler that is none": (
         (
             *(LR, BY_ACCURACY, "~hydra.sweeper.sampler.seed"),
