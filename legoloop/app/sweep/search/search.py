@@ -82,26 +82,22 @@ class Search:
         trial, directory = self._running.pop(number)
         try:
             record = read_record(directory)
-        except FileNotFoundError:
-            self._failed(trial, "its run did not begin")
+        except FileNotFoundError:  # it was interrupted before it began
             return
         except (OSError, ValueError) as error:
             self._failed(trial, str(error))
             return
-        values = self.objective.values(record)
-        if record["status"] == "PRUNED":
-            self.study.tell(number, None, TrialState.PRUNED)
-        elif record["status"] == "FAILED":
+        status, values = record["status"], self.objective.values(record)
+        if status == "FAILED":
             self._failed(trial, str(record.get("cause")))
-        elif record["status"] in DONE and any(map(isnan, values)):
-            tags = [
-                tag
-                for tag, value in zip(self.objective.monitors, values, strict=True)
-                if isnan(value)
-            ]
-            self.study.fail(trial, f"{', '.join(tags)} is not a number, or was not reported")
-        elif record["status"] in DONE:
+        elif status == "PRUNED":
+            self.study.tell(number, None, TrialState.PRUNED)
+        elif status == "COMPLETED" and not any(map(isnan, values)):
             self.study.tell(number, values, TrialState.COMPLETE)
+        elif status == "COMPLETED":
+            pairs = zip(self.objective.monitors, values, strict=True)
+            missing = ", ".join(tag for tag, value in pairs if isnan(value))
+            self.study.fail(trial, f"{missing} is not a number, or was not reported")
 
     def finished(self) -> int:
         """How many trials are over."""
