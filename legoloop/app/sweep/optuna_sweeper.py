@@ -228,13 +228,14 @@ class OptunaSweeper(JobsSweeper):
         """What adds the brick that prunes to what was composed for a job."""
         from omegaconf import open_dict
 
+        from legoloop.app.sweep.search.study import warmed_up
+
         if self.pruner is None:
             return None
         node = {
             "_target_": "legoloop.Pruning",
             "_inject_": {"sources": "sources"},
             "metric": self._pruned_by(),
-            "pruner": self.pruner,
             "storage": settings.storage,
             "study": settings.name,
             "run_dir": "${run_dir}",
@@ -247,8 +248,9 @@ class OptunaSweeper(JobsSweeper):
                     key="plugins.pruning",
                     remedy=f"leave it out, and set {SWEEPER}.pruner",
                 )
+            pruner = warmed_up(self.pruner, composed.get("num_epochs"))
             with open_dict(composed):
-                composed.plugins.pruning = node
+                composed.plugins.pruning = {**node, "pruner": pruner}
 
         return add
 

@@ -31,6 +31,8 @@ JOURNAL = "study.journal"
 STARTED = "sweep_started"
 """The attribute of a study that tells the studies of two sweeps apart."""
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+WARMED_UP = ("MedianPruner", "PercentilePruner")
+"""Pruners that compare a metric at an epoch with that of other trials."""
 REMEMBERS_ITS_PLACE = ("GridSampler", "QMCSampler", "BruteForceSampler", "CmaEsSampler")
 """Samplers that keep in the storage how far they are; their seed is that of the whole study."""
 
@@ -160,6 +162,20 @@ def pruner_of(node: Mapping[str, Any] | None) -> BasePruner:
     if not isinstance(made, BasePruner):
         raise ConfigError(f"is a {type(made).__name__}, which is no pruner", key=PRUNER)
     return made
+
+
+def warmed_up(node: Mapping[str, Any], num_epochs: Any) -> dict[str, Any]:
+    """The node of a pruner which, unless it says so itself, spares the first tenth of a run.
+
+    What a metric is after the first epoch says little of what it will be.
+
+    >>> warmed_up({"_target_": "optuna.pruners.MedianPruner"}, 80)["n_warmup_steps"]
+    8
+    """
+    kind = str(node.get("_target_", "")).rpartition(".")[2]
+    if kind not in WARMED_UP or not isinstance(num_epochs, int):
+        return dict(node)
+    return {"n_warmup_steps": num_epochs // 10, **node}
 
 
 def made_of(node: Mapping[str, Any], key: str) -> Any:

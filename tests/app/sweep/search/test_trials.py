@@ -10,7 +10,7 @@ import pytest
 from legoloop.app.sweep.search.objective import Objective
 from legoloop.app.sweep.search.search import Search
 from legoloop.app.sweep.search.space import Space
-from legoloop.app.sweep.search.study import SearchStudy, StudySettings
+from legoloop.app.sweep.search.study import SearchStudy, StudySettings, warmed_up
 from legoloop.core.study_storage import RUN_DIR
 from legoloop.state.run_record import RunRecord
 
@@ -79,3 +79,14 @@ def test_a_seeded_sampler_chooses_by_the_number_of_the_trial(tmp_path: Path) -> 
     resumed = chosen(folders[1], range(2)) + chosen(folders[1], range(2, 4))
     assert resumed == at_once
     assert len(set(at_once)) == 4
+
+
+def test_the_first_tenth_of_a_run_is_spared_unless_something_else_is_said() -> None:
+    median = {"_target_": "optuna.pruners.MedianPruner"}
+    assert warmed_up(median, 8) == {**median, "n_warmup_steps": 0}
+    assert warmed_up(median, 160) == {**median, "n_warmup_steps": 16}
+    said = {**median, "n_warmup_steps": 3}
+    assert warmed_up(said, 160) == said
+    other = {"_target_": "optuna.pruners.HyperbandPruner"}
+    assert warmed_up(other, 160) == other
+    assert warmed_up(median, None) == median
