@@ -72,6 +72,9 @@ from .evaluation.sanity_check import EvaluationSanityCheck as EvaluationSanityCh
 from .evaluation.train_metrics import TrainMetrics as TrainMetrics
 from .loop.host import TrainingHost as TrainingHost
 from .loop.plugin import (
+    ShouldPrune as ShouldPrune,
+)
+from .loop.plugin import (
     ShouldSave as ShouldSave,
 )
 from .loop.plugin import (
@@ -146,6 +149,7 @@ from .training.overfitting import (
 from .training.parallel.data_parallel import DataParallel as DataParallel
 from .training.parallel.sharded import FullySharded as FullySharded
 from .training.param_groups import param_groups as param_groups
+from .training.pruning import Pruning as Pruning
 from .training.schedules.lr_plugins import (
     LearningRateMonitor as LearningRateMonitor,
 )

@@ -44,6 +44,11 @@ SUITABLE: dict[str, Sequence[str]] = {
     "plugins=freeze": ("data=xor", "model=mlp", "plugins.freeze.patterns=[layers.0.*]"),
     "plugins=last_sample": (*ON_XOR, "plugins.last_sample.num_samples=64"),
     "plugins=last_step": (*ON_XOR, "plugins.last_step.num_steps=9"),
+    "plugins=pruning": (
+        *ON_XOR,
+        "plugins.pruning.storage=study.journal",
+        "plugins.pruning.study=mine",
+    ),
     "plugins=time_limit": (*ON_XOR, "plugins.time_limit.seconds=99"),
 }
 """What an option needs beside it where it is not made for the data of ``ON_XOR``."""

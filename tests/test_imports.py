@@ -13,8 +13,8 @@ import legoloop
 
 APP_AND_COMMANDS = {"app", "board", "evaluate", "results", "run"}
 HEAVY = {
-    *("hydra", "matplotlib", "mlflow", "omegaconf", "pandas", "polars", "psutil", "sklearn"),
-    *("tensorboard", "trackio", "wandb"),
+    *("hydra", "matplotlib", "mlflow", "omegaconf", "optuna", "pandas", "polars", "psutil"),
+    *("sklearn", "tensorboard", "trackio", "wandb"),
 }
 
 

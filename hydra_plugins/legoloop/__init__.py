@@ -1,4 +1,4 @@
-"""The sweeper and the launchers of legoloop, where Hydra looks for plugins.
+"""The sweepers and the launchers of legoloop, where Hydra looks for plugins.
 
 Hydra takes only plugins whose module lies in ``hydra_plugins``, and names them by it:
 ``hydra_plugins.legoloop.GridSweeper``. So each concrete sweeper and launcher gets a subclass of the
@@ -16,7 +16,7 @@ from typing import Any
 
 from hydra.plugins.launcher import Launcher
 
-from legoloop.app.sweep import grid_sweeper, launchers
+from legoloop.app.sweep import grid_sweeper, launchers, optuna_sweeper
 
 
 def _concrete_launchers() -> Iterator[type[Launcher]]:
@@ -33,4 +33,5 @@ def _as_plugin(cls: type[Any]) -> type[Any]:
 
 
 GridSweeper = _as_plugin(grid_sweeper.GridSweeper)
+OptunaSweeper = _as_plugin(optuna_sweeper.OptunaSweeper)
 globals().update({cls.__name__: _as_plugin(cls) for cls in _concrete_launchers()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from typing import Any, Literal
 
 from torch import nn
@@ -123,6 +124,11 @@ class Evaluator(ABC):
                     for key in keys
                 }
 
+    def collect_first_batch(self, name: str) -> Arrays:
+        """What the accumulators collect over the first batch of a data set, which is not kept."""
+        self._reject_unknown(name)
+        return self._accumulated(name, 1)
+
     def pass_identity(self, name: str) -> tuple[int | None, ...]:
         """Equal for passes that give the same result with the same weights."""
         source, samples = self.source(name)
@@ -178,12 +184,16 @@ class Evaluator(ABC):
             yield
 
     def _pass(self, name: str) -> Arrays:
+        return self._accumulated(name, None)
+
+    def _accumulated(self, name: str, batches: int | None) -> Arrays:
         with self._evaluation_mode():
             accumulator = self.factory()
             ranks = current_ranks()
-            is_shared = not ranks.is_alone and can_merge(accumulator)
+            is_shared = not ranks.is_alone and batches is None and can_merge(accumulator)
             block = self.block(name, ranks) if is_shared else None
-            for values in self._model_outputs(self.stream(name) if block is None else block):
+            stream = self.stream(name) if block is None else block
+            for values in islice(self._model_outputs(stream), batches):
                 accumulator.add(values)
                 if ranks.is_interrupted and block is not None:
                     break  # what is left of the pass may take minutes, and the run ends here

@@ -27,7 +27,7 @@ from legoloop.loop.lookers import FailedLookers, only_looks
 from legoloop.loop.loss_parameters import reject_unoptimized_losses
 from legoloop.loop.order import Edge
 from legoloop.loop.plan import Plan
-from legoloop.loop.plugin import EpochDriver, ShouldSave, ShouldStop, State
+from legoloop.loop.plugin import Ending, EpochDriver, ShouldSave, ShouldStop, State
 from legoloop.loop.saving import Saving
 from legoloop.loop.stages import Hook, Stage
 from legoloop.loop.step import Step
@@ -77,6 +77,7 @@ class TrainingHost:
         self.plan = Plan.of(plugins, edges)
         reject_unoptimized_losses(self.plan.plugins)
         self.stop_reason: str | None = None
+        self.ends_as: Ending = "COMPLETED"
         self.run_context: Callable[[], AbstractContextManager[object]] = nullcontext
         self._given_seed = seed
         self._seed = last_seed() if seed is None else seed
@@ -128,9 +129,14 @@ class TrainingHost:
         """The plugins that only look and have failed, and why; they are called no more."""
         return self._lookers.causes
 
-    def stop(self, reason: str) -> None:
-        """End the training at the next batch; the first reason given is kept."""
-        self.stop_reason = self.stop_reason or reason
+    def stop(self, reason: str, ends_as: Ending = "COMPLETED") -> None:
+        """End the training at the next batch; the first reason given is kept.
+
+        But a training that is complete is not pruned at its last epoch.
+        """
+        is_only_pruned = self.ends_as == "PRUNED" and ends_as == "COMPLETED"
+        if self.stop_reason is None or is_only_pruned:
+            self.stop_reason, self.ends_as = reason, ends_as
 
     def interrupt(self, interruption: BaseException) -> None:
         """Raise the interruption at the next safe point; for a signal handler.
@@ -153,6 +159,7 @@ class TrainingHost:
             "epoch_phase": self._epoch_phase,
             "has_trained": self._has_trained,
             "stop_reason": self.stop_reason,
+            "ends_as": self.ends_as,
             "rng": get_rng_state(),
             "seed": self._given_seed,
         }
@@ -188,6 +195,8 @@ class TrainingHost:
         self._epoch_phase = state["epoch_phase"]
         self._has_trained = state["has_trained"]
         self.stop_reason = state["stop_reason"] if strict else None
+        # States of older versions do not say how the run ends.
+        self.ends_as = state.get("ends_as", "COMPLETED") if strict else "COMPLETED"
         has_new_seed = state.get("seed") not in (None, self._given_seed)
         self._restored_rng = None if has_new_seed and self._given_seed is not None else state["rng"]
 
@@ -273,7 +282,7 @@ class TrainingHost:
             if request is None:
                 continue
             if isinstance(request, ShouldStop):
-                self.stop(request.reason)
+                self.stop(request.reason, request.ends_as)
             elif isinstance(request, ShouldSave):
                 self._saving.request(request)
             else:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from legoloop.loop.step import Step
 
 State = dict[str, Any]
+Ending = Literal["COMPLETED", "PRUNED"]
+"""How a training that was not disturbed ends."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,23 @@ class ShouldStop:
     """
 
     reason: str
+    ends_as: ClassVar[Ending] = "COMPLETED"
+
+
+@dataclass(frozen=True)
+class ShouldPrune(ShouldStop):
+    """Returned from a hook: end the training at the next batch, since it is not worth its time.
+
+    All that follows a training is done as ever, and the run is recorded as PRUNED.
+
+    Args:
+        reason (str): why; logged and recorded.
+
+    >>> ShouldPrune("worse than most").ends_as
+    'PRUNED'
+    """
+
+    ends_as: ClassVar[Ending] = "PRUNED"
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,13 @@ from legoloop.state.directory_lock import DirectoryLock, is_locked
 
 GitState = tuple[dict[str, Any] | None, bytes]
 """The commit and whether it is dirty, None outside of a project; and the patch."""
-Status = Literal["RUNNING", "COMPLETED", "FAILED", "INTERRUPTED"]
+Status = Literal["RUNNING", "COMPLETED", "PRUNED", "FAILED", "INTERRUPTED"]
 Resume = Literal["auto", "never", "must"]
 
 _git_states: ContextVar[list[GitState] | None] = ContextVar("git_states", default=None)
+
+DONE = ("COMPLETED", "PRUNED")
+"""The statuses of a run that has nothing left to do."""
 
 PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "dependency-injector")
 
@@ -182,13 +185,13 @@ class RunRecord:
 def check_startable(directory: Path, resume: Resume) -> dict[str, Any] | None:
     """The record of the run that is there to resume, None if there is none.
 
-    Raises ConfigError if no run may start in this directory: it holds one that is completed or not
-    to be resumed, or none where one must be; or its record is damaged, or a file lies where a
+    Raises ConfigError if no run may start in this directory: it holds one that is done or not to be
+    resumed, or none where one must be; or its record is damaged, or a file lies where a
     folder must be.
     """
     _check_places(directory)
     found = _found(directory)
-    if found is not None and (resume == "never" or found.get("status") == "COMPLETED"):
+    if found is not None and (resume == "never" or found.get("status") in DONE):
         about = f"{found.get('status')}, started {found.get('started')}"
         raise ConfigError(
             f"{directory} holds a run already ({about})",

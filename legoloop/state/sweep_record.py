@@ -12,6 +12,7 @@ from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError
 from legoloop.core.record_files import first_line, parse_json, read_bytes
 from legoloop.core.run_directory import RUN_RECORD, SWEEP_RECORD
+from legoloop.core.text import printable, shown
 from legoloop.state.directory_lock import DirectoryLock
 from legoloop.state.run_record import Resume, git_state, timestamp
 
@@ -26,6 +27,7 @@ def lock_sweep(
     resume: Resume = "never",
     accept: bool = False,
     directories: Sequence[str] | None = None,
+    search: Mapping[str, Any] | None = None,
 ) -> DirectoryLock:
     """Lock a folder for this sweep and record its jobs.
 
@@ -38,6 +40,8 @@ def lock_sweep(
         resume (str): ``auto``: resume a sweep that is there; ``never``; or ``must``.
         accept (bool): resume it though its configurations or the code have changed.
         directories (Sequence[str]): of each job, relative to the folder; None: their numbers.
+        search (Mapping): what jobs are chosen from and by, if they are not known ahead; only the
+            number of trials, ``n_trials``, may change.
 
     Raises ConfigError if another process has the folder, if it holds another sweep, or if it
     cannot be made.
@@ -51,6 +55,8 @@ def lock_sweep(
     legoloop.core.errors.ConfigError: hydra.sweep.dir: ... holds a sweep of other jobs ...
     """
     facts = _facts(jobs, configurations)
+    if search is not None:
+        facts["search"] = dict(search)
     _check_startable(directory, facts, resume, accept)
     lock = DirectoryLock(directory, "sweep")
     try:
@@ -74,10 +80,24 @@ def _facts(
     return {
         "started": timestamp(),
         "jobs": [list(job) for job in jobs],
-        "configurations": [_digest(json.dumps(tree, default=str)) for tree in configurations],
+        "configurations": [digest_of(tree) for tree in configurations],
         "commit": git and git["commit"],
         "difference": _digest(patch.decode("latin-1")),
     }
+
+
+def started_of(directory: Path) -> str | None:
+    """When the sweep in a folder began; None if there is none.
+
+    Raises ConfigError for a record that cannot be read.
+    """
+    found = _found(directory)
+    return None if found is None else str(found["started"])
+
+
+def digest_of(configuration: Mapping[str, Any]) -> str:
+    """What a configuration is recognised by."""
+    return _digest(json.dumps(configuration, default=str))
 
 
 def _digest(text: str) -> str:
@@ -110,6 +130,12 @@ def _check_startable(
             key=key,
             remedy="choose another directory, or remove that one",
         )
+    if differs := _differs(previous.get("search"), facts.get("search")):
+        raise ConfigError(
+            f"{directory} holds a sweep (started {previous['started']}) with {differs}",
+            key=key,
+            remedy="give the command that began it, or choose another directory",
+        )
     if previous["jobs"] != facts["jobs"]:
         raise ConfigError(
             f"{directory} holds a sweep of other jobs (started {previous['started']})",
@@ -126,9 +152,24 @@ def _check_startable(
     return previous
 
 
+def _differs(was: Any, is_: Mapping[str, Any] | None) -> str:
+    """In what the search that is there is another one; nothing if it is not."""
+    if was is None and is_ is None:
+        return ""
+    if not isinstance(was, dict) or is_ is None:
+        return "another sweeper"
+    for key in is_.keys() - {"n_trials", "configuration"}:
+        if was.get(key) != is_[key]:
+            return f"another {key}: {printable(shown(was.get(key), 200))}"
+    return ""
+
+
 def _changed(previous: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     pairs = enumerate(zip(previous["configurations"], facts["configurations"], strict=True))
     changed = [f"the configuration of job {number}" for number, (was, is_) in pairs if was != is_]
+    searches = [(record.get("search") or {}).get("configuration") for record in (previous, facts)]
+    if searches[0] != searches[1]:
+        changed.append("the configuration of its jobs")
     if len(changed) > 1:
         changed = [f"the configurations of {len(changed)} jobs"]
     if (previous["commit"], previous["difference"]) != (facts["commit"], facts["difference"]):

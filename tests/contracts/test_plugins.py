@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
 import torch
 
 import legoloop as ll
+from legoloop.core.study_storage import RUN_DIR, open_storage
 from legoloop.loop.plan import Plan
 from legoloop.loop.stages import Stage
 from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
@@ -56,6 +58,17 @@ def a_wandb_logger(parts: Tiny, folder: Path) -> ll.WandbLogger:
 def a_trackio_logger(parts: Tiny, folder: Path) -> ll.TrackioLogger:
     pytest.importorskip("trackio")
     return ll.TrackioLogger(parts.counter, ll.LearningRateMonitor(parts.opt))
+
+
+def a_pruning(parts: Tiny, folder: Path) -> ll.Pruning:
+    """For the first trial of a study, which lies elsewhere."""
+    import optuna
+
+    journal = f"{mkdtemp()}/study.journal"
+    study = optuna.create_study(storage=open_storage(journal), study_name="mine")
+    study.ask().set_user_attr(RUN_DIR, str(folder.absolute()))
+    pruner, rate = optuna.pruners.MedianPruner(), ll.LearningRateMonitor(parts.opt)
+    return ll.Pruning(rate, parts.counter, "lr", pruner, journal, "mine", str(folder))
 
 
 def with_images(parts: Tiny) -> Tiny:
@@ -120,6 +133,7 @@ MADE: dict[type, Callable[[Tiny, Path], Any]] = {
         ll.LearningRateMonitor(parts.opt), "lr", threshold=99
     ),
     ll.Progress: lambda parts, _: ll.Progress(parts.counter, ll.LearningRateMonitor(parts.opt)),
+    ll.Pruning: a_pruning,
     ll.Predictions: lambda parts, folder: ll.Predictions(
         folder / "classes.parquet", parts.loaders_acc(), acc_key="val", kind="classes"
     ),

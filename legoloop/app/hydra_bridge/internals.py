@@ -119,6 +119,13 @@ def is_known_plugin(target: str) -> bool:
     return target in Plugins.instance().class_name_to_class
 
 
+def runs_one_at_a_time(launcher: Any) -> bool:
+    """Whether it is Hydra's own launcher, which carries out the jobs in this process."""
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+
+    return isinstance(launcher, BasicLauncher)
+
+
 def failed_job(overrides: Sequence[str], error: Exception) -> JobReturn:
     """What Hydra returns for a job that raised an error."""
     returned = JobReturn(overrides=overrides, status=JobStatus.FAILED)

@@ -168,7 +168,7 @@ def record_failure(directory: Path, seed: int | None, overrides: Sequence[str], 
 
 
 def execute(prepared: Prepared, record: RunRecord) -> bool:
-    """Run, and write down how it ended; True if it completed.
+    """Run, and write down how it ended; True if it completed, or was pruned.
 
     A user's mistake is printed in one line, its traceback goes to the run's log alone; anything
     else is a bug and is raised on.
@@ -179,7 +179,8 @@ def execute(prepared: Prepared, record: RunRecord) -> bool:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return False
-    print(f"completed: {prepared.training.stop_reason}", flush=True)
+    training = prepared.training
+    print(f"{training.ends_as.lower()}: {training.stop_reason}", flush=True)
     return True
 
 
@@ -210,8 +211,9 @@ def recording(prepared: Prepared, record: RunRecord) -> Iterator[None]:
     training = prepared.training
     reason, failed = training.stop_reason, training.failed_lookers
     without = {"failed_plugins": failed} if failed else {}
-    record.finish("COMPLETED", stop_reason=reason, **without, **prepared.scalars())
-    log.info("the run completed: %s", reason)
+    record.finish(training.ends_as, stop_reason=reason, **without, **prepared.scalars())
+    is_pruned = training.ends_as == "PRUNED"
+    log.info("the run %s: %s", "was pruned" if is_pruned else "completed", reason)
 
 
 @contextmanager

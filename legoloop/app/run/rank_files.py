@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from legoloop.core.atomic_files import atomic_write
+from legoloop.loop.plugin import Ending
 
 TASK, OUTCOME, INTERRUPTION = "task.json", "outcome.json", "interruption.json"
 Kind = Literal["mistake", "bug", "lost", "interrupted"]
@@ -66,6 +67,7 @@ class Outcome:
     """How a training ended that did not fail."""
 
     stop_reason: str | None
+    ends_as: Ending = "COMPLETED"
     failed_lookers: dict[str, str] = field(default_factory=dict)
     scalars: dict[str, Any] = field(default_factory=dict)
 

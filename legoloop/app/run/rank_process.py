@@ -75,7 +75,9 @@ def _train(files: RankFiles, task: RankTask, rank: int) -> None:
         group = join(blueprint.settings.device)
         host, scalars = train_as_rank(blueprint, group, scratch, checkpoint, task.strict)
     if rank == 0:
-        files.write_outcome(Outcome(host.stop_reason, host.failed_lookers, dict(scalars)))
+        files.write_outcome(
+            Outcome(host.stop_reason, host.ends_as, host.failed_lookers, dict(scalars))
+        )
 
 
 def _tell(

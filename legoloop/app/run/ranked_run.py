@@ -18,6 +18,7 @@ from legoloop.app.run.rank_files import Outcome, RankFailure, RankFiles, RankTas
 from legoloop.core.errors import DataError
 from legoloop.core.interruption import Interrupted
 from legoloop.core.run_directory import LOG
+from legoloop.loop.plugin import Ending
 
 log = logging.getLogger("legoloop")
 
@@ -48,6 +49,11 @@ class RankedRun:
     def stop_reason(self) -> str | None:
         """Why the training stopped."""
         return self._outcome.stop_reason
+
+    @property
+    def ends_as(self) -> Ending:
+        """How it ended: completed, or pruned."""
+        return self._outcome.ends_as
 
     @property
     def failed_lookers(self) -> Mapping[str, str]:

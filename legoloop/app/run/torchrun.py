@@ -18,6 +18,7 @@ from typing import Any
 
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.run.rank_files import Outcome, RankTask
+from legoloop.loop.plugin import Ending
 
 TASK = "legoloop/task"
 PATIENCE = timedelta(hours=1)
@@ -43,6 +44,11 @@ class JoinedRun:
     def stop_reason(self) -> str | None:
         """Why the training stopped."""
         return self._outcome.stop_reason
+
+    @property
+    def ends_as(self) -> Ending:
+        """How it ended: completed, or pruned."""
+        return self._outcome.ends_as
 
     @property
     def failed_lookers(self) -> Mapping[str, str]:
@@ -92,7 +98,7 @@ def _train(task: RankTask, store: Any) -> Outcome:
         group = join(blueprint.settings.device, store)
         own = None if group.is_writer else Path(scratch)
         host, scalars = train_as_rank(blueprint, group, own, checkpoint, task.strict)
-    return Outcome(host.stop_reason, host.failed_lookers, dict(scalars))
+    return Outcome(host.stop_reason, host.ends_as, host.failed_lookers, dict(scalars))
 
 
 def _store() -> Any:

@@ -24,15 +24,27 @@ class Progress:
         jobs: all of them.
         began: when the jobs that are left were launched, in seconds of ``time.monotonic()``.
         done_before: how many jobs had completed by then.
+        total: how many jobs there will be; None: those that there are.
     """
 
     jobs: Sequence[WatchedJob]
     began: float
     done_before: int
+    total: int | None = None
 
     def count(self, *states: str) -> int:
         """How many jobs are in one of these states."""
         return sum(job.state in states for job in self.jobs)
+
+    @property
+    def number(self) -> int:
+        """How many jobs there are, or will be."""
+        return len(self.jobs) if self.total is None else self.total
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs have not begun, or are not known yet."""
+        return self.count("waiting") + self.number - len(self.jobs)
 
     def best(self) -> WatchedJob | None:
         """The job with the best value of the metric; None if there is no value yet."""
@@ -47,13 +59,13 @@ class Progress:
     def seconds_left(self, now: float) -> float | None:
         """Estimated from what was done since the launch; None as long as that says little."""
         elapsed = now - self.began
-        completed = self.count("completed") - self.done_before
+        completed = self.count("completed", "pruned") - self.done_before
         running = [job for job in self.jobs if job.state == "running"]
         done = completed + sum(job.fraction for job in running)
         is_known = completed > 0 or any(job.epoch > 0 for job in running)
         if not is_known or not done or elapsed < ESTIMATE_AFTER:
             return None
-        left = self.count("waiting") + sum(1 - job.fraction for job in running)
+        left = self.waiting + sum(1 - job.fraction for job in running)
         return elapsed / done * left
 
 
@@ -78,12 +90,12 @@ def block(sweep: Progress, width: int, height: int, now: float, colours: bool = 
 def ended_line(job: WatchedJob, place: int, total: int) -> str:
     """One line about a job that has ended, at this place of all: how, or why it has failed."""
     label = f" ({printable(job.label)})" if job.label else ""
-    if job.state != "completed":
+    if not job.is_done:
         cause = next(iter((job.cause or job.state).splitlines()), job.state)
         return f"job {job.number}{label}: {printable(cause)}"
     seconds = "" if job.seconds is None else f" in {clock(job.seconds)}"
     value = "" if job.value is None else f"  {printable(str(job.metric))} {job.value:.4g}"
-    return f"{place}/{total}  job {job.number}{label} completed{seconds}{value}"
+    return f"{place}/{total}  job {job.number}{label} {job.state}{seconds}{value}"
 
 
 def _heading(sweep: Progress, width: int, now: float, colours: bool) -> list[str]:
@@ -91,11 +103,12 @@ def _heading(sweep: Progress, width: int, now: float, colours: bool) -> list[str
     failed = sweep.count("failed")
     left = sweep.seconds_left(now)
     best = sweep.best()
-    running = sweep.count("running")
+    running, pruned = sweep.count("running"), sweep.count("pruned")
     parts = [
-        f"{sum(job.is_over for job in sweep.jobs)}/{len(sweep.jobs)}",
-        f"{running} running" if running else "starting" if sweep.count("waiting") else "",
+        f"{sum(job.is_over for job in sweep.jobs)}/{sweep.number}",
+        f"{running} running" if running else "starting" if sweep.waiting else "",
         f"{failed} failed" if failed else "",
+        f"{pruned} pruned" if pruned else "",
         "" if left is None else f"{countdown(left)} left",
     ]
     best_job = ""

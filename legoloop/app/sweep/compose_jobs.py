@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
@@ -29,6 +29,9 @@ from legoloop.app.sweep.process_state import preserve_process_state
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.errors import ConfigError
 from legoloop.core.text import shortened
+from legoloop.loop.host import TrainingHost
+
+T = TypeVar("T")
 
 
 def compose_jobs(
@@ -44,60 +47,129 @@ def compose_jobs(
     Raises ConfigError for the first job whose configuration is wrong. What is wrong with the data
     is left for the job to fail with.
     """
-    if config.get("show") is not None:
-        raise as_config_error(ConfigError("shows one run; leave out -m", key="show"), config)
-    folder = sweep_directory(config)
-    datasets: dict[str, Any] = {}
-    jobs: dict[Path, Job] = {}
-    like: Blueprint | None = None
+    composer = JobComposer(config, loader)
     in_all = set.intersection(*map(set, combinations))
-    for number, overrides in enumerate(_with_progress(combinations)):
+    return [
+        composer.job(number, overrides, [text for text in overrides if text not in in_all])
+        for number, overrides in enumerate(with_progress(combinations, "checking the jobs"))
+    ]
+
+
+class JobComposer:
+    """Composes, checks and builds the jobs of a sweep; keeps what they have in common.
+
+    Args:
+        config: the composed configuration of the multirun.
+        loader: composes the jobs.
+        complete: is given what was composed for a job, and may add to it.
+
+    Raises ConfigError for a multirun that would only show something.
+    """
+
+    def __init__(
+        self,
+        config: DictConfig,
+        loader: CachingConfigLoader,
+        complete: Callable[[DictConfig], None] | None = None,
+    ) -> None:
+        if config.get("show") is not None:
+            error = ConfigError("shows one run; leave out -m", key="show")
+            raise as_config_error(error, config)
+        self.folder = sweep_directory(config)
+        self._config = config
+        self._loader = loader
+        self._complete = complete
+        self._datasets: dict[str, Any] = {}
+        self._like: Blueprint | None = None
+        self._jobs: dict[Path, int] = {}
+
+    def job(self, number: int, overrides: Overrides, varied: Overrides) -> Job:
+        """A job whose configuration is right.
+
+        Args:
+            number: its place in the sweep.
+            overrides: what it is composed from.
+            varied: those of them that not all jobs have.
+
+        Raises ConfigError for a mistake in it, and for a directory that is no place for it. What is
+        wrong with the data is left for the job to fail with.
+        """
+        job = self.checked(number, overrides, varied)
+        if (other := self._jobs.setdefault(job.directory, number)) != number:
+            raise ConfigError(
+                f"jobs {other} and {number} would both write to "
+                f"{job.directory}; give each its own, as ${{hydra.job.num}} does",
+                key="hydra.sweep.subdir",
+            )
+        return job
+
+    def checked(
+        self,
+        number: int,
+        overrides: Overrides,
+        varied: Overrides,
+        look: Callable[[TrainingHost], None] | None = None,
+    ) -> Job:
+        """As ``job``, but others may have its directory; ``look`` is given what was built."""
+        # The sweep must exist; one of its jobs may not have started yet.
+        overrides = [text for text in overrides if text != "resume=must"]
         composed = None
         try:
-            composed = _composed(config, number, overrides, loader)
+            composed = _composed(self._config, number, overrides, self._loader)
+            if self._complete is not None:
+                self._complete(composed)
             with preserve_process_state():
-                varied = [text for text in overrides if text not in in_all]
-                blueprint = _checked(composed, like, datasets, str(folder), varied)
+                blueprint, host = self._built(composed, varied)
         except (ConfigError, HydraException, OmegaConfBaseException) as error:
             raise ConfigError(
                 f"job {number} ({shortened(' '.join(overrides))}): "
                 f"{format_error(error, composed, overrides)}"
             ) from None
-        like = blueprint
+        if look is not None and host is not None:
+            with preserve_process_state():
+                look(host)
+        self._like = blueprint
         directory = Path(os.path.abspath(blueprint.settings.run_dir))
-        job = Job(number, overrides, directory, blueprint)
-        if folder not in directory.parents:
+        if self.folder not in directory.parents:
             raise ConfigError(
                 f"job {number} would write to {directory}; "
-                f"give a folder of its own inside {folder}, as ${{hydra.job.num}} does",
+                f"give a folder of its own inside {self.folder}, as ${{hydra.job.num}} does",
                 key="hydra.sweep.subdir",
             )
-        if (other := jobs.setdefault(job.directory, job)) is not job:
-            raise ConfigError(
-                f"jobs {other.number} and {number} would both write to "
-                f"{job.directory}; give each its own, as ${{hydra.job.num}} does",
-                key="hydra.sweep.subdir",
-            )
-    return list(jobs.values())
+        return Job(number, overrides, directory, blueprint)
+
+    def _built(self, job: DictConfig, varied: Overrides) -> tuple[Blueprint, TrainingHost | None]:
+        """The blueprint of a job that can be built, and what was built; None: the data are wrong.
+
+        A container of the user's own is not built.
+        """
+        name = Path(job.hydra.sweep.dir) / job.hydra.sweep.subdir
+        directory = checked_directory(name, "hydra.sweep.subdir")
+        sweep = str(self.folder)
+        blueprint = blueprint_of_job(job, directory, self._like, sweep=sweep, varied=varied)
+        app, _ = validated_app(blueprint)
+        parse_resume(blueprint.settings.resume)
+        if blueprint.settings.app is not None:
+            return blueprint, None
+        try:
+            _share_datasets(app, blueprint, self._datasets)
+            host: TrainingHost = app.host()
+        except ConfigError:
+            raise
+        except Exception:
+            return blueprint, None
+        return blueprint, host
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]
     monitor_interval = 0  # no thread, which would stay
 
 
-def _with_progress(combinations: Sequence[Overrides]) -> Iterator[Overrides]:
-    """The overrides that each job is composed from, with a progress bar on a terminal."""
-    bar = _Bar(
-        combinations,
-        desc="checking the jobs",
-        unit="job",
-        leave=False,
-        delay=0.5,
-        disable=not sys.stderr.isatty(),
+def with_progress(items: Sequence[T], what: str) -> Iterator[T]:
+    """The items, with a progress bar on a terminal."""
+    yield from _Bar(
+        items, desc=what, unit="job", leave=False, delay=0.5, disable=not sys.stderr.isatty()
     )
-    for overrides in bar:
-        # The sweep must exist; one of its jobs may not have started yet.
-        yield [text for text in overrides if text != "resume=must"]
 
 
 def _composed(
@@ -112,31 +184,6 @@ def _composed(
     with open_dict(job):
         job.hydra.job.id = job.hydra.job.num = number
     return job
-
-
-def _checked(
-    job: DictConfig,
-    like: Blueprint | None,
-    datasets: dict[str, Any],
-    sweep: str,
-    varied: Overrides,
-) -> Blueprint:
-    """The blueprint of a job that can be built."""
-    name = Path(job.hydra.sweep.dir) / job.hydra.sweep.subdir
-    directory = checked_directory(name, "hydra.sweep.subdir")
-    blueprint = blueprint_of_job(job, directory, like, sweep=sweep, varied=varied)
-    app, _ = validated_app(blueprint)
-    parse_resume(blueprint.settings.resume)
-    if blueprint.settings.app is not None:
-        return blueprint
-    try:
-        _share_datasets(app, blueprint, datasets)
-        app.host()
-    except ConfigError:
-        raise
-    except Exception:
-        pass
-    return blueprint
 
 
 def _share_datasets(app: Any, blueprint: Blueprint, read: dict[str, Any]) -> None:

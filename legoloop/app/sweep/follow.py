@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
@@ -28,7 +29,9 @@ UP, CLEAR, HIDE, SHOW = "\x1b[{}A", "\r\x1b[J", "\x1b[?25l", "\x1b[?25h"
 
 
 @contextmanager
-def followed(jobs: Sequence[Job], launched: Sequence[Job]) -> Iterator[None]:
+def followed(
+    jobs: Sequence[Job], launched: Sequence[Job], total: int | None = None
+) -> Iterator[Follower]:
     """While inside, it is shown how far the jobs are.
 
     On a terminal that is one block of lines, which is drawn anew, with the jobs that failed above
@@ -38,12 +41,13 @@ def followed(jobs: Sequence[Job], launched: Sequence[Job]) -> Iterator[None]:
     Args:
         jobs: all jobs of the sweep.
         launched: those of them that have not completed, and are carried out inside.
+        total: how many jobs there will be, if more are added later.
     """
-    follower = Follower(watched(jobs), {job.number for job in launched})
+    follower = Follower(watched(jobs), {job.number for job in launched}, total)
     thread = threading.Thread(target=follower.follow, daemon=True)
     thread.start()
     try:
-        yield
+        yield follower
     finally:
         follower.stop()
         thread.join()
@@ -56,12 +60,17 @@ class Follower:
     Args:
         jobs: all jobs of the sweep.
         launched: the numbers of those that are carried out.
+        total: how many jobs there will be; None: those that there are.
     """
 
-    def __init__(self, jobs: Sequence[WatchedJob], launched: set[int]) -> None:
-        done_before = sum(job.state == "completed" for job in jobs)
-        self._sweep = Progress(jobs, time.monotonic(), done_before)
+    def __init__(
+        self, jobs: Sequence[WatchedJob], launched: set[int], total: int | None = None
+    ) -> None:
+        done_before = sum(job.is_done for job in jobs)
+        self._jobs = list(jobs)
+        self._sweep = Progress(self._jobs, time.monotonic(), done_before, total)
         self._awaited = [job for job in jobs if job.number in launched]
+        self._added: deque[WatchedJob] = deque()
         # The jobs point the standard descriptors elsewhere while they run.
         self._out, self._err = _own(sys.stdout), _own(sys.stderr)
         self._is_terminal = is_terminal(self._out)
@@ -80,8 +89,16 @@ class Follower:
                 with self._throttle.timed():
                     self.look()
 
+    def add(self, job: WatchedJob) -> None:
+        """Look at one more job that is carried out, from any thread."""
+        self._added.append(job)
+
     def look(self) -> None:
         """Look once, and show what is new."""
+        while self._added:
+            job = self._added.popleft()
+            self._jobs.append(job)
+            self._awaited.append(job)
         for job in self._awaited:
             job.look()
         # One that was interrupted may be in the queue again.
@@ -111,7 +128,7 @@ class Follower:
     def _tell(self, job: WatchedJob) -> None:
         """Say that a job has ended; on a terminal only of one that failed, in one line."""
         self._ended += 1
-        line = ended_line(job, self._ended, len(self._sweep.jobs))
+        line = ended_line(job, self._ended, self._sweep.number)
         has_failed = job.state == "failed"
         if self._is_terminal and has_failed:
             word = painted("failed", "bad") if self._colours else "failed"

@@ -17,7 +17,7 @@ from legoloop.app.config.settings import LAUNCH_KEYS, OBSERVATION_KEYS
 from legoloop.app.sweep.job_output import output_to
 from legoloop.app.sweep.process_state import preserve_process_state
 from legoloop.core.run_directory import OUTPUT
-from legoloop.state.run_record import read_record
+from legoloop.state.run_record import DONE, read_record
 
 Overrides = Sequence[str]
 
@@ -50,7 +50,7 @@ class Job:
     def has_completed(self) -> bool:
         """Whether its run went on to its end."""
         try:
-            return bool(read_record(self.directory)["status"] == "COMPLETED")
+            return read_record(self.directory)["status"] in DONE
         except (OSError, ValueError, KeyError):
             return False
 
@@ -66,6 +66,10 @@ class JobTask:
     def __init__(self, task: TaskFunction, blueprints: Mapping[int, Blueprint]) -> None:
         self.task = task
         self.blueprints = dict(blueprints)
+
+    def add(self, job: Job) -> None:
+        """Know the blueprint of one more job."""
+        self.blueprints[job.number] = job.blueprint
 
     def of_job(self, number: int) -> JobTask:
         """The same for one job alone, to be sent to its process."""

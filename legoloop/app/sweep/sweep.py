@@ -6,9 +6,11 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
@@ -18,8 +20,10 @@ from legoloop.app.hydra_bridge.overrides import quote_override
 from legoloop.app.run.lifecycle import display_path
 from legoloop.app.run.resume import parse_resume
 from legoloop.app.sweep.follow import followed
-from legoloop.app.sweep.job import Job
+from legoloop.app.sweep.job import Job, Overrides
+from legoloop.app.sweep.launchers.asking import AsksForJobs
 from legoloop.app.sweep.launchers.jobs import JobsLauncher
+from legoloop.app.sweep.watch import WatchedJob
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError, DataError, UserError
 from legoloop.core.run_directory import SWEEP_CONFIG, SWEEP_PAGE, SWEEP_RESULTS
@@ -38,7 +42,10 @@ class Sweep:
 
     def __init__(self, config: DictConfig, jobs: Sequence[Job]) -> None:
         self.directory = Path(config.hydra.sweep.dir).absolute()
-        self.jobs = jobs
+        self.jobs = list(jobs)
+        self.total = len(jobs)
+        self.left: Callable[[], int] = self._not_completed
+        self.summed_up_further: Callable[[], str] | None = None
         self.stops_at_failure = OmegaConf.select(config, "sweep.on_failure") == "stop"
         self.is_interrupted = False
         self.left_behind: frozenset[int] = frozenset()
@@ -46,8 +53,16 @@ class Sweep:
 
     @classmethod
     @contextmanager
-    def open(cls, config: DictConfig, jobs: Sequence[Job]) -> Iterator[Sweep]:
+    def open(
+        cls, config: DictConfig, jobs: Sequence[Job], search: Mapping[str, Any] | None = None
+    ) -> Iterator[Sweep]:
         """The folder is this sweep's own while inside, and the sweep is summed up at the end.
+
+        Args:
+            config: the composed configuration of the multirun.
+            jobs: of the sweep.
+            search: of a sweep that chooses its jobs one after the other, what they are chosen from
+                and by, as JSON.
 
         Raises ConfigError if the folder is another's.
         """
@@ -60,6 +75,7 @@ class Sweep:
             resume,
             accept=config.on_config_change == "accept",
             directories=[os.path.relpath(job.directory, sweep.directory) for job in jobs],
+            search=search,
         )
         try:
             _write(sweep.directory / SWEEP_CONFIG, OmegaConf.to_yaml(config))
@@ -69,6 +85,8 @@ class Sweep:
             raise
         finally:
             summarize(sweep.directory)
+            if sweep.summed_up_further is not None:
+                print(sweep.summed_up_further(), flush=True)
             if sweep.is_interrupted:
                 sweep.tell_how_to_go_on()
             elif sweep.left_behind:
@@ -91,11 +109,28 @@ class Sweep:
         with followed(self.jobs, jobs):
             yield
 
+    @contextmanager
+    def shown_as_added(self, done: int) -> Iterator[Callable[[WatchedJob], None]]:
+        """As ``shown``, for jobs that are added one by one: what to call with each.
+
+        ``done`` jobs of all have ended before.
+        """
+        if not self._is_summarized:
+            yield lambda job: None
+            return
+        with followed([], [], self.total - done) as follower:
+            yield follower.add
+
+    def _not_completed(self) -> int:
+        """How many jobs have not ended as they should."""
+        return self.total - sum(job.has_completed for job in self.jobs)
+
     def tell_how_to_go_on(self) -> None:
         """Say how many jobs are left after an interruption, and the command that goes on."""
-        left = sum(not job.has_completed for job in self.jobs)
         command = command_again(sys.argv, display_path(self.directory))
-        print(f"\ninterrupted: {left} of {len(self.jobs)} jobs are left; this goes on with them:")
+        print(
+            f"\ninterrupted: {self.left()} of {self.total} jobs are left; this goes on with them:"
+        )
         print(f"  {command}", flush=True)
 
     def tell_of_those_left_behind(self) -> None:
@@ -109,25 +144,54 @@ class Sweep:
 
         One whose directory is damaged is named, and left as it is.
         """
-        jobs = [job for job in jobs if _is_startable(job)]
+        jobs = [job for job in jobs if is_startable(job)]
         if not jobs:
             return
-        try:
+        with _reporting_errors():
             if isinstance(launcher, JobsLauncher):
                 launcher.launch_jobs([(job.number, job.overrides) for job in jobs])
             else:
                 for consecutive in _consecutive(jobs):
                     overrides = [job.overrides for job in consecutive]
                     launcher.launch(overrides, initial_job_idx=consecutive[0].number)
-        except Exception as error:
-            cause = str(error) if isinstance(error, UserError) else repr(error)
-            print(f"error: the launcher: {cause}", file=sys.stderr)
+        self._mark_abandoned(launcher, jobs)
+
+    def launch_as_asked(
+        self,
+        launcher: Launcher,
+        jobs: Iterator[Job],
+        ended: Callable[[int], None],
+        batch_size: int | None,
+    ) -> None:
+        """Run jobs that are known one after the other, the next one when there is a place for it.
+
+        Args:
+            launcher: runs them.
+            jobs: each is asked for as late as can be.
+            ended: is called with the number of a job that has ended.
+            batch_size: so many are asked for, and run, at once; None: the launcher asks for each.
+        """
+        if batch_size is None:
+            assert isinstance(launcher, AsksForJobs)
+            begun: list[Job] = []
+            with _reporting_errors():
+                launcher.launch_as_asked(_numbered(jobs, begun), ended)
+            self._mark_abandoned(launcher, begun)
+            for job in begun:
+                ended(job.number)
+            return
+        while batch := list(islice(jobs, batch_size)):
+            self.launch(launcher, batch)
+            for job in batch:
+                ended(job.number)
+
+    def _mark_abandoned(self, launcher: Launcher, jobs: Iterable[Job]) -> None:
+        """Those that a launcher says are still in its queue, or run, are not."""
         left_behind = launcher.left_behind if isinstance(launcher, JobsLauncher) else frozenset()
         self.left_behind |= left_behind
         for job in jobs:
-            if job.number in left_behind:
-                continue
-            mark_failed_if_abandoned(job.directory, "its process died before it could say why")
+            if job.number not in left_behind:
+                mark_failed_if_abandoned(job.directory, "its process died before it could say why")
 
 
 def command_again(argv: Sequence[str], directory: Path) -> str:
@@ -149,7 +213,7 @@ def command_again(argv: Sequence[str], directory: Path) -> str:
     return " ".join([*words, *map(in_a_shell, [*kept, f"hydra.sweep.dir={place}"])])
 
 
-def _is_startable(job: Job) -> bool:
+def is_startable(job: Job) -> bool:
     """Whether its directory is fit for a run; if not, why is printed."""
     try:
         check_startable(job.directory, "auto")
@@ -170,6 +234,23 @@ def _write(file: Path, text: str) -> None:
 
 def _warn(message: str) -> None:
     print(f"warning: {printable(message)}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _reporting_errors() -> Iterator[None]:
+    """What a launcher raises is printed."""
+    try:
+        yield
+    except Exception as error:
+        cause = str(error) if isinstance(error, UserError) else repr(error)
+        print(f"error: the launcher: {cause}", file=sys.stderr)
+
+
+def _numbered(jobs: Iterator[Job], begun: list[Job]) -> Iterator[tuple[int, Overrides]]:
+    """The jobs as a launcher takes them; those that it took are kept."""
+    for job in jobs:
+        begun.append(job)
+        yield job.number, job.overrides
 
 
 def _consecutive(jobs: Sequence[Job]) -> Iterator[list[Job]]:

@@ -22,10 +22,11 @@ from legoloop.state.run_record import read_record
 MOST_OF_A_TABLE = 2**16
 """Bytes at the beginning and at the end of ``metrics.csv`` that are read."""
 
-State = Literal["waiting", "running", "completed", "failed", "interrupted"]
+State = Literal["waiting", "running", "completed", "pruned", "failed", "interrupted"]
 _STATES: Mapping[Any, State] = {
     "RUNNING": "running",
     "COMPLETED": "completed",
+    "PRUNED": "pruned",
     "FAILED": "failed",
     "INTERRUPTED": "interrupted",
 }
@@ -77,9 +78,14 @@ class WatchedJob:
     @property
     def fraction(self) -> float:
         """How much of it is done."""
-        if self.state == "completed":
+        if self.is_done:
             return 1.0
         return min(1.0, self.epoch / self.num_epochs) if self.num_epochs else 0.0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has nothing left to do."""
+        return self.state in ("completed", "pruned")
 
     @property
     def is_over(self) -> bool:
@@ -88,7 +94,7 @@ class WatchedJob:
 
     def look(self) -> None:
         """Read what has changed in its directory."""
-        if self.state == "completed":
+        if self.is_done:
             return
         record = _stat(self.job.directory / RUN_RECORD)
         if record != self._record:
@@ -174,11 +180,20 @@ def labels_of(jobs: Sequence[Sequence[str]]) -> list[str]:
     pairs = [dict(text.lstrip("+~").partition("=")[::2] for text in job) for job in jobs]
     keys = list(dict.fromkeys(key for job in pairs for key in job))
     varied = [key for key in keys if len({job.get(key) for job in pairs}) > 1]
-    last = [key.rpartition(".")[2] for key in varied]
-    names = {
-        key: name if last.count(name) == 1 else key for key, name in zip(varied, last, strict=True)
-    }
+    names = short_names(varied)
     return [", ".join(f"{names[key]} {job[key]}" for key in varied if key in job) for job in pairs]
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Each key by its last word, as long as that is no other's.
+
+    >>> short_names(["optimizer.lr", "model.hidden"])
+    {'optimizer.lr': 'lr', 'model.hidden': 'hidden'}
+    """
+    last = [key.rpartition(".")[2] for key in keys]
+    return {
+        key: name if last.count(name) == 1 else key for key, name in zip(keys, last, strict=True)
+    }
 
 
 def monitored(tree: Mapping[str, Any]) -> str | None:

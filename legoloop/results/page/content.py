@@ -156,8 +156,10 @@ def sweep_content(folders: Sequence[Path]) -> dict[str, Any] | None:
     path = folders[0] / SWEEP_RECORD
     try:
         record = parse_json(read_bytes(path, 2**30))
-        return {"started": str(record["started"]), "jobs": len(record["jobs"])}
-    except (OSError, ValueError, TypeError, KeyError):
+        search = record.get("search")
+        jobs = len(record["jobs"]) if search is None else int(search["n_trials"])
+        return {"started": str(record["started"]), "jobs": jobs}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
 
 

@@ -174,6 +174,15 @@ def test_is_known_plugin() -> None:
     assert not internals.is_known_plugin("hydra_plugins.legoloop.Nothing")
 
 
+def test_runs_one_at_a_time() -> None:
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+
+    from legoloop.app.sweep.launchers.process_launcher import ProcessLauncher
+
+    assert internals.runs_one_at_a_time(BasicLauncher())
+    assert not internals.runs_one_at_a_time(ProcessLauncher())
+
+
 def test_failed_job() -> None:
     error = ValueError("died")
     returned = internals.failed_job(["seed=1"], error)

@@ -85,6 +85,21 @@ def test_jobs_that_had_completed_before_say_nothing_of_the_pace() -> None:
     assert sweep.seconds_left(10.0) == 10.0
 
 
+def test_jobs_that_are_not_known_yet_are_waited_for_and_pruned_ones_are_done() -> None:
+    jobs = [
+        job(0, "completed", best=0.9, seconds=8.0),
+        job(1, "pruned", "lr 1", value=0.2, seconds=2.0),
+        job(2, "running", "lr 2", epoch=6, began=95.0),
+    ]
+    search = Progress(jobs, began=85.0, done_before=0, total=5)
+    heading, running = block(search, width=130, height=24, now=100.0)
+    assert heading == "2/5 · 1 running · 1 pruned · 0:15 left · best val/accuracy 0.9 (0)"
+    assert running.startswith("  2  lr 2")
+    told = "2/5  job 1 (lr 1) pruned in 2.0 s  val/accuracy 0.2"
+    assert ended_line(jobs[1], place=2, total=5) == told
+    assert (jobs[1].fraction, jobs[1].is_over) == (1.0, True)
+
+
 def test_a_lower_loss_is_the_better_one() -> None:
     jobs = [job(n, "completed", metric="val/loss", best=best) for n, best in enumerate([2.0, 1.0])]
     best = Progress(jobs, 0.0, 0).best()

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from hydra.core.utils import JobReturn
 
 from legoloop.app.run.signals import interruptions
 from legoloop.app.sweep.launchers.job_process import JobProcess
-from legoloop.app.sweep.launchers.jobs import JobsLauncher, SentJob, has_failed
+from legoloop.app.sweep.launchers.jobs import JobsLauncher, Overrides, SentJob, has_failed
 from legoloop.core.errors import ArgumentError
 from legoloop.core.interruption import Interrupted
 
@@ -63,8 +63,16 @@ class ProcessLauncher(JobsLauncher):
         gpus = {GPUS: self._gpus[slot % len(self._gpus)]} if self._gpus else {}
         return {**threads, **gpus}
 
-    def execute(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
-        """How each of the jobs that began ended, in their order.
+    def launch_as_asked(
+        self, jobs: Iterator[tuple[int, Overrides]], ended: Callable[[int], None]
+    ) -> list[JobReturn]:
+        """Carry out jobs, each asked for when a slot is free; ``ended`` is told of each."""
+        return self.execute(self._sent(jobs), ended)
+
+    def execute(
+        self, jobs: Iterator[SentJob], ended: Callable[[int], None] = lambda number: None
+    ) -> list[JobReturn]:
+        """How each of the jobs that began ended, in their order; ``ended`` is told of each.
 
         What asks the sweep to end is passed on to the jobs, and raised when they have ended; a
         second Ctrl-C kills them.
@@ -78,12 +86,13 @@ class ProcessLauncher(JobsLauncher):
             for slot, process in list(running.items()):
                 process.pass_on(asked)
                 if process.has_ended():
-                    ended = process.end()
+                    how = process.end()
                     del running[slot]
-                    if not isinstance(ended, str):
-                        returned[process.job.number] = ended
+                    if not isinstance(how, str):
+                        returned[process.job.number] = how
                     elif not asked:
-                        returned[process.job.number] = process.job.died(ended)
+                        returned[process.job.number] = process.job.died(how)
+                    ended(process.job.number)
             time.sleep(LOOK_EVERY)
 
         with interruptions(asked.append):
