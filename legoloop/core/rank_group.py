@@ -11,7 +11,6 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
 from typing import Any, get_args
@@ -21,7 +20,7 @@ from torch import distributed, nn
 
 from legoloop.core.errors import PluginError, UserError
 from legoloop.core.interruption import Interrupted
-from legoloop.core.ranks import Point, Ranks
+from legoloop.core.ranks import Exchanged, Point, Ranks
 
 POINTS: tuple[Point, ...] = get_args(Point)
 COLUMNS = ("point", "number", "weight", "signal", "clock")
@@ -29,19 +28,6 @@ COLUMNS = ("point", "number", "weight", "signal", "clock")
 
 class RankLost(UserError):
     """Another rank ended, or cannot be reached."""
-
-
-@dataclass(frozen=True)
-class Exchanged:
-    """What each rank gave, in the order of the ranks.
-
-    Args:
-        numbers: (ranks,) float64.
-        weights: (ranks,) float64.
-    """
-
-    numbers: torch.Tensor
-    weights: torch.Tensor
 
 
 class RankGroup(Ranks):
@@ -105,9 +91,9 @@ class RankGroup(Ranks):
 
     def agree_on(self, saves: int, stop_reason: str | None) -> tuple[int, str | None]:
         told = self.exchange("commit", saves, float(stop_reason is not None))
-        stopping = told.weights.nonzero().flatten().tolist()
-        if stopping and stop_reason is None:
-            stop_reason = f"rank {stopping[0]} asked to stop"
+        if stop_reason is None and any(told.weights):
+            first = next(rank for rank, is_stopping in enumerate(told.weights) if is_stopping)
+            stop_reason = f"rank {first} asked to stop"
         return int(told.numbers[0]), stop_reason
 
     def clock(self) -> float:
@@ -115,10 +101,7 @@ class RankGroup(Ranks):
         return self._clock
 
     def exchange(self, point: Point, number: float = 0.0, weight: float = 0.0) -> Exchanged:
-        """Tell all ranks two numbers, and where this one is.
-
-        Raises PluginError if the ranks are not at the same point, RankLost if one does not answer.
-        """
+        """Raises PluginError if the ranks are not at one point, RankLost if one does not answer."""
         signal = getattr(self._noticed, "number", 0)
         here = POINTS.index(point)
         told = [here, number, weight, signal, monotonic()]
@@ -133,14 +116,11 @@ class RankGroup(Ranks):
         first = next(filter(None, signals), 0)
         if first and self.interruption is None:
             self.interruption = Interrupted(int(first))
-        return Exchanged(received[:, 1].clone(), received[:, 2].clone())
-
-    def total(self, number: float) -> float:
-        return float(self.exchange("size", number).numbers.sum())
+        return Exchanged(received[:, 1].tolist(), received[:, 2].tolist())
 
     def gather(self, value: Any) -> list[Any]:
         packed = pickle.dumps(value)
-        lengths = self.exchange("gather", len(packed)).numbers.long().tolist()
+        lengths = [int(length) for length in self.exchange("gather", len(packed)).numbers]
         own = torch.zeros(max(lengths), dtype=torch.uint8)
         own[: len(packed)] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
         received = [torch.empty_like(own) for _ in lengths]
@@ -170,12 +150,11 @@ class RankGroup(Ranks):
                 module.reshard()
 
     def check_replicas(self, weights: list[torch.Tensor]) -> None:
-        """Raises PluginError if the ranks do not have the same weights, to the bit."""
         digest = 0
         for weight in weights:
             digest = (digest * 31 + _sum_of_words(weight.detach())) % (1 << 52)
         found = self.exchange("replicas", digest).numbers
-        if len(set(found.tolist())) > 1:
+        if len(set(found)) > 1:
             raise PluginError(
                 "the ranks do not have the same weights any more: a plugin, or the optimizer, "
                 "does something else on one of them than on the others"

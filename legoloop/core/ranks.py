@@ -8,14 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 Point = Literal["start", "size", "step", "commit", "gather", "buffers", "replicas", "end"]
 """Where in a run ranks exchange numbers; all of them must be at the same one."""
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """What each rank told the others, in the order of the ranks.
+
+    Args:
+        numbers: a number of each.
+        weights: another one.
+    """
+
+    numbers: list[float]
+    weights: list[float]
 
 
 class Ranks:
@@ -95,9 +110,13 @@ class Ranks:
         """
         return self.rows(count, of=count)
 
+    def exchange(self, point: Point, number: float = 0.0, weight: float = 0.0) -> Exchanged:
+        """Tell all ranks two numbers, and where this one is; what all of them told."""
+        return Exchanged([number], [weight])
+
     def total(self, number: float) -> float:
         """The sum of the numbers that the ranks give, in the order of the ranks."""
-        return number
+        return sum(self.exchange("size", number).numbers)
 
     def gather(self, value: Any) -> list[Any]:
         """What each rank gives, in the order of the ranks."""
@@ -105,6 +124,9 @@ class Ranks:
 
     def sync_buffers(self, model: nn.Module) -> None:
         """Give all ranks the buffers that the model has on rank 0."""
+
+    def check_replicas(self, weights: list[torch.Tensor]) -> None:
+        """Raises PluginError if the ranks do not have the same weights, to the bit."""
 
     def whole_weights(self, model: nn.Module) -> AbstractContextManager[None]:
         """Inside, each rank can call a sharded model by itself, as often as it likes."""

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 def test_they_tell_numbers_and_values_in_the_order_of_the_ranks() -> None:
     def told(group: RankGroup) -> Any:
-        numbers = group.exchange("step", group.rank + 0.1).numbers.tolist()
+        numbers = group.exchange("step", group.rank + 0.1).numbers
         return numbers, group.gather("x" * group.rank), group.total(group.rank)
 
     assert in_group(3, told) == [([0.1, 1.1, 2.1], ["", "x", "xx"], 3.0)] * 3

@@ -92,9 +92,7 @@ class DataParallel:
 
     def check(self, model: nn.Module) -> None:
         """Raises PluginError unless all ranks have the same weights, to the bit."""
-        check: Any = getattr(current_ranks(), "check_replicas", None)
-        if check is not None:
-            check(list(model.parameters()))
+        current_ranks().check_replicas(list(model.parameters()))
 
 
 def make_batchnorm_synchronous(model: nn.Module) -> None:

@@ -101,9 +101,8 @@ class RankGradients:
     def _whole_loss(
         self, own: torch.Tensor | float, like: torch.Tensor, observe_loss: ObserveLoss
     ) -> torch.Tensor:
-        told: Any = self._ranks
-        losses = told.exchange("step", float(own)).numbers
-        whole: torch.Tensor = losses.to(like.dtype).sum()
+        losses = self._ranks.exchange("step", float(own)).numbers
+        whole = torch.tensor(losses, dtype=like.dtype).sum()
         observe_loss(whole)
         return whole.to(like.device, non_blocking=True)
 
