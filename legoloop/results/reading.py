@@ -163,8 +163,10 @@ def read_runs(
                     + (f"; {archive} is searched if you name it" if archive.is_dir() else "")
                 )
             for directory in directories:
-                # Below the folder no symbolic link was followed.
-                path = place / directory.relative_to(folder)
+                # Below a folder no symbolic link was followed, so that it holds none twice.
+                path = directory
+                if len(folders) > 1:
+                    path = place / directory.relative_to(folder)
                 if path not in runs and path not in problems:
                     try:
                         name = name_of(directory, Path(folder), are_several)
@@ -202,7 +204,8 @@ def read_run(directory: Path, name: str, sharing: Sharing | None = None) -> Run:
     config = read_config(directory, record)
     final, best = _recorded(directory, record) if "final" in record else _last_and_best(directory)
     known = _from_overrides(record["overrides"]) if config is None else config
-    known = {key: value for key, value in known.items() if key not in LABELS}
+    if not known.keys().isdisjoint(LABELS):
+        known = {key: value for key, value in known.items() if key not in LABELS}
     return Run(
         name,
         directory,
@@ -230,10 +233,9 @@ def _written(record: Mapping[str, Any]) -> Mapping[str, Any]:
     blueprint = record.get("blueprint")
     tree = blueprint.get("unresolved") if isinstance(blueprint, dict) else None
     try:
-        check_tree(tree)
-    except ValueError:
+        return dict(flatten_config(tree)) if isinstance(tree, dict) else {}
+    except RecursionError:
         return {}
-    return dict(flatten_config(tree)) if isinstance(tree, dict) else {}
 
 
 def job_not_begun(directory: Path, name: str, overrides: Sequence[str]) -> Run:
@@ -275,14 +277,12 @@ def flatten_run_config(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     {'weights.path': '${run_dir}/b', 'x.path': '${run_dir}'}
     """
     run_dir = str(tree.get("run_dir"))
-    inside = f"{run_dir}/"
-    rest = {key: value for key, value in tree.items() if key != "run_dir"}
-    return {
-        key: _relative(run_dir, value)
-        if isinstance(value, str) and f"{value}/".startswith(inside)
-        else value
-        for key, value in flatten_config(rest)
-    }
+    found = dict(flatten_config({key: value for key, value in tree.items() if key != "run_dir"}))
+    for key, value in found.items():
+        is_path = isinstance(value, str) and value.startswith(run_dir)
+        if is_path and f"{value}/".startswith(f"{run_dir}/"):
+            found[key] = value.replace(run_dir, "${run_dir}", 1)
+    return found
 
 
 def natural_key(name: str) -> list[str | int]:
@@ -432,11 +432,6 @@ def _recorded(
             directory, f"{RUN_RECORD} is damaged: final and best are not numbers by tag"
         ) from None
     return final, best
-
-
-def _relative(run_dir: str, path: str) -> str:
-    """The run directory, or a path inside it, so that they are equal for all runs."""
-    return path.replace(run_dir, "${run_dir}", 1)
 
 
 def _from_overrides(overrides: Iterable[str]) -> Mapping[str, Any]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+_SMALL = frozenset({type(None), bool, int})
+"""What is not worth sharing."""
+
 
 class SharedRow(Mapping[str, Any]):
     """A mapping whose keys belong to all rows with the same ones; it has only the values.
@@ -68,7 +71,9 @@ class Sharing:
             self._layouts[tuple(places)] = places
         texts, value = self._texts, self.value
         shared = [
-            texts.setdefault(each, each) if type(each) is str else value(each)
+            texts.setdefault(each, each)
+            if (kind := type(each)) is str
+            else (each if kind in _SMALL else value(each))
             for each in values.values()
         ]
         return SharedRow(places, tuple(shared))
@@ -78,6 +83,6 @@ class Sharing:
         kind = type(value)
         if kind is str:
             return self._texts.setdefault(value, value)
-        if value is None or kind is bool or kind is int:
+        if kind in _SMALL:
             return value
         return self._values.setdefault(repr(value), value)
