@@ -25,10 +25,12 @@ TINY = {"start_up": ("--rounds", "1"), "job_cost": ("--rounds", "1", "--jobs", "
 PARTS = (
     "step",
     "mnist",
+    "ranks",
     "growth",
     "start_up",
     "job_cost",
     "memory",
+    "listing",
     "page",
     "before",
     "gpu",

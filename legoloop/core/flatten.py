@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+_PLAIN = frozenset({str, int, float, bool, list})
+"""To ask whether a value is of an abstract class takes longer than all else."""
+
 
 def flatten_config(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The values of a tree by dotted key; lists and empty mappings are values.
@@ -23,7 +26,8 @@ def flatten_config(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[
 
 def _collect(tree: Mapping[Any, Any], prefix: str, found: list[tuple[str, Any]]) -> None:
     for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
+        kind = type(value)
+        if value and (kind is dict or (kind not in _PLAIN and isinstance(value, Mapping))):
             _collect(value, f"{prefix}{key}.", found)
         else:
             found.append((f"{prefix}{key}", value))

@@ -47,11 +47,12 @@ def _holds_items(value: Any) -> bool:
     while level:
         inner: list[Any] = []
         for each in level:
-            if isinstance(each, dict):
+            kind = type(each)  # what is read from JSON has no subclasses
+            if kind is dict:
                 if ITEMS in each:
                     return True
                 inner.extend(each.values())
-            elif isinstance(each, list):
+            elif kind is list:
                 inner.extend(each)
         level = inner
     return False

@@ -76,6 +76,8 @@ class RankGroup(Ranks):
         self._sent = torch.zeros(len(COLUMNS), dtype=torch.float64)
         self._received = torch.zeros(size, len(COLUMNS), dtype=torch.float64)
         self._rows = list(self._received.unbind())
+        # The same memory: numpy takes a tenth of the time for a few numbers.
+        self._told, self._heard = self._sent.numpy(), self._received.numpy()
         self.exchange("start")
 
     def close(self) -> None:
@@ -103,20 +105,17 @@ class RankGroup(Ranks):
     def exchange(self, point: Point, number: float = 0.0, weight: float = 0.0) -> Exchanged:
         """Raises PluginError if the ranks are not at one point, RankLost if one does not answer."""
         signal = getattr(self._noticed, "number", 0)
-        here = POINTS.index(point)
-        told = [here, number, weight, signal, monotonic()]
-        self._sent.copy_(torch.tensor(told, dtype=torch.float64))
-        with _telling_of_lost_ranks():
-            distributed.all_gather(self._rows, self._sent, group=self._control)
-        received = self._received
-        points, signals = received[:, 0].tolist(), received[:, 3].tolist()
+        self._told[:] = POINTS.index(point), number, weight, signal, monotonic()
+        with _telling_of_lost_ranks():  # ``distributed.all_gather`` takes half as long again
+            self._control.allgather([self._rows], [self._sent]).wait()
+        points, numbers, weights, signals, clocks = self._heard.T.tolist()
         if len(set(points)) > 1:
             raise PluginError(_disagreement([POINTS[int(each)] for each in points]))
-        self._clock = received[0, 4].item()
+        self._clock = clocks[0]
         first = next(filter(None, signals), 0)
         if first and self.interruption is None:
             self.interruption = Interrupted(int(first))
-        return Exchanged(received[:, 1].tolist(), received[:, 2].tolist())
+        return Exchanged(numbers, weights)
 
     def gather(self, value: Any) -> list[Any]:
         packed = pickle.dumps(value)

@@ -58,6 +58,25 @@ def seed_generators(number: int | None) -> None:
     torch.manual_seed(number)
 
 
+def reseed_generators(number: int) -> None:
+    """As ``seed_generators``, in every step: 8 µs, where torch takes 300 µs without a GPU.
+
+    ``torch.manual_seed`` also notes, with a stack trace, the seed of each kind of device that the
+    process has not used yet; here such a device keeps the seed that it was given before.
+
+    >>> reseed_generators(1)
+    >>> first = torch.rand(1)
+    >>> seed_generators(1)
+    >>> bool(first == torch.rand(1))
+    True
+    """
+    random.seed(number)
+    np.random.seed(number)
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(number)
+
+
 def derived_seed(*components: object) -> int:
     """A 63-bit seed that is a function of the components alone, the same in every process.
 

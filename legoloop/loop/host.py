@@ -17,6 +17,7 @@ from legoloop.core.rng import (
     get_rng_state,
     last_seed,
     preserved_rng,
+    reseed_generators,
     seed_generators,
     set_rng_state,
 )
@@ -252,7 +253,7 @@ class TrainingHost:
         """
         step.share = step.batch.share
         if self._ranks.rank > 0:
-            seed_generators(derived_seed(self._seed, *step.share.key, self._ranks.rank) % 2**32)
+            reseed_generators(derived_seed(self._seed, *step.share.key, self._ranks.rank) % 2**32)
 
     def _train(self) -> None:
         """Changes the weights, hence called once; ``train_end`` may be called again on resume."""

@@ -7,9 +7,9 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from math import nan
 from pathlib import Path
@@ -22,6 +22,7 @@ from legoloop.core.metric_direction import is_best
 from legoloop.core.record_files import check_tree, csv_rows, first_line, parse_yaml, read_bytes
 from legoloop.core.run_directory import CONFIG, HYDRA, METRICS, RUN_RECORD, SWEEP_RECORD
 from legoloop.results.names import nearest
+from legoloop.results.sharing import Sharing
 from legoloop.state.directory_lock import is_locked
 from legoloop.state.run_record import LABELS, DamagedRecord, read_record
 
@@ -58,12 +59,14 @@ class Run:
     Args:
         name: its directory, relative to the folder that was searched.
         directory: the run directory.
-        record: the content of ``run.json``.
+        record: the content of ``run.json``, without its metrics and without the blueprint.
         config: the configuration by dotted key, without ``run_dir`` and what the run is called.
         has_full_config: False if the run failed before it wrote ``config.yaml``; ``config`` then
             has only its overrides.
         final: the last value of each scalar by tag, nan if it is not finite.
         best: the best value of each scalar whose direction is known.
+        written: the configuration by dotted key as it was composed, with its references such as
+            ``${seed}``; empty if that is unknown.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Run:
     has_full_config: bool
     final: Mapping[str, float]
     best: Mapping[str, float]
+    written: Mapping[str, Any] = field(default_factory=dict)
 
     def value(self, key: str) -> Any:
         """A value of the record, the configuration or the metrics; None if there is none."""
@@ -146,10 +150,12 @@ def read_runs(
     """
     runs: dict[Path, Run] = {}
     problems: dict[Path, str] = {}
+    read = read or partial(read_run, sharing=Sharing())
     are_several = len(folders) > 1 if are_several is None else are_several
     with _without_gc():
         for folder in folders:
             directories = list(run_directories(existing(Path(folder))))
+            place = Path(folder).resolve()
             if not directories:
                 archive = Path(folder) / ARCHIVE
                 raise ArgumentError(
@@ -157,11 +163,14 @@ def read_runs(
                     + (f"; {archive} is searched if you name it" if archive.is_dir() else "")
                 )
             for directory in directories:
-                path = directory.resolve()
+                # Below a folder no symbolic link was followed, so that it holds none twice.
+                path = directory
+                if len(folders) > 1:
+                    path = place / directory.relative_to(folder)
                 if path not in runs and path not in problems:
                     try:
                         name = name_of(directory, Path(folder), are_several)
-                        runs[path] = (read or read_run)(directory, name)
+                        runs[path] = read(directory, name)
                     except Unreadable as problem:
                         problems[path] = f"{problem}; skipped"
     return Found(list(runs.values()), list(problems.values()))
@@ -179,18 +188,54 @@ def _without_gc() -> Iterator[None]:
             gc.enable()
 
 
-def read_run(directory: Path, name: str) -> Run:
+def read_run(directory: Path, name: str, sharing: Sharing | None = None) -> Run:
     """Read a run directory.
 
     Reads ``run.json`` and ``config.yaml``, and ``metrics.csv`` only if the record has no final
     values yet.
+
+    Args:
+        directory: of the run.
+        name: what it is called in lists.
+        sharing: of the runs that are read with it, what is equal is in memory once.
     """
+    sharing = sharing or Sharing()
     record = _record(directory)
     config = read_config(directory, record)
     final, best = _recorded(directory, record) if "final" in record else _last_and_best(directory)
     known = _from_overrides(record["overrides"]) if config is None else config
-    known = {key: value for key, value in known.items() if key not in LABELS}
-    return Run(name, directory, record, known, config is not None, final, best)
+    if not known.keys().isdisjoint(LABELS):
+        known = {key: value for key, value in known.items() if key not in LABELS}
+    return Run(
+        name,
+        directory,
+        _kept(record, sharing),
+        sharing.row(known),
+        config is not None,
+        sharing.row(final),
+        sharing.row(best),
+        sharing.row(_written(record)),
+    )
+
+
+def _kept(record: Mapping[str, Any], sharing: Sharing) -> Mapping[str, Any]:
+    """What a run has of its record: the largest parts of it are there in another form."""
+    kept = {
+        key: value for key, value in record.items() if key not in ("blueprint", "final", "best")
+    }
+    if "attempts" in kept:
+        kept["attempts"] = tuple(map(sharing.row, kept["attempts"]))
+    return sharing.row(kept)
+
+
+def _written(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The configuration by dotted key as it was composed; empty if the record does not tell."""
+    blueprint = record.get("blueprint")
+    tree = blueprint.get("unresolved") if isinstance(blueprint, dict) else None
+    try:
+        return dict(flatten_config(tree)) if isinstance(tree, dict) else {}
+    except RecursionError:
+        return {}
 
 
 def job_not_begun(directory: Path, name: str, overrides: Sequence[str]) -> Run:
@@ -231,9 +276,13 @@ def flatten_run_config(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     >>> flatten_run_config({"run_dir": "/a", "weights": {"path": "/a/b"}, "x": {"path": "/a"}})
     {'weights.path': '${run_dir}/b', 'x.path': '${run_dir}'}
     """
-    run_dir = tree.get("run_dir")
-    rest = {key: value for key, value in tree.items() if key != "run_dir"}
-    return {key: _relative(run_dir, value) for key, value in flatten_config(rest)}
+    run_dir = str(tree.get("run_dir"))
+    found = dict(flatten_config({key: value for key, value in tree.items() if key != "run_dir"}))
+    for key, value in found.items():
+        is_path = isinstance(value, str) and value.startswith(run_dir)
+        if is_path and f"{value}/".startswith(f"{run_dir}/"):
+            found[key] = value.replace(run_dir, "${run_dir}", 1)
+    return found
 
 
 def natural_key(name: str) -> list[str | int]:
@@ -383,13 +432,6 @@ def _recorded(
             directory, f"{RUN_RECORD} is damaged: final and best are not numbers by tag"
         ) from None
     return final, best
-
-
-def _relative(run_dir: Any, value: Any) -> Any:
-    """The run directory and paths inside it, so that they are equal for all runs."""
-    if isinstance(value, str) and f"{value}/".startswith(f"{run_dir}/"):
-        return value.replace(f"{run_dir}", "${run_dir}", 1)
-    return value
 
 
 def _from_overrides(overrides: Iterable[str]) -> Mapping[str, Any]:

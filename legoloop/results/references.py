@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from legoloop.results.reading import Run
@@ -33,9 +34,8 @@ def _is_made_of_keys(value: Any) -> bool:
 
 def _written(run: Run, key: str) -> Any:
     """The value with its references, or the reference to a mapping that it lies in."""
-    blueprint = run.record.get("blueprint")
-    value = blueprint.get("unresolved") if isinstance(blueprint, Mapping) else None
-    for name in key.split("."):
-        if isinstance(value, Mapping):
-            value = value.get(name)
-    return value
+    for name in accumulate(key.split("."), "{}.{}".format):
+        if name in run.written:
+            value = run.written[name]
+            return None if name != key and isinstance(value, Mapping) else value
+    return None

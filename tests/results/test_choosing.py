@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legoloop.core.errors import ArgumentError
+from legoloop.core.flatten import flatten_config
 from legoloop.results.choosing import (
     Condition,
     check_key,
@@ -45,8 +46,8 @@ def test_of_derived_keys_the_one_nearest_to_the_root_is_shown() -> None:
 
 
 def written(unresolved: dict[str, Any], **values: Any) -> Run:
-    record = {"status": "COMPLETED", "overrides": [], "blueprint": {"unresolved": unresolved}}
-    return Run("run", Path(), record, values, True, {}, {})
+    record = {"status": "COMPLETED", "overrides": []}
+    return Run("run", Path(), record, values, True, {}, {}, dict(flatten_config(unresolved)))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,88 @@
+"""What many runs have in common, in memory once: keys, versions, and most of a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_SMALL = frozenset({type(None), bool, int})
+"""What is not worth sharing."""
+
+
+class SharedRow(Mapping[str, Any]):
+    """A mapping whose keys belong to all rows with the same ones; it has only the values.
+
+    Args:
+        places: where in the values that of a key is.
+        values: one a key.
+
+    >>> dict(SharedRow({"seed": 0, "lr": 1}, (3, 0.1)))
+    {'seed': 3, 'lr': 0.1}
+    """
+
+    __slots__ = ("_places", "_values")
+
+    def __init__(self, places: Mapping[str, int], values: tuple[Any, ...]) -> None:
+        self._places = places
+        self._values = values
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[self._places[key]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key, or the default."""
+        place = self._places.get(key)
+        return default if place is None else self._values[place]
+
+
+class Sharing:
+    """Gives equal values, of whatever is read from now on, the same memory.
+
+    They must not be changed afterwards.
+
+    >>> sharing = Sharing()
+    >>> sharing.value(["a"]) is sharing.value(["a"])
+    True
+    """
+
+    def __init__(self) -> None:
+        self._layouts: dict[tuple[str, ...], dict[str, int]] = {}
+        self._texts: dict[str, str] = {}
+        self._values: dict[str, Any] = {}
+
+    def row(self, values: Mapping[str, Any]) -> SharedRow:
+        """A mapping with the same keys and values, in the same order."""
+        keys = tuple(values)
+        places = self._layouts.get(keys)
+        if places is None:
+            places = {self.value(key): place for place, key in enumerate(keys)}
+            self._layouts[tuple(places)] = places
+        texts, value = self._texts, self.value
+        shared = [
+            texts.setdefault(each, each)
+            if (kind := type(each)) is str
+            else (each if kind in _SMALL else value(each))
+            for each in values.values()
+        ]
+        return SharedRow(places, tuple(shared))
+
+    def value(self, value: Any) -> Any:
+        """An equal value: the first one that was given."""
+        kind = type(value)
+        if kind is str:
+            return self._texts.setdefault(value, value)
+        if kind in _SMALL:
+            return value
+        return self._values.setdefault(repr(value), value)
