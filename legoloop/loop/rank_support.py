@@ -16,7 +16,8 @@ def reject_without_ranks(plan: Plan, ranks: int) -> None:
     """Refuse what would be wrong if several ranks trained it.
 
     A plugin with a hook of the batch stages sees the samples of one rank alone; a stream must serve
-    each rank its share. Both say with ``supports_ranks = True`` that they do right by that.
+    each rank its share. Both say with ``supports_ranks = True`` that they do right by that;
+    ``supports_ranks = False`` says of any plugin that it is for one process.
 
     Args:
         plan: the plugins.
@@ -28,6 +29,12 @@ def reject_without_ranks(plan: Plan, ranks: int) -> None:
     driver: Any = plan.plugins[plan.driver]
     stream = getattr(driver, "train_iterator", None)
     for name, plugin in plan.plugins.items():
+        if getattr(plugin, "supports_ranks", None) is False:
+            raise ConfigError(
+                f"is {ranks}, but plugin '{name}', a {type(plugin).__name__}, is for one process",
+                key="ranks",
+                remedy="leave one of them out",
+            )
         sees_steps = any(stage in STEP_STAGES for stage in hooks_of(type(plugin)))
         if (sees_steps or plugin is driver) and not getattr(plugin, "supports_ranks", False):
             what = "serves the batches" if plugin is driver else "sees the batch of one rank alone"

@@ -172,6 +172,15 @@ def test_each_plugin_that_ships_leaves_on_two_ranks_what_it_leaves_on_one(
         ],
         ["plugins.descent.micro_batch_size=5"],
         ["precision=amp_bf16"],
+        ["precision=amp_fp16"],
+        [
+            "num_epochs=2",
+            "plugins=[default,checkpoints,freeze]",
+            "plugins.freeze.patterns=[layers.0.*]",
+            "plugins.freeze.unfreeze_after_epochs=1",
+        ],
+        ["+data.loaders.train.sampler={_target_: legoloop.ClassBalancedSampler}"],
+        ["profile=true"],
         ["debug=limit"],
     ],
 )
@@ -179,7 +188,7 @@ def test_what_else_ships_works_with_ranks(tmp_path: Path, overrides: list[str]) 
     given = [*MLP, "num_epochs=1", *overrides]
     (steps,) = train_alone(tmp_path / "one", given)
     assert train(tmp_path / "two", given, ranks=2) == [steps] * 2
-    tolerance = 2e-2 if "precision=amp_bf16" in overrides else 1e-5
+    tolerance = 2e-2 if "amp" in overrides[0] else 1e-5
     assert largest_difference(tmp_path / "one", tmp_path / "two") <= tolerance
     assert files_in(tmp_path / "one") == files_in(tmp_path / "two")
 

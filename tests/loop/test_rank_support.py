@@ -55,6 +55,16 @@ def test_a_plugin_that_sees_the_batch_of_one_rank_alone() -> None:
         reject_without_ranks(plan, 2)
 
 
+def test_one_that_says_it_is_for_one_process() -> None:
+    class Alone:
+        supports_ranks = False
+
+        def epoch_end(self) -> None: ...
+
+    told = "ranks: is 2, but plugin 'Alone', a Alone, is for one process; leave one of them out"
+    assert refusal([ll.SimpleEpoch(streaming()), Alone()]) == told
+
+
 def test_a_descent_a_driver_and_a_stream_of_ones_own() -> None:
     assert "a OwnDescent, sees the batch" in refusal([ll.SimpleEpoch(streaming()), OwnDescent()])
     assert "a OwnDriver, serves the batches" in refusal([OwnDriver()])

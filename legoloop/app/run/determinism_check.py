@@ -27,6 +27,8 @@ class RerunAndCompare:
     if it does not end well, or if a result differs, naming the first difference.
     """
 
+    supports_ranks = False
+
     def __init__(self, run_dir: str | Path, name: str = "determinism_check") -> None:
         self.run_dir = Path(run_dir)
         self.name = name
