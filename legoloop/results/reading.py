@@ -214,7 +214,7 @@ def read_run(directory: Path, name: str, sharing: Sharing | None = None) -> Run:
         config is not None,
         sharing.row(final),
         sharing.row(best),
-        sharing.row(_written(record)),
+        _written(record, sharing),
     )
 
 
@@ -228,13 +228,13 @@ def _kept(record: Mapping[str, Any], sharing: Sharing) -> Mapping[str, Any]:
     return sharing.row(kept)
 
 
-def _written(record: Mapping[str, Any]) -> Mapping[str, Any]:
+def _written(record: Mapping[str, Any], sharing: Sharing) -> Mapping[str, Any]:
     """The configuration by dotted key as it was composed; empty if the record does not tell."""
     blueprint = record.get("blueprint")
     tree = blueprint.get("unresolved") if isinstance(blueprint, dict) else None
     try:
-        return dict(flatten_config(tree)) if isinstance(tree, dict) else {}
-    except RecursionError:
+        return sharing.flat(tree) if isinstance(tree, dict) else {}
+    except (RecursionError, ValueError):  # too deep, or a number of too many digits
         return {}
 
 

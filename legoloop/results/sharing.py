@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from legoloop.core.flatten import flatten_config
+
 _SMALL = frozenset({type(None), bool, int})
 """What is not worth sharing."""
 
@@ -61,6 +63,7 @@ class Sharing:
         self._layouts: dict[tuple[str, ...], dict[str, int]] = {}
         self._texts: dict[str, str] = {}
         self._values: dict[str, Any] = {}
+        self._parts: dict[tuple[str, str], dict[str, Any]] = {}
 
     def row(self, values: Mapping[str, Any]) -> SharedRow:
         """A mapping with the same keys and values, in the same order."""
@@ -77,6 +80,23 @@ class Sharing:
             for each in values.values()
         ]
         return SharedRow(places, tuple(shared))
+
+    def flat(self, tree: Mapping[str, Any]) -> SharedRow:
+        """A configuration by dotted key; a group that was seen before is not looked at again.
+
+        >>> dict(Sharing().flat({"optimizer": {"lr": 0.1}, "seed": 0}))
+        {'optimizer.lr': 0.1, 'seed': 0}
+        """
+        found: dict[str, Any] = {}
+        for key, value in tree.items():
+            if not isinstance(value, dict) or not value:
+                found[key] = value
+                continue
+            name = key, repr(value)
+            if name not in self._parts:
+                self._parts[name] = dict(flatten_config(value, f"{key}."))
+            found |= self._parts[name]
+        return self.row(found)
 
     def value(self, value: Any) -> Any:
         """An equal value: the first one that was given."""
