@@ -125,7 +125,7 @@ class Shares:
 
     def __init__(self, work: Work) -> None:
         x, y = work.stream.batch
-        share = RankShare(work.whole, key=("train", 0))
+        share = RankShare(work.whole, len(y), ("train", 0))
         columns = {"x": x, "target": y}
         is_shared = work.ranks.size > 1
         work.stream.batch = SizedBatch(columns, len(y), share if is_shared else None)

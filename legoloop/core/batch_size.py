@@ -19,12 +19,14 @@ class RankShare:
 
     Args:
         whole (int): the number of samples of the batch on all ranks.
+        largest (int): the number of samples of the largest share.
         key (tuple): what the random numbers of its step are a function of, besides the rank.
         is_borrowed (bool): whether these samples are another rank's too, since the batch has none
             left for this one: they count for nothing.
     """
 
     whole: int
+    largest: int
     key: tuple[Any, ...] = ()
     is_borrowed: bool = False
 

@@ -189,7 +189,8 @@ class BatchStream(BatchSource):
         rows, is_borrowed = self._rows(ranks, whole)
         if self._fetcher.draws_by_batch:  # it was fetched as a whole, for the same random numbers
             batch = {key: rows_of(value, whole, rows) for key, value in batch.items()}
-        share = RankShare(whole, key=(self.name, self.position), is_borrowed=is_borrowed)
+        largest = Ranks(0, ranks.size).rows(whole, of=self._batch_size).stop
+        share = RankShare(whole, largest, (self.name, self.position), is_borrowed)
         return SizedBatch(batch, rows.stop - rows.start, share)
 
     def close(self) -> None:

@@ -63,11 +63,14 @@ class RankGradients:
         descent, ranks = self._descent, self._ranks
         share = step.share
         assert share is not None, "a stream that supports ranks tells the share of each batch"
-        parts = self._parts(step.batch)
-        sizes = [0 if share.is_borrowed else part.num_samples for part in parts]
+        own = self._parts(step.batch)
+        # Of a sharded model all ranks gather the weights together, so they take as many parts.
+        parts = [*own, *self._missing(own, share.largest)]
+        counted = [] if share.is_borrowed else own
+        sizes = _padded([part.num_samples for part in counted], len(parts))
         counts, total_count = sizes, float(share.whole)
         if not isinstance(descent.batch_desc, DefaultBatchDesc):
-            counts = [0 if share.is_borrowed else descent.batch_desc(part) for part in parts]
+            counts = _padded([descent.batch_desc(part) for part in counted], len(parts))
             total_count = ranks.total(sum(counts))
         made: list[Any] = []
         own_loss: Any = 0.0
@@ -89,7 +92,8 @@ class RankGradients:
                 # Torch takes the mean over the ranks, of which the number is taken out here.
                 descent.backward(weight * ranks.size * mean if weight else _nothing(outputs))
             made.append(detached({"batch": batch, "outputs": outputs, "losses": losses}))
-        whole = join(made, [part.num_samples for part in parts]) if len(made) > 1 else made[0]
+        made = made[: len(own)]
+        whole = join(made, [part.num_samples for part in own]) if len(made) > 1 else made[0]
         step.batch, step.outputs = whole["batch"], whole["outputs"]
         losses_of_share: torch.Tensor = whole["losses"]
         return losses_of_share
@@ -98,6 +102,12 @@ class RankGradients:
         size = self._descent.micro_batch_size
         return [batch] if size is None else split_batch(batch, size)
 
+    def _missing(self, parts: list[SizedBatch], largest: int) -> list[SizedBatch]:
+        """Parts that count for nothing, as many as the rank with the largest share has more."""
+        size = self._descent.micro_batch_size
+        number = 1 if size is None else -(-largest // size)
+        return [parts[0]] * (number - len(parts))
+
     def _whole_loss(
         self, own: torch.Tensor | float, like: torch.Tensor, observe_loss: ObserveLoss
     ) -> torch.Tensor:
@@ -105,6 +115,10 @@ class RankGradients:
         whole = torch.tensor(losses, dtype=like.dtype).sum()
         observe_loss(whole)
         return whole.to(like.device, non_blocking=True)
+
+
+def _padded(numbers: list[int], length: int) -> list[int]:
+    return [*numbers, *[0] * (length - len(numbers))]
 
 
 def _nothing(outputs: Any) -> torch.Tensor:

@@ -45,6 +45,13 @@ def test_its_checkpoint_is_whole_and_knows_no_ranks(tmp_path: Path) -> None:
         assert largest_difference(tmp_path / "whole", tmp_path / name) <= 1e-5
 
 
+def test_ranks_with_fewer_micro_batches_take_part_in_all(tmp_path: Path) -> None:
+    given = [*MLP, "num_epochs=1", "plugins.descent.micro_batch_size=5"]  # of 16 and 13 samples
+    (steps,) = train_alone(tmp_path / "one", given)
+    assert train(tmp_path / "two", [*given, "parallel=fsdp"], ranks=2) == [steps] * 2
+    assert largest_difference(tmp_path / "one", tmp_path / "two") <= 1e-5
+
+
 def memory_of(parallel: Any) -> int:
     """The bytes of weights and the state of the optimizer on this rank, after a step."""
     torch.manual_seed(0)
