@@ -1,4 +1,7 @@
-"""Runs of several ranks: processes forked from this one, so that nothing is imported anew."""
+"""Runs of several ranks: forks of a process that has imported all, and has no threads.
+
+A fork of the process that runs the tests would wait for locks that its other threads held.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import polars
-import sklearn.datasets
+import cloudpickle
 import torch
-import torch._dynamo
-import torch.distributed.fsdp
-import torch.distributed.tensor
 
 from legoloop.app.run.rank_training import train_as_rank
 from legoloop.app.run.resume import load_checkpoint_into
@@ -28,14 +27,15 @@ from tests.app.composed import blueprint_of
 
 # What every rank would import for itself, after it was forked.
 IMPORTED = (
-    polars,
-    sklearn.datasets,
-    torch._dynamo,
-    torch.distributed.fsdp,
-    torch.distributed.tensor,
+    *("polars", "sklearn.datasets", "torch._dynamo", "torch.distributed.fsdp"),
+    *("torch.distributed.tensor", "torch.nn.parallel", "legoloop.run"),
+    *("legoloop.app.run.rank_training", "legoloop.zoo.models", "legoloop.zoo.toy_data"),
 )
+PATIENCE = 180.0
+"""Seconds after which ranks that do not answer are killed."""
 
-_FORK = multiprocessing.get_context("fork")
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload([*IMPORTED])
 
 
 class RankError(Exception):
@@ -50,9 +50,10 @@ def on_ranks(size: int, function: Callable[[int], Any]) -> list[Any]:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    pipes = [_FORK.Pipe(duplex=False) for _ in range(size)]
+    packed = cloudpickle.dumps(function)
+    pipes = [_FORKS.Pipe(duplex=False) for _ in range(size)]
     processes = [
-        _FORK.Process(target=_rank, args=(rank, size, port, function, sending))
+        _FORKS.Process(target=_rank, args=(rank, size, port, packed, sending))
         for rank, (_, sending) in enumerate(pipes)
     ]
     for process, (_, sending) in zip(processes, pipes, strict=True):
@@ -60,6 +61,8 @@ def on_ranks(size: int, function: Callable[[int], Any]) -> list[Any]:
         sending.close()
     answers = [_received(receiving) for receiving, _ in pipes]
     for process in processes:
+        process.join(1)
+        process.kill()
         process.join()
     failed = [answer for answer in answers if isinstance(answer, RankError)]
     if failed:
@@ -119,14 +122,12 @@ def train_alone(
     return on_ranks(1, call)
 
 
-def _rank(
-    rank: int, size: int, port: int, function: Callable[[int], Any], sending: Connection
-) -> None:
+def _rank(rank: int, size: int, port: int, function: bytes, sending: Connection) -> None:
     os.environ.update(MASTER_ADDR="localhost", MASTER_PORT=str(port))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     torch.set_num_threads(1)
     try:
-        answer = function(rank)
+        answer = cloudpickle.loads(function)(rank)
     except BaseException as error:
         about = f"rank {rank}: {type(error).__name__}: {error}\n{traceback.format_exc()}"
         answer = RankError(about)
@@ -138,6 +139,8 @@ def _rank(
 
 def _received(receiving: Connection) -> Any:
     try:
+        if not receiving.poll(PATIENCE):
+            return RankError(f"a rank did not answer within {PATIENCE:.0f} s")
         return pickle.loads(receiving.recv_bytes())
     except EOFError:
         return RankError("a rank ended without a word")
