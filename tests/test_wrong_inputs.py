@@ -236,6 +236,7 @@ IN_THE_CONFIGURATION: Cases = {
         "plugins.mine.teacher (command line): mine.NeedsATeacher needs 'teacher', which has "
         "no value here and no provider of that name; set plugins.mine.teacher=…, or inject "
         "one of the providers: there are model, loss, optimizer, metrics, accumulators, feed, "
+        "parallel, "
         "checkpoints, counter, descent, epoch, history, last, learning_rate, loaders_acc, "
         "loaders_metrics, loops_acc, loops_metrics, mine, model_weights, predicts, profile, "
         "train_loss, datasets, loaders, loop_iters, train_iterator, params, device, variation, "
@@ -247,7 +248,8 @@ IN_THE_CONFIGURATION: Cases = {
         "model.image_shape (conf/model/simple_cnn.yaml): legoloop.zoo.models.SimpleCNN needs "
         "'image_shape', which has no value here and no provider of that name; set "
         "model.image_shape=…, or inject one of the providers: there are model, loss, "
-        "optimizer, metrics, accumulators, feed, checkpoints, counter, descent, epoch, history, "
+        "optimizer, metrics, accumulators, feed, parallel, checkpoints, counter, descent, epoch, "
+        "history, "
         "last, learning_rate, loaders_acc, loaders_metrics, loops_acc, loops_metrics, "
         "model_weights, predicts, profile, train_loss, datasets, loaders, loop_iters, "
         "train_iterator, params, device, variation, sources, picture_sources, evaluations, "
@@ -445,7 +447,8 @@ IN_THE_CONFIGURATION: Cases = {
     "a key that the app does not read": (
         ("app=mine.App", "optimizer.lr=1"),
         "optimizer.lr (command line): mine.App does not read this key; there are app, "
-        "epoch_size, name, notes, num_epochs, on_config_change, rerun, resume, run_dir, seed, "
+        "epoch_size, name, notes, num_epochs, on_config_change, parallel, ranks, rerun, resume, "
+        "run_dir, seed, "
         "show, sweep, tags",
     ),
     "a plugin that needs itself": (
