@@ -44,8 +44,6 @@ class RankGroup(Ranks):
     The environment tells where rank 0 is (``MASTER_ADDR``, ``MASTER_PORT``), as torchrun sets it.
     """
 
-    is_alone = False
-
     def __init__(
         self,
         rank: int,
@@ -56,6 +54,7 @@ class RankGroup(Ranks):
         timeout: float = 1800,
     ) -> None:
         super().__init__(rank, size)
+        self.is_alone = False
         self.local_rank = local_rank
         self._noticed: BaseException | None = None
         self._clock = monotonic()

@@ -45,12 +45,11 @@ class Ranks:
     (True, slice(0, 5, None))
     """
 
-    is_alone = True
-    """Whether this process knows of no other."""
-
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank = rank
         self.size = size
+        self.is_alone = size == 1
+        """Whether this process knows of no other."""
         self.interruption: BaseException | None = None
         """What all ranks have agreed to be interrupted by."""
         self.parallel: Any = None
