@@ -56,7 +56,7 @@ def main() -> None:
     # A log that the disk does not take ends nothing.
     logging.raiseExceptions = False
     if has_started() and not is_first():
-        _train_as_told()
+        _join_training()
         return
     with new_command() as state:
         try:
@@ -81,20 +81,20 @@ def main() -> None:
             sys.exit(_report(error, state))
         finally:
             if has_started():
-                from legoloop.app.run.torchrun import let_go
+                from legoloop.app.run.torchrun import release_ranks
 
-                let_go()
+                release_ranks()
 
 
-def _train_as_told() -> None:
+def _join_training() -> None:
     """As a rank that torchrun has started: what rank 0 prints, this one does not."""
-    from legoloop.app.run.torchrun import train_as_told
+    from legoloop.app.run.torchrun import join_training
 
     modules_on_path()
     errors = os.dup(sys.stderr.fileno())
     silence()
     try:
-        train_as_told()
+        join_training()
     except Interrupted as interruption:
         sys.exit(interruption.status)
     except UserError as error:

@@ -62,7 +62,7 @@ class RankGroup(Ranks):
         if uses_gpus:
             torch.cuda.set_device(local_rank)
         backend = "nccl" if uses_gpus else "gloo"
-        with _telling_of_lost_ranks():
+        with _reporting_lost_ranks():
             distributed.init_process_group(
                 backend,
                 store=store,
@@ -76,7 +76,7 @@ class RankGroup(Ranks):
         self._received = torch.zeros(size, len(COLUMNS), dtype=torch.float64)
         self._rows = list(self._received.unbind())
         # The same memory: numpy takes a tenth of the time for a few numbers.
-        self._told, self._heard = self._sent.numpy(), self._received.numpy()
+        self._to_send, self._gathered = self._sent.numpy(), self._received.numpy()
         self.exchange("start")
 
     def close(self) -> None:
@@ -91,11 +91,11 @@ class RankGroup(Ranks):
         self._noticed = interruption
 
     def agree_on(self, saves: int, stop_reason: str | None) -> tuple[int, str | None]:
-        told = self.exchange("commit", saves, float(stop_reason is not None))
-        if stop_reason is None and any(told.weights):
-            first = next(rank for rank, is_stopping in enumerate(told.weights) if is_stopping)
+        agreed = self.exchange("commit", saves, float(stop_reason is not None))
+        if stop_reason is None and any(agreed.weights):
+            first = next(rank for rank, is_stopping in enumerate(agreed.weights) if is_stopping)
             stop_reason = f"rank {first} asked to stop"
-        return int(told.numbers[0]), stop_reason
+        return int(agreed.numbers[0]), stop_reason
 
     def clock(self) -> float:
         """That of rank 0 at the last exchange."""
@@ -104,10 +104,10 @@ class RankGroup(Ranks):
     def exchange(self, point: Point, number: float = 0.0, weight: float = 0.0) -> Exchanged:
         """Raises PluginError if the ranks are not at one point, RankLost if one does not answer."""
         signal = getattr(self._noticed, "number", 0)
-        self._told[:] = POINTS.index(point), number, weight, signal, monotonic()
-        with _telling_of_lost_ranks():  # ``distributed.all_gather`` takes half as long again
+        self._to_send[:] = POINTS.index(point), number, weight, signal, monotonic()
+        with _reporting_lost_ranks():  # ``distributed.all_gather`` takes half as long again
             self._control.allgather([self._rows], [self._sent]).wait()
-        points, numbers, weights, signals, clocks = self._heard.T.tolist()
+        points, numbers, weights, signals, clocks = self._gathered.T.tolist()
         if len(set(points)) > 1:
             raise PluginError(_disagreement([POINTS[int(each)] for each in points]))
         self._clock = clocks[0]
@@ -122,7 +122,7 @@ class RankGroup(Ranks):
         own = torch.zeros(max(lengths), dtype=torch.uint8)
         own[: len(packed)] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
         received = [torch.empty_like(own) for _ in lengths]
-        with _telling_of_lost_ranks():
+        with _reporting_lost_ranks():
             distributed.all_gather(received, own, group=self._control)
         pairs = zip(received, lengths, strict=True)
         return [pickle.loads(each[:length].numpy().tobytes()) for each, length in pairs]
@@ -130,7 +130,7 @@ class RankGroup(Ranks):
     def sync_buffers(self, model: nn.Module) -> None:
         buffers = [buffer for buffer in model.buffers() if buffer.numel()]
         self.exchange("buffers", len(buffers))
-        with _telling_of_lost_ranks(), torch.no_grad():
+        with _reporting_lost_ranks(), torch.no_grad():
             for buffer in buffers:
                 distributed.broadcast(buffer, 0)
 
@@ -160,7 +160,7 @@ class RankGroup(Ranks):
 
 
 @contextmanager
-def _telling_of_lost_ranks() -> Iterator[None]:
+def _reporting_lost_ranks() -> Iterator[None]:
     """What torch raises when another rank is gone."""
     try:
         yield

@@ -22,7 +22,7 @@ Point = Literal["start", "size", "step", "commit", "gather", "buffers", "replica
 
 @dataclass(frozen=True)
 class Exchanged:
-    """What each rank told the others, in the order of the ranks.
+    """What each rank sent to the others, in the order of the ranks.
 
     Args:
         numbers: a number of each.
@@ -110,7 +110,7 @@ class Ranks:
         return self.rows(count, of=count)
 
     def exchange(self, point: Point, number: float = 0.0, weight: float = 0.0) -> Exchanged:
-        """Tell all ranks two numbers, and where this one is; what all of them told."""
+        """Send all ranks two numbers, and where this one is; what all of them sent."""
         return Exchanged([number], [weight])
 
     def total(self, number: float) -> float:

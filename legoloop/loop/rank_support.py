@@ -1,4 +1,4 @@
-"""What cannot be trained by several ranks, and why: told before anything begins."""
+"""What cannot be trained by several ranks, and why: checked before anything begins."""
 
 from __future__ import annotations
 

@@ -109,11 +109,11 @@ class Pruning:
         if trial is None or not isfinite(value):
             return False
         with quiet_optuna("plugins.pruning"):
-            told = trial.storage.get_trial(trial._trial_id).intermediate_values
-            # A run that was resumed may repeat epochs. The pruner judges by the last one told.
-            if epoch not in told:
+            reported = trial.storage.get_trial(trial._trial_id).intermediate_values
+            # A run that was resumed may repeat epochs. The pruner judges by the last one reported.
+            if epoch not in reported:
                 trial.report(value, epoch)
-            return epoch >= max(told, default=epoch) and trial.should_prune()
+            return epoch >= max(reported, default=epoch) and trial.should_prune()
 
     def _found(self) -> Trial | None:
         with quiet_optuna("plugins.pruning"):

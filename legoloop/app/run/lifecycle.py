@@ -19,6 +19,7 @@ from legoloop.app.config.settings import labels
 from legoloop.app.run.built_with import BuiltWith
 from legoloop.app.run.data_digests import data_digests, data_sources
 from legoloop.app.run.deferred_log import DeferredLog
+from legoloop.app.run.distributed_run import DistributedRun
 from legoloop.app.run.final_scalars import final_scalars
 from legoloop.app.run.rank_training import check_device
 from legoloop.app.run.ranked_run import RankedRun
@@ -68,7 +69,7 @@ class Prepared:
     problem: Exception | None = None
     checkpoint: Path | None = None
     log: DeferredLog = field(default_factory=DeferredLog)
-    ranked: RankedRun | JoinedRun | None = None
+    ranked: DistributedRun | None = None
 
     @property
     def directory(self) -> Path:
@@ -81,7 +82,7 @@ class Prepared:
         return data_digests(self.app) if self.host is not None else {}
 
     @property
-    def training(self) -> TrainingHost | RankedRun | JoinedRun:
+    def training(self) -> TrainingHost | DistributedRun:
         """What trains: the host, or ranks that have one each.
 
         Raises what went wrong, if it could not be built.

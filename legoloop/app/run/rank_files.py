@@ -1,7 +1,7 @@
 """What the process of a run and its ranks tell each other: files in a temporary folder.
 
 The process of the run writes what is to be trained (``TASK``), and that it was interrupted. Each
-rank writes the number of its process once it listens to signals, and how it failed; rank 0 writes
+rank writes the number of its process once it handles signals, and how it failed; rank 0 writes
 how the training ended.
 """
 
@@ -117,11 +117,11 @@ class RankFiles:
         return RankFailure(**self._read(name)) if (self.folder / name).exists() else None
 
     def write_process(self, rank: int) -> None:
-        """Write the number of this process, which is a rank and listens to signals."""
+        """Write the number of this process, which is a rank and handles signals."""
         self._write(f"{rank}.pid", os.getpid())
 
     def processes(self) -> dict[int, int]:
-        """The number of the process of each rank that listens to signals."""
+        """The number of the process of each rank that handles signals."""
         found = sorted(self.folder.glob("*.pid"))
         return {int(path.stem): self._read(path.name) for path in found}
 

@@ -5,30 +5,29 @@ It knows nothing of Hydra and of the user's script: it builds the app of the blu
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
 import time
 import traceback
-from contextlib import ExitStack, suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from threading import Thread
 
-from legoloop.app.run.rank_files import Kind, Outcome, RankFailure, RankFiles, RankTask
+from legoloop.app.run.rank_files import Kind, RankFailure, RankFiles, RankTask
+from legoloop.app.startup.parent_death import end_with_the_parent
 from legoloop.core.output_streams import silence
 
 LOOK_EVERY = 0.2
 """Seconds between two looks at whether the run's process and the other ranks are there."""
-SET_DEATH_SIGNAL = 1
-"""PR_SET_PDEATHSIG of Linux's ``prctl``."""
 
 
 def main() -> None:
     """Train as the rank that the environment names."""
     files, parent = RankFiles(Path(sys.argv[1])), int(sys.argv[2])
     rank = int(os.environ["RANK"])
-    _die_with(parent)
+    # A run whose process was killed may be started again at once: nobody else may write then.
+    end_with_the_parent(signal.SIGKILL, parent)
     if rank > 0:
         silence()
     from legoloop.app.run.signals import interruptions
@@ -46,14 +45,14 @@ def main() -> None:
             _train(files, task, rank)
     except Interrupted as interruption:
         status = interruption.status
-        _tell(files, rank, "interrupted", str(interruption), interruption.number)
+        _write_failure(files, rank, "interrupted", str(interruption), interruption.number)
     except UserError as error:
         status = 1
-        _tell(files, rank, "lost" if _is_lost(error) else "mistake", str(error))
+        _write_failure(files, rank, "lost" if _is_lost(error) else "mistake", str(error))
     except BaseException as error:
         status = 1
         kind: Kind = "lost" if _comes_of_a_lost_rank(error) else "bug"
-        _tell(files, rank, kind, repr(error), trace=traceback.format_exc())
+        _write_failure(files, rank, kind, repr(error), trace=traceback.format_exc())
     files.write_done(rank)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -61,26 +60,17 @@ def main() -> None:
 
 
 def _train(files: RankFiles, task: RankTask, rank: int) -> None:
-    sys.path[:] = list(dict.fromkeys([*task.import_path, *sys.path]))
-    from legoloop.app.config.blueprint import Blueprint
     from legoloop.app.run.lifecycle import logged
-    from legoloop.app.run.rank_training import join, train_as_rank
+    from legoloop.app.run.rank_training import train_task
 
-    blueprint = Blueprint.from_dict(task.blueprint)
-    with ExitStack() as stack:
-        if rank == 0 and task.log is not None:
-            stack.enter_context(logged(Path(task.log)))
-        scratch = None if rank == 0 else files.scratch(rank)
-        checkpoint = None if task.checkpoint is None else Path(task.checkpoint)
-        group = join(blueprint.settings.device)
-        host, scalars = train_as_rank(blueprint, group, scratch, checkpoint, task.strict)
+    writes_log = rank == 0 and task.log is not None
+    with logged(Path(str(task.log))) if writes_log else nullcontext():
+        outcome = train_task(task, None if rank == 0 else files.scratch(rank))
     if rank == 0:
-        files.write_outcome(
-            Outcome(host.stop_reason, host.ends_as, host.failed_lookers, dict(scalars))
-        )
+        files.write_outcome(outcome)
 
 
-def _tell(
+def _write_failure(
     files: RankFiles,
     rank: int,
     kind: Kind,
@@ -109,14 +99,6 @@ def _comes_of_a_lost_rank(error: BaseException) -> bool:
         if following is None:
             return False
         error = following
-
-
-def _die_with(parent: int) -> None:
-    """A run whose process was killed may be started again at once: nobody else may write then."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def _watch(files: RankFiles, parent: int, rank: int, grace: float) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.run.final_scalars import final_scalars
+from legoloop.app.run.rank_files import Outcome, RankTask
 from legoloop.app.run.resume import load_checkpoint_into
 from legoloop.app.run.signals import interruptions
 from legoloop.app.wiring.make_app import validated_app
@@ -67,6 +69,22 @@ own; give auto, cuda or cpu
             key="ranks",
             remedy="give fewer ranks, or device=cpu",
         )
+
+
+def train_task(task: RankTask, scratch: Path | None, store: Any = None) -> Outcome:
+    """Join the other ranks, and train what all of them were sent; how it ended.
+
+    Args:
+        task: what they were sent.
+        scratch: the run directory of this rank, if it is not the one that writes.
+        store: what the ranks have met in already, if they have.
+    """
+    sys.path[:] = list(dict.fromkeys([*task.import_path, *sys.path]))
+    blueprint = Blueprint.from_dict(task.blueprint)
+    checkpoint = None if task.checkpoint is None else Path(task.checkpoint)
+    group = join(blueprint.settings.device, store)
+    host, scalars = train_as_rank(blueprint, group, scratch, checkpoint, task.strict)
+    return Outcome(host.stop_reason, host.ends_as, host.failed_lookers, dict(scalars))
 
 
 def train_as_rank(

@@ -13,12 +13,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from legoloop.app.config.blueprint import Blueprint
-from legoloop.app.run.rank_files import Outcome, RankFailure, RankFiles, RankTask
+from legoloop.app.run.distributed_run import DistributedRun
+from legoloop.app.run.rank_files import RankFailure, RankFiles
 from legoloop.core.errors import DataError
+from legoloop.core.exit_status import cause_of_death
 from legoloop.core.interruption import Interrupted
 from legoloop.core.run_directory import LOG
-from legoloop.loop.plugin import Ending
 
 log = logging.getLogger("legoloop")
 
@@ -26,44 +26,13 @@ SHUTDOWN_TIMEOUT = 5
 """Seconds after which ranks that are left behind are killed."""
 
 
-class RankedRun:
-    """The training of a run by several ranks; takes the place of a host.
+class RankedRun(DistributedRun):
+    """The training of a run by ranks that it starts as processes, with torch's elastic launcher.
 
-    The ranks are processes that torch's elastic launcher starts. Each builds the app of the
-    blueprint; rank 0 writes to the run directory.
-
-    Args:
-        blueprint: of the run.
-        checkpoint: the one to go on from; None: from the beginning.
-        strict: whether the checkpoint must be of a run like this one.
+    Each builds the app of the blueprint; rank 0 writes to the run directory.
     """
 
-    def __init__(self, blueprint: Blueprint, checkpoint: Path | None, strict: bool) -> None:
-        self._blueprint = blueprint
-        self._checkpoint = checkpoint
-        self._strict = strict
-        self._files: RankFiles | None = None
-        self._outcome = Outcome(None)
-
-    @property
-    def stop_reason(self) -> str | None:
-        """Why the training stopped."""
-        return self._outcome.stop_reason
-
-    @property
-    def ends_as(self) -> Ending:
-        """How it ended: completed, or pruned."""
-        return self._outcome.ends_as
-
-    @property
-    def failed_lookers(self) -> Mapping[str, str]:
-        """The plugins that only look and have failed, and why."""
-        return self._outcome.failed_lookers
-
-    @property
-    def scalars(self) -> Mapping[str, Any]:
-        """The last value of each scalar, and the best of each metric, as a record has them."""
-        return self._outcome.scalars
+    _files: RankFiles | None = None
 
     def interrupt(self, interruption: BaseException) -> None:
         """Hand a signal on to the ranks: they end at the same step, and save."""
@@ -92,15 +61,7 @@ class RankedRun:
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
         run_log = Path(self._blueprint.settings.run_dir) / LOG
-        files.write_task(
-            RankTask(
-                self._blueprint.to_dict(),
-                None if self._checkpoint is None else str(self._checkpoint),
-                self._strict,
-                list(sys.path),
-                str(run_log) if run_log.exists() else None,
-            )
-        )
+        files.write_task(self._task(run_log if run_log.exists() else None))
         try:
             self._launch(files)
         except ChildFailedError as error:
@@ -156,7 +117,7 @@ def _cause(files: RankFiles, died: Mapping[int, int], ranks: int) -> BaseExcepti
             return _as_error(rank, failure)
     for rank, status in died.items():
         if status < 0 and status != -signal.SIGTERM and failures[rank] is None:
-            return DataError(f"rank {rank} was {_killed_by(-status)}")
+            return DataError(f"rank {rank} was {cause_of_death(status)}")
     for _, rank, failure in sorted(said, key=lambda each: each[:2]):
         return _as_error(rank, failure)
     first = min(died)
@@ -169,11 +130,6 @@ def _as_error(rank: int, failure: RankFailure) -> DataError:
         log.info("rank %d failed: %s", rank, failure.trace)
     about = "" if f"rank {rank}:" in failure.message else f"rank {rank}: "
     return DataError(f"{about}{failure.message}")
-
-
-def _killed_by(number: int) -> str:
-    name = next((known.name for known in signal.Signals if known == number), f"signal {number}")
-    return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
 def _kill(files: RankFiles) -> None:

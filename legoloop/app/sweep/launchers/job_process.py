@@ -23,6 +23,7 @@ import cloudpickle
 
 from legoloop.app.startup import gc_tuning
 from legoloop.app.sweep.job_output import open_output
+from legoloop.core.exit_status import cause_of_death
 from legoloop.core.interruption import Interrupted
 
 if TYPE_CHECKING:
@@ -117,22 +118,6 @@ class JobProcess:
                     self._is_ready = True
                 else:
                     self._returned = message
-
-
-def cause_of_death(status: int) -> str:
-    """What is known of a process that ended without a word, from its exit status.
-
-    >>> cause_of_death(9)
-    'ended with exit status 9 without a word'
-    >>> cause_of_death(-signal.SIGSEGV)
-    'killed by SIGSEGV'
-    >>> cause_of_death(-signal.SIGKILL)
-    'killed by SIGKILL (out of memory?)'
-    """
-    if status >= 0:
-        return f"ended with exit status {status} without a word"
-    name = next((known.name for known in signal.Signals if known == -status), f"signal {-status}")
-    return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
 def _opened(output: Path | None) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -148,6 +148,22 @@ class JobsLauncher(Launcher):
             singletons=Singleton.get_state(),
             output=None if is_shown else directory / OUTPUT,
         )
+
+
+class OneByOneLauncher(JobsLauncher):
+    """A launcher that asks for the next job when there is a place for it."""
+
+    def launch_as_asked(
+        self, jobs: Iterator[tuple[int, Overrides]], ended: Callable[[int], None]
+    ) -> list[JobReturn]:
+        """Carry out jobs; ``ended`` is called with the number of each that has ended."""
+        return self.execute(self._sent(jobs), ended)
+
+    @abstractmethod
+    def execute(
+        self, jobs: Iterator[SentJob], ended: Callable[[int], None] = lambda number: None
+    ) -> list[JobReturn]:
+        """How each of the jobs that began ended, in their order; ``ended`` is called for each."""
 
 
 def has_failed(returned: Iterable[JobReturn]) -> bool:

@@ -13,7 +13,7 @@ from hydra.core.utils import JobReturn
 
 from legoloop.app.run.signals import interruptions
 from legoloop.app.sweep.launchers.job_process import JobProcess
-from legoloop.app.sweep.launchers.jobs import JobsLauncher, Overrides, SentJob, has_failed
+from legoloop.app.sweep.launchers.jobs import OneByOneLauncher, SentJob, has_failed
 from legoloop.core.errors import ArgumentError
 from legoloop.core.interruption import Interrupted
 
@@ -22,7 +22,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LOOK_EVERY = 0.05  # seconds
 
 
-class ProcessLauncher(JobsLauncher):
+class ProcessLauncher(OneByOneLauncher):
     """Carries out ``n_jobs`` jobs at once, each in a process of its own.
 
     Args:
@@ -63,16 +63,10 @@ class ProcessLauncher(JobsLauncher):
         gpus = {GPUS: self._gpus[slot % len(self._gpus)]} if self._gpus else {}
         return {**threads, **gpus}
 
-    def launch_as_asked(
-        self, jobs: Iterator[tuple[int, Overrides]], ended: Callable[[int], None]
-    ) -> list[JobReturn]:
-        """Carry out jobs, each asked for when a slot is free; ``ended`` is told of each."""
-        return self.execute(self._sent(jobs), ended)
-
     def execute(
         self, jobs: Iterator[SentJob], ended: Callable[[int], None] = lambda number: None
     ) -> list[JobReturn]:
-        """How each of the jobs that began ended, in their order; ``ended`` is told of each.
+        """How each of the jobs that began ended, in their order; ``ended`` is called for each.
 
         What asks the sweep to end is passed on to the jobs, and raised when they have ended; a
         second Ctrl-C kills them.

@@ -8,7 +8,7 @@ from pathlib import Path
 from platform import node
 from typing import TYPE_CHECKING
 
-from legoloop.app.sweep.launchers.parent_death import end_with_the_parent
+from legoloop.app.startup.parent_death import end_with_the_parent
 from legoloop.core.errors import DataError
 from legoloop.core.text import printable
 from legoloop.state.directory_lock import is_locked

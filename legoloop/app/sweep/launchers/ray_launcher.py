@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 
 from legoloop.app.run.signals import interruptions
-from legoloop.app.sweep.launchers.jobs import JobsLauncher, Overrides, SentJob, has_failed
+from legoloop.app.sweep.launchers.jobs import OneByOneLauncher, SentJob, has_failed
 from legoloop.app.sweep.launchers.ray_job import carried_out
 from legoloop.core.errors import ArgumentError, ConfigError, MissingExtraError
 from legoloop.core.interruption import Interrupted
@@ -23,7 +23,7 @@ from legoloop.core.text import printable
 LOOK_EVERY = 0.5  # seconds
 
 
-class RayLauncher(JobsLauncher):
+class RayLauncher(OneByOneLauncher):
     """A Ray task, in a process of its own, for each job; one that dies is one failed job.
 
     One whose node dies begins again on another, and resumes in its directory.
@@ -53,16 +53,10 @@ class RayLauncher(JobsLauncher):
         self._n_jobs = n_jobs
         self._retries = retries
 
-    def launch_as_asked(
-        self, jobs: Iterator[tuple[int, Overrides]], ended: Callable[[int], None]
-    ) -> list[JobReturn]:
-        """Carry out jobs, each asked for when a node has room; ``ended`` is told of each."""
-        return self.execute(self._sent(jobs), ended)
-
     def execute(
         self, jobs: Iterator[SentJob], ended: Callable[[int], None] = lambda number: None
     ) -> list[JobReturn]:
-        """How each of the jobs that began ended, in their order; ``ended`` is told of each.
+        """How each of the jobs that began ended, in their order; ``ended`` is called for each.
 
         What asks the sweep to end interrupts the jobs, and is raised when they have saved and
         ended; a second Ctrl-C kills them.
@@ -116,7 +110,7 @@ class Tasks:
     Args:
         remote: for ``ray.remote``.
         retries: how often a job begins again.
-        ended: is told of each job that has ended.
+        ended: is called with the number of each job that has ended.
     """
 
     def __init__(

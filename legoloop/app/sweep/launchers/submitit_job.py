@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from subprocess import CalledProcessError
 from typing import TYPE_CHECKING, Any
 
-from legoloop.app.sweep.launchers.parent_death import end_with_the_parent
+from legoloop.app.startup.parent_death import end_with_the_parent
 from legoloop.app.sweep.launchers.slurm_queue import is_ending
 from legoloop.core.interruption import Interrupted
 from legoloop.state.lease import leased

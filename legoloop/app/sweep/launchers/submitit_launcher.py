@@ -155,7 +155,7 @@ class SlurmLauncher(SubmititLauncher):
     def launch_as_asked(
         self, jobs: Iterator[tuple[int, Overrides]], ended: Callable[[int], None]
     ) -> list[JobReturn]:
-        """Carry out jobs, ``array_parallelism`` at once; ``ended`` is told of each."""
+        """Carry out jobs, ``array_parallelism`` at once; ``ended`` is called for each."""
         if not self._waits:
             raise self._would_not_see("how jobs end for the sweeper")
         return self._look_after(SlurmWatch(), self._sent(jobs), ended)

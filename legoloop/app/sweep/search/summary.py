@@ -1,4 +1,4 @@
-"""What is told at the end of a search: the best trials, what mattered, and where they lie."""
+"""What is printed at the end of a search: the best trials, what mattered, and where they lie."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def _parts(search: Search) -> Iterator[str]:
             ("failed", TrialState.FAIL),
         )
     }
-    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    shown = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     by = ", ".join(
         f"{tag} ({'max' if is_maximized else 'min'})"
         for tag, is_maximized in zip(objective.monitors, objective.maximized, strict=True)
     )
     number = sum(counts.values())
-    yield f"\n{number} of {search.n_trials} trials are over" + (f": {told}" if told else "")
+    yield f"\n{number} of {search.n_trials} trials are over" + (f": {shown}" if shown else "")
     if counts["completed"]:
         best = _best(search)
         yield f"best by {printable(by)}:"
