@@ -11,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from legoloop.app.config.blueprint import Blueprint
@@ -20,6 +19,7 @@ from legoloop.app.config.settings import COMMAND_LINE
 from legoloop.app.hydra_bridge.job_config import blueprint_of_tree, to_plain
 from legoloop.app.hydra_bridge.messages import as_config_error
 from legoloop.app.hydra_bridge.recorded_config import apply_overrides, recorded_tree
+from legoloop.app.hydra_bridge.tree_as_yaml import tree_as_yaml
 from legoloop.app.run.trained_weights import LAST, find_weights, load_weights
 from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.atomic_files import atomic_directory
@@ -84,7 +84,7 @@ def evaluate(
     with TemporaryDirectory() as temporary:  # so that a failure leaves nothing behind
         folder = Path(temporary)
         (folder / EVALUATION_METRICS).write_text(json.dumps(scalars, indent=2) + "\n")
-        OmegaConf.save(OmegaConf.create(to_plain(tree)), folder / CONFIG)
+        (folder / CONFIG).write_text(tree_as_yaml(to_plain(tree)))
         evaluation.predict(on, folder)
         _put(folder, directory)
     return Evaluated(directory, scalars)

@@ -12,10 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.settings import labels
+from legoloop.app.hydra_bridge.tree_as_yaml import tree_as_yaml
 from legoloop.app.run.built_with import BuiltWith
 from legoloop.app.run.data_digests import data_digests, data_sources
 from legoloop.app.run.deferred_log import DeferredLog
@@ -330,15 +329,11 @@ def _accepts_changes(prepared: Prepared) -> bool:
 def _write_config(prepared: Prepared) -> str | None:
     """Write ``config.yaml``; its SHA-256, if it reads back as the blueprint that is recorded."""
     with atomic_write(prepared.directory / CONFIG) as draft:
-        OmegaConf.save(_as_config(prepared.blueprint.tree), draft)
-        content = draft.read_bytes()
+        content = tree_as_yaml(prepared.blueprint.tree).encode()
+        draft.write_bytes(content)
     # By repr, since 1 == True == 1.0. A container's own values differ, and YAML loses a few texts.
     is_alike = repr(parse_yaml(content)) == repr(prepared.composed.tree)
     return sha256(content).hexdigest() if is_alike else None
-
-
-def _as_config(tree: Mapping[str, Any]) -> DictConfig:
-    return OmegaConf.create(dict(tree), flags={"allow_objects": True})
 
 
 def _print_differences(prepared: Prepared) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from omegaconf import OmegaConf
-
 from legoloop.app.config.blueprint import Blueprint
+from legoloop.app.hydra_bridge.tree_as_yaml import tree_as_yaml
 from legoloop.app.show.plan import plan_text
 from legoloop.app.show.schedule import schedule_text
 from legoloop.app.wiring.make_app import validated_app
@@ -29,7 +28,7 @@ def show(blueprint: Blueprint, where_set: Callable[[str], str | None]) -> str:
     app, blueprint = validated_app(blueprint)
     asked = blueprint.settings.show
     if asked == "config":
-        return OmegaConf.to_yaml(OmegaConf.create(blueprint.tree)).rstrip()
+        return tree_as_yaml(blueprint.tree).rstrip()
     if blueprint.settings.app is not None:
         remedy = "print(host.plan.table())" if asked == "plan" else "show=config"
         raise ConfigError(
