@@ -9,9 +9,10 @@ GPUs.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import Any, get_args
 
@@ -103,10 +104,20 @@ class RankGroup(Ranks):
 
     def exchange(self, point: Point, number: float = 0.0, weight: float = 0.0) -> Exchanged:
         """Raises PluginError if the ranks are not at one point, RankLost if one does not answer."""
+        return super().exchange(point, number, weight)
+
+    def start_exchange(
+        self, point: Point, number: float = 0.0, weight: float = 0.0
+    ) -> Callable[[], Exchanged]:
         signal = getattr(self._noticed, "number", 0)
         self._to_send[:] = POINTS.index(point), number, weight, signal, monotonic()
         with _reporting_lost_ranks():  # ``distributed.all_gather`` takes half as long again
-            self._control.allgather([self._rows], [self._sent]).wait()
+            pending = self._control.allgather([self._rows], [self._sent])
+        return partial(self._finish_exchange, pending)
+
+    def _finish_exchange(self, pending: Any) -> Exchanged:
+        with _reporting_lost_ranks():
+            pending.wait()
         points, numbers, weights, signals, clocks = self._gathered.T.tolist()
         if len(set(points)) > 1:
             raise PluginError(_disagreement([POINTS[int(each)] for each in points]))

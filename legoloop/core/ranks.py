@@ -6,7 +6,7 @@ several is ``core/rank_group.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from time import monotonic
@@ -111,7 +111,14 @@ class Ranks:
 
     def exchange(self, point: Point, number: float = 0.0, weight: float = 0.0) -> Exchanged:
         """Send all ranks two numbers, and where this one is; what all of them sent."""
-        return Exchanged([number], [weight])
+        return self.start_exchange(point, number, weight)()
+
+    def start_exchange(
+        self, point: Point, number: float = 0.0, weight: float = 0.0
+    ) -> Callable[[], Exchanged]:
+        """The same without waiting: what is returned is called, once, before the next exchange."""
+        exchanged = Exchanged([number], [weight])
+        return lambda: exchanged
 
     def total(self, number: float) -> float:
         """The sum of the numbers that the ranks give, in the order of the ranks."""

@@ -34,7 +34,7 @@ def tree_as_yaml(tree: Mapping[str, Any]) -> str:
 @cache
 def _dumper() -> Any:
     compiled: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    dumper = type("_Dumper", (compiled,), {"ignore_aliases": lambda *_: True})
+    dumper: Any = type("_Dumper", (compiled,), {"ignore_aliases": lambda *_: True})
     dumper.add_representer(str, _represent_text)
     return dumper
 

@@ -44,8 +44,8 @@ class RankGradients:
 
     Each rank's loss counts by the samples that it really has, or by what ``batch_desc`` counts for
     a loss that is a scalar: so the gradients are those of one process that takes the shares as
-    micro-batches. Before the gradients are summed, the ranks tell each other their losses: what
-    the guard decides about the step, it decides about the loss of all.
+    micro-batches. During the last backward pass the ranks tell each other their losses: what the
+    guard decides about the step, it decides about the loss of all.
 
     Args:
         descent: runs model and loss, and the backward pass.
@@ -87,10 +87,12 @@ class RankGradients:
                 mean = losses.mean() if losses.ndim else losses
                 if weight:  # the mean of no values is nan, and must not count
                     own_loss = own_loss + weight * mean.detach()
-                if is_last:
-                    step.loss = self._whole_loss(own_loss, mean, observe_loss)
                 # Torch takes the mean over the ranks, of which the number is taken out here.
-                descent.backward(weight * ranks.size * mean if weight else _nothing(outputs))
+                scaled = weight * ranks.size * mean if weight else _nothing(outputs)
+                if is_last:
+                    step.loss = self._backward_of_all(scaled, own_loss, observe_loss)
+                else:
+                    descent.backward(scaled)
             made.append(detached({"batch": batch, "outputs": outputs, "losses": losses}))
         made = made[: len(own)]
         whole = join(made, [part.num_samples for part in own]) if len(made) > 1 else made[0]
@@ -108,13 +110,22 @@ class RankGradients:
         number = 1 if size is None else -(-largest // size)
         return [parts[0]] * (number - len(parts))
 
-    def _whole_loss(
-        self, own: torch.Tensor | float, like: torch.Tensor, observe_loss: ObserveLoss
+    def _backward_of_all(
+        self, loss: torch.Tensor, own: torch.Tensor | float, observe_loss: ObserveLoss
     ) -> torch.Tensor:
-        losses = self._ranks.exchange("step", float(own)).numbers
-        whole = torch.tensor(losses, dtype=like.dtype).sum()
+        """The last backward pass, while the ranks tell each other their losses; the sum of these.
+
+        Ranks that are not in a step leave this one waiting for their gradients until they end; the
+        exchange knows the cause.
+        """
+        exchanged = self._ranks.start_exchange("step", float(own))
+        try:
+            self._descent.backward(loss)
+        finally:
+            losses = exchanged().numbers
+        whole = torch.tensor(losses, dtype=loss.dtype).sum()
         observe_loss(whole)
-        return whole.to(like.device, non_blocking=True)
+        return whole.to(loss.device, non_blocking=True)
 
 
 def _padded(numbers: list[int], length: int) -> list[int]:
