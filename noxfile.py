@@ -39,7 +39,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def clusters(session: nox.Session) -> None:
-    """Sweeps of many jobs on a Slurm and a Ray that are started here, and lose some on the way."""
+    """What takes minutes: sweeps of many jobs, on a Slurm and a Ray that are started here too."""
     session.install(*TESTED, "-e", ".[test]")
     session.run("python", "-m", "pytest", "-m", "long", *session.posargs)
 
