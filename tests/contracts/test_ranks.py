@@ -85,9 +85,9 @@ def largest_difference(one: Path, other: Path) -> float:
     [
         (MLP, 32),  # the last batch of a pass has 29 of 1,437 samples
         (MLP, 479),  # three whole batches
-        ([*MLP, "data.loaders.default.num_workers=2"], 359),  # the last batch has one sample
+        ([*MLP, "+data.loaders.train.num_workers=2"], 359),  # the last batch has one sample
         (CNN, 32),
-        ([*CNN, "data.loaders.default.num_workers=2"], 33),
+        ([*CNN, "+data.loaders.train.num_workers=2"], 33),
     ],
 )
 def test_two_ranks_are_two_micro_batches(
