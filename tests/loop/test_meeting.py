@@ -52,7 +52,8 @@ def test_a_host_halts_before_the_hook_at_which_hosts_meet() -> None:
     place = Place()
     halts = []
     for step in host.stepped(place):
-        assert step is place.step and step.batch is not None
+        assert step is place.step
+        assert step.batch is not None
         halts.append(trace.stages.count("batch"))
     assert halts == [0, 1]
     whole, other = hosted(Epochs(1))
@@ -118,6 +119,8 @@ def test_two_hosts_that_take_turns_have_generators_of_their_own() -> None:
         alone.append(draws.drawn)
     (one, first), (two, second) = seeded(1), seeded(2)
     runs = [first.stepped(Place()), second.stepped(Place())]
-    while any([next(run, None) is not None for run in runs]):  # each of them, in turn
-        torch.rand(5)
+    for _ in range(7):  # three epochs of two steps, and the end
+        for run in runs:
+            next(run, None)
+            torch.rand(5)
     assert [one.drawn, two.drawn] == alone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import nn
@@ -41,6 +41,18 @@ from legoloop.training.tensors import are_finite, has_nan
 log = logging.getLogger("legoloop")
 
 Phase = Literal["forward", "backward", "optimizer"]
+
+
+class MemberOfGroup(Protocol):
+    """Where several runs train as one program, what that made for this one."""
+
+    def compute_gradients(self, step: Step, observe_loss: ObserveLoss) -> torch.Tensor:
+        """Fill the step; returns the loss, a scalar or one value per sample."""
+        ...
+
+    def optimizer_step(self) -> None:
+        """Change the weights."""
+        ...
 
 
 class GradientDescent:
@@ -93,7 +105,9 @@ class GradientDescent:
     """
 
     supports_ranks = True
+    supports_members = True
     on_phase: Callable[[Phase], object] | None = None
+    member: MemberOfGroup | None = None
 
     def __init__(
         self,
@@ -178,6 +192,8 @@ class GradientDescent:
             step.batch = SizedBatch(step.batch, step.num_samples, step.share)
         if self._rank_gradients is not None:
             return self._rank_gradients.compute(step, observe_loss)
+        if self.member is not None:
+            return self.member.compute_gradients(step, observe_loss)
         if self.micro_batch_size is not None:
             return self._accumulate_gradients(step, observe_loss, self.micro_batch_size)
         step.batch, step.outputs, losses = self.checked_forward(step.batch, step.size)
@@ -193,7 +209,9 @@ class GradientDescent:
             self.scaler.unscale_(self.opt)
         if self.clip is not None:
             self.clip([p for group in self.opt.param_groups for p in group["params"]])
-        if self.scaler is None:
+        if self.member is not None:
+            self.member.optimizer_step()
+        elif self.scaler is None:
             fast_step(self.opt)
         else:
             self.scaler.step(self.opt)
