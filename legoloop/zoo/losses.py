@@ -75,7 +75,7 @@ class CrossEntropy(_Loss):
                 f"'{self.target}' is {target.dtype}; class indices are integers"
                 + (soft if has_classes else "")
             )
-        smoothing = self.label_smoothing
+        smoothing: Any = self.label_smoothing
         is_number = not isinstance(smoothing, torch.Tensor)
         try:
             losses = functional.cross_entropy(

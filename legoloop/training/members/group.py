@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,23 +11,11 @@ from legoloop.core.rng import derived_seed, reseed_generators
 from legoloop.loop.host import TrainingHost
 from legoloop.training.members.member import Member
 from legoloop.training.members.program import Program
-from legoloop.training.members.row_steps import MOMENTS
-from legoloop.training.members.rows import Rows
+from legoloop.training.members.shared_rows import SharedRows
 from legoloop.training.step.descent import GradientDescent
 
 Advance = Callable[[], bool]
 """Lets a host go on to its next halt; False: it has ended."""
-
-
-@dataclass(frozen=True)
-class ParameterRows:
-    """A parameter group of all members."""
-
-    names: list[str]
-    weights: Rows
-    gradients: Rows
-    moments: Mapping[str, Rows]
-    steps: torch.Tensor
 
 
 class Group:
@@ -52,37 +39,7 @@ class Group:
         self._seed = seed
         self._carried: list[str] = []
         self._members: dict[int, Member] = {}
-        names = {id(p): name for name, p in like.model.named_parameters()}
-        moments = MOMENTS[type(like.opt)]
-        self.parameter_rows: list[ParameterRows] = []
-        for settings in like.opt.param_groups:
-            trained = [p for p in settings["params"] if p.requires_grad]
-            data = [p.detach() for p in trained]
-            self.parameter_rows.append(
-                ParameterRows(
-                    names=[names[id(p)] for p in trained],
-                    weights=Rows(data, size),
-                    gradients=Rows(data, size),
-                    moments={name: Rows(data, size) for name in moments},
-                    steps=torch.zeros(size, dtype=torch.float32, device=data[0].device),
-                )
-            )
-        self.weights = {
-            name: each
-            for rows in self.parameter_rows
-            for name, each in zip(rows.names, rows.weights.stacked, strict=True)
-        }
-        self._gradients = [each for rows in self.parameter_rows for each in rows.gradients.stacked]
-        self.frozen = {
-            name: torch.stack([p.detach()] * size)
-            for name, p in like.model.named_parameters()
-            if not p.requires_grad
-        }
-        self.buffers = {
-            name: torch.stack([buffer.detach()] * size)
-            for name, buffer in like.model.named_buffers()
-        }
-        self._saved_buffers: list[torch.Tensor] = []
+        self.rows = SharedRows(like, size)
 
     def member(
         self, number: int, host: TrainingHost, plugin: str, numbers: Mapping[str, float] = {}
@@ -95,7 +52,7 @@ class Group:
             plugin: the name of its GradientDescent.
             numbers: attributes of the loss of which each member has its own.
         """
-        member = Member(self, number, host, plugin)
+        member = Member(self.rows, number, host, plugin)
         member.numbers = dict(numbers)
         self._members[number] = member
         return member
@@ -116,18 +73,13 @@ class Group:
             ended = {number for number in chosen if not advances[number]()}
             waiting = [number for number in waiting if number not in ended]
 
-    def restore_buffers(self, number: int) -> None:
-        """Put those of one member back as they were before the last pass."""
-        for buffer, saved in zip(self.buffers.values(), self._saved_buffers, strict=True):
-            buffer[number].copy_(saved[number])
-
     def _to_blame(self, chosen: Sequence[int], error: Exception) -> list[int]:
         """Those that a pass fails for are given its error; the others make the next one.
 
         They are those whose batches fail alone, too, such as for a wrong label; or else all.
         """
-        for number in range(self.size) if self.buffers else ():
-            self.restore_buffers(number)
+        for number in range(self.size):
+            self.rows.restore_buffers(number)
         guilty = [number for number in chosen if self._members[number].fails_alone()]
         for number in guilty or chosen:
             self._members[number].take_error(error)
@@ -153,32 +105,23 @@ class Group:
         }
         moved = self.program.feed.moved(columns)
         numbers = {
-            name: self._number_column(name, members, next(iter(self.weights.values())))
+            name: self._number_column(name, members, next(iter(self.rows.weights.values())))
             for name in members[0].numbers
         }
-        self._save_buffers()
+        rows = self.rows
+        rows.save_buffers()
         reseed_generators(derived_seed(self._seed, members[0].position) % 2**32)
-        made = self.program.run(self.weights, {**self.frozen, **self.buffers}, moved, numbers)
+        made = self.program.run(rows.weights, rows.constants, moved, numbers)
         self.passes += 1
         taking = {member.number for member in members}
-        if self.buffers and len(taking) < self.size:
-            for number in set(range(self.size)) - taking:
-                self.restore_buffers(number)
-        with torch.no_grad():
-            torch._foreach_copy_(self._gradients, list(made.gradients))
+        for number in set(range(self.size)) - taking:
+            rows.restore_buffers(number)
+        rows.take_gradients(made.gradients)
         losses = made.means.cpu()
         for member in members:
             member.take(made, losses)
             if moved.keys() and any(moved[name] is not columns[name] for name in moved):
                 member.take_moved(moved)
-
-    def _save_buffers(self) -> None:
-        buffers = list(self.buffers.values())
-        if not self._saved_buffers:
-            self._saved_buffers = [buffer.clone() for buffer in buffers]
-        elif buffers:
-            for saved, buffer in zip(self._saved_buffers, buffers, strict=True):
-                saved.copy_(buffer)
 
     def _number_column(
         self, name: str, members: Sequence[Member], like: torch.Tensor

@@ -19,8 +19,8 @@ from legoloop.training.members.row_steps import Row, take_row_step
 from legoloop.training.step.nonfinite_guard import ObserveLoss
 
 if TYPE_CHECKING:
-    from legoloop.training.members.group import Group
     from legoloop.training.members.program import Made
+    from legoloop.training.members.shared_rows import ParameterRows, SharedRows
     from legoloop.training.step.descent import GradientDescent
 
 
@@ -32,13 +32,13 @@ class Member:
     the batches are over, it has its own tensors back, with the values of the row.
 
     Args:
-        group (Group): what it is a member of.
+        rows (SharedRows): those of its group.
         number (int): its row.
         host (TrainingHost): what it trains.
         plugin (str): the name of its GradientDescent.
     """
 
-    def __init__(self, group: Group, number: int, host: TrainingHost, plugin: str) -> None:
+    def __init__(self, rows: SharedRows, number: int, host: TrainingHost, plugin: str) -> None:
         self.plugin = plugin
         self.step: Step = MemberStep()
         self.descent: GradientDescent = host.plan.plugins[plugin]  # type: ignore[assignment]
@@ -46,13 +46,13 @@ class Member:
         self.stream = driver.train_iterator
         self.number = number
         self.numbers: dict[str, float] = {}
-        self._group = group
+        self._rows = rows
         self._model = self.descent.model
         self._structure = structure_of(self._model)
         self._own: list[torch.Tensor] = []
         self._own_buffers: dict[str, torch.Tensor] = {}
         self._own_snapshots: list[Any] = []
-        self._groups = [_GroupOfRow(rows, number) for rows in group.parameter_rows]
+        self._groups = [_GroupOfRow(each, number) for each in rows.groups]
         self._made: Made | None = None
         self._error: Exception | None = None
         self._losses: torch.Tensor | None = None
@@ -107,20 +107,20 @@ class Member:
     def __enter__(self) -> None:
         """Put parameters, gradients, moments and buffers into the row."""
         self._check_structure()
-        group, number, model = self._group, self.number, self._model
+        shared, number, model = self._rows, self.number, self._model
         parameters = dict(model.named_parameters())
-        for name, stacked in group.frozen.items():
+        for name, stacked in shared.frozen.items():
             stacked[number].copy_(parameters[name].detach())
         for rows, settings in zip(self._groups, self.descent.opt.param_groups, strict=True):
             rows.join([p for p in settings["params"] if p.requires_grad], self.descent.opt)
-        for name, stacked in group.buffers.items():
+        for name, stacked in shared.buffers.items():
             owner, own = _buffer_of(model, name)
             self._own_buffers[name] = buffer = owner[own]
             stacked[number].copy_(buffer)
             owner[own] = stacked[number]
         self._own_snapshots = self.descent.buffers
-        if self.descent.guard.undoes_steps and group.buffers:
-            self.descent.buffers = [RowOfBuffers(group, number)]  # type: ignore[list-item]
+        if self.descent.guard.undoes_steps and shared.buffers:
+            self.descent.buffers = [RowOfBuffers(shared, number)]  # type: ignore[list-item]
         self.descent.member = self
 
     def __exit__(self, *error: object) -> None:
@@ -157,8 +157,8 @@ class Member:
 class RowOfBuffers:
     """The buffers of a member, as they were before the last pass of its group."""
 
-    def __init__(self, group: Group, number: int) -> None:
-        self._group = group
+    def __init__(self, rows: SharedRows, number: int) -> None:
+        self._rows = rows
         self._number = number
 
     def save(self) -> None:
@@ -166,13 +166,13 @@ class RowOfBuffers:
 
     def restore(self) -> None:
         """Put them back."""
-        self._group.restore_buffers(self._number)
+        self._rows.restore_buffers(self._number)
 
 
 class _GroupOfRow:
     """One parameter group of a member: its weights, gradients and moments, in a row."""
 
-    def __init__(self, rows: Any, number: int) -> None:
+    def __init__(self, rows: ParameterRows, number: int) -> None:
         self._weights: list[torch.Tensor] = rows.weights.of(number)
         self._gradients: list[torch.Tensor] = rows.gradients.of(number)
         self._moments: dict[str, list[torch.Tensor]] = {
@@ -281,5 +281,7 @@ def _step_like(
     step: torch.Tensor, opt: torch.optim.Optimizer, parameter: torch.Tensor
 ) -> torch.Tensor:
     """Where torch keeps the number of steps."""
-    on_device = opt.defaults.get("fused") or opt.defaults.get("capturable")
-    return step.to(parameter.device if on_device else "cpu")
+    if opt.defaults.get("fused") or opt.defaults.get("capturable"):
+        return step.to(parameter.device)
+    is_double = torch.get_default_dtype() == torch.float64
+    return step.to("cpu", torch.float64 if is_double else torch.float32)

@@ -42,6 +42,9 @@ class MemberStep(Step):
 
     __slots__ = ("_batch", "_outputs")
 
+    _batch: Any
+    _outputs: Any
+
     @property
     def batch(self) -> Any:
         """The batch."""

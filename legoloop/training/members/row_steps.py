@@ -49,7 +49,7 @@ def take_row_step(
     >>> row["weight"]
     tensor([0.7500, 0.7500])
     """
-    kernel = getattr(torch, KERNELS[kind], None)
+    kernel: Any = getattr(torch, KERNELS[kind], None)
     is_fused = ENABLED and kernel is not None and row["weight"].device.type in KERNEL_DEVICES
     if not is_fused:
         _take_public_step(kind, row, settings, is_first)

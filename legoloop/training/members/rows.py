@@ -40,8 +40,14 @@ def _views(matrix: torch.Tensor, likes: Sequence[torch.Tensor]) -> Iterator[torc
     at = 0
     for like in likes:
         columns = matrix[:, at : at + like.numel()]
-        order = sorted(range(like.ndim), key=lambda dim: (-like.stride(dim), dim))
+        order = _order_in_memory(like)
         back = [order.index(dim) + 1 for dim in range(like.ndim)]
         shape = [like.shape[dim] for dim in order]
         yield columns.view(len(matrix), *shape).permute(0, *back)
         at += like.numel()
+
+
+def _order_in_memory(tensor: torch.Tensor) -> list[int]:
+    """Its dimensions, that with the largest stride first."""
+    strides = tensor.stride()
+    return sorted(range(tensor.ndim), key=lambda dim: (-strides[dim], dim))

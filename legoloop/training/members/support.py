@@ -43,7 +43,7 @@ def why_not_a_row(host: TrainingHost) -> str | None:
         return "it has no GradientDescent, or several"
     descent: Any = host.plan.plugins[name]
     driver: Any = host.plan.plugins[host.plan.driver]
-    stream = getattr(driver, "train_iterator", None)
+    stream: Any = getattr(driver, "train_iterator", None)
     if not (hasattr(stream, "position") and hasattr(stream, "peek")):
         return f"its training stream, a {type(stream).__name__}, has no position and no peek()"
     reasons = (*_about_descent(descent), *_about_optimizer(descent), *_about_model(descent))

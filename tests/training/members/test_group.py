@@ -341,6 +341,7 @@ def test_a_plugin_that_freezes_a_parameter_is_noticed() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("model", MODELS)
 def test_compiled_the_losses_are_the_same(model: str, doubles: None) -> None:
     alone, together = (members(*MODELS[model], *SHORT, number=2) for _ in range(2))
