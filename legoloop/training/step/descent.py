@@ -106,6 +106,8 @@ class GradientDescent:
 
     supports_ranks = True
     supports_members = True
+    of_each_member = ("guard", "clip")
+    """Arguments that are used outside of the passes that several runs may share."""
     on_phase: Callable[[Phase], object] | None = None
     member: MemberOfGroup | None = None
 
@@ -167,6 +169,7 @@ class GradientDescent:
         self._scaler_constructed = described_settings(scaler.state_dict()) if scaler else {}
         self._scaler_constructed.pop("scale", None)  # it is where the scale began
         self.buffers = BufferSnapshot.of(model) if self.guard.undoes_steps else []
+        self.compiles = compile
         self._forward = compile_step(feed, compile) if compile else forward
         ranks = current_ranks()
         self.parallel: Parallel = parallel or ranks.parallel or DataParallel()
