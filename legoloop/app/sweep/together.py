@@ -36,12 +36,18 @@ Share = Callable[[Any, "Blueprint"], None]
 class LaunchedJob(Protocol):
     """A job as a launcher has composed it."""
 
-    number: int
-    overrides: list[str]
-    config: DictConfig
-    hydra_context: HydraContext
-    task: Any
-    output: Path | None
+    @property
+    def number(self) -> int: ...
+    @property
+    def overrides(self) -> list[str]: ...
+    @property
+    def config(self) -> DictConfig: ...
+    @property
+    def hydra_context(self) -> HydraContext: ...
+    @property
+    def task(self) -> Any: ...
+    @property
+    def output(self) -> Path | None: ...
 
 
 class MemberFailed(Exception):
