@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -44,8 +46,9 @@ def why_not_a_row(host: TrainingHost) -> str | None:
     descent: Any = host.plan.plugins[name]
     driver: Any = host.plan.plugins[host.plan.driver]
     stream: Any = getattr(driver, "train_iterator", None)
-    if not (hasattr(stream, "position") and hasattr(stream, "peek")):
-        return f"its training stream, a {type(stream).__name__}, has no position and no peek()"
+    for name in ("position", "peek"):
+        if not hasattr(stream, name):
+            return f"its training stream, a {type(stream).__name__}, has no {name}"
     reasons = (*_about_descent(descent), *_about_optimizer(descent), *_about_model(descent))
     if reasons:
         return reasons[0]
@@ -159,10 +162,13 @@ def _why_no_program(descent: GradientDescent, batch: Any) -> str | None:
     for seed in (0, 1):
         model.load_state_dict(state)
         reseed_generators(seed)
+        drawn = _generators_of_the_host()
         moved, outputs = feed(batch)
         losses = loss(moved, outputs)
         check_losses(losses, moved, outputs)
         alone.append(losses.detach().mean())
+        if _generators_of_the_host() != drawn:
+            return "its forward pass draws from random or numpy, which would be once for all"
     if [_attributes(module) for module in (*model.modules(), loss)] != before:
         return "its forward pass changes attributes of the model or the loss"
     now = [module._buffers for module in model.modules()]
@@ -185,6 +191,12 @@ def _why_no_program(descent: GradientDescent, batch: Any) -> str | None:
     if not draws and not torch.allclose(made.means, wanted, TOLERANCE, TOLERANCE, equal_nan=True):
         return f"as one of several rows its loss is {made.means[0]:.6g}, alone {alone[0]:.6g}"
     return None
+
+
+def _generators_of_the_host() -> tuple[Any, ...]:
+    """The states of python's and numpy's."""
+    _, keys, *rest = np.random.get_state(legacy=True)
+    return random.getstate(), np.asarray(keys).tobytes(), rest
 
 
 def _attributes(thing: Any) -> dict[str, str]:
