@@ -253,8 +253,9 @@ class TrainingHost:
             if meeting is not None:
                 met.enter_context(self._generators.kept())
                 met.enter_context(meeting)
-            for step.batch, step.size in driver.batches():
-                step.num_samples = getattr(step.batch, "num_samples", None)
+            for batch, step.size in driver.batches():
+                step.batch, step.num_samples = batch, getattr(batch, "num_samples", None)
+                del batch  # the step alone keeps it
                 if not self._ranks.is_alone:
                     self._begin_step_of_rank(step)
                 self._call_hooks(before, step)

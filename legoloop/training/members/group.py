@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from legoloop.core.index_batch import IndexBatch
 from legoloop.core.rng import derived_seed, reseed_generators
 from legoloop.loop.host import TrainingHost
 from legoloop.training.members.member import Member
@@ -90,19 +91,12 @@ class Group:
         positions = {number: self._members[number].position for number in waiting}
         first = min(positions.values())
         behind = [number for number in waiting if positions[number] == first]
-        shapes = {number: _shapes(self._members[number].step.batch) for number in behind}
+        shapes = {number: _shapes(self._members[number].step.unread_batch) for number in behind}
         return [number for number in behind if shapes[number] == shapes[behind[0]]]
 
     def _pass(self, members: Sequence[Member]) -> None:
         """The gradients of these members; the rows of all others stay as they are."""
-        batches: list[Any] = [members[0].step.batch] * self.size
-        for member in members:
-            batches[member.number] = member.step.batch
-        columns = {
-            name: torch.stack([batch[name] for batch in batches])
-            for name, value in batches[0].items()
-            if isinstance(value, torch.Tensor)
-        }
+        columns, is_taken = self._columns(members)
         moved = self.program.feed.moved(columns)
         numbers = {
             name: self._number_column(name, members, next(iter(self.rows.weights.values())))
@@ -120,8 +114,31 @@ class Group:
         losses = made.means.cpu()
         for member in members:
             member.take(made, losses)
-            if moved.keys() and any(moved[name] is not columns[name] for name in moved):
-                member.take_moved(moved)
+            if is_taken or any(moved[name] is not columns[name] for name in moved):
+                member.take_batch(moved)
+
+    def _columns(self, members: Sequence[Member]) -> tuple[dict[str, torch.Tensor], bool]:
+        """The columns of all batches, and whether they were fetched here, all at once.
+
+        The rows of members that take no part are given the batch of another.
+        """
+        batches: list[Any] = [members[0].step.unread_batch] * self.size
+        for member in members:
+            batches[member.number] = member.step.unread_batch
+        rows = getattr(batches[0], "rows", None)
+        if all(type(batch) is IndexBatch and batch.rows == rows for batch in batches):
+            indices = torch.stack([batch.indices for batch in batches])
+            columns = batches[0].rows(indices.flatten())
+            return {k: v.unflatten(0, indices.shape) for k, v in columns.items()}, True
+        for member in members:
+            batches[member.number] = member.step.batch
+        first = members[0].step.batch
+        batches = [first if type(batch) is IndexBatch else batch for batch in batches]
+        return {
+            name: torch.stack([batch[name] for batch in batches])
+            for name, value in first.items()
+            if isinstance(value, torch.Tensor)
+        }, False
 
     def _number_column(
         self, name: str, members: Sequence[Member], like: torch.Tensor
@@ -132,7 +149,9 @@ class Group:
         return torch.tensor(column, dtype=like.dtype, device=like.device)
 
 
-def _shapes(batch: Any) -> list[tuple[str, torch.Size, torch.dtype]]:
+def _shapes(batch: Any) -> list[Any]:
+    if type(batch) is IndexBatch:
+        return [batch.rows, len(batch.indices)]
     return [
         (name, value.shape, value.dtype)
         for name, value in batch.items()

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from legoloop.core.batch_size import with_columns
+from legoloop.core.batch_size import DefaultBatchDesc, with_columns
 from legoloop.core.errors import DataError
 from legoloop.core.eval_mode import evaluation_mode
+from legoloop.core.index_batch import IndexBatch
 from legoloop.core.protocols import Batch
 from legoloop.loop.host import TrainingHost
 from legoloop.loop.step import Step
@@ -40,10 +41,13 @@ class Member:
 
     def __init__(self, rows: SharedRows, number: int, host: TrainingHost, plugin: str) -> None:
         self.plugin = plugin
-        self.step: Step = MemberStep()
+        self.step = MemberStep()
         self.descent: GradientDescent = host.plan.plugins[plugin]  # type: ignore[assignment]
         driver: Any = host.plan.plugins[host.plan.driver]
         self.stream = driver.train_iterator
+        sizes_samples = isinstance(getattr(driver, "batch_desc", None), DefaultBatchDesc)
+        if sizes_samples and getattr(self.stream, "can_hand_out_indices", False):
+            self.stream.hands_out_indices = True
         self.number = number
         self.numbers: dict[str, float] = {}
         self._rows = rows
@@ -66,10 +70,13 @@ class Member:
         """Its part of what was made for all; ``losses`` are the means, on the host."""
         self._made, self._losses = made, losses
 
-    def take_moved(self, batch: Batch) -> None:
-        """The columns of all batches on the device: the step's own are its part of them."""
-        own = self.step.batch
-        self.step.batch = with_columns(own, {**own, **Cut(batch, self.number).made()})
+    def take_batch(self, batch: Batch) -> None:
+        """The columns of all batches, on the device: the step's own are its part of them."""
+        own = self.step.unread_batch
+        if isinstance(own, IndexBatch):
+            self.step.batch = Cut(batch, self.number)
+        else:
+            self.step.batch = with_columns(own, {**own, **Cut(batch, self.number).made()})
 
     def fails_alone(self) -> bool:
         """Whether model or loss raise for its batch; that is the error it is given then."""

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from legoloop.core.batch_size import SizedBatch
+from legoloop.core.index_batch import IndexBatch
 from legoloop.core.nested import map_nested
 from legoloop.loop.step import Step
 
@@ -49,7 +51,14 @@ class MemberStep(Step):
     def batch(self) -> Any:
         """The batch."""
         if type(self._batch) is Cut:
-            self._batch = self._batch.made()
+            self._batch = SizedBatch(self._batch.made(), self.num_samples)
+        elif type(self._batch) is IndexBatch:
+            self._batch = self._batch.fetched()
+        return self._batch
+
+    @property
+    def unread_batch(self) -> Any:
+        """The batch, which may be one that is yet to be fetched."""
         return self._batch
 
     @batch.setter

@@ -191,12 +191,12 @@ class GradientDescent:
 
     def compute_gradients(self, step: Step, observe_loss: ObserveLoss) -> torch.Tensor:
         """Forward and backward pass; returns the loss, a scalar or one value per sample."""
+        if self.member is not None:
+            return self.member.compute_gradients(step, observe_loss)
         if step.num_samples is not None and not isinstance(step.batch, SizedBatch):
             step.batch = SizedBatch(step.batch, step.num_samples, step.share)
         if self._rank_gradients is not None:
             return self._rank_gradients.compute(step, observe_loss)
-        if self.member is not None:
-            return self.member.compute_gradients(step, observe_loss)
         if self.micro_batch_size is not None:
             return self._accumulate_gradients(step, observe_loss, self.micro_batch_size)
         step.batch, step.outputs, losses = self.checked_forward(step.batch, step.size)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from legoloop.app.run.lifecycle import prepare
+from legoloop.app.sweep.compose_jobs import share_datasets
 from legoloop.loop.host import TrainingHost
 from legoloop.loop.step import Step
 from legoloop.training.members.group import Group
@@ -18,6 +19,8 @@ from legoloop.training.members.support import descent_of
 from tests.app.composed import blueprint_of
 
 BASE = ("plugins=[default]", "loggers=[]", "data=digits", "model=mlp", "num_epochs=2")
+READ: dict[str, Any] = {}
+"""The data sets of all runs, as those of jobs that are launched together are."""
 MODELS = {
     "mlp": ("model=mlp",),
     "cnn": ("model=simple_cnn", "model.channels=[4,8]", "model.kernel_size=3", "model.dropout=0"),
@@ -82,7 +85,7 @@ class Run:
 
 def run_of(*overrides: str, losses: Losses | None = None, others: Any = ()) -> Run:
     """A run that is about to begin; without the final evaluation and its files."""
-    prepared = prepare(blueprint_of(*BASE, *overrides))
+    prepared = prepare(blueprint_of(*BASE, *overrides), lambda *of: share_datasets(*of, READ))
     assert prepared.host is not None, prepared.problem
     left_out = ("loaders_metrics", "predicts", "model_weights", "profile")
     plugins = {n: p for n, p in prepared.host.plan.plugins.items() if n not in left_out}

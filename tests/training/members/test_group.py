@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from legoloop.core.errors import DataError
+from legoloop.data.datasets import ColumnDataset
 from legoloop.loop.plugin import ShouldSave
 from legoloop.loop.step import Step
 from tests.training.members.grouped import (
@@ -124,6 +125,45 @@ def test_initial_weights_are_bit_identical_and_there_is_one_pass_for_all() -> No
             assert torch.equal(other.weights[name], value)
     group = train_together(together)
     assert group.passes == len(together[0].losses.values) == 20
+
+
+def test_the_batches_of_all_are_fetched_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = members(*SHORT)
+    dataset = runs[0].host.plan.plugins["epoch"].train_iterator._fetcher.dataset
+    fetched: list[int] = []
+    rows = ColumnDataset.rows
+
+    def counted(self: Any, items: Any) -> Any:
+        if self is dataset:
+            fetched.append(len(items))
+        return rows(self, items)
+
+    monkeypatch.setattr(ColumnDataset, "rows", counted)
+    group = train_together(runs)
+    assert fetched.count(3 * 32) == group.passes
+    assert 32 not in fetched
+
+
+def test_a_plugin_that_reads_the_batch_reads_its_own() -> None:
+    class Reads:
+        supports_members = True
+
+        def __init__(self) -> None:
+            self.read: list[list[int]] = []
+
+        def batch_end(self, step: Step) -> None:
+            assert len(step.outputs["logits"]) == step.batch.num_samples == step.size
+            self.read.append(step.batch["idx"].tolist())
+
+    reads = [[Reads(), Reads()] for _ in range(2)]
+    alone, together = (
+        [run_of(*SHORT, f"seed={n}", others={"reads": each}) for n, each in enumerate(of)]
+        for of in reads
+    )
+    train_alone(alone)
+    train_together(together)
+    assert [each.read for each in reads[0]] == [each.read for each in reads[1]]
+    assert reads[0][0].read != reads[0][1].read
 
 
 def test_members_that_end_early_or_fail_leave_the_others_as_they_were() -> None:
