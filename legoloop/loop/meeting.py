@@ -23,7 +23,9 @@ class Meeting(Protocol):
     """
 
     plugin: str
-    step: Step
+
+    @property
+    def step(self) -> Step: ...
 
     def __enter__(self) -> object: ...
 

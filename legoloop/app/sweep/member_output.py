@@ -31,23 +31,32 @@ class MemberOutput:
 
     def __init__(self, number: int, file: Path | None) -> None:
         self._stream: Any = _Numbered(number, sys.stdout) if file is None else _opened(file)
-        root = logging.getLogger()
-        self._handlers = list(root.handlers)
+        self._root = logging.getLogger()
+        self._handlers = list(self._root.handlers)
+        self._before: tuple[Any, Any, list[logging.Handler]] = (None, None, [])
+        shown = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
         for handler in self._handlers:
-            if isinstance(handler, logging.StreamHandler) and not _is_of_a_file(handler):
+            if isinstance(handler, logging.StreamHandler) and handler.stream in shown:
                 handler.setStream(self._stream)
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """While inside, what is printed and logged is of this run."""
-        root = logging.getLogger()
-        before = sys.stdout, sys.stderr, root.handlers
-        sys.stdout = sys.stderr = self._stream
-        root.handlers = self._handlers
+        self.begin_turn()
         try:
             yield
         finally:
-            sys.stdout, sys.stderr, root.handlers = before
+            self.end_turn()
+
+    def begin_turn(self) -> None:
+        """What is printed and logged from now on is of this run."""
+        self._before = sys.stdout, sys.stderr, self._root.handlers
+        sys.stdout = sys.stderr = self._stream
+        self._root.handlers = self._handlers
+
+    def end_turn(self) -> None:
+        """It goes where it went before."""
+        sys.stdout, sys.stderr, self._root.handlers = self._before
 
     def close(self) -> None:
         """Nothing more comes."""

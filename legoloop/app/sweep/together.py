@@ -87,7 +87,7 @@ class MemberRun:
         """Go on to the next halt; False: it is over. Whatever ends the run, ends it alone."""
         if self._steps is None:
             self._steps = executed_with_others(self.prepared, self.record, self.meeting)
-        return self._turn(lambda steps: next(steps))
+        return self._turn(next)
 
     def end_with(self, error: BaseException) -> None:
         """Raise it where the run has halted, if it is not over."""
@@ -102,16 +102,18 @@ class MemberRun:
 
     def _turn(self, go_on: Callable[[Generator[Step, None, bool]], Step]) -> bool:
         assert self._steps is not None
-        with self.output.at_work():
-            try:
-                go_on(self._steps)
-                return True
-            except StopIteration as end:
-                self.has_completed = bool(end.value)
-            except KeyboardInterrupt as interruption:
-                self.interruption = interruption
-            except (Exception, SystemExit) as error:
-                print(f"error: {error!r}", file=sys.stderr)
+        self.output.begin_turn()
+        try:
+            go_on(self._steps)
+            return True
+        except StopIteration as end:
+            self.has_completed = bool(end.value)
+        except KeyboardInterrupt as interruption:
+            self.interruption = interruption
+        except (Exception, SystemExit) as error:
+            print(f"error: {error!r}", file=sys.stderr)
+        finally:
+            self.output.end_turn()
         self.is_over = True
         return False
 

@@ -10,7 +10,7 @@ import torch
 from legoloop.core.index_batch import IndexBatch
 from legoloop.core.rng import derived_seed, reseed_generators
 from legoloop.loop.host import TrainingHost
-from legoloop.training.members.member import Member
+from legoloop.training.members.member import Member, structure_of
 from legoloop.training.members.program import Program
 from legoloop.training.members.shared_rows import SharedRows
 from legoloop.training.step.descent import GradientDescent
@@ -41,6 +41,7 @@ class Group:
         self._carried: list[str] = []
         self._members: dict[int, Member] = {}
         self.rows = SharedRows(like, size)
+        self._structure = structure_of(program.feed.model)
 
     def member(
         self, number: int, host: TrainingHost, plugin: str, numbers: Mapping[str, float] = {}
@@ -53,7 +54,7 @@ class Group:
             plugin: the name of its GradientDescent.
             numbers: attributes of the loss of which each member has its own.
         """
-        member = Member(self.rows, number, host, plugin)
+        member = Member(self.rows, number, host, plugin, self._structure)
         member.numbers = dict(numbers)
         self._members[number] = member
         return member
@@ -111,9 +112,9 @@ class Group:
         for number in set(range(self.size)) - taking:
             rows.restore_buffers(number)
         rows.take_gradients(made.gradients)
-        losses = made.means.cpu()
+        losses = made.means.tolist()
         for member in members:
-            member.take(made, losses)
+            member.take(made, losses[member.number])
             if is_taken or any(moved[name] is not columns[name] for name in moved):
                 member.take_batch(moved)
 

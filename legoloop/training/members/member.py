@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,8 +16,8 @@ from legoloop.core.index_batch import IndexBatch
 from legoloop.core.protocols import Batch
 from legoloop.loop.host import TrainingHost
 from legoloop.loop.step import Step
-from legoloop.training.members.member_step import Cut, MemberStep
-from legoloop.training.members.row_steps import Row, take_row_step
+from legoloop.training.members.member_step import MemberStep, cut
+from legoloop.training.members.row_steps import Row, has_kernel, take_row_step
 from legoloop.training.step.nonfinite_guard import ObserveLoss
 
 if TYPE_CHECKING:
@@ -37,9 +38,17 @@ class Member:
         number (int): its row.
         host (TrainingHost): what it trains.
         plugin (str): the name of its GradientDescent.
+        structure: that of the model of the program, which its own must have.
     """
 
-    def __init__(self, rows: SharedRows, number: int, host: TrainingHost, plugin: str) -> None:
+    def __init__(
+        self,
+        rows: SharedRows,
+        number: int,
+        host: TrainingHost,
+        plugin: str,
+        structure: Sequence[Any],
+    ) -> None:
         self.plugin = plugin
         self.step = MemberStep()
         self.descent: GradientDescent = host.plan.plugins[plugin]  # type: ignore[assignment]
@@ -52,31 +61,31 @@ class Member:
         self.numbers: dict[str, float] = {}
         self._rows = rows
         self._model = self.descent.model
-        self._structure = structure_of(self._model)
+        self._structure = structure
         self._own: list[torch.Tensor] = []
         self._own_buffers: dict[str, torch.Tensor] = {}
         self._own_snapshots: list[Any] = []
         self._groups = [_GroupOfRow(each, number) for each in rows.groups]
         self._made: Made | None = None
         self._error: Exception | None = None
-        self._losses: torch.Tensor | None = None
+        self._loss = nan
 
     @property
     def position(self) -> int:
         """How many batches its stream has served."""
         return int(self.stream.position)
 
-    def take(self, made: Made, losses: torch.Tensor) -> None:
-        """Its part of what was made for all; ``losses`` are the means, on the host."""
-        self._made, self._losses = made, losses
+    def take(self, made: Made, loss: float) -> None:
+        """What was made for all, and its own loss."""
+        self._made, self._loss = made, loss
 
     def take_batch(self, batch: Batch) -> None:
         """The columns of all batches, on the device: the step's own are its part of them."""
         own = self.step.unread_batch
         if isinstance(own, IndexBatch):
-            self.step.batch = Cut(batch, self.number)
+            self.step.take_batch(batch, self.number)
         else:
-            self.step.batch = with_columns(own, {**own, **Cut(batch, self.number).made()})
+            self.step.batch = with_columns(own, {**own, **cut(batch, self.number)})
 
     def fails_alone(self) -> bool:
         """Whether model or loss raise for its batch; that is the error it is given then."""
@@ -91,24 +100,39 @@ class Member:
         """The pass that it was to take part in has failed."""
         self._error = self._error or error
 
+    def take_finite_step(self, step: MemberStep) -> bool:
+        """All that the guard does where the loss is finite; False: it has to do it itself."""
+        value = self._loss
+        if self._error is not None or not isfinite(value) or self.descent.guard.gradients:
+            return False
+        step.take(self._taken(), self.number)
+        step.loss_float = value
+        self.descent.optimizer_step()
+        return True
+
     def compute_gradients(self, step: Step, observe_loss: ObserveLoss) -> torch.Tensor:
         """They lie in its row already; the step is filled with its part."""
         if self._error is not None:
             raise self._error
-        made, losses, number = self._made, self._losses, self.number
+        made = self._taken()
+        self.step.take(made, self.number)
+        observe_loss(made.means[self.number])
+        return made.losses[self.number]
+
+    def _taken(self) -> Made:
+        made, self._made = self._made, None
         assert made is not None, "the group makes the pass first"
-        assert losses is not None
-        self._made = None
-        step.outputs = Cut(made.outputs, number)
-        step.loss = Cut(made.means, number)
-        observe_loss(losses[number])
-        return made.losses[number]
+        return made
 
     def optimizer_step(self) -> None:
         """Step its row, with the settings of its own optimizer as they are now."""
-        opt: Any = self.descent.opt
+        descent = self.descent
+        opt: Any = descent.opt
+        kind = type(opt)
         for group, settings in zip(self._groups, opt.param_groups, strict=True):
-            group.take_step(type(opt), settings)
+            if descent.clip is not None:
+                group.see_gradients()
+            group.take_step(kind, settings)
         opt._opt_called = True  # as schedulers want to know
 
     def __enter__(self) -> None:
@@ -186,11 +210,12 @@ class _GroupOfRow:
             name: moment.of(number) for name, moment in rows.moments.items()
         }
         self._row: Row = {
-            "weight": rows.weights.matrix[number],
-            "gradient": rows.gradients.matrix[number],
-            "step": rows.steps[number],
-            **{name: moment.matrix[number] for name, moment in rows.moments.items()},
+            "weight": [rows.weights.matrix[number]],
+            "gradient": [rows.gradients.matrix[number]],
+            "step": [rows.steps[number]],
+            **{name: [moment.matrix[number]] for name, moment in rows.moments.items()},
         }
+        self._is_fused = has_kernel(rows.kind, rows.weights.matrix.device)
         self._parameters: list[torch.Tensor] = []
         self._own: list[torch.Tensor] = []
         self._has_moments = False
@@ -213,7 +238,7 @@ class _GroupOfRow:
                 "be trained as one row; launch this run with hydra/launcher=basic"
             )
         self._has_moments = bool(names)
-        self._row["step"].fill_(steps.pop() if steps else 0.0)
+        self._row["step"][0].fill_(steps.pop() if steps else 0.0)
         for name in names:
             torch._foreach_copy_(self._moments[name], [state[name] for state in states])
 
@@ -232,18 +257,22 @@ class _GroupOfRow:
             for number, parameter in enumerate(parameters):
                 state = opt.state[parameter]
                 if type(opt) is not torch.optim.SGD:
-                    _put(state, "step", _step_like(self._row["step"], opt, parameter))
+                    _put(state, "step", _step_like(self._row["step"][0], opt, parameter))
                 for name, moments in self._moments.items():
                     _put(state, name, moments[number])
 
-    def take_step(self, kind: type[torch.optim.Optimizer], settings: Mapping[str, Any]) -> None:
+    def see_gradients(self) -> None:
+        """A clip of the user's own may have put others in the place of those in the row."""
         for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
-            if parameter.grad is not gradient:  # a clip of the user's own put another one there
+            if parameter.grad is not gradient:
                 gradient.copy_(parameter.grad)  # type: ignore[arg-type]
                 parameter.grad = gradient
-        take_row_step(kind, self._row, settings, is_first=not self._has_moments)
-        keeps_moments = kind is not torch.optim.SGD or settings["momentum"] != 0
-        self._has_moments = self._has_moments or keeps_moments
+
+    def take_step(self, kind: type[torch.optim.Optimizer], settings: Mapping[str, Any]) -> None:
+        is_first = not self._has_moments
+        take_row_step(kind, self._row, settings, is_first, self._is_fused)
+        if is_first:
+            self._has_moments = kind is not torch.optim.SGD or settings["momentum"] != 0
 
 
 def structure_of(model: torch.nn.Module) -> list[Any]:

@@ -39,7 +39,8 @@ class Program:
     """Model and loss of several members, run as one by ``torch.func.vmap``.
 
     Args:
-        feed (Feed): calls the model, whose structure is that of all members.
+        feed (Feed): calls the model, whose structure is that of all members; it is put in training
+            mode.
         loss (Loss): the loss of all members.
         compile (bool | str): whether torch.compile compiles the passes, or its mode.
 
@@ -56,6 +57,7 @@ class Program:
     def __init__(self, feed: Feed, loss: Loss, compile: bool | str = False) -> None:
         self.feed = feed
         self.loss = loss
+        feed.model.train()
         self._model = _FedModel(feed)
         self._checks_labels = getattr(loss, "checks_labels", False)
         if compile:

@@ -16,6 +16,7 @@ from legoloop.training.step.descent import GradientDescent
 class ParameterRows:
     """A parameter group of all members."""
 
+    kind: type[torch.optim.Optimizer]
     names: list[str]
     weights: Rows
     gradients: Rows
@@ -46,6 +47,7 @@ class SharedRows:
             data = [p.detach() for p in trained]
             self.groups.append(
                 ParameterRows(
+                    kind=type(like.opt),
                     names=[names[id(p)] for p in trained],
                     weights=Rows(data, size),
                     gradients=Rows(data, size),

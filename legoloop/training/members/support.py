@@ -169,6 +169,11 @@ def _why_no_program(descent: GradientDescent, batch: Any) -> str | None:
         alone.append(losses.detach().mean())
         if _generators_of_the_host() != drawn:
             return "its forward pass draws from random or numpy, which would be once for all"
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    found = torch.autograd.grad(losses.mean(), list(trained.values()), allow_unused=True)
+    for name, gradient in zip(trained, found, strict=True):
+        if gradient is None or gradient.layout is not torch.strided:
+            return f"its parameter {name} has {'no' if gradient is None else 'a sparse'} gradient"
     if [_attributes(module) for module in (*model.modules(), loss)] != before:
         return "its forward pass changes attributes of the model or the loss"
     now = [module._buffers for module in model.modules()]

@@ -46,6 +46,10 @@ Phase = Literal["forward", "backward", "optimizer"]
 class MemberOfGroup(Protocol):
     """Where several runs train as one program, what that made for this one."""
 
+    def take_finite_step(self, step: Any) -> bool:
+        """Make the step if its loss is finite, at less cost than the guard; False: it is not."""
+        ...
+
     def compute_gradients(self, step: Step, observe_loss: ObserveLoss) -> torch.Tensor:
         """Fill the step; returns the loss, a scalar or one value per sample."""
         ...
@@ -185,7 +189,8 @@ class GradientDescent:
 
     def batch(self, step: Step) -> None:
         """Make one step, unless the guard skips it."""
-        self.guard.run_step(step, self)
+        if self.member is None or not self.member.take_finite_step(step):
+            self.guard.run_step(step, self)
         if self.on_phase is not None:
             self.on_phase("optimizer")
 

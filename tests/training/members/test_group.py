@@ -14,6 +14,7 @@ from legoloop.core.errors import DataError
 from legoloop.data.datasets import ColumnDataset
 from legoloop.loop.plugin import ShouldSave
 from legoloop.loop.step import Step
+from legoloop.training.members import row_steps
 from tests.training.members.grouped import (
     MODELS,
     Losses,
@@ -103,6 +104,19 @@ def test_each_member_has_numbers_of_its_own(kind: str, doubles: None) -> None:
         assert same[0] == pytest.approx(same[1], rel=1e-8)
         left, right = one.descent.opt.state_dict(), other.descent.opt.state_dict()
         torch.testing.assert_close(left["state"], right["state"], rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "sgd", "plain sgd"])
+def test_without_kernels_of_torch_an_optimizer_of_torch_steps_the_rows(
+    kind: str, doubles: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_steps, "ENABLED", False)
+    alone, together = of_numbers(kind, number=2), of_numbers(kind, number=2)
+    train_alone(alone)
+    train_together(together)
+    for one, other in zip(alone, together, strict=True):
+        assert other.error is None
+        assert worst_difference(one, other) < 1e-10
 
 
 def test_label_smoothing_is_a_number_of_each(doubles: None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from omegaconf import OmegaConf
 
 from legoloop.app.sweep.launchers.jobs import JobsLauncher, Overrides, SentJob, has_failed
 from legoloop.core.errors import ArgumentError
+
+log = logging.getLogger("legoloop")
 
 if TYPE_CHECKING:
     from legoloop.app.config.blueprint import Blueprint
@@ -39,20 +42,22 @@ class VmapLauncher(JobsLauncher):
 
     def tell_ahead(self, jobs: Sequence[int]) -> None:
         """Find out which of the jobs go together, and print it."""
-        self._grouping = self._grouped(jobs)
-        print(self._grouping.line(), flush=True)
-        assert self._programs is not None
-        for line in self._programs.lines:
+        for line in self._lines(jobs):
             print(line, flush=True)
+
+    def _lines(self, jobs: Sequence[int]) -> list[str]:
+        self._grouping = self._grouped(jobs)
+        assert self._programs is not None
+        return [self._grouping.line(), *self._programs.lines]
 
     def launch_jobs(self, jobs: Sequence[tuple[int, Overrides]]) -> Sequence[JobReturn]:
         """Carry out jobs that are given with their numbers."""
         numbers = [number for number, _ in jobs]
         known = self._grouping
         if known is None or not all(known.of(n) or n in known.alone for n in numbers):
-            self.tell_ahead(numbers)
-        returned = super().launch_jobs(jobs)
-        return returned
+            for line in self._lines(numbers):  # of a search; the terminal may show how far it is
+                log.info(line)
+        return super().launch_jobs(jobs)
 
     def execute(self, jobs: Iterator[SentJob]) -> list[JobReturn]:
         """How each of the jobs that began ended, in their order."""
