@@ -87,7 +87,7 @@ def grouped(blueprints: Mapping[int, Blueprint], most: int) -> Grouping:
     groups: list[Together] = []
     for numbers in alike.values():
         if len(numbers) > 1 and most > 1:
-            groups.extend(Together(tuple(chunk)) for chunk in _chunks(numbers, most))
+            groups.extend(Together(tuple(chunk)) for chunk in chunks(numbers, most))
         else:
             others = next((one for one in alike.values() if one is not numbers), numbers)
             alone[numbers[0]] = _difference(values[others[0]], values[numbers[0]])
@@ -108,8 +108,13 @@ def why_no_member(blueprint: Blueprint) -> str | None:
         drives = name == blueprint.epoch_driver
         if (reason := why_alone(call.function, drives)) is not None:
             return f"{call.path} {reason}"
-    if _descent(blueprint) is None:
+    descent = _descent(blueprint)
+    if descent is None:
         return "it has no GradientDescent, or several"
+    optimizer = blueprint.components.get(descent.dependencies.get("opt", ""))
+    if optimizer is None or optimizer.function not in MOMENTS:
+        kind = "not a component" if optimizer is None else f"a {optimizer.function.__name__}"
+        return f"its optimizer is {kind}, none of {', '.join(each.__name__ for each in MOMENTS)}"
     return None
 
 
@@ -186,7 +191,7 @@ def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     return "no other job is left for it"
 
 
-def _chunks(numbers: Sequence[int], most: int) -> Iterator[Sequence[int]]:
+def chunks(numbers: Sequence[int], most: int) -> Iterator[Sequence[int]]:
     """As few as can be, of sizes as equal as can be."""
     count = -(-len(numbers) // most)
     for n in range(count):

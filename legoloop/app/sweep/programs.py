@@ -9,7 +9,7 @@ from typing import Any
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.run.lifecycle import prepare
 from legoloop.app.sweep.compose_jobs import share_datasets
-from legoloop.app.sweep.grouping import Grouping, Together
+from legoloop.app.sweep.grouping import Grouping, Together, chunks
 from legoloop.app.sweep.process_state import preserve_process_state
 from legoloop.core.errors import ConfigError
 from legoloop.core.rng import derived_seed
@@ -118,5 +118,4 @@ class Programs:
         if fits >= size:
             return [group]
         self.lines.append(f"members is cut to {fits}, which is what fits")
-        numbers = group.numbers
-        return [Together(numbers[first : first + fits]) for first in range(0, size, fits)]
+        return [Together(tuple(part)) for part in chunks(group.numbers, fits)]
