@@ -26,6 +26,7 @@ PARTS = (
     "step",
     "mnist",
     "ranks",
+    "members",
     "growth",
     "start_up",
     "job_cost",

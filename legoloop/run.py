@@ -172,6 +172,9 @@ def task(tree: DictConfig, blueprint: Blueprint | None = None) -> None:
         sys.exit(1)
 
 
+task.is_one_run = True  # type: ignore[attr-defined]  # what launchers may train together
+
+
 def _job_of_a_sweep(tree: DictConfig, blueprint: Blueprint | None) -> None:
     """Whatever ends the job, ends it alone; what it raised is not kept until the sweep ends."""
     from legoloop.app.run.job import run_job

@@ -87,9 +87,13 @@ def derived_seed(*components: object) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def get_rng_state() -> dict[str, Any]:
-    """The state of every generator, as numbers, strings, lists and tensors."""
-    raw = _raw_state()
+def get_rng_state(raw: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The state of every generator, as numbers, strings, lists and tensors.
+
+    Args:
+        raw: what ``preserved_rng`` preserves; None: the state now.
+    """
+    raw = _raw_state() if raw is None else raw
     version, words, gauss = raw["python"]
     bits, keys, position, has_gauss, cached = raw["numpy"]
     return raw | {
@@ -120,8 +124,8 @@ def set_rng_state(state: dict[str, Any]) -> None:
 
 
 @contextmanager
-def preserved_rng() -> Iterator[None]:
-    """Restores every generator at the end, whatever is drawn inside.
+def preserved_rng() -> Iterator[dict[str, Any]]:
+    """Restores every generator at the end, whatever is drawn inside; what is restored.
 
     >>> torch.manual_seed(0) is None
     False
@@ -132,7 +136,7 @@ def preserved_rng() -> Iterator[None]:
     """
     raw = _raw_state()
     try:
-        yield
+        yield raw
     finally:
         _restore_raw(raw)
 

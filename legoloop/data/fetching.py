@@ -60,6 +60,20 @@ class Fetcher:
         return self.dataset.device if is_direct else torch.device("cpu")
 
     @property
+    def reads_plain_columns(self) -> bool:
+        """Whether a batch is rows of tensors, which nothing computes, moves or pins."""
+        if not (self._uses_default_getitems and self.dataset.is_deterministic):
+            return False
+        config, columns = self._config, self.dataset.columns.values()
+        device = torch.device("cpu") if self._device is None else self._device
+        return (
+            all(isinstance(column, torch.Tensor) for column in columns)
+            and config.num_workers == 0
+            and not config.pin_memory
+            and self.dataset.device.type == device.type
+        )
+
+    @property
     def draws_by_batch(self) -> bool:
         """Whether random numbers are drawn for a batch as a whole, so that a part has others."""
         dataset = self.dataset

@@ -12,6 +12,7 @@ from legoloop.core.as_constructed import describe
 from legoloop.core.batch_rows import rows_of
 from legoloop.core.batch_size import RankShare, SizedBatch
 from legoloop.core.errors import DataError
+from legoloop.core.index_batch import IndexBatch
 from legoloop.core.protocols import Batch
 from legoloop.core.ranks import Ranks, current_ranks
 from legoloop.data.batch_source import BatchSource
@@ -56,6 +57,8 @@ class BatchStream(BatchSource):
     """
 
     supports_ranks = True
+    hands_out_indices = False
+    """Whether batches are served as their indices, for whoever fetches several at once."""
     position = 0
     _batches: Iterator[Batch] | None = None
     _shifted_pass = 0
@@ -85,6 +88,10 @@ class BatchStream(BatchSource):
         ranks = current_ranks()
         if self._batches is None:
             indices = self._indices_from(self.position)
+            if self.hands_out_indices:
+                rows = self._fetcher.dataset.rows
+                self._batches = (IndexBatch(each, rows) for _, each in indices)
+                return next(self)
             if not ranks.is_alone and not self._fetcher.draws_by_batch:
                 indices = (self._share_of(ranks, *batch) for batch in indices)
             self._batches = self._fetcher.iterate(indices)
@@ -97,6 +104,11 @@ class BatchStream(BatchSource):
             raise
         self.position += 1
         return batch
+
+    @property
+    def can_hand_out_indices(self) -> bool:
+        """Whether its batches are columns as they are, read where the stream is."""
+        return self._fetcher.reads_plain_columns
 
     def peek(self, samples: int | None = None) -> Iterator[Batch]:
         """The first samples of the first pass, at most one pass, without moving the position.

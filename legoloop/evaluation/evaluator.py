@@ -52,6 +52,7 @@ class Evaluator(ABC):
     """
 
     supports_ranks = True
+    supports_members = True
 
     def __init__(
         self,

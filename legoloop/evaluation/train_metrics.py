@@ -40,6 +40,7 @@ class TrainMetrics:
     """
 
     supports_ranks = True
+    supports_members = True
 
     def __init__(
         self, method: Metrics, keys: Sequence[str] = ("logits", "target"), prefix: str = "training/"

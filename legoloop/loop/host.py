@@ -14,7 +14,6 @@ from legoloop.core.errors import PluginError
 from legoloop.core.ranks import current_ranks
 from legoloop.core.rng import (
     derived_seed,
-    get_rng_state,
     last_seed,
     preserved_rng,
     reseed_generators,
@@ -26,6 +25,7 @@ from legoloop.loop.held_state import HeldState
 from legoloop.loop.interruption import Interruption
 from legoloop.loop.lookers import FailedLookers, only_looks
 from legoloop.loop.loss_parameters import reject_unoptimized_losses
+from legoloop.loop.meeting import Meeting, OwnGenerators
 from legoloop.loop.order import Edge
 from legoloop.loop.plan import Plan
 from legoloop.loop.plugin import Ending, EpochDriver, ShouldSave, ShouldStop, State
@@ -86,6 +86,7 @@ class TrainingHost:
         self._epoch_phase = 0
         self._has_trained = False
         self._restored_rng: State | None = None
+        self._generators = OwnGenerators()
         self._ranks = current_ranks()
         self._interruption = Interruption(self._ranks)
         self._saving = Saving()
@@ -115,13 +116,24 @@ class TrainingHost:
 
         All of it happens inside the context manager that ``run_context`` makes.
         """
+        for _ in self.stepped():
+            pass
+
+    def stepped(self, meeting: Meeting | None = None) -> Iterator[Step]:
+        """``run``, halted in each step where a meeting with other hosts is; alone nowhere.
+
+        Args:
+            meeting: where the hosts meet; None: the host runs alone, and nothing is yielded.
+
+        Yields the step, before the hook of the plugin at which they meet.
+        """
         if self._has_run:
             raise PluginError("this host has run already; a new run takes a new host")
         self._has_run = True
         with self.run_context(), self._closing_plugins(), self._interruption.replacing_errors():
             self._train_start()
             while self.stop_reason is None or self._epoch_phase:
-                self._epoch()
+                yield from self._epoch(meeting)
             self._train()
             self._evaluate(Stage.TRAIN_END)
 
@@ -161,7 +173,7 @@ class TrainingHost:
             "has_trained": self._has_trained,
             "stop_reason": self.stop_reason,
             "ends_as": self.ends_as,
-            "rng": get_rng_state(),
+            "rng": self._generators.state(),
             "seed": self._given_seed,
         }
 
@@ -210,18 +222,18 @@ class TrainingHost:
             self._restored_rng = None
         self._commit()
 
-    def _epoch(self) -> None:
+    def _epoch(self, meeting: Meeting | None) -> Iterator[Step]:
         """The phases of an epoch; one resumed from a saved state leaves out those it had."""
-        phases: tuple[Callable[[], None], ...] = (
+        phases: tuple[Callable[[], Iterator[Step] | None], ...] = (
             partial(self._call_hooks, self._calls[Stage.EPOCH_START]),
             partial(self._call_hooks, self._before_driver),
-            self._batches,
+            partial(self._batches, meeting),
             partial(self._call_hooks, self._after_driver),
         )
         self._has_trained = False
         with self._interruption.deferring():
             for phase in phases[self._epoch_phase :]:
-                phase()
+                yield from phase() or ()
                 self._epoch_phase += 1
                 self._commit()
             if self._interrupted_hooks():
@@ -230,21 +242,39 @@ class TrainingHost:
         self._evaluate(Stage.EPOCH_END)
         self._saving.discard()
 
-    def _batches(self) -> None:
+    def _batches(self, meeting: Meeting | None) -> Iterator[Step]:
         if self.stop_reason is not None:
             return
         driver: EpochDriver = self.plan.plugins[self.plan.driver]  # type: ignore[assignment]
-        step, saving, interruption = self._step, self._saving, self._interruption
-        for step.batch, step.size in driver.batches():
-            step.num_samples = getattr(step.batch, "num_samples", None)
-            if not self._ranks.is_alone:
-                self._begin_step_of_rank(step)
-            self._call_hooks(self._batch_calls, step)
-            step.clear()
-            if saving.requests or interruption.pending is not None:
-                self._commit()
-            if self.stop_reason is not None:
-                break
+        step = self._step if meeting is None else meeting.step
+        saving, interruption = self._saving, self._interruption
+        before, after = self._calls_around(meeting)
+        with ExitStack() as met:
+            if meeting is not None:
+                met.enter_context(self._generators.kept())
+                met.enter_context(meeting)
+            for batch, step.size in driver.batches():
+                step.batch, step.num_samples = batch, getattr(batch, "num_samples", None)
+                del batch  # the step alone keeps it
+                if not self._ranks.is_alone:
+                    self._begin_step_of_rank(step)
+                self._call_hooks(before, step)
+                if meeting is not None:
+                    yield step
+                    self._call_hooks(after, step)
+                step.clear()
+                if saving.requests or interruption.pending is not None:
+                    with nullcontext() if meeting is None else meeting.left():
+                        self._commit()
+                if self.stop_reason is not None:
+                    break
+
+    def _calls_around(self, meeting: Meeting | None) -> tuple[list[Hook], list[Hook]]:
+        """The hooks of the batch stages before the meeting, and the others."""
+        if meeting is None:
+            return self._batch_calls, []
+        place = self._batch_calls.index(self.plan.hooks[meeting.plugin][Stage.BATCH])
+        return self._batch_calls[:place], self._batch_calls[place:]
 
     def _begin_step_of_rank(self, step: Step) -> None:
         """Ranks draw different random numbers: rank 0 those that a process alone would.

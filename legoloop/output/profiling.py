@@ -73,6 +73,7 @@ class Profile:
     """
 
     only_looks = True
+    trained_alone = "times the phases of a step of one run"
 
     def __init__(
         self,

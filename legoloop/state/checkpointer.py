@@ -58,6 +58,7 @@ class Checkpointer:
     """
 
     supports_ranks = True
+    supports_members = True
 
     def __init__(
         self,

@@ -49,6 +49,7 @@ class AlternatingDescent:
     """
 
     supports_ranks = True
+    trained_alone = "steps several optimizers in turn"
 
     def __init__(self, descent: GradientDescent, tag: str, every: int = 1, offset: int = 0) -> None:
         at_least(1, every=every)

@@ -17,6 +17,7 @@ class Counter:
     """
 
     supports_ranks = True
+    supports_members = True
 
     def __init__(self) -> None:
         self.epochs = 0

@@ -26,6 +26,8 @@ class DeterministicAlgorithms:
     False
     """
 
+    trained_alone = "sets a mode of the process"
+
     def __init__(self, warn_only: bool = False) -> None:
         self.warn_only = warn_only
         self._before: tuple[bool, bool, bool, str | None] | None = None

@@ -67,6 +67,7 @@ class ExponentialMovingAverage:
     """
 
     supports_ranks = True
+    supports_members = True
 
     def __init__(self, descent: HasModelAndFeed, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:

@@ -39,6 +39,7 @@ class SimpleEpoch:
     """
 
     supports_ranks = True
+    supports_members = True
 
     def __init__(
         self,

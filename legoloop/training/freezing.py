@@ -50,6 +50,8 @@ class Freeze:
     [True, True, True, True]
     """
 
+    trained_alone = "changes which parameters are trained"
+
     def __init__(
         self,
         descent: HasModel,

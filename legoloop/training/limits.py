@@ -27,6 +27,7 @@ class LastStep:
     """
 
     supports_ranks = True
+    supports_members = True
 
     def __init__(self, counter: TrainingProgress, num_steps: int) -> None:
         at_least(0, num_steps=num_steps)
@@ -58,6 +59,7 @@ class LastSample:
     """
 
     supports_ranks = True
+    supports_members = True
 
     def __init__(self, counter: TrainingProgress, num_samples: int) -> None:
         at_least(0, num_samples=num_samples)
@@ -91,6 +93,7 @@ class TimeLimit:
     """
 
     supports_ranks = True
+    supports_members = True
 
     def __init__(self, seconds: float) -> None:
         if isinstance(seconds, bool) or not seconds > 0:

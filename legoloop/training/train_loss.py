@@ -26,6 +26,7 @@ class TrainLoss:
     """
 
     supports_ranks = True
+    supports_members = True
 
     def __init__(self, tag: str = "loss") -> None:
         self.mean = RunningMean(tag)

@@ -51,6 +51,7 @@ class WeightedLosses:
     """
 
     supports_ranks = True
+    trained_alone = "takes the mean of each of its losses"
 
     def __init__(
         self,

@@ -50,6 +50,8 @@ class CrossEntropy(_Loss):
     tensor([0.6931, 0.6931])
     """
 
+    member_numbers = ("label_smoothing",)
+
     def __init__(
         self,
         reduction: Reduction = "mean",
@@ -59,7 +61,7 @@ class CrossEntropy(_Loss):
     ) -> None:
         super().__init__(reduction, output, target)
         probability(label_smoothing=label_smoothing)
-        self.label_smoothing = label_smoothing
+        self.label_smoothing: float | torch.Tensor = label_smoothing
 
     def forward(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
         """Return the loss."""
@@ -73,12 +75,14 @@ class CrossEntropy(_Loss):
                 f"'{self.target}' is {target.dtype}; class indices are integers"
                 + (soft if has_classes else "")
             )
+        smoothing: Any = self.label_smoothing
+        is_number = not isinstance(smoothing, torch.Tensor)
         try:
             losses = functional.cross_entropy(
                 logits,
                 target.to(logits.dtype) if is_soft else target.long(),
                 reduction=self.reduction,
-                label_smoothing=self.label_smoothing,
+                label_smoothing=smoothing if is_number else 0.0,
                 # By default torch ignores samples of label -100; here none is ignored.
                 ignore_index=torch.iinfo(torch.int64).min,
             )
@@ -89,6 +93,10 @@ class CrossEntropy(_Loss):
             if wrong.any():
                 raise _wrong_labels(wrong, batch, self.target, f"0 to {classes - 1}") from None
             raise
+        if not is_number:  # that of one of several runs that are trained as one: torch takes none
+            uniform = -logits.log_softmax(dim=1).mean(dim=1)
+            spread = uniform.mean() if self.reduction == "mean" else uniform
+            losses = (1 - smoothing) * losses + smoothing * spread
         return _per_sample(losses)
 
 
@@ -110,13 +118,22 @@ class BinaryCrossEntropy(_Loss):
     tensor(0.6931)
     """
 
-    def forward(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
-        """Return the loss."""
-        logits, target = _checked_pair(batch, outputs, self.output, self.target)
+    checks_labels = True
+    """False where several runs are trained as one, which checks the labels of all at once."""
+
+    def check_labels(self, batch: Batch) -> None:
+        """Raises DataError, on the CPU, for a label that is not from 0 to 1."""
+        target = require_key(batch, self.target, "the batch")
         # torch accepts any label, and the loss of labels 1 and 2 has no lower bound. The check
         # takes microseconds on the CPU, but would synchronize a GPU.
         if target.device.type == "cpu" and (wrong := (target < 0) | (target > 1)).any():
             raise _wrong_labels(wrong, batch, self.target, "0 to 1")
+
+    def forward(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
+        """Return the loss."""
+        logits, target = _checked_pair(batch, outputs, self.output, self.target)
+        if self.checks_labels:
+            self.check_labels(batch)
         return _per_sample(
             functional.binary_cross_entropy_with_logits(logits, target, reduction=self.reduction)
         )

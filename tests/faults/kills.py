@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tests.faults.calls import (
     Act,
@@ -30,6 +30,11 @@ from tests.faults.trials import (
 
 WORKERS = "data.loaders.default.num_workers={}"
 SWEEP = ("hydra.sweep.dir=sweep", "seed=0,1,2", "num_epochs=1", "-m")
+GROUP = (
+    *("hydra.sweep.dir=sweep", "hydra/launcher=vmap", "model=mlp", "model.dropout=0.3"),
+    *("model.hidden=[32]", "seed=0,1", "num_epochs=1,2", "-m"),
+)
+"""Four jobs that are trained together, of which two end before the others."""
 REFUSED = 2
 """The status of a command that would begin again what is done."""
 
@@ -100,17 +105,26 @@ def killed_while_resuming(long: bool) -> Tally:
 
 def killed_in_a_sweep(long: bool) -> Tally:
     """A sweep of three jobs, killed at uniform moments; the same command goes on with it."""
+    return _killed_sweep(SWEEP, 3, 20 if long else 1)
+
+
+def killed_in_a_group(long: bool) -> Tally:
+    """The same with jobs that are trained together as one program."""
+    return _killed_sweep(GROUP, 4, 24 if long else 1)
+
+
+def _killed_sweep(overrides: Sequence[str], jobs: int, number: int) -> Tally:
     tally = Tally()
-    with trial(*SWEEP) as whole:
+    with trial(*overrides) as whole:
         began = time.monotonic()
         ended = whole.run()
         assert ended.status == 0, ended
-        seconds, wanted = time.monotonic() - began, _outcomes(whole)
-    for moment in moments(20 if long else 1, seconds):
-        with trial(*SWEEP) as killed:
+        seconds, wanted = time.monotonic() - began, _outcomes(whole, jobs)
+    for moment in moments(number, seconds):
+        with trial(*overrides) as killed:
             killed.begin().kill_after(moment)
             ended = killed.run()
-            problem = None if _outcomes(killed) == wanted else "its jobs are not equal"
+            problem = None if _outcomes(killed, jobs) == wanted else "its jobs are not equal"
             if ended.status not in (0, REFUSED):
                 problem = f"going on ended with {ended.status}: {ended.err.strip()[-300:]}"
             tally.count(f"after {moment:.2f} of {seconds:.2f} s", problem)
@@ -122,9 +136,9 @@ def kill_itself() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _outcomes(swept: Trial) -> list[Outcome]:
+def _outcomes(swept: Trial, number: int) -> list[Outcome]:
     """What the jobs of a sweep left."""
-    jobs = [swept.here / "sweep" / str(number) for number in range(3)]
+    jobs = [swept.here / "sweep" / str(job) for job in range(number)]
     return [Outcome.of(job, job.with_suffix(".consumed")) for job in jobs]
 
 

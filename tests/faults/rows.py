@@ -30,6 +30,11 @@ _BROKEN_OFF = (
     Row("SIGKILL of the real command", EQUAL, kills.killed_by_the_real_command),
     Row("SIGKILL of a rank, and of what started it", EQUAL, rank_kills.killed_with_ranks),
     Row("SIGKILL of a sweep", "its jobs equal the uninterrupted sweep's", kills.killed_in_a_sweep),
+    Row(
+        "SIGKILL of jobs that are trained together",
+        "each equals that of the uninterrupted sweep",
+        kills.killed_in_a_group,
+    ),
     Row("SIGKILL before each call to the disk", EQUAL, kills.killed_before_any_call),
     Row(
         "power lost before each call: what no fsync made sure of is gone",

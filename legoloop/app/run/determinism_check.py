@@ -28,6 +28,7 @@ class RerunAndCompare:
     """
 
     supports_ranks = False
+    trained_alone = "compares the run with one that is trained alone"
 
     def __init__(self, run_dir: str | Path, name: str = "determinism_check") -> None:
         self.run_dir = Path(run_dir)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -40,7 +40,9 @@ from legoloop.core.errors import ConfigError, DataError, UserError
 from legoloop.core.record_files import parse_yaml
 from legoloop.core.run_directory import CONFIG, PLAN
 from legoloop.loop.host import TrainingHost
+from legoloop.loop.meeting import Meeting
 from legoloop.loop.rank_support import reject_without_ranks
+from legoloop.loop.step import Step
 from legoloop.state.run_record import RunRecord
 
 log = logging.getLogger("legoloop")
@@ -106,8 +108,14 @@ class Prepared:
             self.app = self.host = None
 
 
-def prepare(blueprint: Blueprint) -> Prepared:
+def prepare(
+    blueprint: Blueprint, share: Callable[[Any, Blueprint], None] | None = None
+) -> Prepared:
     """Build the whole app of a blueprint; write nothing.
+
+    Args:
+        blueprint: of the run.
+        share: is given the app, and may give it what another one has built.
 
     Raises ConfigError for a mistake in the configuration; what is wrong with the data, or with
     the code of a component, is kept for the run to fail with.
@@ -119,6 +127,8 @@ def prepare(blueprint: Blueprint) -> Prepared:
         check_device(blueprint.settings.device, local_ranks(ranks))
         app.config.device.from_value("cpu")  # the ranks have the GPUs
     try:
+        if share is not None:
+            share(app, blueprint)
         prepared.host = app.host()
         if ranks > 1:
             reject_without_ranks(prepared.host.plan, ranks)
@@ -177,24 +187,55 @@ def execute(prepared: Prepared, record: RunRecord) -> bool:
         with recording(prepared, record):
             prepared.training.run()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return False
+        return _tell_mistake(error)
+    return _tell_end(prepared)
+
+
+def executed_with_others(
+    prepared: Prepared, record: RunRecord, meeting: Meeting | None
+) -> Generator[Step, None, bool]:
+    """As ``execute``, halted in each step where the run meets others that train with it.
+
+    Args:
+        prepared: of one rank.
+        record: of the run.
+        meeting: where they meet; None: it is trained alone, and halts nowhere.
+
+    Whoever steps it hears the signals, and interrupts the host.
+    """
+    try:
+        with recording(prepared, record, hears_signals=False):
+            training = prepared.training
+            assert isinstance(training, TrainingHost)
+            yield from training.stepped(meeting)
+    except UserError as error:
+        return _tell_mistake(error)
+    return _tell_end(prepared)
+
+
+def _tell_mistake(error: UserError) -> bool:
+    print(f"error: {error}", file=sys.stderr)
+    return False
+
+
+def _tell_end(prepared: Prepared) -> bool:
     training = prepared.training
     print(f"{training.ends_as.lower()}: {training.stop_reason}", flush=True)
     return True
 
 
 @contextmanager
-def recording(prepared: Prepared, record: RunRecord) -> Iterator[None]:
+def recording(prepared: Prepared, record: RunRecord, hears_signals: bool = True) -> Iterator[None]:
     """What happens inside is the run: its files are written, and how it ended.
 
-    An unfinished run is resumed from its newest checkpoint. A signal interrupts it.
+    An unfinished run is resumed from its newest checkpoint. A signal interrupts it, if it
+    ``hears_signals``.
     """
     print(f"run directory: {display_path(prepared.directory)}", flush=True)
     try:
         _begin(prepared, record)
         prepared.leave_to_ranks()
-        with interruptions(raise_at_once if prepared.problem else prepared.training.interrupt):
+        with _interruptions_of(prepared) if hears_signals else nullcontext():
             yield
     except KeyboardInterrupt as interruption:
         with _tolerate_disk_errors():
@@ -214,6 +255,10 @@ def recording(prepared: Prepared, record: RunRecord) -> Iterator[None]:
     record.finish(training.ends_as, stop_reason=reason, **without, **prepared.scalars())
     is_pruned = training.ends_as == "PRUNED"
     log.info("the run %s: %s", "was pruned" if is_pruned else "completed", reason)
+
+
+def _interruptions_of(prepared: Prepared) -> AbstractContextManager[None]:
+    return interruptions(raise_at_once if prepared.problem else prepared.training.interrupt)
 
 
 @contextmanager

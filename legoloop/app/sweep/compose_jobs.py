@@ -152,7 +152,7 @@ class JobComposer:
         if blueprint.settings.app is not None:
             return blueprint, None
         try:
-            _share_datasets(app, blueprint, self._datasets)
+            share_datasets(app, blueprint, self._datasets)
             host: TrainingHost = app.host()
         except ConfigError:
             raise
@@ -186,7 +186,7 @@ def _composed(
     return job
 
 
-def _share_datasets(app: Any, blueprint: Blueprint, read: dict[str, Any]) -> None:
+def share_datasets(app: Any, blueprint: Blueprint, read: dict[str, Any]) -> None:
     """Give the app the data sets that were read for an earlier job from equal nodes."""
     keys = {
         name: json.dumps(node, sort_keys=True, default=str)

@@ -48,15 +48,18 @@ class GridSweeper(JobsSweeper):
         """
         from legoloop.app.sweep.compose_jobs import compose_jobs
         from legoloop.app.sweep.job import JobTask
+        from legoloop.app.sweep.launchers.jobs import JobsLauncher
         from legoloop.app.sweep.sweep import Sweep
         from legoloop.state.run_record import one_git_state
 
         combinations = self.combinations(self.all_overrides(arguments))
         jobs = compose_jobs(self.config, combinations, self.loader)
-        task = JobTask(self.task, {job.number: job.blueprint for job in jobs})
+        task = JobTask(self.task, {job.number: job.blueprint for job in jobs}, knows_all=True)
         self.give(task)
         with self.claims(), one_git_state(), Sweep.open(self.config, jobs) as sweep:
             left = sweep.pending()
+            if isinstance(self.launcher, JobsLauncher):
+                self.launcher.tell_ahead([job.number for job in left])
             with sweep.shown(left):
                 for batch in self._batches(left, sweep.stops_at_failure):
                     sweep.launch(self.launcher, batch)

@@ -60,12 +60,16 @@ class JobTask:
 
     Args:
         task: takes the tree that Hydra composed and the blueprint.
-        blueprints: those of the jobs that are launched, by number.
+        blueprints: those of the jobs that are known, by number.
+        knows_all: whether these are all jobs of the sweep.
     """
 
-    def __init__(self, task: TaskFunction, blueprints: Mapping[int, Blueprint]) -> None:
+    def __init__(
+        self, task: TaskFunction, blueprints: Mapping[int, Blueprint], knows_all: bool = False
+    ) -> None:
         self.task = task
         self.blueprints = dict(blueprints)
+        self.knows_all = knows_all
 
     def add(self, job: Job) -> None:
         """Know the blueprint of one more job."""

@@ -110,6 +110,8 @@ class RemoteLogger(ScalarWriter):
         DataError: if the service does not accept the run, or two sources report the same tag.
     """
 
+    trained_alone = "reports to a service whose client may know one run a process"
+
     def __init__(
         self,
         counter: TrainingProgress,

@@ -49,6 +49,7 @@ class ScalarWriter(ABC):
     """
 
     supports_ranks = True
+    supports_members = True
 
     def __init__(
         self,

@@ -43,6 +43,7 @@ class LRScheduler:
     """
 
     supports_ranks = True
+    supports_members = True
 
     def __init__(
         self,

@@ -22,6 +22,8 @@ class DetectAnomaly:
     False
     """
 
+    trained_alone = "sets a mode of the process"
+
     def __init__(self) -> None:
         self._detection = ExitStack()
 

@@ -25,6 +25,7 @@ class BatchTransform:
     """
 
     supports_ranks = True
+    trained_alone = "draws random numbers in a step, which members do not have of their own"
 
     def __init__(self, transform: Callable[[Batch], Batch]) -> None:
         self.transform = transform

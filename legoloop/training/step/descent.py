@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import nn
@@ -41,6 +41,22 @@ from legoloop.training.tensors import are_finite, has_nan
 log = logging.getLogger("legoloop")
 
 Phase = Literal["forward", "backward", "optimizer"]
+
+
+class MemberOfGroup(Protocol):
+    """Where several runs train as one program, what that made for this one."""
+
+    def take_finite_step(self, step: Any) -> bool:
+        """Make the step if its loss is finite, at less cost than the guard; False: it is not."""
+        ...
+
+    def compute_gradients(self, step: Step, observe_loss: ObserveLoss) -> torch.Tensor:
+        """Fill the step; returns the loss, a scalar or one value per sample."""
+        ...
+
+    def optimizer_step(self) -> None:
+        """Change the weights."""
+        ...
 
 
 class GradientDescent:
@@ -93,7 +109,11 @@ class GradientDescent:
     """
 
     supports_ranks = True
+    supports_members = True
+    of_each_member = ("guard", "clip")
+    """Arguments that are used outside of the passes that several runs may share."""
     on_phase: Callable[[Phase], object] | None = None
+    member: MemberOfGroup | None = None
 
     def __init__(
         self,
@@ -153,6 +173,7 @@ class GradientDescent:
         self._scaler_constructed = described_settings(scaler.state_dict()) if scaler else {}
         self._scaler_constructed.pop("scale", None)  # it is where the scale began
         self.buffers = BufferSnapshot.of(model) if self.guard.undoes_steps else []
+        self.compiles = compile
         self._forward = compile_step(feed, compile) if compile else forward
         ranks = current_ranks()
         self.parallel: Parallel = parallel or ranks.parallel or DataParallel()
@@ -168,12 +189,15 @@ class GradientDescent:
 
     def batch(self, step: Step) -> None:
         """Make one step, unless the guard skips it."""
-        self.guard.run_step(step, self)
+        if self.member is None or not self.member.take_finite_step(step):
+            self.guard.run_step(step, self)
         if self.on_phase is not None:
             self.on_phase("optimizer")
 
     def compute_gradients(self, step: Step, observe_loss: ObserveLoss) -> torch.Tensor:
         """Forward and backward pass; returns the loss, a scalar or one value per sample."""
+        if self.member is not None:
+            return self.member.compute_gradients(step, observe_loss)
         if step.num_samples is not None and not isinstance(step.batch, SizedBatch):
             step.batch = SizedBatch(step.batch, step.num_samples, step.share)
         if self._rank_gradients is not None:
@@ -193,7 +217,9 @@ class GradientDescent:
             self.scaler.unscale_(self.opt)
         if self.clip is not None:
             self.clip([p for group in self.opt.param_groups for p in group["params"]])
-        if self.scaler is None:
+        if self.member is not None:
+            self.member.optimizer_step()
+        elif self.scaler is None:
             fast_step(self.opt)
         else:
             self.scaler.step(self.opt)

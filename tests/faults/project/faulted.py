@@ -61,6 +61,7 @@ class Consumed:
     """Writes down what each step was made with; on the disk before the step is saved."""
 
     supports_ranks = True
+    supports_members = True
 
     def __init__(self, counter: Any, path: str) -> None:
         self.counter = counter

@@ -1,0 +1,121 @@
+"""The program of each group of jobs: tried out before the jobs begin, with what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from legoloop.app.config.blueprint import Blueprint
+from legoloop.app.run.lifecycle import prepare
+from legoloop.app.sweep.compose_jobs import share_datasets
+from legoloop.app.sweep.grouping import Grouping, Together, chunks
+from legoloop.app.sweep.process_state import preserve_process_state
+from legoloop.core.errors import ConfigError
+from legoloop.core.rng import derived_seed
+from legoloop.loop.host import TrainingHost
+from legoloop.training.members.group import Group
+from legoloop.training.members.memory import bytes_of_a_member, free_bytes, shown_bytes
+from legoloop.training.members.program import Program
+from legoloop.training.members.support import descent_of, why_not_a_row
+
+
+@dataclass
+class GroupProgram:
+    """What a group of jobs runs on.
+
+    Args:
+        host: of one of its jobs, which is never run; its model is the structure of all.
+        size: how many rows it has.
+        seed: of what the models draw.
+    """
+
+    host: TrainingHost
+    size: int
+    seed: int
+
+    def group(self) -> Group:
+        """The rows of the group, which are empty."""
+        descent: Any = self.host.plan.plugins[str(descent_of(self.host))]
+        program = Program(descent.feed, descent.loss, descent.compiles)
+        return Group(program, descent, self.size, self.seed)
+
+
+class Programs:
+    """The programs of the groups of a sweep.
+
+    Args:
+        blueprints: of the jobs, by number.
+
+    Attributes:
+        lines: what there is to tell of them.
+    """
+
+    def __init__(self, blueprints: Mapping[int, Blueprint]) -> None:
+        self.lines: list[str] = []
+        self._blueprints = blueprints
+        self._hosts: dict[Together, TrainingHost] = {}
+        self._read: dict[str, Any] = {}
+
+    def share(self, app: Any, blueprint: Blueprint) -> None:
+        """Give an app the data sets that were read for a job before it from equal nodes."""
+        share_datasets(app, blueprint, self._read)
+
+    def of(self, group: Together) -> GroupProgram:
+        """The program of a group."""
+        seed = derived_seed("members", *(self._blueprints[n].settings.seed for n in group.numbers))
+        return GroupProgram(self._hosts[group], len(group.numbers), seed)
+
+    def checked(self, grouping: Grouping, jobs: Sequence[int], most: int) -> Grouping:
+        """The groups whose program can be run, cut to what fits into memory; the others alone.
+
+        Args:
+            grouping: by what the blueprints tell.
+            jobs: those that are to be carried out; groups without one are left out.
+            most: how many jobs are trained together at most.
+        """
+        alone = {n: reason for n, reason in grouping.alone.items() if n in jobs}
+        groups: list[Together] = []
+        for group in grouping.groups:
+            wanted = [number for number in group.numbers if number in jobs]
+            if not wanted:
+                continue
+            found = self._tried(self._blueprints[wanted[0]])
+            if isinstance(found, str):
+                alone |= dict.fromkeys(wanted, found)
+                continue
+            for part in self._fitting(group, found):
+                if set(part.numbers) & set(jobs) and len(part.numbers) > 1:
+                    groups.append(part)
+                    self._hosts[part] = found
+                else:
+                    alone |= {n: "no other fits beside it" for n in part.numbers if n in jobs}
+        return replace(grouping, groups=tuple(groups), alone=dict(sorted(alone.items())))
+
+    def _tried(self, blueprint: Blueprint) -> TrainingHost | str:
+        """A host of the blueprint, or why it cannot be one of several rows."""
+        with preserve_process_state():
+            try:
+                prepared = prepare(blueprint, self.share)
+            except ConfigError as error:
+                return str(error)
+            if prepared.host is None:
+                return f"it cannot be built: {prepared.problem}"
+            return why_not_a_row(prepared.host) or prepared.host
+
+    def _fitting(self, group: Together, host: TrainingHost) -> Sequence[Together]:
+        """The group in parts that fit into memory, told of."""
+        descent: Any = host.plan.plugins[str(descent_of(host))]
+        with preserve_process_state():
+            each = bytes_of_a_member(host)
+        free = free_bytes(descent.feed.device)
+        size = len(group.numbers)
+        self.lines.append(
+            f"memory: {size} times {shown_bytes(each)}, {shown_bytes(size * each)}"
+            + ("" if free is None else f" of {shown_bytes(free)}")
+        )
+        fits = size if free is None else max(1, free // max(1, each))
+        if fits >= size:
+            return [group]
+        self.lines.append(f"members is cut to {fits}, which is what fits")
+        return [Together(tuple(part)) for part in chunks(group.numbers, fits)]
