@@ -36,6 +36,11 @@ SUITABLE: dict[str, Sequence[str]] = {
     "metrics=regression": ("data=diabetes",),
     "accumulators=logits": (),
     "accumulators=prediction": ("data=diabetes",),
+    "model=adapted": (
+        "model.module={_target_: torch.nn.Sequential, _args_: [{_target_: torch.nn.Flatten}, "
+        "{_target_: torch.nn.Linear, in_features: 64, out_features: 10}]}",
+        "model.inputs=[image]",
+    ),
     "model=simple_cnn": (),
     "experiment=mnist": (),
     "debug=overfit": (*ON_XOR, "plugins.overfitting.threshold=9"),

@@ -243,6 +243,16 @@ IN_THE_CONFIGURATION: Cases = {
         "sources, picture_sources, evaluations, drivers, descents, task, num_outputs, "
         "num_features, input_key",
     ),
+    "a model of another library without its inputs": (
+        ("model=adapted", "model.module={_target_: torch.nn.Flatten}"),
+        "model.inputs (conf/model/adapted.yaml): has no value, which the option leaves to you; "
+        "give one: model.inputs=…",
+    ),
+    "inputs that the model does not take": (
+        ("model=adapted", "model.module={_target_: torch.nn.Flatten}", "model.inputs=[a,b]"),
+        "model.inputs (command line): does not fit Flatten.forward: too many positional arguments; "
+        "it takes input",
+    ),
     "a model for images on other data": (
         ("model=simple_cnn",),
         "model.image_shape (conf/model/simple_cnn.yaml): legoloop.zoo.models.SimpleCNN needs "

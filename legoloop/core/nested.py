@@ -58,9 +58,8 @@ def opened(container: Any) -> Opened | None:
             lambda others: with_items(container, dict(zip(names, others, strict=True))),
         )
     if isinstance(container, list | tuple):
-        return Opened(
-            range(len(container)), container, lambda others: with_items(container, others)
-        )
+        places = container._fields if is_namedtuple(container) else range(len(container))  # type: ignore[union-attr]
+        return Opened(places, container, lambda others: with_items(container, others))
     if is_dataclass(container) and not isinstance(container, type):
         names = [field.name for field in fields(container)]
         return Opened(

@@ -30,6 +30,7 @@ from legoloop.app.run.lifecycle import lock_directory, prepare
 from legoloop.core.errors import ConfigError
 
 ASKED_FOR = {
+    "adapted": ["model.module={_target_:torch.nn.Flatten}", "model.inputs=[image]"],
     "freeze": ["plugins.freeze.patterns=[head.*]"],
     "last_sample": ["plugins.last_sample.num_samples=64"],
     "last_step": ["plugins.last_step.num_steps=9"],
