@@ -243,10 +243,10 @@ IN_THE_CONFIGURATION: Cases = {
         "sources, picture_sources, evaluations, drivers, descents, task, num_outputs, "
         "num_features, input_key",
     ),
-    "a model of another library without its inputs": (
-        ("model=adapted", "model.module={_target_: torch.nn.Flatten}"),
-        "model.inputs (conf/model/adapted.yaml): has no value, which the option leaves to you; "
-        "give one: model.inputs=…",
+    "a value that an option leaves to the user": (
+        ("model=adapted",),
+        "model.module (conf/model/adapted.yaml): has no value, which the option leaves to you; "
+        "give one: model.module=…",
     ),
     "inputs that the model does not take": (
         ("model=adapted", "model.module={_target_: torch.nn.Flatten}", "model.inputs=[a,b]"),
