@@ -30,6 +30,7 @@ from .data.datasets import (
     SizedDataset as SizedDataset,
 )
 from .data.loader_config import LoaderConfig as LoaderConfig
+from .data.loader_stream import LoaderStream as LoaderStream
 from .data.loaders import Loader as Loader
 from .data.mixed_stream import MixedStream as MixedStream
 from .data.named_dataset import NamedDataset as NamedDataset

@@ -53,7 +53,7 @@ class NamedDataset:
             raise ArgumentError(
                 f"is a {type(dataset).__name__}, which cannot be indexed",
                 argument="dataset",
-                remedy="give one with __len__ and __getitem__",
+                remedy="give one with __len__ and __getitem__, or a LoaderStream of its DataLoader",
             )
         self.dataset = _as_tensors(dataset)
         self.names = names
