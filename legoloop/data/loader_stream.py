@@ -98,7 +98,8 @@ class LoaderStream:
 
         Raises ArgumentError for a loader that does not tell how long its passes are.
         """
-        per_pass, size = _samples_of(self.loader), getattr(self.loader, "batch_size", None)
+        per_pass = _samples_of(self.loader)
+        size: int | None = getattr(self.loader, "batch_size", None)
         if per_pass is None or size is None:
             raise ArgumentError(
                 f"the {self._kind} does not tell how many batches a pass has; give the number of "

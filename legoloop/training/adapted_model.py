@@ -47,7 +47,7 @@ def adapted_model(module: nn.Module, inputs: Inputs, output: Names = None) -> nn
     >>> model(torch.ones(3, 2)).shape, list(model.state_dict())
     (torch.Size([3, 1]), ['weight', 'bias'])
     """
-    kind = type(module)
+    kind: Any = type(module)
     if not isinstance(module, nn.Module):
         raise ArgumentError(
             f"is of type {kind.__name__}", argument="module", remedy="give a torch.nn.Module"
@@ -154,6 +154,6 @@ def _taking_a_batch(kind: Any) -> Any:
     return type(kind.__name__, (_TakesBatch, kind), body)
 
 
-def _blank(kind: type[nn.Module]) -> Any:
+def _blank(kind: Any) -> Any:
     adapted = _taking_a_batch(kind)
     return adapted.__new__(adapted)
