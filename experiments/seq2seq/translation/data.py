@@ -6,30 +6,12 @@ import torch
 
 import legoloop as ll
 
-ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-WORDS = ["<pad>", *ONES, *TENS, "hundred"]
+NAMES = """
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred
+"""
+WORDS = ["<pad>", *NAMES.split()]
+ONES, TENS = WORDS[1:21], WORDS[21:29]
 PAD, BEGIN, END = 0, 1, 2
 SIGNS = ["<pad>", "<begin>", "<end>", *"0123456789"]
 
