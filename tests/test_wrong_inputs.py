@@ -253,6 +253,14 @@ IN_THE_CONFIGURATION: Cases = {
         "model.inputs (command line): does not fit Flatten.forward: too many positional arguments; "
         "it takes input",
     ),
+    "a stream of what can be iterated once": (
+        (
+            "+plugins.epoch.train_iterator={_target_: legoloop.LoaderStream, loader: "
+            "{_target_: builtins.iter, _args_: [[1]]}}",
+        ),
+        "plugins.epoch.train_iterator.loader (command line): is a list_iterator, which cannot be "
+        "iterated again and again; give a DataLoader, or an object whose __iter__ begins a pass",
+    ),
     "a model for images on other data": (
         ("model=simple_cnn",),
         "model.image_shape (conf/model/simple_cnn.yaml): legoloop.zoo.models.SimpleCNN needs "

@@ -13,6 +13,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import legoloop as ll
+from legoloop.app.evaluate import evaluate
+from legoloop.core.nested import detached
 from tests.contracts.test_ranks import largest_difference
 from tests.models_of_others import (
     Detector,
@@ -259,5 +261,77 @@ def test_it_is_chosen_in_a_configuration_loaded_and_evaluated(tmp_path: Path) ->
         features = loaded.forward_features(STEPS["image"])  # type: ignore[operator]
         expected = loaded.forward_head(features)  # type: ignore[operator]
         assert torch.equal(loaded({"image": STEPS["image"]})["logits"], expected)
-    loaded.app.loaders_metrics().compute()
-    assert "final/val/accuracy" in loaded.app.loaders_metrics().scalars()
+    evaluated = evaluate(tmp_path / "run", on=["val"], output=tmp_path / "again")
+    measured = app.loaders_metrics().scalars()["final/val/accuracy"]
+    assert evaluated.scalars["final/val/accuracy"] == measured
+
+
+class TestTransformers:
+    """Tiny models of transformers, made here."""
+
+    IDS = torch.tensor([[1, 5, 6], [1, 7, 0]])
+
+    @pytest.fixture
+    def transformers(self) -> Any:
+        return pytest.importorskip("transformers")
+
+    @pytest.fixture
+    def tokenizer(self, transformers: Any) -> Any:
+        tokenizers = pytest.importorskip("tokenizers")
+        words = {word: n for n, word in enumerate(["[PAD]", "[UNK]", "a", "b", "c"])}
+        made = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+        made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+        special = {"pad_token": "[PAD]", "unk_token": "[UNK]"}
+        return transformers.PreTrainedTokenizerFast(tokenizer_object=made, **special)
+
+    def bert(self, transformers: Any) -> nn.Module:
+        torch.manual_seed(0)
+        config = transformers.BertConfig(
+            vocab_size=10,
+            hidden_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=8,
+            num_labels=3,
+        )
+        model: nn.Module = transformers.BertForSequenceClassification(config)
+        return model.eval()
+
+    def test_keywords_go_in_and_an_entry_of_its_output_comes_out(self, transformers: Any) -> None:
+        plain = self.bert(transformers)
+        inputs = {"input_ids": "ids", "attention_mask": "mask"}
+        adapted = ll.adapted_model(self.bert(transformers), inputs, "logits")
+        batch = {"ids": self.IDS, "mask": self.IDS > 0, "target": torch.zeros(2)}
+        outputs = adapted(batch)
+        expected = plain(input_ids=self.IDS, attention_mask=self.IDS > 0).logits
+        assert list(outputs) == ["logits"]
+        assert torch.equal(outputs["logits"], expected)
+        assert list(adapted.state_dict()) == list(plain.state_dict())
+
+    def test_its_own_loss_is_an_output(self, transformers: Any) -> None:
+        inputs = {"input_ids": "ids", "labels": "target"}
+        adapted = ll.adapted_model(self.bert(transformers), inputs, ["loss", "logits"])
+        batch = {"ids": self.IDS, "target": torch.tensor([0, 2])}
+        outputs = adapted(batch)
+        assert torch.equal(outputs["loss"], cross_entropy(outputs["logits"], batch["target"]))
+        assert list(ll.adapted_model(self.bert(transformers), inputs)(batch)) == ["loss", "logits"]
+
+    def test_what_it_returns_is_widened_and_detached_inside(self, transformers: Any) -> None:
+        output = self.bert(transformers)(self.IDS)
+        assert type(detached(output)) is type(output)
+        assert not detached(output).logits.requires_grad
+
+    def test_it_generates_and_a_tokenizer_makes_its_batches(
+        self, transformers: Any, tokenizer: Any
+    ) -> None:
+        config = transformers.GPT2Config(
+            vocab_size=len(tokenizer), n_positions=8, n_embd=8, n_layer=1, n_head=2,
+            bos_token_id=None, eos_token_id=None, pad_token_id=tokenizer.pad_token_id,
+        )  # fmt: skip
+        inputs = {"input_ids": "input_ids", "attention_mask": "attention_mask"}
+        model = ll.adapted_model(transformers.GPT2LMHeadModel(config), inputs, "logits")
+        texts = [{"text": "a b c"}, {"text": "c"}]
+        tokens = tokenizer([each["text"] for each in texts], padding=True, return_tensors="pt")
+        assert model(tokens)["logits"].shape == (2, 3, len(tokenizer))
+        said = model.eval().generate(**tokens, max_new_tokens=2)  # type: ignore[operator]
+        assert said.shape == (2, 5)
