@@ -30,8 +30,10 @@ from .data.datasets import (
     SizedDataset as SizedDataset,
 )
 from .data.loader_config import LoaderConfig as LoaderConfig
+from .data.loader_stream import LoaderStream as LoaderStream
 from .data.loaders import Loader as Loader
 from .data.mixed_stream import MixedStream as MixedStream
+from .data.named_dataset import NamedDataset as NamedDataset
 from .data.padding import PadCollate as PadCollate
 from .data.sampling import (
     BucketSampler as BucketSampler,
@@ -117,6 +119,7 @@ from .output.weights import (
     SaveModelWeights as SaveModelWeights,
 )
 from .state.checkpointer import Checkpointer as Checkpointer
+from .training.adapted_model import adapted_model as adapted_model
 from .training.alternating import AlternatingDescent as AlternatingDescent
 from .training.counter import Counter as Counter
 from .training.determinism import (

@@ -30,12 +30,22 @@ NEEDS_PACKAGES = {
     "plugins=system": "psutil",
 }
 SUITABLE: dict[str, Sequence[str]] = {
+    "data=own_stream": (
+        *("model=adapted", "model.inputs=[x]"),
+        "model.module={_target_: torch.nn.Linear, in_features: 4, out_features: 3}",
+        "+plugins.epoch.train_iterator={_target_: tests.streams_of_others.endless}",
+    ),
     "loss=cross_entropy": (),
     "loss=mean_squared_error": ("data=diabetes",),
     "metrics=multiclass": (),
     "metrics=regression": ("data=diabetes",),
     "accumulators=logits": (),
     "accumulators=prediction": ("data=diabetes",),
+    "model=adapted": (
+        "model.module={_target_: torch.nn.Sequential, _args_: [{_target_: torch.nn.Flatten}, "
+        "{_target_: torch.nn.Linear, in_features: 64, out_features: 10}]}",
+        "model.inputs=[image]",
+    ),
     "model=simple_cnn": (),
     "experiment=mnist": (),
     "debug=overfit": (*ON_XOR, "plugins.overfitting.threshold=9"),
@@ -74,7 +84,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def overrides(option: str) -> list[str]:
     group, _, name = option.partition("=")
-    others = () if group == "data" else SUITABLE.get(option, ON_XOR)
+    others = SUITABLE.get(option, () if group == "data" else ON_XOR)
     if group in ("plugins", "loggers"):
         kept = [name] if group == "loggers" else sorted({"default", name})
         option = f"{group}=[{','.join(kept)}]"
@@ -98,7 +108,7 @@ def test_trains(option: str, here: Path) -> None:
     after = torch.load(here / "run" / "weights")
     assert any(not torch.equal(before[name], after[name]) for name in before)
     assert app.counter().epochs == 1
-    assert (here / "run" / "predicts.csv").is_file()
+    assert (here / "run" / "predicts.csv").is_file() == (option != "data=own_stream")
 
 
 def test_the_help_lists_every_key_at_the_top() -> None:

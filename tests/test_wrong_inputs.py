@@ -243,6 +243,24 @@ IN_THE_CONFIGURATION: Cases = {
         "sources, picture_sources, evaluations, drivers, descents, task, num_outputs, "
         "num_features, input_key",
     ),
+    "a value that an option leaves to the user": (
+        ("model=adapted",),
+        "model.module (conf/model/adapted.yaml): has no value, which the option leaves to you; "
+        "give one: model.module=…",
+    ),
+    "inputs that the model does not take": (
+        ("model=adapted", "model.module={_target_: torch.nn.Flatten}", "model.inputs=[a,b]"),
+        "model.inputs (command line): does not fit Flatten.forward: too many positional arguments; "
+        "it takes input",
+    ),
+    "a stream of what can be iterated once": (
+        (
+            "+plugins.epoch.train_iterator={_target_: legoloop.LoaderStream, loader: "
+            "{_target_: builtins.iter, _args_: [[1]]}}",
+        ),
+        "plugins.epoch.train_iterator.loader (command line): is a list_iterator, which cannot be "
+        "iterated again and again; give a DataLoader, or an object whose __iter__ begins a pass",
+    ),
     "a model for images on other data": (
         ("model=simple_cnn",),
         "model.image_shape (conf/model/simple_cnn.yaml): legoloop.zoo.models.SimpleCNN needs "

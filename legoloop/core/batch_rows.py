@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 
-from legoloop.core.nested import Columns, is_namedtuple, is_sequence, with_items
+from legoloop.core.nested import Columns, is_namedtuple, is_one, opened
 
 
 def rows_of(value: Any, samples: int, rows: slice) -> Any:
     """Some rows of all values with one entry per sample; any other value stays as it is.
 
     Args:
-        value: a column, or columns in mappings, lists and tuples.
+        value: a column, or columns in nested containers.
         samples: the number of samples of the batch.
         rows: which of them.
 
     >>> rows_of({"idx": [3, 1, 2], "scale": 0.5}, samples=3, rows=slice(1, 3))
     {'idx': [1, 2], 'scale': 0.5}
     """
-    if isinstance(value, Mapping):
-        return with_items(value, {k: rows_of(v, samples, rows) for k, v in value.items()})
-    if not has_rows(value, samples):
-        if not is_sequence(value):
-            return value
-        return with_items(value, [rows_of(inner, samples, rows) for inner in value])
-    if isinstance(value, PackedSequence):
+    if isinstance(value, PackedSequence) and has_rows(value, samples):
         return packed(unpack_sequence(value)[rows], value)
-    return value[rows]
+    if has_rows(value, samples):
+        return value[rows]
+    if is_one(value) or (inside := opened(value)) is None:
+        return value
+    return inside.remade([rows_of(inner, samples, rows) for inner in inside.values])
 
 
 def has_rows(value: Any, samples: int) -> bool:

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from legoloop.core.arguments import require_key
 from legoloop.core.errors import DataError
-from legoloop.core.nested import is_sequence
+from legoloop.core.nested import is_one, opened
 
 
 @dataclass(frozen=True)
@@ -104,15 +104,17 @@ def _lengths(columns: Mapping[str, Any]) -> Iterator[int]:
         shape = getattr(column, "shape", None)  # len() of a tensor costs several times as much
         if shape:
             yield shape[0]
-        elif isinstance(column, Mapping | PackedSequence) or is_sequence(column):
+        elif isinstance(column, PackedSequence) or (not is_one(column) and opened(column)):
             nested.append(column)
         elif shape is None and hasattr(column, "__len__") and not isinstance(column, str | bytes):
             yield len(column)
     for column in nested:
-        if isinstance(column, Mapping):
-            yield from _lengths(column)
-        else:
-            yield int(column.batch_sizes[0]) if isinstance(column, PackedSequence) else len(column)
+        if isinstance(column, PackedSequence):
+            yield int(column.batch_sizes[0])
+        elif isinstance(column, list | tuple):
+            yield len(column)
+        elif (inside := opened(column)) is not None:
+            yield from _lengths(dict(zip(inside.keys, inside.values, strict=True)))
 
 
 class TokenBatchDesc:

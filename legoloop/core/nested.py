@@ -1,13 +1,15 @@
-"""Values in nested dicts, lists and tuples, such as the columns of a batch."""
+"""Values in nested containers, such as the columns of a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn.utils.rnn import PackedSequence
+from torch.utils._pytree import SUPPORTED_NODES
 
 
 class Columns(list[Any]):
@@ -21,22 +23,81 @@ class Columns(list[Any]):
     """
 
 
-def map_nested(function: Callable[[Any], Any], value: Any) -> Any:
+class Opened(NamedTuple):
+    """What a container holds, by which keys, and how to make one like it of other values."""
+
+    keys: Sequence[Any]
+    values: Sequence[Any]
+    remade: Callable[[list[Any]], Any]
+
+
+def opened(container: Any) -> Opened | None:
+    """What a container holds; None for what is no container.
+
+    Containers are mappings, lists, tuples, dataclasses, and types that torch's pytree knows
+    (``torch.utils._pytree.register_pytree_node``).
+
+    >>> keys, values, remade = opened({"a": 1, "b": 2})
+    >>> keys, values, remade([3, 4])
+    (['a', 'b'], [1, 2], {'a': 3, 'b': 4})
+    """
+    if isinstance(container, torch.Tensor | str | bytes | int | float):
+        return None
+    kind = type(container)
+    is_mapping = isinstance(container, Mapping)
+    if kind not in (dict, list, tuple) and kind in SUPPORTED_NODES:
+        values, context = SUPPORTED_NODES[kind].flatten_fn(container)
+        unflatten = SUPPORTED_NODES[kind].unflatten_fn
+        keys = list(container) if is_mapping else range(len(values))
+        return Opened(keys, values, lambda others: unflatten(others, context))
+    if is_mapping:
+        names = list(container)
+        return Opened(
+            names,
+            [container[name] for name in names],
+            lambda others: with_items(container, dict(zip(names, others, strict=True))),
+        )
+    if isinstance(container, list | tuple):
+        places = container._fields if is_namedtuple(container) else range(len(container))  # type: ignore[union-attr]
+        return Opened(places, container, lambda others: with_items(container, others))
+    if is_dataclass(container) and not isinstance(container, type):
+        names = [field.name for field in fields(container)]
+        return Opened(
+            names,
+            [getattr(container, name) for name in names],
+            lambda others: _with_fields(container, dict(zip(names, others, strict=True))),
+        )
+    return None
+
+
+def is_one(value: Any) -> bool:
+    """Whether a batch has it as one thing: a list of texts or numbers, or a PackedSequence.
+
+    >>> is_one(["a", "b"]), is_one([torch.ones(1)])
+    (True, False)
+    """
+    if isinstance(value, PackedSequence):
+        return True
+    is_list = isinstance(value, list | tuple)
+    return is_list and bool(value) and isinstance(value[0], str | bytes | int | float)
+
+
+def map_nested(
+    function: Callable[[Any], Any], value: Any, is_leaf: Callable[[Any], bool] = is_one
+) -> Any:
     """The same containers with ``function`` applied to what they hold, however deep.
 
-    Containers are mappings, lists and tuples, whose types are kept. A list that begins with text
-    or a number is no container, nor is a PackedSequence.
+    Args:
+        function: is called with each value that is no container.
+        value: a container that ``opened`` can open, or any other value.
+        is_leaf: whether a container is a value itself.
 
     >>> map_nested(torch.numel, {"a": torch.ones(2), "b": [torch.ones(3), (torch.ones(4),)]})
     {'a': 2, 'b': [3, (4,)]}
     """
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, torch.Tensor) or is_leaf(value) or (inside := opened(value)) is None:
         return function(value)
-    if isinstance(value, Mapping):
-        return with_items(value, {key: map_nested(function, v) for key, v in value.items()})
-    if is_sequence(value):
-        return with_items(value, [map_nested(function, item) for item in value])
-    return function(value)
+    return inside.remade([map_nested(function, inner, is_leaf) for inner in inside.values])
 
 
 def moved_to(device: torch.device, value: Any) -> Any:
@@ -51,7 +112,7 @@ def moved_to(device: torch.device, value: Any) -> Any:
             return item if item.device == device else item.to(device, non_blocking=True)
         return item.to(device) if callable(getattr(item, "to", None)) else item
 
-    return map_nested(moved, value)
+    return map_nested(moved, value, _is_one_or_has("to"))
 
 
 def pinned(value: Any) -> Any:
@@ -62,7 +123,7 @@ def pinned(value: Any) -> Any:
             return item
         return item.pin_memory() if callable(getattr(item, "pin_memory", None)) else item
 
-    return map_nested(pin, value)
+    return map_nested(pin, value, _is_one_or_has("pin_memory"))
 
 
 def detached(value: Any) -> Any:
@@ -81,32 +142,16 @@ def detached(value: Any) -> Any:
 
 
 def named_tensors(value: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor in nested dicts, lists and tuples, with the keys that lead to it.
+    """Every tensor in nested containers, with the keys that lead to it.
 
     >>> [name for name, _ in named_tensors({"a": {"b": torch.ones(1)}, "c": [torch.ones(1)]})]
     ['a.b', 'c.0']
     """
     if isinstance(value, torch.Tensor):
         yield path, value
-        return
-    items: Any = ()
-    if isinstance(value, Mapping):
-        items = value.items()
-    elif isinstance(value, list | tuple):
-        items = enumerate(value)
-    for key, inner in items:
-        yield from named_tensors(inner, f"{path}.{key}" if path else str(key))
-
-
-def is_sequence(value: Any) -> bool:
-    """Whether it is a list or a tuple that may hold tensors.
-
-    >>> is_sequence([torch.ones(1)]), is_sequence(["a", "b"]), is_sequence("ab")
-    (True, False, False)
-    """
-    if not isinstance(value, list | tuple) or isinstance(value, PackedSequence):
-        return False
-    return not (value and isinstance(value[0], str | bytes | int | float))
+    elif (inside := opened(value)) is not None:
+        for key, inner in zip(inside.keys, inside.values, strict=True):
+            yield from named_tensors(inner, f"{path}.{key}" if path else str(key))
 
 
 def is_namedtuple(value: Any) -> bool:
@@ -135,3 +180,16 @@ def with_items(container: Any, items: Any) -> Any:
             return items
         return like
     return type(container)(*items) if is_namedtuple(container) else type(container)(items)
+
+
+def _with_fields(instance: Any, values: Mapping[str, Any]) -> Any:
+    """A copy of a dataclass, frozen ones too; it is not constructed anew."""
+    like = copy(instance)
+    for name, value in values.items():
+        object.__setattr__(like, name, value)
+    return like
+
+
+def _is_one_or_has(method: str) -> Callable[[Any], bool]:
+    """True for a dataclass that knows how to do it itself, too."""
+    return lambda value: is_one(value) or (is_dataclass(value) and hasattr(value, method))

@@ -57,5 +57,5 @@ def _reject_unsized(name: str, dataset: Any) -> None:
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
         raise DataError(
             f"data set '{name}' is a {type(dataset).__name__}, which cannot be indexed: give it "
-            "__len__ and __getitem__, or give SimpleEpoch an endless iterator over its batches"
+            "__len__ and __getitem__, or give SimpleEpoch a LoaderStream of its DataLoader"
         )

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch.utils.data import default_collate
 
 from legoloop.core.errors import DataError
-from legoloop.core.nested import Columns, is_namedtuple, with_items
+from legoloop.core.nested import Columns, is_namedtuple, opened
 from legoloop.core.protocols import Batch
 
 
 def collate(records: Sequence[dict[str, Any]]) -> Batch:
     """Stack the records into a batch: numbers become tensors, strings a list.
 
-    Nested values stay nested: a dict, list or tuple in a record is one of columns in the batch.
+    Nested values stay nested: a dict, list, tuple or dataclass in a record is one of
+    columns in the batch.
 
     Raises DataError if the records differ in keys or shapes.
 
@@ -32,18 +33,28 @@ def collate(records: Sequence[dict[str, Any]]) -> Batch:
 
 def _column(key: str, values: list[Any]) -> Any:
     try:
-        return _marked(default_collate(values), values[0])
+        return _stacked(values)
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
         shapes = {tuple(getattr(value, "shape", ())) for value in values}
         detail = f"shapes {sorted(shapes)}" if len(shapes) > 1 else str(error).splitlines()[0]
         raise DataError(f"the values of '{key}' do not stack into a batch: {detail}") from error
 
 
-def _marked(column: Any, value: Any) -> Any:
-    """A column with Columns where a record has a list or tuple, one of which is ``value``."""
-    if isinstance(value, Mapping):
-        return with_items(column, {key: _marked(column[key], value[key]) for key in value})
-    if isinstance(value, list | tuple):
-        items = list(map(_marked, column, value))
-        return with_items(column, items) if is_namedtuple(column) else Columns(items)
-    return column
+def _stacked(values: list[Any]) -> Any:
+    """One column of values; Columns where they are lists or tuples."""
+    like = opened(values[0])
+    if like is None:
+        return default_collate(values)
+    records = [_by_key(value) for value in values]
+    if any(record.keys() != records[0].keys() for record in records):
+        raise ValueError("they have not the same entries")
+    columns = [_stacked([record[key] for record in records]) for key in like.keys]
+    is_plain = isinstance(values[0], list | tuple) and not is_namedtuple(values[0])
+    return Columns(columns) if is_plain else like.remade(columns)
+
+
+def _by_key(container: Any) -> dict[Any, Any]:
+    inside = opened(container)
+    if inside is None:
+        raise TypeError(f"one of them is a {type(container).__name__}")
+    return dict(zip(inside.keys, inside.values, strict=True))

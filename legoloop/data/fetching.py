@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from legoloop.core.batch_size import SizedBatch
 from legoloop.core.errors import DataError, UserError
-from legoloop.core.nested import pinned
+from legoloop.core.nested import named_tensors, pinned
 from legoloop.core.protocols import Batch
 from legoloop.data.datasets import ColumnDataset
 from legoloop.data.loader_config import LoaderConfig
@@ -246,16 +246,10 @@ def _ignore_first_sigterm(number: int) -> None:
     signal.signal(signal.SIGTERM, lambda *given: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
-def _share_tensors(value: Any) -> None:
-    if isinstance(value, torch.Tensor):
-        if value.layout is torch.strided and value.device.type == "cpu":
-            value.share_memory_()  # type: ignore[no-untyped-call]
-    elif isinstance(value, dict):
-        for inner in value.values():
-            _share_tensors(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            _share_tensors(inner)
+def _share_tensors(batch: Any) -> None:
+    for _, tensor in named_tensors(batch):
+        if tensor.layout is torch.strided and tensor.device.type == "cpu":
+            tensor.share_memory_()  # type: ignore[no-untyped-call]
 
 
 def _unchanged(batch: Any) -> Any:

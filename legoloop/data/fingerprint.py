@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from legoloop.core.nested import opened
 from legoloop.data.datasets import ColumnDataset
 from legoloop.data.positional_rng import PositionalRng
 
@@ -94,5 +95,9 @@ def _bytes(value: Any) -> Iterator[Any]:
             yield from _bytes(item)
     elif isinstance(value, bool | int | float | complex | str | bytes | None):
         yield f"{type(value).__name__} {value!r};".encode()
+    elif (inside := opened(value)) is not None:
+        yield f"{type(value).__qualname__} {len(inside.values)}".encode()
+        for item in inside.values:
+            yield from _bytes(item)
     else:
         raise TypeError(f"a {type(value).__name__} has no bytes of its own")

@@ -51,8 +51,8 @@ class SimpleEpoch:
             raise ArgumentError(
                 f"is a {type(train_iterator).__name__}, which is no iterator",
                 argument="train_iterator",
-                remedy="give a BatchStream of its data set, or an endless iterator: a generator "
-                "that loops over it again and again",
+                remedy="give a BatchStream of its data set, a LoaderStream of a DataLoader, or an "
+                "endless iterator",
             )
         if epoch_size is None and isinstance(batch_desc, DefaultBatchDesc | None):
             epoch_size = getattr(train_iterator, "samples", None)

@@ -30,9 +30,14 @@ from legoloop.app.run.lifecycle import lock_directory, prepare
 from legoloop.core.errors import ConfigError
 
 ASKED_FOR = {
+    "adapted": ["model.module={_target_:torch.nn.Flatten}", "model.inputs=[image]"],
     "freeze": ["plugins.freeze.patterns=[head.*]"],
     "last_sample": ["plugins.last_sample.num_samples=64"],
     "last_step": ["plugins.last_step.num_steps=9"],
+    "own_stream": [
+        *("model=adapted", "model.module={_target_:torch.nn.Flatten}", "model.inputs=[x]"),
+        "+plugins.epoch.train_iterator={_target_:tests.streams_of_others.endless}",
+    ],
     "pruning": ["plugins.pruning.storage=study.journal", "plugins.pruning.study=mine"],
     "time_limit": ["plugins.time_limit.seconds=99"],
 }

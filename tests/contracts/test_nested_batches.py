@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -19,6 +20,14 @@ from legoloop.training.step.micro_batches import join, split_batch
 SAMPLES = 22
 Views = namedtuple("Views", "left right")
 Record = dict[str, Any]
+
+
+@dataclass
+class Sides:
+    left: torch.Tensor
+    right: torch.Tensor
+
+
 Collate = Callable[[list[Record]], dict[str, Any]]
 
 
@@ -57,6 +66,8 @@ class Net(nn.Module):
         if isinstance(views, PackedSequence):
             packed = views._replace(data=self.layer(views.data))
             return {"y": pad_packed_sequence(packed, batch_first=True)[0].sum((1, 2))}
+        if isinstance(views, Sides):
+            views = [views.left, views.right]
         if isinstance(views, dict):
             views = list(views.values())
         return {"y": torch.stack([self.layer(view).squeeze(-1) for view in views]).mean(0)}
@@ -83,6 +94,7 @@ def trained(
 FIRST: dict[str, Collate] = {
     "a dict": lambda r: {"inputs": {"ids": torch.zeros(len(r)), "mask": torch.zeros(len(r))}},
     "two views": lambda r: {"pair": [torch.zeros(len(r))] * 2},
+    "a dataclass": lambda r: {"sides": Sides(torch.zeros(len(r)), torch.zeros(len(r)))},
     "a packed sequence": lambda r: {"seq": pack_sequence([torch.ones(3)] * len(r))},
     "edges": lambda r: {"edges": torch.zeros(2, 50)},
     "a scalar": lambda r: {"temperature": torch.tensor(2.0)},
@@ -123,6 +135,7 @@ SHAPES: dict[str, Callable[[torch.Tensor, torch.Tensor], Any]] = {
     "list": lambda left, right: [left, right],
     "dict": lambda left, right: {"left": left, "right": right},
     "namedtuple": Views,
+    "dataclass": Sides,
 }
 """How two views may lie in a record."""
 
@@ -157,6 +170,8 @@ def assert_equal(left: Any, right: Any) -> None:
     assert type(left) is type(right)
     if isinstance(left, torch.Tensor):
         assert torch.equal(left, right)
+    elif isinstance(left, Sides):
+        assert_equal([left.left, left.right], [right.left, right.right])
     elif isinstance(left, dict):
         assert_equal(list(left.values()), list(right.values()))
     elif isinstance(left, list | tuple):
@@ -170,6 +185,7 @@ nested = st.recursive(
     st.sampled_from(["rows", "names", "scale", "shared", "ragged", "packed"]),
     lambda inner: (
         st.dictionaries(st.sampled_from("abc"), inner, min_size=1, max_size=3)
+        | st.builds(Sides, inner, inner)
         | st.tuples(inner, inner, inner, inner, inner, inner, inner)
     ),
     max_leaves=6,
@@ -184,6 +200,8 @@ def test_parts_joined_are_the_whole(form: Any, samples: int, size: int) -> None:
             return {key: made(inner) for key, inner in form.items()}
         if isinstance(form, tuple):
             return tuple(map(made, form))
+        if isinstance(form, Sides):
+            return Sides(made(form.left), made(form.right))
         return {
             "rows": torch.arange(samples * 2).view(samples, 2),
             "names": [f"s{n}" for n in range(samples)],

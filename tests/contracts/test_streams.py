@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 import legoloop as ll
 from legoloop.core import rng
+from tests.streams_of_others import CountedReads, StatefulLoader
 from tests.tiny import Noisy
 
 SAMPLES, BATCH_SIZE = 10, 4
@@ -38,6 +40,14 @@ MADE: dict[str, tuple[type, Callable[[], Any]]] = {
     "Loop with a sampler": (
         ll.BatchStream,
         lambda: a_loop(sampler=ll.ClassBalancedSampler("labels")),
+    ),
+    "LoaderStream": (
+        ll.LoaderStream,
+        lambda: ll.LoaderStream(DataLoader(CountedReads(SAMPLES), BATCH_SIZE, shuffle=True)),
+    ),
+    "LoaderStream of a loader with a state": (
+        ll.LoaderStream,
+        lambda: ll.LoaderStream(StatefulLoader(CountedReads(SAMPLES), BATCH_SIZE)),
     ),
     "MixedStream": (ll.MixedStream, a_mixed_loop),
     "RepeatedBatches": (ll.RepeatedBatches, lambda: ll.RepeatedBatches(a_loop(), num_batches=3)),

@@ -1,15 +1,25 @@
 from __future__ import annotations
 
-from collections import OrderedDict, UserDict, namedtuple
+from collections import OrderedDict, UserDict, deque, namedtuple
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 import torch
 from torch.nn.utils.rnn import pack_sequence
+from torch.utils._pytree import register_pytree_node
 
 from legoloop.core.batch_size import SizedBatch
-from legoloop.core.nested import Columns, detached, map_nested, moved_to, pinned
+from legoloop.core.nested import (
+    Columns,
+    detached,
+    map_nested,
+    moved_to,
+    named_tensors,
+    opened,
+    pinned,
+)
 
 Pair = namedtuple("Pair", "left right")
 META = torch.device("meta")
@@ -24,6 +34,38 @@ class Graph:
         moved = Graph()
         moved.device = device
         return moved
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Frozen, and with a field that it computes itself."""
+
+    ids: torch.Tensor
+    length: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "length", len(self.ids))
+
+
+@dataclass
+class Moving:
+    """A dataclass with a ``to`` of its own."""
+
+    x: torch.Tensor
+    moves: int = 0
+
+    def to(self, device: torch.device) -> Moving:
+        return Moving(self.x.to(device), self.moves + 1)
+
+
+class Registered:
+    """Known to torch's pytree."""
+
+    def __init__(self, x: torch.Tensor) -> None:
+        self.x = x
+
+
+register_pytree_node(Registered, lambda each: ([each.x], None), lambda new, _: Registered(*new))
 
 
 class Closed(dict[str, Any]):
@@ -44,6 +86,9 @@ class Closed(dict[str, Any]):
         Columns([torch.ones(2)]),
         (torch.ones(2),),
         Pair(torch.ones(2), 3),
+        Tokens(torch.ones(2)),
+        deque([torch.ones(2)]),
+        Registered(torch.ones(2)),
         {"deep": [({"er": torch.ones(2)},)]},
     ],
     ids=lambda container: type(container).__name__,
@@ -88,3 +133,21 @@ def test_detached_has_no_graph_anywhere() -> None:
 def test_pinning_leaves_alone_what_is_not_on_the_host() -> None:
     on_meta = torch.ones(1, device="meta")
     assert pinned({"a": [on_meta], "name": "x"}) == {"a": [on_meta], "name": "x"}
+
+
+def test_a_dataclass_is_copied_as_it_is_and_may_move_itself() -> None:
+    tokens = Tokens(torch.ones(3))
+    moved = moved_to(META, {"tokens": tokens, "moving": Moving(torch.ones(1))})
+    assert (moved["tokens"].length, moved["tokens"].ids.device) == (3, META)
+    assert tokens.ids.device.type == "cpu"
+    assert (moved["moving"].moves, moved["moving"].x.device) == (1, META)
+
+
+def test_tensors_are_named_by_the_fields_and_keys_that_lead_to_them() -> None:
+    value = {"a": [Tokens(torch.ones(1))], "b": Registered(torch.ones(1))}
+    assert [name for name, _ in named_tensors(value)] == ["a.0.ids", "b.0"]
+
+
+@pytest.mark.parametrize("value", ["ab", 3, None, torch.ones(2), Graph(), Tokens, torch.Size])
+def test_what_is_no_container_is_not_opened(value: Any) -> None:
+    assert opened(value) is None

@@ -20,6 +20,8 @@ from legoloop.core.text import shown
 
 TARGET, ARGS, PARTIAL, INJECT = "_target_", "_args_", "_partial_", "_inject_"
 SPECIAL = (TARGET, ARGS, PARTIAL, INJECT)
+MISSING = "???"
+"""A value that has to be given, as OmegaConf writes it."""
 Node = Mapping[str, Any]
 
 
@@ -84,7 +86,8 @@ def bind(path: str, node: Node, scope: Collection[str]) -> BoundCall:
         scope: the names that the container provides.
 
     Raises ConfigError for a target that cannot be found, a key that the target does not take, a
-    value of the wrong type, a required parameter that nothing provides, an unknown provider.
+    value that is missing or of the wrong type, a required parameter that nothing provides, an
+    unknown provider.
 
     >>> node = {"_target_": "torch.optim.SGD", "lr": 0.1}
     >>> bind("optimizer", node, scope=["params", "model"]).dependencies
@@ -94,6 +97,7 @@ def bind(path: str, node: Node, scope: Collection[str]) -> BoundCall:
     name = str(node[TARGET])
     values = {key: value for key, value in node.items() if key not in SPECIAL}
     _check_special(path, node)
+    _check_given(path, values)
     injected = dict(node.get(INJECT) or {})
     args = list(node.get(ARGS) or [])
     is_partial = node.get(PARTIAL) or False
@@ -155,6 +159,16 @@ def _check_special(path: str, node: Node) -> None:
                 f"is {shown(provider)}",
                 key=key,
                 remedy=f"give the name of a provider, or write ~{key}",
+            )
+
+
+def _check_given(path: str, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if value == MISSING:
+            raise ConfigError(
+                "has no value, which the option leaves to you",
+                key=f"{path}.{key}",
+                remedy=f"give one: {path}.{key}=…",
             )
 
 

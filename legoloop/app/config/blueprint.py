@@ -40,8 +40,10 @@ from legoloop.app.config.validate import (
     check_names,
     check_required,
     check_settings_are_read,
+    check_train,
     check_used,
     needs_of,
+    used_by,
 )
 from legoloop.core.errors import ConfigError
 from legoloop.core.json_tree import decoded, encoded
@@ -154,6 +156,8 @@ class Blueprint:
         hooked = sorted(name for name, path in named if is_hooked(path))
         needs = needs_of(components, [*datasets.values(), loaders], lists, data.model_kwargs)
         check_circles(needs, components)
+        used = [components[name] for name in used_by(hooked, needs) & components.keys()]
+        check_train(tree, used, data.model_kwargs)
         check_used(needs, components, hooked, given[2])
         edges = tuple(_edges({name: components[name] for name in hooked}, lists))
         return cls(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from inspect import Parameter
 from typing import Any
 
 from legoloop.app.config.binding import INJECT, BoundCall, calls_in
@@ -24,10 +25,12 @@ from legoloop.app.config.settings import (
     SweepSettings,
     setting_names,
 )
+from legoloop.app.config.targets import parameters
 from legoloop.core.errors import ArgumentError, ConfigError
 from legoloop.core.suggestions import did_you_mean
 from legoloop.data.loader_config import loader_configs
 
+NO_DATASETS = "choose an option with data=…, or give plugins.epoch.train_iterator a stream"
 Needs = Mapping[str, set[str]]
 """The names that each name needs to be built first."""
 
@@ -78,17 +81,33 @@ def _referenced(unresolved: Tree) -> set[str]:
 
 
 def check_required(tree: Tree) -> None:
-    """Raises ConfigError without data, plugins, a train data set, or the predicted one."""
+    """Raises ConfigError without data, plugins, or the predicted data set."""
     for name in ("data", "plugins"):
         if not tree.get(name):
             raise ConfigError(f"is empty; choose an option with {name}=…", key=name)
-    datasets = dataset_nodes(tree)
     predicted = tree["data"].get("predict_dataset")
-    for key, name in (("data.datasets", TRAIN), ("data.predict_dataset", predicted)):
-        if name is not None and name not in datasets:
-            raise ConfigError(
-                f"there is no data set '{name}'; {did_you_mean(name, datasets)}", key=key
-            )
+    if predicted is not None:
+        _check_dataset(tree, predicted, "data.predict_dataset")
+
+
+def check_train(tree: Tree, used: Iterable[BoundCall], model_kwargs: Collection[str]) -> None:
+    """Raises ConfigError without a train data set, if a component that is used needs it.
+
+    An epoch driver with a stream of its own does not, nor does who can do without the stream.
+    """
+    for call in calls_in(list(used)):
+        accepted = parameters(call.function) or {}
+        for name, provider in call.dependencies.items():
+            is_optional = name in accepted and accepted[name].default is not Parameter.empty
+            if provider in model_kwargs or (provider == "train_iterator" and not is_optional):
+                _check_dataset(tree, TRAIN, "data.datasets")
+
+
+def _check_dataset(tree: Tree, name: str, key: str) -> None:
+    datasets = dataset_nodes(tree)
+    if name not in datasets:
+        remedy = did_you_mean(name, datasets) if datasets else NO_DATASETS
+        raise ConfigError(f"there is no data set '{name}'; {remedy}", key=key)
 
 
 def check_loaders(data: Mapping[str, Any], loaders: Any) -> None:
@@ -184,13 +203,8 @@ def check_circles(needs: Needs, components: Mapping[str, BoundCall]) -> None:
         ) from None
 
 
-def check_used(
-    needs: Needs,
-    components: Mapping[str, BoundCall],
-    hooked: Iterable[str],
-    set_keys: Iterable[str],
-) -> None:
-    """Raises ConfigError for a component that the user chose and that nothing uses."""
+def used_by(hooked: Iterable[str], needs: Needs) -> set[str]:
+    """What plugins and loggers need to be built first, and they themselves."""
     used: set[str] = set()
     waiting = list(hooked)
     while waiting:
@@ -198,6 +212,17 @@ def check_used(
         if name not in used:
             used.add(name)
             waiting.extend(needs.get(name, ()))
+    return used
+
+
+def check_used(
+    needs: Needs,
+    components: Mapping[str, BoundCall],
+    hooked: Iterable[str],
+    set_keys: Iterable[str],
+) -> None:
+    """Raises ConfigError for a component that the user chose and that nothing uses."""
+    used = used_by(hooked, needs)
     for name, call in components.items():
         if name not in used and any(is_under(key, call.path) for key in set_keys):
             raise ConfigError("is chosen, but no plugin and no logger uses it", key=call.path)

@@ -102,7 +102,10 @@ def make_app(blueprint: Blueprint, from_data: Mapping[str, Any] | None = None) -
     app.set_providers(**made, blueprint=providers.Callable(current))
     scope.update({name: made[name] for name in (*blueprint.components, *APP_PROVIDERS)})
     scope.update({name: data.container.providers[name] for name in DATA_PROVIDERS[:3]})
-    scope["train_iterator"] = data.loop_iters.provided[TRAIN]
+    has_train = TRAIN in blueprint.datasets
+    scope["train_iterator"] = (
+        data.loop_iters.provided[TRAIN] if has_train else providers.Object(None)
+    )
     known = from_data or {}
     for name in blueprint.data.model_kwargs:
         asked = providers.Callable(_model_kwarg, data.datasets.provided[TRAIN], name)

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, unpack_sequence
 
 from legoloop.core.batch_rows import has_rows, packed, rows_of
 from legoloop.core.batch_size import DefaultBatchDesc, SizedBatch
-from legoloop.core.nested import is_sequence, with_items
+from legoloop.core.nested import is_one, opened
 from legoloop.core.protocols import Batch
 
 
@@ -20,7 +20,7 @@ def split_batch(batch: Batch, size: int) -> list[SizedBatch]:
     """Micro-batches of at most ``size`` samples, in order; a single one if there is no sample.
 
     Values with one entry per sample are sliced: tensors and arrays of shape (samples, …), lists, a
-    PackedSequence, and these in nested dicts, tuples and lists. Any other value is the same in
+    PackedSequence, and these in nested containers. Any other value is the same in
     every micro-batch.
 
     >>> split_batch({"idx": [3, 1, 2], "scale": 0.5}, size=2)
@@ -66,13 +66,8 @@ def shares(micro_batches: Sequence[Batch], size: Callable[[Batch], int]) -> list
 
 def _join_values(values: Sequence[Any], sizes: Sequence[int]) -> Any:
     last = values[-1]
-    if isinstance(last, Mapping):
-        return with_items(last, join(values, sizes))
     if not all(map(has_rows, values, sizes)):
-        if not is_sequence(last) or any(len(value) != len(last) for value in values):
-            return last
-        parts = zip(*values, strict=True)
-        return with_items(last, [_join_values(inner, sizes) for inner in parts])
+        return _join_nested(values, sizes)
     if isinstance(last, torch.Tensor):
         return torch.cat(list(values))
     if isinstance(last, np.ndarray):
@@ -80,3 +75,13 @@ def _join_values(values: Sequence[Any], sizes: Sequence[int]) -> Any:
     if isinstance(last, PackedSequence):
         return packed([part for value in values for part in unpack_sequence(value)], last)
     return type(last)(chain(*values))
+
+
+def _join_nested(values: Sequence[Any], sizes: Sequence[int]) -> Any:
+    last = values[-1]
+    if is_one(last) or (like := opened(last)) is None:
+        return last
+    inside = [dict(zip(o.keys, o.values, strict=True)) for v in values if (o := opened(v))]
+    if any(each.keys() != inside[-1].keys() for each in inside):
+        return last
+    return like.remade([_join_values([each[key] for each in inside], sizes) for key in like.keys])

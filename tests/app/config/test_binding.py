@@ -103,6 +103,10 @@ def test_wrong_nodes_are_refused_with_the_key_that_is_wrong() -> None:
     assert refused({**NODE, "size": "big"}) == (
         "plugins.mine.size: is 'big', a text; bricks.Brick takes int"
     )
+    assert refused({**NODE, "size": "???"}) == (
+        "plugins.mine.size: has no value, which the option leaves to you; give one: "
+        "plugins.mine.size=…"
+    )
     assert refused({"_target_": "bricks.Brick"}) == (
         "plugins.mine.size: bricks.Brick needs 'size', which has no value here and no provider of "
         "that name; set plugins.mine.size=…, or inject one of the providers: there are model, "

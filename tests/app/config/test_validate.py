@@ -12,6 +12,7 @@ from legoloop.app.config.validate import (
     check_names,
     check_required,
     check_settings_are_read,
+    check_train,
     check_used,
     needs_of,
 )
@@ -67,14 +68,6 @@ def test_a_reference_to_what_lies_beside_does_not_count() -> None:
         ({"data": DATA}, "plugins: is empty; choose an option with plugins=…"),
         ({"data": DATA, "plugins": {}}, "plugins: is empty; choose an option with plugins=…"),
         (
-            {"data": {"datasets": {"trian": NODE}}, "plugins": PLUGINS},
-            "data.datasets: there is no data set 'train'; did you mean trian?",
-        ),
-        (
-            {"data": {"datasets": None, "root": "x"}, "plugins": PLUGINS},
-            "data.datasets: there is no data set 'train'; ",
-        ),
-        (
             {"data": {**DATA, "predict_dataset": "trani"}, "plugins": PLUGINS},
             "data.predict_dataset: there is no data set 'trani'; did you mean train?",
         ),
@@ -84,6 +77,42 @@ def test_what_every_run_needs(tree: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError) as refused:
         check_required(tree)
     assert message(refused).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("datasets", "told"),
+    [
+        ({"trian": NODE}, "data.datasets: there is no data set 'train'; did you mean trian?"),
+        (
+            None,
+            "data.datasets: there is no data set 'train'; choose an option with data=…, or give "
+            "plugins.epoch.train_iterator a stream",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "asking",
+    [
+        {"_target_": "legoloop.SimpleEpoch"},
+        {"_target_": "torch.nn.Linear", "in_features": 1, "_inject_": {"out_features": "task"}},
+    ],
+)
+def test_only_who_needs_the_train_data_set_asks_for_one(
+    datasets: Any, told: str, asking: dict[str, Any]
+) -> None:
+    def check(data: dict[str, Any], *nodes: dict[str, Any]) -> None:
+        used = [bind("x", node, ["train_iterator", "task"]) for node in nodes]
+        check_train({"data": data}, used, ["task"])
+
+    own_stream = {"_target_": "legoloop.SimpleEpoch", "train_iterator": NODE}
+    can_do_without = {"_target_": "legoloop.Progress", "_inject_": {"stream": "train_iterator"}}
+    can_do_without |= {"counter": NODE, "sources": []}
+    without = {"datasets": datasets}
+    check(without, own_stream, can_do_without)
+    check(DATA, asking)
+    with pytest.raises(ConfigError) as refused:
+        check(without, own_stream, {"_target_": "builtins.list", "_args_": [asking]})
+    assert message(refused) == told
 
 
 def test_a_run_that_predicts_nothing_needs_no_data_set_for_it() -> None:

@@ -1,0 +1,1 @@
+"""Nodes of a graph, classified by a graph convolutional network."""

@@ -1,0 +1,1 @@
+"""Numbers in words, translated into digits by a recurrent network with attention."""

@@ -1,0 +1,1 @@
+"""A transformer that knows some language, fine-tuned to tell praise from blame."""
