@@ -181,6 +181,7 @@ from .training.schedules.total_steps import total_steps as total_steps
 from .training.step.anomaly import DetectAnomaly as DetectAnomaly
 from .training.step.batch_transform import BatchTransform as BatchTransform
 from .training.step.clipping import GradientClipping as GradientClipping
+from .training.step.closure_descent import ClosureDescent as ClosureDescent
 from .training.step.descent import GradientDescent as GradientDescent
 from .training.step.feed import Feed as Feed
 from .training.step.nonfinite_guard import NonFiniteGuard as NonFiniteGuard

@@ -13,6 +13,7 @@ from torch import nn
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.buffer_snapshot import own_expanded_buffers
 from legoloop.core.errors import DataError, MissingExtraError
+from legoloop.core.evaluated_weights import evaluated_weights, use_evaluated_weights
 from legoloop.core.monitor import as_list, is_improvement, is_maximized, latest_scalar
 from legoloop.core.protocols import ScalarSource
 from legoloop.core.ranks import current_ranks
@@ -138,6 +139,7 @@ class BestModelWeights:
         if self.restore and self.weights is not None:
             for model in (self.model, self.average.model) if self.average else (self.model,):
                 own_expanded_buffers(model)
+                use_evaluated_weights(model)
                 load_whole(model, self.weights)
 
     def state_dict(self) -> State:
@@ -156,10 +158,11 @@ class BestModelWeights:
 
 def _cpu_copy(model: nn.Module) -> Weights:
     """A copy of the state dict, on the CPU."""
-    weights: Weights = whole(model.state_dict())
-    for name, value in weights.items():
-        if isinstance(value, torch.Tensor):
-            weights[name] = value.detach().to("cpu", copy=True)
+    with evaluated_weights(model):
+        weights: Weights = whole(model.state_dict())
+        for name, value in weights.items():
+            if isinstance(value, torch.Tensor):
+                weights[name] = value.detach().to("cpu", copy=True)
     return weights
 
 

@@ -29,6 +29,13 @@ def a_clipping(parts: Tiny) -> ll.GradientClipping:
     return clipping
 
 
+def a_closure_descent(parts: Tiny) -> ll.ClosureDescent:
+    parts.opt = torch.optim.LBFGS(parts.model.parameters(), lr=0.1, max_iter=3)
+    made = ll.ClosureDescent(parts.opt, parts.model, parts.feed, mean_loss)
+    parts.descent = made
+    return made
+
+
 def a_turn(parts: Tiny) -> ll.AlternatingDescent:
     """Of another model, since the tiny run trains its own already."""
     model = copy.deepcopy(parts.model)
@@ -86,6 +93,7 @@ MADE: dict[type, Callable[[Tiny, Path], Any]] = {
         parts.model, folder / "weights_best", ll.LearningRateMonitor(parts.opt), "lr", mode="max"
     ),
     ll.Checkpointer: lambda parts, folder: ll.Checkpointer(parts.counter, folder / "kept"),
+    ll.ClosureDescent: lambda parts, _: a_closure_descent(parts),
     ll.Counter: lambda parts, _: parts.counter,
     ll.ConfusionMatrix: lambda parts, folder: ll.ConfusionMatrix(
         folder / "confusion.csv", parts.loaders_acc(), acc_key="val"

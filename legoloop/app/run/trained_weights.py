@@ -134,7 +134,10 @@ def _of_checkpoint(folder: Path, model: nn.Module) -> Mapping[str, Any]:
     ]
     found.sort(key=lambda state: not state.get("has_steps", False))  # an average has it
     names = model.state_dict().keys()
-    weights: Sequence[Mapping[str, Any]] = [state["model"] for state in found]
+    # Beside what a schedule-free optimizer trains there is what is meant to be used.
+    weights: Sequence[Mapping[str, Any]] = [
+        state.get("evaluated_model", state["model"]) for state in found
+    ]
     fitting = next((each for each in weights if each.keys() == names), None)
     if fitting is None and not weights:
         raise ConfigError(f"{folder}: this checkpoint holds the weights of no model")
