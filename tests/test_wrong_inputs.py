@@ -86,11 +86,6 @@ IN_THE_CONFIGURATION: Cases = {
         "plugins.descent.compile (conf/plugins/default.yaml): is 'reduce-overhead', whose CUDA "
         "graphs overwrite the outputs at the next evaluation; give compile=true",
     ),
-    "ranks for an optimizer that evaluates the loss itself": (
-        ("optimizer=lbfgs", "ranks=2", "device=cpu"),
-        "ranks (command line): is 2, but plugin 'descent', a ClosureDescent, is for one process; "
-        "leave one of them out",
-    ),
     "groups for an optimizer that knows none": (
         ("optimizer=lbfgs", "param_groups=no_decay"),
         "optimizer (conf/param_groups/no_decay.yaml): torch.optim.LBFGS refuses it: LBFGS "

@@ -12,7 +12,10 @@ from torch import nn
 from legoloop.core.buffer_snapshot import BufferSnapshot
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import BatchSizer, FeedProtocol, Loss
+from legoloop.core.ranks import current_ranks
 from legoloop.loop.step import Step
+from legoloop.training.parallel.data_parallel import Parallel
+from legoloop.training.parallel.sharded import FullySharded
 from legoloop.training.step.compile import CUDAGRAPH_MODES
 from legoloop.training.step.descent import GradientDescent
 from legoloop.training.step.nonfinite_guard import NonFiniteGuard
@@ -31,7 +34,7 @@ class ClosureDescent(GradientDescent):
     step out, whichever call was not finite: weights, buffers and optimizer are as they were before
     it, for which they are copied before every step. Dropout draws anew at every call, and batch
     norm takes every call into its running statistics, as in a loop written by hand. A gradient
-    scaler cannot go along, nor several ranks.
+    scaler cannot go along, nor shards of the model.
 
     Args:
         opt: the optimizer; ``step(closure)`` is called.
@@ -44,6 +47,7 @@ class ClosureDescent(GradientDescent):
         batch_desc: weighs the micro-batches.
         compile: whether torch.compile compiles model and loss; no mode with CUDA graphs.
         scaler: None.
+        parallel: how several ranks train together; not as shards.
         gradients_first: whether gradients are computed before ``step(closure)`` too, for an
             optimizer that takes those at the weights as they are for granted, as most versions
             of SAM do.
@@ -65,7 +69,6 @@ class ClosureDescent(GradientDescent):
     (2.0, True)
     """
 
-    supports_ranks = False
     gives_closure: ClassVar[bool] = True
 
     def __init__(
@@ -80,6 +83,7 @@ class ClosureDescent(GradientDescent):
         batch_desc: BatchSizer | None = None,
         compile: bool | str = False,
         scaler: torch.amp.GradScaler | None = None,
+        parallel: Parallel | None = None,
         gradients_first: bool = False,
     ) -> None:
         if scaler is not None:
@@ -95,6 +99,13 @@ class ClosureDescent(GradientDescent):
                 argument="compile",
                 remedy="give compile=true",
             )
+        if isinstance(parallel or current_ranks().parallel, FullySharded):
+            raise ArgumentError(
+                f"is of class {type(opt).__name__}, which takes whole weights, but each rank has a "
+                "shard",
+                argument="opt",
+                remedy="give parallel=ddp",
+            )
         super().__init__(
             *(opt, model, feed, loss),
             guard=guard,
@@ -102,6 +113,7 @@ class ClosureDescent(GradientDescent):
             micro_batch_size=micro_batch_size,
             batch_desc=batch_desc,
             compile=compile,
+            parallel=parallel,
         )
         self.gradients_first = gradients_first
         self.evaluations = 0
@@ -163,6 +175,7 @@ class _Evaluations:
         descent, step = self.descent, self.step
         own = Step()
         own.batch, own.size, own.num_samples = step.batch, step.size, step.num_samples
+        own.share = step.share
         is_allowed = descent.guard.allows(own, descent)
         descent.evaluations += 1
         if self.is_first or not is_allowed:
