@@ -26,6 +26,7 @@ from legoloop.loop.held_state import HeldState
 from legoloop.loop.interruption import Interruption
 from legoloop.loop.lookers import FailedLookers, only_looks
 from legoloop.loop.loss_parameters import reject_unoptimized_losses
+from legoloop.loop.lost_weights import reject_lost_weights
 from legoloop.loop.order import Edge
 from legoloop.loop.plan import Plan
 from legoloop.loop.plugin import Ending, EpochDriver, ShouldSave, ShouldStop, State
@@ -201,10 +202,19 @@ class TrainingHost:
         has_new_seed = state.get("seed") not in (None, self._given_seed)
         self._restored_rng = None if has_new_seed and self._given_seed is not None else state["rng"]
 
+    def reject_lost_weights(self) -> None:
+        """Raises PluginError if weights are trained that ``state_dict`` does not have.
+
+        A run checks it when the first save is asked for at its start.
+        """
+        reject_lost_weights(self.plan.plugins, self.state_dict)
+
     def _train_start(self) -> None:
         seed_generators(self._seed)
         with preserved_rng():
             self._call_hooks(self._calls[Stage.TRAIN_START])
+            if self._saving.requests:
+                self.reject_lost_weights()
         if self._restored_rng is not None:
             set_rng_state(self._restored_rng)
             self._restored_rng = None
@@ -239,7 +249,11 @@ class TrainingHost:
             step.num_samples = getattr(step.batch, "num_samples", None)
             if not self._ranks.is_alone:
                 self._begin_step_of_rank(step)
-            self._call_hooks(self._batch_calls, step)
+            try:
+                self._call_hooks(self._batch_calls, step)
+            except RuntimeError as error:
+                step.explain(error)
+                raise
             step.clear()
             if saving.requests or interruption.pending is not None:
                 self._commit()

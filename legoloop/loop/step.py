@@ -6,6 +6,11 @@ from typing import Any
 
 from legoloop.core.batch_size import RankShare
 
+NO_GRAPH = (
+    "step.loss has no graph; a plugin that computes gradients calls backward() on what its loss "
+    "returned, before or after it puts that into the step (docs/own_descent.md)"
+)
+
 
 class Step:
     """The batch, what the model made of it, its loss, and how many samples it holds.
@@ -53,6 +58,20 @@ class Step:
     @loss.setter
     def loss(self, loss: Any) -> None:
         self._loss = loss
+
+    @staticmethod
+    def explain(error: RuntimeError) -> None:
+        """Say why ``step.loss.backward()`` cannot work, if that may be what raised an error.
+
+        >>> import torch
+        >>> try: torch.zeros(()).backward()
+        ... except RuntimeError as error:
+        ...     Step.explain(error)
+        ...     error.__notes__[0].partition(";")[0]
+        'step.loss has no graph'
+        """
+        if "does not require grad" in str(error):
+            error.add_note(NO_GRAPH)
 
     def clear(self) -> None:
         """Drop everything that the step carries."""

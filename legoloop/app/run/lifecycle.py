@@ -42,6 +42,7 @@ from legoloop.core.record_files import parse_yaml
 from legoloop.core.run_directory import CONFIG, PLAN
 from legoloop.loop.host import TrainingHost
 from legoloop.loop.rank_support import reject_without_ranks
+from legoloop.state.checkpointer import Checkpointer
 from legoloop.state.run_record import RunRecord
 
 log = logging.getLogger("legoloop")
@@ -123,6 +124,8 @@ def prepare(blueprint: Blueprint) -> Prepared:
         prepared.host = app.host()
         if ranks > 1:
             reject_without_ranks(prepared.host.plan, ranks)
+        if any(isinstance(each, Checkpointer) for each in prepared.host.plan.plugins.values()):
+            prepared.host.reject_lost_weights()
     except ConfigError:
         raise
     except Exception as problem:
