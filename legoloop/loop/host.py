@@ -33,6 +33,7 @@ from legoloop.loop.plugin import Ending, EpochDriver, ShouldSave, ShouldStop, St
 from legoloop.loop.saving import Saving
 from legoloop.loop.stages import Hook, Stage
 from legoloop.loop.step import Step
+from legoloop.loop.unsaved_tensors import UnsavedTensors
 
 log = logging.getLogger("legoloop")
 
@@ -91,6 +92,7 @@ class TrainingHost:
         self._interruption = Interruption(self._ranks)
         self._saving = Saving()
         self._held = HeldState(self.plan.plugins, host=self)
+        self._unsaved: UnsavedTensors | None = None  # until it has looked
         self._step = Step()
         self._lookers = FailedLookers()
         called = self._guarded()
@@ -215,6 +217,7 @@ class TrainingHost:
             self._call_hooks(self._calls[Stage.TRAIN_START])
             if self._saving.requests:
                 self.reject_lost_weights()
+                self._unsaved = UnsavedTensors(self.plan.plugins, host=self)
         if self._restored_rng is not None:
             set_rng_state(self._restored_rng)
             self._restored_rng = None
@@ -255,10 +258,17 @@ class TrainingHost:
                 step.explain(error)
                 raise
             step.clear()
+            if self._unsaved is not None:
+                self._look_for_unsaved(self._unsaved)
             if saving.requests or interruption.pending is not None:
                 self._commit()
             if self.stop_reason is not None:
                 break
+
+    def _look_for_unsaved(self, unsaved: UnsavedTensors) -> None:
+        unsaved.look()
+        if unsaved.is_done:
+            self._unsaved = None
 
     def _begin_step_of_rank(self, step: Step) -> None:
         """Ranks draw different random numbers: rank 0 those that a process alone would.
