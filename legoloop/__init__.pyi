@@ -149,6 +149,7 @@ from .training.overfitting import (
 from .training.parallel.data_parallel import DataParallel as DataParallel
 from .training.parallel.sharded import FullySharded as FullySharded
 from .training.param_groups import param_groups as param_groups
+from .training.phases import Phases as Phases
 from .training.pruning import Pruning as Pruning
 from .training.schedules.lr_plugins import (
     LearningRateMonitor as LearningRateMonitor,

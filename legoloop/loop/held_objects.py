@@ -37,7 +37,8 @@ def held_objects(holders: Mapping[str, object], but: Iterable[object] = ()) -> d
     """
     found: dict[str, object] = {}
     for path, item in _walk(holders, but):
-        if not isinstance(item, torch.Tensor) and not _is_passed_through(type(item)):
+        kind: Any = type(item)
+        if not issubclass(kind, torch.Tensor) and not _is_passed_through(kind):
             found[_free(path, found)] = item
     return found
 
@@ -67,8 +68,9 @@ def _walk(holders: Mapping[str, object], but: Iterable[object]) -> Iterator[tupl
         inner: list[tuple[str, object]] = []
         for path, value in level:
             for name, item in _inside(value):
-                is_tensor = isinstance(item, torch.Tensor)
-                if id(item) in seen or (not is_tensor and _is_atom(type(item))):
+                kind: Any = type(item)
+                is_tensor = issubclass(kind, torch.Tensor)
+                if id(item) in seen or (not is_tensor and _is_atom(kind)):
                     continue
                 seen.add(id(item))
                 at = f"{path}.{name}" if name != "" else path

@@ -33,6 +33,7 @@ ASKED_FOR = {
     "freeze": ["plugins.freeze.patterns=[head.*]"],
     "last_sample": ["plugins.last_sample.num_samples=64"],
     "last_step": ["plugins.last_step.num_steps=9"],
+    "phases": ["plugins.phases.phases={all: {from_epoch: 0}}"],
     "pruning": ["plugins.pruning.storage=study.journal", "plugins.pruning.study=mine"],
     "time_limit": ["plugins.time_limit.seconds=99"],
 }
