@@ -24,6 +24,8 @@ class Step:
             the device; None: nobody does.
         size (int): the size of the batch as the epoch counts it, in samples unless it has a
             ``batch_desc``; 0 for a step that was skipped.
+        is_left_out (bool): whether a gradient scaler left out the optimizer's step, since gradients
+            overflowed.
         num_samples (int | None): the number of samples that the batch was made of; None: the
             stream does not say.
         share (RankShare | None): where several ranks train together, what the batch is a share of;
@@ -36,10 +38,20 @@ class Step:
     True
     """
 
-    __slots__ = ("_loss", "batch", "loss_float", "num_samples", "outputs", "share", "size")
+    __slots__ = (
+        "_loss",
+        "batch",
+        "is_left_out",
+        "loss_float",
+        "num_samples",
+        "outputs",
+        "share",
+        "size",
+    )
 
     batch: Any
     outputs: Any
+    is_left_out: bool
     loss_float: float | None
     size: int
     num_samples: int | None
@@ -77,4 +89,5 @@ class Step:
         """Drop everything that the step carries."""
         self.batch = self.outputs = self._loss = self.loss_float = None
         self.num_samples = self.share = None
+        self.is_left_out = False
         self.size = 0

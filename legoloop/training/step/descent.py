@@ -165,6 +165,7 @@ class GradientDescent:
             f"model.{name}" for name, value in model.state_dict().items() if not are_finite(value)
         }
         self._told_buffers: set[str] = set()
+        self._is_left_out = False
         self._evaluated = EvaluatedWeights.of(model, opt)
 
     def train_start(self) -> None:
@@ -181,7 +182,9 @@ class GradientDescent:
 
     def make_step(self, step: Step) -> None:
         """Compute the gradients and step the optimizer, if the guard allows it."""
+        self._is_left_out = False
         self.guard.run_step(step, self)
+        step.is_left_out = self._is_left_out
 
     def compute_gradients(self, step: Step, observe_loss: ObserveLoss) -> torch.Tensor:
         """Forward and backward pass; returns the loss, a scalar or one value per sample."""
@@ -206,8 +209,14 @@ class GradientDescent:
         if self.scaler is None:
             fast_step(self.opt)
         else:
-            self.scaler.step(self.opt)
-            self.scaler.update()
+            self._scaled_step(self.scaler)
+
+    def _scaled_step(self, scaler: torch.amp.GradScaler) -> None:
+        """A scale that falls tells of a step that was left out; reading it waits for the step."""
+        before = scaler.get_scale()
+        scaler.step(self.opt)
+        scaler.update()
+        self._is_left_out = scaler.get_scale() < before
 
     def clip_gradients(self) -> None:
         """Call ``clip`` with the parameters of the optimizer."""
