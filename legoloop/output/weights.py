@@ -12,6 +12,7 @@ from torch import nn
 
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.buffer_snapshot import own_expanded_buffers
+from legoloop.core.compiled_names import with_plain_names
 from legoloop.core.errors import DataError, MissingExtraError
 from legoloop.core.evaluated_weights import evaluated_weights, use_evaluated_weights
 from legoloop.core.monitor import as_list, is_improvement, is_maximized, latest_scalar
@@ -37,6 +38,8 @@ class HasModel(Protocol):
 class SaveModelWeights:
     """At the end of the training, writes the model's state dict, on the CPU, to a file.
 
+    The names are those of a model that torch.compile does not wrap.
+
     Read it back with ``model.load_state_dict(torch.load(path))``; for a ``.safetensors`` use
     ``safetensors.torch.load_file(path)`` in place of ``torch.load``.
 
@@ -61,7 +64,7 @@ class SaveModelWeights:
         self.path = checked_path(path)
 
     def train_end(self) -> None:
-        weights = whole(self.model.state_dict())
+        weights = _whole_weights(self.model)
         if current_ranks().is_writer:
             for name, value in weights.items():
                 if isinstance(value, torch.Tensor):
@@ -156,10 +159,15 @@ class BestModelWeights:
         return [self.metric, self.higher_is_better, self.average is not None]
 
 
+def _whole_weights(model: nn.Module) -> Weights:
+    weights: Weights = with_plain_names(whole(model.state_dict()))  # type: ignore[assignment]
+    return weights
+
+
 def _cpu_copy(model: nn.Module) -> Weights:
     """A copy of the state dict, on the CPU."""
     with evaluated_weights(model):
-        weights: Weights = whole(model.state_dict())
+        weights = _whole_weights(model)
         for name, value in weights.items():
             if isinstance(value, torch.Tensor):
                 weights[name] = value.detach().to("cpu", copy=True)
