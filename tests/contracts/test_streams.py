@@ -42,6 +42,7 @@ def a_phase() -> ll.Phases:
 MADE: dict[str, tuple[type, Callable[[], Any]]] = {
     "BatchStream": (ll.BatchStream, a_loop),
     "Loop that does not shuffle": (ll.BatchStream, lambda: a_loop(shuffle=False)),
+    "Loop of whole batches": (ll.BatchStream, lambda: a_loop(drop_last=True)),
     "Loop with a sampler": (
         ll.BatchStream,
         lambda: a_loop(sampler=ll.ClassBalancedSampler("labels")),
