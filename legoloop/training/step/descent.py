@@ -21,6 +21,7 @@ from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.evaluated_weights import EvaluatedWeights
 from legoloop.core.lazy_modules import reject_lazy_modules
 from legoloop.core.nested import detached, named_tensors
+from legoloop.core.out_of_memory import is_out_of_memory, out_of_memory
 from legoloop.core.protocols import Batch, BatchSizer, FeedProtocol, Loss
 from legoloop.core.ranks import current_ranks
 from legoloop.core.shards import load_whole, whole
@@ -176,7 +177,12 @@ class GradientDescent:
         """Make one step, unless the guard skips it."""
         if self._evaluated is not None:
             self._evaluated.train()
-        self.make_step(step)
+        try:
+            self.make_step(step)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise self._out_of_memory(step, error) from error
+            raise
         if self.on_phase is not None:
             self.on_phase("optimizer")
 
@@ -185,6 +191,18 @@ class GradientDescent:
         self._is_left_out = False
         self.guard.run_step(step, self)
         step.is_left_out = self._is_left_out
+
+    def _out_of_memory(self, step: Step, error: RuntimeError) -> DataError:
+        samples = step.num_samples or DefaultBatchDesc()(step.batch)
+        at_once = min(self.micro_batch_size or samples, samples)
+        return out_of_memory(
+            f"the step of {at_once} samples at once",
+            f"give the descent micro_batch_size={at_once // 2}, which makes the same step of the "
+            "whole batch"
+            if at_once > 1
+            else "give a smaller model, or precision=amp_bf16",
+            error,
+        )
 
     def compute_gradients(self, step: Step, observe_loss: ObserveLoss) -> torch.Tensor:
         """Forward and backward pass; returns the loss, a scalar or one value per sample."""
