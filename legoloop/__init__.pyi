@@ -152,6 +152,7 @@ from .training.overfitting import (
 from .training.parallel.data_parallel import DataParallel as DataParallel
 from .training.parallel.sharded import FullySharded as FullySharded
 from .training.param_groups import param_groups as param_groups
+from .training.phases import Phases as Phases
 from .training.pruning import Pruning as Pruning
 from .training.schedules.lr_plugins import (
     LearningRateMonitor as LearningRateMonitor,
@@ -184,6 +185,7 @@ from .training.schedules.total_steps import total_steps as total_steps
 from .training.step.anomaly import DetectAnomaly as DetectAnomaly
 from .training.step.batch_transform import BatchTransform as BatchTransform
 from .training.step.clipping import GradientClipping as GradientClipping
+from .training.step.closure_descent import ClosureDescent as ClosureDescent
 from .training.step.descent import GradientDescent as GradientDescent
 from .training.step.feed import Feed as Feed
 from .training.step.nonfinite_guard import NonFiniteGuard as NonFiniteGuard

@@ -54,6 +54,7 @@ SUITABLE: dict[str, Sequence[str]] = {
     "plugins=freeze": ("data=xor", "model=mlp", "plugins.freeze.patterns=[layers.0.*]"),
     "plugins=last_sample": (*ON_XOR, "plugins.last_sample.num_samples=64"),
     "plugins=last_step": (*ON_XOR, "plugins.last_step.num_steps=9"),
+    "plugins=phases": (*ON_XOR, "plugins.phases.phases={all: {from_epoch: 0}}"),
     "plugins=pruning": (
         *ON_XOR,
         "plugins.pruning.storage=study.journal",

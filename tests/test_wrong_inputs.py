@@ -73,8 +73,23 @@ IN_THE_CONFIGURATION: Cases = {
             "optimizer._target_=torch.optim.LBFGS",
             *("~optimizer.betas", "~optimizer.weight_decay", "~optimizer.fused"),
         ),
-        "plugins.descent (conf/plugins/default.yaml): opt is an LBFGS, which evaluates the loss "
-        "several times a step; give an optimizer that needs it once",
+        "plugins.descent (conf/plugins/default.yaml): opt is of class LBFGS, which evaluates the "
+        "loss several times a step; give it to a ClosureDescent, as optimizer=lbfgs does",
+    ),
+    "a scaler for an optimizer that evaluates the loss itself": (
+        ("optimizer=lbfgs", "precision=amp_fp16"),
+        "plugins.descent.scaler (conf/precision/amp_fp16.yaml): scales gradients, with which an "
+        "optimizer that evaluates the loss itself cannot reckon; give precision=amp_bf16 or fp32",
+    ),
+    "graphs whose outputs the next evaluation overwrites": (
+        ("optimizer=lbfgs", "compile=reduce-overhead"),
+        "plugins.descent.compile (conf/plugins/default.yaml): is 'reduce-overhead', whose CUDA "
+        "graphs overwrite the outputs at the next evaluation; give compile=true",
+    ),
+    "groups for an optimizer that knows none": (
+        ("optimizer=lbfgs", "param_groups=no_decay"),
+        "optimizer (conf/param_groups/no_decay.yaml): torch.optim.LBFGS refuses it: LBFGS "
+        "doesn't support per-parameter options (parameter groups)",
     ),
     "an option of a list misspelt": (
         ("loggers=[cvs]",),

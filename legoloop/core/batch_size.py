@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from legoloop.core.arguments import require_key
-from legoloop.core.errors import DataError
+from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.nested import is_one, opened
 
 
@@ -124,18 +125,56 @@ class TokenBatchDesc:
     count tokens instead of samples; given to a descent, it weighs micro-batches by their tokens.
 
     Args:
-        mask (str): the key of the mask in the batch, a bool tensor of any shape.
+        mask (str | None): the key of the mask in the batch, a bool tensor of any shape; None:
+            there is none, and ``ignore_index`` tells what does not count.
+        ignore_index (int | None): tokens of this class do not count, such as -100; None: all do.
+        target (str): the key of the classes, of the shape of the mask; read for ``ignore_index``.
 
-    Raises DataError for a batch without the mask.
+    Raises ArgumentError for neither a mask nor a class; DataError for a batch without what it
+    reads.
 
     >>> import torch
     >>> TokenBatchDesc()({"mask": torch.tensor([[True, True], [True, False]])})
     3
+    >>> TokenBatchDesc(mask=None, ignore_index=-100)({"target": torch.tensor([[3, -100]])})
+    1
     """
 
-    def __init__(self, mask: str = "mask") -> None:
+    def __init__(
+        self, mask: str | None = "mask", ignore_index: int | None = None, target: str = "target"
+    ) -> None:
+        if mask is None and ignore_index is None:
+            raise ArgumentError(
+                "is None, and so is ignore_index", argument="mask", remedy="give one of them"
+            )
         self.mask = mask
+        self.ignore_index = ignore_index
+        self.target = target
 
     def __call__(self, batch: Mapping[str, Any]) -> int:
         """The number of tokens."""
-        return int(require_key(batch, self.mask, "the batch").sum())
+        if self.ignore_index is None:
+            return int(require_key(batch, str(self.mask), "the batch").sum())
+        target = require_key(batch, self.target, "the batch")
+        return int(counted_tokens(batch, target, self.mask, self.ignore_index).sum())
+
+
+def counted_tokens(
+    batch: Mapping[str, Any], target: torch.Tensor, mask: str | None, ignore_index: int | None
+) -> torch.Tensor:
+    """Which tokens count: where the mask is True and the class is not the one to ignore.
+
+    Args:
+        batch (Mapping[str, Any]): has the mask.
+        target (torch.Tensor): the classes.
+        mask (str | None): the key of the mask; None: there is none.
+        ignore_index (int | None): the class that does not count; None: all do.
+
+    >>> counted_tokens({}, torch.tensor([[3, -100]]), mask=None, ignore_index=-100)
+    tensor([[ True, False]])
+    """
+    counted = require_key(batch, mask, "the batch") if mask is not None else None
+    if ignore_index is None:
+        return torch.ones_like(target, dtype=torch.bool) if counted is None else counted
+    is_class = target != ignore_index
+    return is_class if counted is None else is_class & counted

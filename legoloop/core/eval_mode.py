@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from legoloop.core.buffer_snapshot import BufferSnapshot
+from legoloop.core.evaluated_weights import evaluated_weights
 from legoloop.core.ranks import current_ranks
 from legoloop.core.rng import preserved_rng
 
@@ -44,7 +45,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
         model.eval()
         try:
             ranks.sync_buffers(model)
-            with ranks.whole_weights(model):
+            with evaluated_weights(model), ranks.whole_weights(model):
                 yield
         finally:
             for module, flag in training.items():

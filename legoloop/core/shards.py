@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from legoloop.core.compiled_names import with_names_of
 from legoloop.core.nested import map_nested, named_tensors
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ def sharded_like(value: Any, like: Any) -> Any:
 
 
 def load_whole(module: nn.Module, state: Mapping[str, Any]) -> None:
-    """``module.load_state_dict`` of whole tensors, into a module that may be sharded.
+    """``module.load_state_dict`` of whole tensors, into a module that may be sharded or compiled.
 
     >>> layer = nn.Linear(1, 1, bias=False)
     >>> load_whole(layer, {"weight": torch.ones(1, 1)})
@@ -76,6 +77,7 @@ def load_whole(module: nn.Module, state: Mapping[str, Any]) -> None:
     1.0
     """
     own = module.state_dict()
+    state = with_names_of(own, state)
     if not any(map(is_sharded, own.values())):
         module.load_state_dict(state)
         return

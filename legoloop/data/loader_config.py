@@ -30,6 +30,8 @@ class LoaderConfig:
     Args:
         batch_size: samples per training batch.
         num_workers: worker processes; 0 fetches in this process.
+        drop_last: whether a BatchStream leaves out a short batch at the end of a pass; a Loader
+            never does.
         shuffle: whether a BatchStream shuffles each pass; a Loader never does.
         pin_memory: whether batches are pinned; None: if the device is a GPU. No effect without one.
         prefetch_factor: batches that each worker fetches ahead.
@@ -49,6 +51,7 @@ class LoaderConfig:
 
     batch_size: int = 256
     num_workers: int = 0
+    drop_last: bool = False
     shuffle: bool = True
     pin_memory: bool | None = None
     prefetch_factor: int = 2
@@ -69,10 +72,11 @@ class LoaderConfig:
             )
         if self.eval_batch_size is not None:
             at_least(1, eval_batch_size=self.eval_batch_size)
-        if not isinstance(self.shuffle, bool):
-            raise ArgumentError(
-                f"is {shown(self.shuffle)}", argument="shuffle", remedy="give true or false"
-            )
+        for name in ("drop_last", "shuffle"):
+            if not isinstance(getattr(self, name), bool):
+                raise ArgumentError(
+                    f"is {shown(getattr(self, name))}", argument=name, remedy="give true or false"
+                )
         if not isinstance(self.pin_memory, bool | None):
             raise ArgumentError(
                 f"is {shown(self.pin_memory)}",

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from legoloop.core.arguments import at_least
-from legoloop.core.errors import DataError
+from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.rng import derived_seed
 
 Sampler = Callable[[Any, torch.Generator], torch.Tensor | Sequence[int]]
@@ -48,12 +48,14 @@ class WeightedSampler:
 class ClassBalancedSampler:
     """Samples with replacement, each class equally often, and uniformly within a class.
 
-    A pass has as many samples as the data set.
+    A pass has as many samples as the data set. With several keys, such as the class and the site
+    that a sample is from, each combination that occurs is a class.
 
     Args:
-        key: a column or an attribute of the data set with the classes, shape (samples,).
+        key: a column or an attribute of the data set with the classes, shape (samples,); or a list
+            of them.
 
-    Raises DataError if the data set has neither.
+    Raises ArgumentError for no key, DataError if the data set has neither column nor attribute.
 
     >>> from legoloop.data.datasets import ColumnDataset
     >>> data = ColumnDataset({"target": torch.tensor([0] * 990 + [1] * 10)})
@@ -62,14 +64,21 @@ class ClassBalancedSampler:
     tensor([500, 500])
     """
 
-    def __init__(self, key: str = "target") -> None:
+    def __init__(self, key: str | Sequence[str] = "target") -> None:
         self.key = key
+        if not key:
+            raise ArgumentError("is empty", argument="key", remedy="give a column, or a list")
 
     def __call__(self, dataset: Any, generator: torch.Generator) -> torch.Tensor:
         """The indices of a pass, shape (samples,)."""
+        keys = [self.key] if isinstance(self.key, str) else self.key
+        by_key = [
+            np.unique(per_sample_values(dataset, key), return_inverse=True)[1] for key in keys
+        ]
         _, classes, sizes = np.unique(
-            per_sample_values(dataset, self.key), return_inverse=True, return_counts=True
+            np.stack(by_key), axis=1, return_inverse=True, return_counts=True
         )
+        classes = classes.reshape(-1)  # releases of numpy differ in its shape
         return sample_indices(torch.from_numpy(1 / sizes[classes]), generator)
 
 

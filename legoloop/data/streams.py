@@ -26,7 +26,8 @@ class BatchStream(BatchSource):
     """Endless stream of batches: pass after pass over a data set, each in a new seeded order.
 
     The order of a pass is a function of (seed, name, number of the pass). Batches never cross a
-    pass, so the last one of a pass may be short. ``position`` counts the batches that were served;
+    pass, so the last one of a pass may be short; with ``drop_last`` such a one is left out, and
+    ``samples`` are those of the whole batches. ``position`` counts the batches that were served;
     loading another one with ``load_state_dict`` costs the same wherever it points, since a batch
     does not depend on those before it. The state is a place among the samples: a stream with
     another batch size continues with the next sample, and counts batches of its own size.
@@ -41,7 +42,7 @@ class BatchStream(BatchSource):
         config: batch size, workers and so on.
         device: batches are copied to it ahead of time if it is a GPU.
 
-    Raises DataError for an empty data set.
+    Raises DataError for an empty data set, and for one that has no whole batch with ``drop_last``.
 
     >>> import torch
     >>> from legoloop.data.datasets import ColumnDataset
@@ -73,6 +74,11 @@ class BatchStream(BatchSource):
         device: torch.device | None = None,
     ) -> None:
         super().__init__(dataset, name, seed, config, device)
+        if config.drop_last and self._samples < config.batch_size:
+            raise DataError(
+                f"data set '{name}' has {self._samples} samples, less than a batch of "
+                f"{config.batch_size}, and drop_last leaves out those that are short"
+            )
         sampler, is_random = config.sampler, config.shuffle or config.sampler is not None
         self._constructed_order = {
             "number of samples": str(self._samples),
@@ -80,6 +86,12 @@ class BatchStream(BatchSource):
             "shuffle": str(config.shuffle if sampler is None else None),
             "seed": str(seed if is_random else None),
         }
+
+    @property
+    def samples(self) -> int:
+        """The number of samples of a pass."""
+        left_out = self._samples % self._batch_size if self.config.drop_last else 0
+        return self._samples - left_out
 
     def __iter__(self) -> BatchStream:
         return self
@@ -130,15 +142,15 @@ class BatchStream(BatchSource):
         """The number of batches, from a position on, that it takes to serve so many samples."""
         per_pass = self._batches_per_pass
         offset = position % per_pass
-        rest = self._samples - self._sample_offset(position)
+        rest = self._end_of_pass(position) - self._sample_offset(position)
         if samples <= rest:
             return -(-samples // self._batch_size)
-        passes, more = divmod(samples - rest, self._samples)
+        passes, more = divmod(samples - rest, self.samples)
         return per_pass - offset + passes * per_pass + -(-more // self._batch_size)
 
     def batch_size_at(self, position: int) -> int:
         """The number of samples of the batch at a position."""
-        return min(self._batch_size, self._samples - self._sample_offset(position))
+        return min(self._batch_size, self._end_of_pass(position) - self._sample_offset(position))
 
     def state_dict(self) -> dict[str, Any]:
         """The position in batches, and that among the samples; what their order depends on."""
@@ -166,7 +178,7 @@ class BatchStream(BatchSource):
         if served:
             self._check_order(state["order"])
         # In such a way that every later pass is cut as it would be without the change.
-        offset = self._batches_per_pass - -(-(self._samples - served) // self._batch_size)
+        offset = self._batches_per_pass - self._batches_of(self._samples - served)
         self._shifted_pass = state["pass"]
         self._shift = served - offset * self._batch_size
         self.position = state["pass"] * self._batches_per_pass + offset
@@ -215,20 +227,39 @@ class BatchStream(BatchSource):
 
     @property
     def _batches_per_pass(self) -> int:
-        return -(-self._samples // self._batch_size)
+        return self._batches_of(self._samples)
+
+    def _batches_of(self, samples: int) -> int:
+        """The batches that so many samples at the end of a pass make."""
+        return (
+            samples // self._batch_size
+            if self.config.drop_last
+            else -(-samples // self._batch_size)
+        )
 
     def _indices_from(self, position: int) -> Iterator[BatchIndices]:
         served = self._sample_offset(position)
         for number in count(position // self._batches_per_pass):
             start = number * self._samples + served
-            for first, indices in _split_order(self._order(number)[served:], self._batch_size):
+            end = self._end_of_pass(number * self._batches_per_pass)
+            order = self._order(number)[served:end]
+            for first, indices in _split_order(order, self._batch_size):
                 yield start + first, indices
             served = 0
 
     def _sample_offset(self, position: int) -> int:
         """The samples of its pass that come before the batch at a position."""
         number, offset = divmod(position, self._batches_per_pass)
-        return offset * self._batch_size + (self._shift if number == self._shifted_pass else 0)
+        return offset * self._batch_size + self._shift_of(number)
+
+    def _end_of_pass(self, position: int) -> int:
+        """The samples that the pass of a position has served when it ends."""
+        if not self.config.drop_last:
+            return self._samples
+        return self.samples + self._shift_of(position // self._batches_per_pass)
+
+    def _shift_of(self, number: int) -> int:
+        return self._shift if number == self._shifted_pass else 0
 
     def _first_indices(self, wanted: int) -> Iterator[BatchIndices]:
         yield from _split_order(self._order(0)[:wanted], self.config.resolved_eval_batch_size)

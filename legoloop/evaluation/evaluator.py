@@ -12,8 +12,9 @@ from torch import nn
 
 from legoloop.core.arguments import at_least, one_of, require_key
 from legoloop.core.batch_size import DefaultBatchDesc
-from legoloop.core.errors import ArgumentError
+from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.eval_mode import evaluation_mode
+from legoloop.core.out_of_memory import is_out_of_memory, out_of_memory
 from legoloop.core.protocols import Arrays, Batch, BatchSizer, FeedProtocol, RewindableStream
 from legoloop.core.ranks import Ranks, current_ranks
 from legoloop.core.suggestions import did_you_mean
@@ -207,9 +208,24 @@ class Evaluator(ABC):
 
     def _model_outputs(self, batches: Iterable[Batch]) -> Iterator[dict[str, Any]]:
         for batch in batches:
-            moved, outputs = self.feed(batch)
+            try:
+                moved, outputs = self.feed(batch)
+            except RuntimeError as error:
+                if is_out_of_memory(error):
+                    raise self._out_of_memory(batch, error) from error
+                raise
             yield {**moved, **outputs}
             self.evaluated += self.batch_desc(batch)
+
+    def _out_of_memory(self, batch: Batch, error: RuntimeError) -> DataError:
+        samples = DefaultBatchDesc()(batch)
+        return out_of_memory(
+            f"the evaluation of {samples} samples at once",
+            f"give data.loaders.default.eval_batch_size={samples // 2}"
+            if samples > 1
+            else "give a smaller model",
+            error,
+        )
 
 
 def _tensor_versions(model: nn.Module) -> list[tuple[int, int]]:

@@ -21,7 +21,7 @@ from legoloop.core.protocols import Arrays, Scalars
 from legoloop.core.suggestions import did_you_mean
 
 
-def multiclass(accumulated: Arrays) -> Scalars:
+def multiclass(accumulated: Arrays, ignore_index: int | None = None) -> Scalars:
     """Accuracy, macro F1 and cross entropy of classes from ``logits`` and ``target``.
 
     F1 is the mean over the classes that occur, as targets or as predictions.
@@ -30,6 +30,7 @@ def multiclass(accumulated: Arrays) -> Scalars:
         accumulated (dict): ``logits``, (samples, classes) float; ``target``, class indices,
             (samples,), or a probability for each class, (samples, classes) float: then the
             likeliest is the class, and the cross entropy is that of the probabilities.
+        ignore_index (int | None): samples with this label do not count; None: all do.
 
     Returns a dict with ``accuracy``, ``f1`` and ``loss``. Raises DataError for a target that is no
     class, and for an array that is missing, empty, or of another shape.
@@ -44,6 +45,11 @@ def multiclass(accumulated: Arrays) -> Scalars:
             f"the metrics find logits of shape {logits.shape}; multiclass needs (samples, "
             "classes), and metrics=binary one logit per sample"
         )
+    if ignore_index is not None and target.ndim == 1:
+        counted = target != ignore_index
+        if not counted.any():
+            raise DataError(f"the metrics find no label but {ignore_index}, which is ignored")
+        logits, target = logits[counted], target[counted]
     classes = target_classes(target, logits)
     if classes.max() >= logits.shape[1]:
         raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from itertools import count
 from types import FunctionType, MethodType, ModuleType
@@ -35,26 +35,51 @@ def held_objects(holders: Mapping[str, object], but: Iterable[object] = ()) -> d
     >>> list(held_objects({"augment": Plugin()}))
     ['augment.transforms.0', 'augment.transforms.0.inner']
     """
-    seen = {id(known) for known in (*holders.values(), *but)}
     found: dict[str, object] = {}
+    for path, item in _walk(holders, but):
+        kind: Any = type(item)
+        if not issubclass(kind, torch.Tensor) and not _is_passed_through(kind):
+            found[_free(path, found)] = item
+    return found
+
+
+def held_tensors(
+    holders: Mapping[str, object], but: Iterable[object] = ()
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors that some others hold in attributes and containers, however deep.
+
+    Parameters and buffers of modules, which torch keeps elsewhere, are left out.
+
+    >>> class Plugin:
+    ...     def __init__(self): self.hidden = [torch.zeros(2)]
+    >>> list(held_tensors({"memory": Plugin()}))
+    [('memory.hidden.0', tensor([0., 0.]))]
+    """
+    for path, item in _walk(holders, but):
+        if isinstance(item, torch.Tensor):
+            yield path, item
+
+
+def _walk(holders: Mapping[str, object], but: Iterable[object]) -> Iterator[tuple[str, Any]]:
+    """All that the holders hold, once each, those at the shortest paths first."""
+    seen = {id(known) for known in (*holders.values(), *but)}
     level = [(name, holder) for name, holder in sorted(holders.items())]
     while level:
         inner: list[tuple[str, object]] = []
         for path, value in level:
             for name, item in _inside(value):
                 kind: Any = type(item)
-                if id(item) in seen or _is_atom(kind):
+                is_tensor = issubclass(kind, torch.Tensor)
+                if id(item) in seen or (not is_tensor and _is_atom(kind)):
                     continue
                 seen.add(id(item))
                 at = f"{path}.{name}" if name != "" else path
-                inner.append((at, item))
-                if not _is_passed_through(kind):
-                    found[_free(at, found)] = item
+                yield at, item
+                if not is_tensor:
+                    inner.append((at, item))
                 if isinstance(item, nn.Module):
-                    for submodule in item.modules():
-                        seen.add(id(submodule))
+                    seen.update(map(id, item.modules()))
         level = inner
-    return found
 
 
 def _inside(value: Any) -> Iterable[tuple[object, Any]]:

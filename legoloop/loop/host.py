@@ -25,6 +25,7 @@ from legoloop.loop.held_state import HeldState
 from legoloop.loop.interruption import Interruption
 from legoloop.loop.lookers import FailedLookers, only_looks
 from legoloop.loop.loss_parameters import reject_unoptimized_losses
+from legoloop.loop.lost_weights import reject_lost_weights
 from legoloop.loop.meeting import Meeting, OwnGenerators
 from legoloop.loop.order import Edge
 from legoloop.loop.plan import Plan
@@ -32,6 +33,7 @@ from legoloop.loop.plugin import Ending, EpochDriver, ShouldSave, ShouldStop, St
 from legoloop.loop.saving import Saving
 from legoloop.loop.stages import Hook, Stage
 from legoloop.loop.step import Step
+from legoloop.loop.unsaved_tensors import UnsavedTensors
 
 log = logging.getLogger("legoloop")
 
@@ -91,6 +93,7 @@ class TrainingHost:
         self._interruption = Interruption(self._ranks)
         self._saving = Saving()
         self._held = HeldState(self.plan.plugins, host=self)
+        self._unsaved: UnsavedTensors | None = None  # until it has looked
         self._step = Step()
         self._lookers = FailedLookers()
         called = self._guarded()
@@ -213,10 +216,20 @@ class TrainingHost:
         has_new_seed = state.get("seed") not in (None, self._given_seed)
         self._restored_rng = None if has_new_seed and self._given_seed is not None else state["rng"]
 
+    def reject_lost_weights(self) -> None:
+        """Raises PluginError if weights are trained that ``state_dict`` does not have.
+
+        A run checks it when the first save is asked for at its start.
+        """
+        reject_lost_weights(self.plan.plugins, self.state_dict)
+
     def _train_start(self) -> None:
         seed_generators(self._seed)
         with preserved_rng():
             self._call_hooks(self._calls[Stage.TRAIN_START])
+            if self._saving.requests:
+                self.reject_lost_weights()
+                self._unsaved = UnsavedTensors(self.plan.plugins, host=self)
         if self._restored_rng is not None:
             set_rng_state(self._restored_rng)
             self._restored_rng = None
@@ -258,11 +271,17 @@ class TrainingHost:
                 del batch  # the step alone keeps it
                 if not self._ranks.is_alone:
                     self._begin_step_of_rank(step)
-                self._call_hooks(before, step)
-                if meeting is not None:
-                    yield step
-                    self._call_hooks(after, step)
+                try:
+                    self._call_hooks(before, step)
+                    if meeting is not None:
+                        yield step
+                        self._call_hooks(after, step)
+                except RuntimeError as error:
+                    step.explain(error)
+                    raise
                 step.clear()
+                if self._unsaved is not None:
+                    self._look_for_unsaved(self._unsaved)
                 if saving.requests or interruption.pending is not None:
                     with nullcontext() if meeting is None else meeting.left():
                         self._commit()
@@ -275,6 +294,11 @@ class TrainingHost:
             return self._batch_calls, []
         place = self._batch_calls.index(self.plan.hooks[meeting.plugin][Stage.BATCH])
         return self._batch_calls[:place], self._batch_calls[place:]
+
+    def _look_for_unsaved(self, unsaved: UnsavedTensors) -> None:
+        unsaved.look()
+        if unsaved.is_done:
+            self._unsaved = None
 
     def _begin_step_of_rank(self, step: Step) -> None:
         """Ranks draw different random numbers: rank 0 those that a process alone would.

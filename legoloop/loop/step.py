@@ -6,6 +6,11 @@ from typing import Any
 
 from legoloop.core.batch_size import RankShare
 
+NO_GRAPH = (
+    "step.loss has no graph; a plugin that computes gradients calls backward() on what its loss "
+    "returned, before or after it puts that into the step (docs/own_descent.md)"
+)
+
 
 class Step:
     """The batch, what the model made of it, its loss, and how many samples it holds.
@@ -19,6 +24,8 @@ class Step:
             the device; None: nobody does.
         size (int): the size of the batch as the epoch counts it, in samples unless it has a
             ``batch_desc``; 0 for a step that was skipped.
+        is_left_out (bool): whether a gradient scaler left out the optimizer's step, since gradients
+            overflowed.
         num_samples (int | None): the number of samples that the batch was made of; None: the
             stream does not say.
         share (RankShare | None): where several ranks train together, what the batch is a share of;
@@ -31,10 +38,20 @@ class Step:
     True
     """
 
-    __slots__ = ("_loss", "batch", "loss_float", "num_samples", "outputs", "share", "size")
+    __slots__ = (
+        "_loss",
+        "batch",
+        "is_left_out",
+        "loss_float",
+        "num_samples",
+        "outputs",
+        "share",
+        "size",
+    )
 
     batch: Any
     outputs: Any
+    is_left_out: bool
     loss_float: float | None
     size: int
     num_samples: int | None
@@ -54,8 +71,23 @@ class Step:
     def loss(self, loss: Any) -> None:
         self._loss = loss
 
+    @staticmethod
+    def explain(error: RuntimeError) -> None:
+        """Say why ``step.loss.backward()`` cannot work, if that may be what raised an error.
+
+        >>> import torch
+        >>> try: torch.zeros(()).backward()
+        ... except RuntimeError as error:
+        ...     Step.explain(error)
+        ...     error.__notes__[0].partition(";")[0]
+        'step.loss has no graph'
+        """
+        if "does not require grad" in str(error):
+            error.add_note(NO_GRAPH)
+
     def clear(self) -> None:
         """Drop everything that the step carries."""
         self.batch = self.outputs = self._loss = self.loss_float = None
         self.num_samples = self.share = None
+        self.is_left_out = False
         self.size = 0

@@ -12,7 +12,9 @@ from torch import nn
 
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.buffer_snapshot import own_expanded_buffers
+from legoloop.core.compiled_names import with_plain_names
 from legoloop.core.errors import DataError, MissingExtraError
+from legoloop.core.evaluated_weights import evaluated_weights, use_evaluated_weights
 from legoloop.core.monitor import as_list, is_improvement, is_maximized, latest_scalar
 from legoloop.core.protocols import ScalarSource
 from legoloop.core.ranks import current_ranks
@@ -35,6 +37,8 @@ class HasModel(Protocol):
 
 class SaveModelWeights:
     """At the end of the training, writes the model's state dict, on the CPU, to a file.
+
+    The names are those of a model that torch.compile does not wrap.
 
     Read it back with ``model.load_state_dict(torch.load(path))``; for a ``.safetensors`` use
     ``safetensors.torch.load_file(path)`` in place of ``torch.load``.
@@ -60,7 +64,7 @@ class SaveModelWeights:
         self.path = checked_path(path)
 
     def train_end(self) -> None:
-        weights = whole(self.model.state_dict())
+        weights = _whole_weights(self.model)
         if current_ranks().is_writer:
             for name, value in weights.items():
                 if isinstance(value, torch.Tensor):
@@ -138,6 +142,7 @@ class BestModelWeights:
         if self.restore and self.weights is not None:
             for model in (self.model, self.average.model) if self.average else (self.model,):
                 own_expanded_buffers(model)
+                use_evaluated_weights(model)
                 load_whole(model, self.weights)
 
     def state_dict(self) -> State:
@@ -154,12 +159,18 @@ class BestModelWeights:
         return [self.metric, self.higher_is_better, self.average is not None]
 
 
+def _whole_weights(model: nn.Module) -> Weights:
+    weights: Weights = with_plain_names(whole(model.state_dict()))  # type: ignore[assignment]
+    return weights
+
+
 def _cpu_copy(model: nn.Module) -> Weights:
     """A copy of the state dict, on the CPU."""
-    weights: Weights = whole(model.state_dict())
-    for name, value in weights.items():
-        if isinstance(value, torch.Tensor):
-            weights[name] = value.detach().to("cpu", copy=True)
+    with evaluated_weights(model):
+        weights = _whole_weights(model)
+        for name, value in weights.items():
+            if isinstance(value, torch.Tensor):
+                weights[name] = value.detach().to("cpu", copy=True)
     return weights
 
 

@@ -63,7 +63,7 @@ class AlternatingDescent:
         self.feed = descent.feed
         self.every = every
         self.offset = offset
-        self.epochs = self.steps = self.samples = 0
+        self.epochs = self.steps = self.samples = self.left_out = 0
         self.mean = RunningMean(tag)
         self.has_stepped = False  # with the batch at hand
         self._batches = 0
@@ -97,7 +97,8 @@ class AlternatingDescent:
         step.outputs, step.loss, step.loss_float = own.outputs, own.loss, own.loss_float
         self.steps += 1
         self.samples += own.size
-        self.has_stepped = own.size > 0
+        self.left_out += own.is_left_out
+        self.has_stepped = own.size > 0 and not own.is_left_out
         self.mean.add_loss(own)
 
     def epoch_end(self) -> None:
@@ -115,12 +116,13 @@ class AlternatingDescent:
         return {
             "descent": self.descent.state_dict(),
             "batches": self._batches,
-            "counts": [self.epochs, self.steps, self.samples],
+            "counts": [self.epochs, self.steps, self.samples, self.left_out],
             "mean": [self.mean.total, self.mean.weight],
         }
 
     def load_state_dict(self, state: State) -> None:
         self.descent.load_state_dict(state["descent"])
         self._batches = state["batches"]
-        self.epochs, self.steps, self.samples = state["counts"]
+        self.epochs, self.steps, self.samples, *left_out = state["counts"]
+        self.left_out = left_out[0] if left_out else 0  # older states do not have it
         self.mean.load(*state["mean"])

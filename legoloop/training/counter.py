@@ -9,6 +9,9 @@ from legoloop.loop.step import Step
 class Counter:
     """Counts the epochs, steps and samples of the training.
 
+    ``left_out`` counts those of the steps that a gradient scaler left out: a schedule of learning
+    rates does not move for them.
+
     >>> counter, step = Counter(), Step()
     >>> step.size = 32
     >>> counter.batch_end(step)
@@ -23,16 +26,18 @@ class Counter:
         self.epochs = 0
         self.steps = 0
         self.samples = 0
+        self.left_out = 0
 
     def batch_end(self, step: Step) -> None:
         self.steps += 1
         self.samples += step.size
+        self.left_out += step.is_left_out
 
     def epoch_end(self) -> None:
         self.epochs += 1
 
     def state_dict(self) -> State:
-        """The three counts."""
+        """The counts."""
         return dict(vars(self))
 
     def load_state_dict(self, state: State) -> None:

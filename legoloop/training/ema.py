@@ -118,7 +118,7 @@ class ExponentialMovingAverage:
     @torch.no_grad()
     def batch(self, step: Step) -> None:
         """Update the average, if a step was made."""
-        if not getattr(self.descent, "has_stepped", step.size):
+        if step.is_left_out or not getattr(self.descent, "has_stepped", step.size):
             return
         new = dict(self.descent.model.named_parameters())
         for name in self._copied:

@@ -25,8 +25,8 @@ class SimpleEpoch:
 
     Args:
         train_iterator: the stream, such as a BatchStream.
-        epoch_size: samples per epoch, as ``batch_desc`` counts them; None: the ``samples`` of the
-            stream, which is one pass.
+        epoch_size: samples per epoch, as ``batch_desc`` counts them; None: the ``samples`` that
+            the stream has when the epoch begins, which is one pass.
         batch_desc: ``batch_desc(batch)`` gives the size of a batch; None: its samples.
 
     Raises ArgumentError for a size that is less than 1 or unknown, and for a stream that is no
@@ -54,6 +54,7 @@ class SimpleEpoch:
                 remedy="give a BatchStream of its data set, a LoaderStream of a DataLoader, or an "
                 "endless iterator",
             )
+        self._is_one_pass = epoch_size is None
         if epoch_size is None and isinstance(batch_desc, DefaultBatchDesc | None):
             epoch_size = getattr(train_iterator, "samples", None)
         if epoch_size is None:
@@ -73,6 +74,8 @@ class SimpleEpoch:
 
     def batches(self) -> Iterator[tuple[Batch, int]]:
         """The remaining batches of the epoch, each with its size."""
+        if self._is_one_pass:
+            self.epoch_size = self.train_iterator.samples  # type: ignore[attr-defined]
         while self.samples < self.epoch_size:
             batch = next(self.train_iterator, None)
             if batch is None:
@@ -99,6 +102,10 @@ class SimpleEpoch:
         ArgumentError for a stream that cannot compute it, and with a ``batch_desc`` of another
         kind.
         """
+        if hasattr(self.train_iterator, "lengths"):
+            size = None if self._is_one_pass else self.epoch_size
+            lengths: list[int] = self.train_iterator.lengths(num_epochs, size)
+            return lengths
         ends = [0]
         for _ in range(num_epochs):
             ends.append(ends[-1] + self._batches_for(self.epoch_size, position=ends[-1]))

@@ -20,6 +20,60 @@ class HasModel(Protocol):
     model: nn.Module
 
 
+class FreezableParts:
+    """The parameters and buffers of a model that match a pattern, to be frozen and thawed.
+
+    Parameters that do not require a gradient at the start stay frozen.
+
+    Args:
+        model: the model.
+        patterns: patterns for names of parameters and buffers, such as ``backbone.*``.
+
+    Raises ArgumentError if a pattern matches nothing, or if no parameter is left to train.
+
+    >>> model = nn.ModuleDict({"body": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
+    >>> FreezableParts(model, ["body.*"]).set_trainable(False)
+    >>> [name for name, weight in model.named_parameters() if weight.requires_grad]
+    ['head.weight', 'head.bias']
+    """
+
+    def __init__(self, model: nn.Module, patterns: Iterable[str]) -> None:
+        patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+        named = dict([*model.named_parameters(), *model.named_buffers()])
+        if not patterns:
+            raise ArgumentError(
+                "is empty", argument="patterns", remedy="give patterns such as backbone.*"
+            )
+        for pattern in patterns:
+            if not any(matching(named.items(), [pattern])):
+                raise ArgumentError(
+                    f"has '{pattern}', which matches nothing",
+                    argument="patterns",
+                    remedy=f"there are {shorten([*named])}",
+                )
+        trainable = {weight for weight in model.parameters() if weight.requires_grad}
+        matched = matching(model.named_parameters(remove_duplicate=False), patterns)
+        self._parameters = trainable & {weight for _, weight in matched}
+        if self._parameters == trainable:
+            raise ArgumentError(
+                "leaves no parameter to train",
+                argument="patterns",
+                remedy="give more specific ones",
+            )
+        self._modules = [
+            module
+            for path, module in model.named_modules()
+            if any(matching(module.named_buffers(path, recurse=False), patterns))
+        ]
+
+    def set_trainable(self, is_trainable: bool) -> None:
+        """Thaw or freeze them: a module with a frozen buffer is in evaluation mode."""
+        for weight in self._parameters:
+            weight.requires_grad_(is_trainable)
+        for module in self._modules:
+            module.training = is_trainable
+
+
 class Freeze:
     """Freezes parameters and buffers of a descent's model, for the first epochs or always.
 
@@ -59,39 +113,12 @@ class Freeze:
         patterns: Iterable[str],
         unfreeze_after_epochs: int | None = None,
     ) -> None:
-        patterns = [patterns] if isinstance(patterns, str) else list(patterns)
         if unfreeze_after_epochs is not None:
             at_least(0, unfreeze_after_epochs=unfreeze_after_epochs)
         self.descent = descent
         self.counter = counter
         self.unfreeze_after_epochs = unfreeze_after_epochs
-        model = descent.model
-        named = dict([*model.named_parameters(), *model.named_buffers()])
-        if not patterns:
-            raise ArgumentError(
-                "is empty", argument="patterns", remedy="give patterns such as backbone.*"
-            )
-        for pattern in patterns:
-            if not any(matching(named.items(), [pattern])):
-                raise ArgumentError(
-                    f"has '{pattern}', which matches nothing",
-                    argument="patterns",
-                    remedy=f"there are {shorten([*named])}",
-                )
-        trainable = {weight for weight in model.parameters() if weight.requires_grad}
-        matched = matching(model.named_parameters(remove_duplicate=False), patterns)
-        self._parameters = trainable & {weight for _, weight in matched}
-        if self._parameters == trainable:
-            raise ArgumentError(
-                "leaves no parameter to train",
-                argument="patterns",
-                remedy="give more specific ones",
-            )
-        self._modules = [
-            module
-            for path, module in model.named_modules()
-            if any(matching(module.named_buffers(path, recurse=False), patterns))
-        ]
+        self._parts = FreezableParts(descent.model, patterns)
 
     def train_start(self) -> None:
         """Freeze, unless a resumed run is past that."""
@@ -103,14 +130,8 @@ class Freeze:
 
     def close(self) -> None:
         """Unfreeze: another run begins with a model that is trainable."""
-        self._set_trainable(True)
+        self._parts.set_trainable(True)
 
     def _update(self) -> None:
         after = self.unfreeze_after_epochs
-        self._set_trainable(after is not None and self.counter.epochs >= after)
-
-    def _set_trainable(self, is_trainable: bool) -> None:
-        for weight in self._parameters:
-            weight.requires_grad_(is_trainable)
-        for module in self._modules:
-            module.training = is_trainable
+        self._parts.set_trainable(after is not None and self.counter.epochs >= after)

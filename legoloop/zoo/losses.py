@@ -16,6 +16,7 @@ from legoloop.core.text import shorten
 Reduction = Literal["mean", "none"]
 REDUCTIONS = ("mean", "none")
 MAX_SHOWN = 5
+NO_LABEL = torch.iinfo(torch.int64).min
 
 
 class _Loss(nn.Module):
@@ -40,6 +41,8 @@ class CrossEntropy(_Loss):
         output: name of the logits, shape (batch, classes).
         target: name of the targets: class indices, shape (batch,), integer; or a probability for
             each class, shape (batch, classes), float, such as ``mixed_target`` of a Mixup.
+        ignore_index: samples with this label do not count: the mean is over the others, and 0
+            if there are none; ``none`` gives 0 for them. None: every sample has a label.
 
     Raises:
         ArgumentError: for another reduction, or a ``label_smoothing`` out of range.
@@ -58,10 +61,12 @@ class CrossEntropy(_Loss):
         label_smoothing: float = 0.0,
         output: str = "logits",
         target: str = "target",
+        ignore_index: int | None = None,
     ) -> None:
         super().__init__(reduction, output, target)
         probability(label_smoothing=label_smoothing)
         self.label_smoothing: float | torch.Tensor = label_smoothing
+        self.ignore_index = ignore_index
 
     def forward(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
         """Return the loss."""
@@ -77,26 +82,33 @@ class CrossEntropy(_Loss):
             )
         smoothing: Any = self.label_smoothing
         is_number = not isinstance(smoothing, torch.Tensor)
+        ignored = None if is_soft else self.ignore_index
         try:
             losses = functional.cross_entropy(
                 logits,
                 target.to(logits.dtype) if is_soft else target.long(),
-                reduction=self.reduction,
+                reduction=self.reduction if ignored is None else "none",
                 label_smoothing=smoothing if is_number else 0.0,
-                # By default torch ignores samples of label -100; here none is ignored.
-                ignore_index=torch.iinfo(torch.int64).min,
+                # By default torch ignores samples of label -100; here none is ignored unasked.
+                ignore_index=NO_LABEL if ignored is None else ignored,
             )
         except IndexError:
             # Checked only now: a check at every step would cost another pass over the labels.
             classes = logits.shape[1]
             wrong = (target < 0) | (target >= classes)
+            if ignored is not None:
+                wrong &= target != ignored
             if wrong.any():
                 raise _wrong_labels(wrong, batch, self.target, f"0 to {classes - 1}") from None
             raise
         if not is_number:  # that of one of several runs that are trained as one: torch takes none
             uniform = -logits.log_softmax(dim=1).mean(dim=1)
-            spread = uniform.mean() if self.reduction == "mean" else uniform
+            if ignored is not None:
+                uniform = uniform * (target != ignored)
+            spread = uniform if losses.ndim else uniform.mean()
             losses = (1 - smoothing) * losses + smoothing * spread
+        if ignored is not None and self.reduction == "mean":
+            return losses.sum() / (target != ignored).sum().clamp(min=1)  # torch's mean may be nan
         return _per_sample(losses)
 
 

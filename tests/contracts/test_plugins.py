@@ -16,7 +16,7 @@ from legoloop.core.study_storage import RUN_DIR, open_storage
 from legoloop.loop.plan import Plan
 from legoloop.loop.stages import Stage
 from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
-from tests.tiny import Tiny, accuracy, collected, mean_loss, tiny
+from tests.tiny import Tiny, accuracy, collected, columns, mean_loss, tiny
 
 
 def a_schedule(parts: Tiny) -> ll.LRScheduler:
@@ -29,12 +29,40 @@ def a_clipping(parts: Tiny) -> ll.GradientClipping:
     return clipping
 
 
+def a_closure_descent(parts: Tiny) -> ll.ClosureDescent:
+    parts.opt = torch.optim.LBFGS(parts.model.parameters(), lr=0.1, max_iter=3)
+    made = ll.ClosureDescent(parts.opt, parts.model, parts.feed, mean_loss)
+    parts.descent = made
+    return made
+
+
 def a_turn(parts: Tiny) -> ll.AlternatingDescent:
     """Of another model, since the tiny run trains its own already."""
     model = copy.deepcopy(parts.model)
     opt = torch.optim.SGD(model.parameters(), lr=0.1)
     descent = ll.GradientDescent(opt, model, ll.Feed(model, "cpu"), mean_loss)
     return ll.AlternatingDescent(descent, tag="loss/second", every=2)
+
+
+def some_phases(parts: Tiny) -> ll.Phases:
+    """Of two descents and two data sets, in place of those of the tiny run."""
+    second = torch.optim.SGD(parts.model.parameters(), lr=0.1, momentum=0.9)
+    descents = {
+        "adam": parts.descent,
+        "sgd": ll.GradientDescent(second, parts.model, parts.feed, mean_loss),
+    }
+    more = ll.BatchStream(ll.ColumnDataset(columns()), "more", 0, ll.LoaderConfig(batch_size=4))
+    phases = ll.Phases(
+        *(parts.counter, parts.model, {**parts.loops, "more": more}),
+        {
+            "first": {"from_epoch": 0, "descent": "adam", "frozen": ["layers.0.*"]},
+            "then": {"from_epoch": 1, "descent": "sgd", "frozen": [], "data": "more"},
+        },
+        descents=descents,
+    )
+    parts.descent = phases  # type: ignore[assignment]
+    parts.epoch = ll.SimpleEpoch(phases)
+    return phases
 
 
 def some_losses(parts: Tiny) -> ll.WeightedLosses:
@@ -86,6 +114,7 @@ MADE: dict[type, Callable[[Tiny, Path], Any]] = {
         parts.model, folder / "weights_best", ll.LearningRateMonitor(parts.opt), "lr", mode="max"
     ),
     ll.Checkpointer: lambda parts, folder: ll.Checkpointer(parts.counter, folder / "kept"),
+    ll.ClosureDescent: lambda parts, _: a_closure_descent(parts),
     ll.Counter: lambda parts, _: parts.counter,
     ll.ConfusionMatrix: lambda parts, folder: ll.ConfusionMatrix(
         folder / "confusion.csv", parts.loaders_acc(), acc_key="val"
@@ -122,6 +151,7 @@ MADE: dict[type, Callable[[Tiny, Path], Any]] = {
     ),
     ll.LRScheduler: lambda parts, _: a_schedule(parts),
     ll.MlflowLogger: an_mlflow_logger,
+    ll.Phases: lambda parts, _: some_phases(parts),
     ll.Profile: lambda parts, folder: ll.Profile([parts.epoch], folder),
     ll.WorstErrors: lambda parts, folder: ll.WorstErrors(
         folder / "worst_errors.png", with_images(parts).loaders_acc(), acc_key="val"

@@ -101,6 +101,25 @@ def test_two_ranks_are_two_micro_batches(
     assert files_in(tmp_path / "one") == files_in(tmp_path / "two")
 
 
+def test_an_optimizer_that_evaluates_the_loss_itself_goes_the_same_way(tmp_path: Path) -> None:
+    """As long as batches are large: from small ones LBFGS makes much of a rounding error."""
+    batches = "data.loaders.default.batch_size=479"
+    given = [*MLP, batches, "optimizer=lbfgs", "optimizer.lr=0.1", "optimizer.max_iter=3"]
+    one = train_alone(tmp_path / "one", given)
+    assert train(tmp_path / "two", given, ranks=2) == one * 2
+    assert largest_difference(tmp_path / "one", tmp_path / "two") <= 1e-5
+    evaluations = [
+        newest_state(tmp_path / name)["plugins"]["descent"]["evaluations"]
+        for name in ("one", "two")
+    ]
+    assert evaluations[0] == evaluations[1] > one[0]
+
+
+def test_an_optimizer_that_evaluates_the_loss_itself_takes_no_shards(tmp_path: Path) -> None:
+    with pytest.raises(RankError, match="which takes whole weights, but each rank has a shard"):
+        train(tmp_path / "two", [*MLP, "optimizer=lbfgs", "parallel=fsdp"], ranks=2)
+
+
 def test_any_number_of_ranks_agrees_with_one_process(tmp_path: Path) -> None:
     (steps,) = train_alone(tmp_path / "1", MLP)
     for ranks in (2, 3, 4):

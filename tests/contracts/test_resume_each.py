@@ -19,7 +19,8 @@ from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
 from tests.contracts.test_plugins import MADE, with_images
 from tests.contracts.test_resume import Burns, Fuse, Killed, Saves, events
 from tests.faults.outcomes import digest
-from tests.tiny import Noisy, Tiny, columns, mean_loss, sample_losses, tiny
+from tests.tiny import Noisy, Tiny, accuracy, columns, mean_loss, sample_losses, tiny
+from tests.training.step.test_closure_descent import Sam
 
 Make = Callable[[Tiny, Path], Sequence[object]]
 """Puts what is looked at into the parts of a run, and gives the plugins that it adds."""
@@ -72,6 +73,27 @@ def with_a_scaler(parts: Tiny, folder: Path) -> Sequence[object]:
     given = {"scaler": scaler, "micro_batch_size": 2}
     parts.descent = ll.GradientDescent(parts.opt, parts.model, feed, mean_loss, **given)
     return []
+
+
+def sharpness_aware(parts: Tiny, _: Path) -> Sequence[object]:
+    """Its momentum is in an optimizer of its own, of which its state says nothing."""
+    parts.opt = Sam(parts.model.parameters(), lr=0.05, momentum=0.9)
+    parts.descent = ll.ClosureDescent(
+        parts.opt, parts.model, parts.feed, mean_loss, gradients_first=True
+    )
+    return []
+
+
+def schedule_free(parts: Tiny, folder: Path) -> Sequence[object]:
+    """Evaluated after every epoch, and its best weights kept."""
+    from schedulefree import AdamWScheduleFree
+
+    parts.opt = AdamWScheduleFree(parts.model.parameters(), lr=0.01)
+    parts.descent = ll.GradientDescent(parts.opt, parts.model, parts.feed, mean_loss)
+    loops = parts.loops_acc()
+    measured = ll.AccumulatorMetrics(loops, accuracy)
+    best = ll.BestModelWeights(parts.model, folder / "best", measured, "val/accuracy")
+    return [loops, measured, best, ll.SaveModelWeights(parts.model, folder / "weights")]
 
 
 def two_turns(parts: Tiny, _: Path) -> Sequence[object]:
@@ -178,6 +200,8 @@ CASES: dict[str, Make] = {
     "BucketSampler": sampled_by(ll.BucketSampler(batch_size=4, key="length")),
     "OverfitCheck": learnt_by_heart,
     "a scaler": with_a_scaler,
+    "schedule-free": schedule_free,
+    "sharpness-aware": sharpness_aware,
     "two turns": two_turns,
     "weighted losses in parts": losses_in_parts,
     "writers every two steps": every_two_steps,

@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
@@ -34,9 +35,16 @@ def a_mixed_loop() -> ll.MixedStream:
     return ll.MixedStream(loops, weights={"train": 3, "more": 1, "rest": 0.5})
 
 
+def a_phase() -> ll.Phases:
+    return ll.Phases(
+        ll.Counter(), torch.nn.Linear(1, 1), {"train": a_loop()}, {"all": {"from_epoch": 0}}
+    )
+
+
 MADE: dict[str, tuple[type, Callable[[], Any]]] = {
     "BatchStream": (ll.BatchStream, a_loop),
     "Loop that does not shuffle": (ll.BatchStream, lambda: a_loop(shuffle=False)),
+    "Loop of whole batches": (ll.BatchStream, lambda: a_loop(drop_last=True)),
     "Loop with a sampler": (
         ll.BatchStream,
         lambda: a_loop(sampler=ll.ClassBalancedSampler("labels")),
@@ -50,6 +58,7 @@ MADE: dict[str, tuple[type, Callable[[], Any]]] = {
         lambda: ll.LoaderStream(StatefulLoader(CountedReads(SAMPLES), BATCH_SIZE)),
     ),
     "MixedStream": (ll.MixedStream, a_mixed_loop),
+    "Phases": (ll.Phases, a_phase),
     "RepeatedBatches": (ll.RepeatedBatches, lambda: ll.RepeatedBatches(a_loop(), num_batches=3)),
 }
 every_stream = pytest.mark.parametrize("kind", MADE)

@@ -62,3 +62,36 @@ def test_refuses_a_record_without_the_column_and_other_columns_that_do_not_stack
 def test_tokens_want_a_mask() -> None:
     with pytest.raises(ll.DataError, match="the batch has no 'mask'"):
         ll.TokenBatchDesc()({"x": torch.zeros(2)})
+
+
+def test_groups_have_lengths_and_masks_of_their_own() -> None:
+    pad = ll.PadCollate(
+        {"source": {"words": 0}, "target": {"said": 1, "next": -100}, "note": 7}, mask="there"
+    )
+    batch = pad(
+        [
+            {"idx": 0, "words": [4, 5, 6], "said": [1], "next": [2], "note": [1, 1]},
+            {"idx": 1, "words": [4], "said": [1, 2], "next": [2, 3], "note": [1]},
+        ]
+    )
+    assert {name: column.tolist() for name, column in batch.items()} == {
+        "idx": [0, 1],
+        "note": [[1, 1], [1, 7]],
+        "there": [[True, True], [True, False]],
+        "words": [[4, 5, 6], [4, 0, 0]],
+        "source_there": [[True, True, True], [True, False, False]],
+        "said": [[1, 1], [1, 2]],
+        "next": [[2, -100], [2, 3]],
+        "target_there": [[True, False], [True, True]],
+    }
+
+
+def test_a_group_whose_columns_differ_in_length_is_refused() -> None:
+    pad = ll.PadCollate({"source": {"x": 0}, "target": {"y": 0, "z": 0}})
+    with pytest.raises(ll.DataError, match=r"differ in length \(y: 1, z: 2\)"):
+        pad([{"x": [1, 2, 3], "y": [1], "z": [1, 2]}])
+
+
+def test_a_column_is_in_one_group() -> None:
+    with pytest.raises(ll.ArgumentError, match="padding has 'x' twice; give it to one group"):
+        ll.PadCollate({"source": {"x": 0}, "target": {"x": 0}})

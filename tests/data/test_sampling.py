@@ -140,3 +140,22 @@ def test_a_sampler_may_give_a_list() -> None:
 def test_refuses_a_sampler_that_gives_no_indices(order: list[Any], told: str) -> None:
     with pytest.raises(ll.DataError, match=told):
         next(a_loop(lambda dataset, generator: order))
+
+
+def test_each_combination_of_several_keys_comes_equally_often() -> None:
+    site = torch.tensor([0] * 90 + [1] * 10)
+    target = torch.tensor([0] * 80 + [1] * 10 + [0] * 9 + [1])
+    data = ll.ColumnDataset({"site": site, "target": target})
+    sampler = ll.ClassBalancedSampler(["site", "target"])
+    order = torch.cat([sampler(data, torch.Generator().manual_seed(seed)) for seed in range(80)])
+    times = (2 * site + target)[order].bincount() / len(order)
+    assert times == pytest.approx([0.25] * 4, abs=0.02)
+
+
+def test_one_key_in_a_list_is_that_key_and_none_is_refused() -> None:
+    data = ll.ColumnDataset({"target": torch.tensor([0, 1, 1, 1, 2])})
+    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
+    one, other = ll.ClassBalancedSampler(["target"]), ll.ClassBalancedSampler("target")
+    assert torch.equal(one(data, generators[0]), other(data, generators[1]))
+    with pytest.raises(ll.ArgumentError, match="key is empty; give a column, or a list"):
+        ll.ClassBalancedSampler([])

@@ -117,10 +117,10 @@ class RunSettings:
     ranks: Positive = _setting(
         1, "how many processes train together, each on its share of every batch", "launch"
     )
-    show: Literal["plan", "config", "schedule"] | None = _setting(
+    show: Literal["plan", "config", "schedule", "lr", "batch_size"] | None = _setting(
         None,
         "print and exit; plan: components, files and order; config: the resolved tree; "
-        "schedule: the learning rates",
+        "schedule: the learning rates; lr: a rate to begin with; batch_size: the largest that fits",
         "launch",
     )
     resume: Resume = _setting(

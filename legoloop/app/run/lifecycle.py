@@ -43,6 +43,7 @@ from legoloop.loop.host import TrainingHost
 from legoloop.loop.meeting import Meeting
 from legoloop.loop.rank_support import reject_without_ranks
 from legoloop.loop.step import Step
+from legoloop.state.checkpointer import Checkpointer
 from legoloop.state.run_record import RunRecord
 
 log = logging.getLogger("legoloop")
@@ -132,6 +133,8 @@ def prepare(
         prepared.host = app.host()
         if ranks > 1:
             reject_without_ranks(prepared.host.plan, ranks)
+        if any(isinstance(each, Checkpointer) for each in prepared.host.plan.plugins.values()):
+            prepared.host.reject_lost_weights()
     except ConfigError:
         raise
     except Exception as problem:

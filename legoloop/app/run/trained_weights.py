@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.core.buffer_snapshot import own_expanded_buffers
+from legoloop.core.compiled_names import with_names_of, with_plain_names
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.run_directory import BEST_WEIGHTS, CHECKPOINTS, WEIGHTS
 from legoloop.core.text import shorten
@@ -76,6 +77,7 @@ def load_weights(model: nn.Module, place: Path) -> None:
     """
     saved = _of_checkpoint(place, model) if place.is_dir() else _of_file(place)
     own_expanded_buffers(model)
+    saved = with_names_of(model.state_dict(), saved)
     try:
         model.load_state_dict(saved)
     except RuntimeError as error:
@@ -133,9 +135,12 @@ def _of_checkpoint(folder: Path, model: nn.Module) -> Mapping[str, Any]:
         if isinstance(state, Mapping) and isinstance(state.get("model"), Mapping)
     ]
     found.sort(key=lambda state: not state.get("has_steps", False))  # an average has it
-    names = model.state_dict().keys()
-    weights: Sequence[Mapping[str, Any]] = [state["model"] for state in found]
-    fitting = next((each for each in weights if each.keys() == names), None)
+    names = with_plain_names(model.state_dict()).keys()
+    # Beside what a schedule-free optimizer trains there is what is meant to be used.
+    weights: Sequence[Mapping[str, Any]] = [
+        state.get("evaluated_model", state["model"]) for state in found
+    ]
+    fitting = next((each for each in weights if with_plain_names(each).keys() == names), None)
     if fitting is None and not weights:
         raise ConfigError(f"{folder}: this checkpoint holds the weights of no model")
     return weights[0] if fitting is None else fitting

@@ -22,7 +22,8 @@ class LRScheduler:
     """Steps a torch scheduler once per training step or once per epoch.
 
     It does so before every step (or epoch) but the first: each then has the learning rate that it
-    has in a loop that calls ``scheduler.step()`` after it.
+    has in a loop that calls ``scheduler.step()`` after it. It does not move for a step that a
+    gradient scaler left out.
 
     Args:
         scheduler: a scheduler of torch, other than ReduceLROnPlateau.
@@ -70,11 +71,11 @@ class LRScheduler:
 
     def epoch_start(self) -> None:
         if self.interval == "epoch":
-            self._step_once(self.counter.epochs)
+            self._step_once(self._done)
 
     def batch_start(self, step: Step) -> None:
         if self.interval == "step":
-            self._step_once(self.counter.steps)
+            self._step_once(self._done)
 
     def _step_once(self, done: int) -> None:
         """The counter of an AlternatingDescent does not advance with every batch."""
@@ -124,13 +125,21 @@ class LRScheduler:
             step_ratio = Fraction(1)
         if self._is_at_saved_place and step_ratio == 1:
             return
-        done = self.counter.epochs if self.interval == "epoch" else self.counter.steps
+        done = self._done
         is_same_unit = self._saved.get("interval") == self.interval
         ahead = self._saved.get("ahead", 0) if is_same_unit else 0
         self._ahead = round((done + ahead) * step_ratio) - done
         self._stepped_at = self._saved["stepped_at"] if is_same_unit else done
         self._constructed.move_to(max(self._stepped_at + self._ahead, 0))
         self._is_at_saved_place = True
+
+    @property
+    def _done(self) -> int:
+        """The epochs, or the steps without those that a gradient scaler left out."""
+        if self.interval == "epoch":
+            return self.counter.epochs
+        left_out: int = getattr(self.counter, "left_out", 0)
+        return self.counter.steps - left_out
 
     @property
     def _total_steps(self) -> int | None:

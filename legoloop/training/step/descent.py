@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import nn
@@ -18,8 +18,10 @@ from legoloop.core.buffer_snapshot import (
     own_expanded_buffers,
 )
 from legoloop.core.errors import ArgumentError, DataError
+from legoloop.core.evaluated_weights import EvaluatedWeights
 from legoloop.core.lazy_modules import reject_lazy_modules
 from legoloop.core.nested import detached, named_tensors
+from legoloop.core.out_of_memory import is_out_of_memory, out_of_memory
 from legoloop.core.protocols import Batch, BatchSizer, FeedProtocol, Loss
 from legoloop.core.ranks import current_ranks
 from legoloop.core.shards import load_whole, whole
@@ -29,6 +31,7 @@ from legoloop.loop.step import Step
 from legoloop.training.loss_shape import check_losses
 from legoloop.training.parallel.data_parallel import DataParallel, Parallel
 from legoloop.training.parallel.sharded import FullySharded
+from legoloop.training.step.closure import needs_closure
 from legoloop.training.step.compile import CUDAGRAPH_MODES, StepOutput, compile_step, forward
 from legoloop.training.step.feed import Feed
 from legoloop.training.step.micro_batches import join, shares, split_batch
@@ -70,7 +73,8 @@ class GradientDescent:
     with micro-batches the first two are called for each.
 
     Args:
-        opt: the optimizer; not LBFGS, which evaluates the loss several times a step.
+        opt: the optimizer; one that evaluates the loss itself, such as LBFGS, takes a
+            ClosureDescent.
         model: the model that is trained.
         feed: ``feed(batch) -> (batch on the device, outputs)``, such as a ``Feed``.
         loss: ``loss(batch, outputs)`` gives a scalar, or one value per sample, shape (batch,),
@@ -112,6 +116,7 @@ class GradientDescent:
     supports_members = True
     of_each_member = ("guard", "clip")
     """Arguments that are used outside of the passes that several runs may share."""
+    gives_closure: ClassVar[bool] = False
     on_phase: Callable[[Phase], object] | None = None
     member: MemberOfGroup | None = None
 
@@ -138,11 +143,11 @@ class GradientDescent:
                     argument="compile",
                     remedy="give compile=true",
                 )
-        if isinstance(opt, torch.optim.LBFGS):
+        if needs_closure(opt) and not self.gives_closure:
             raise ArgumentError(
-                "is an LBFGS, which evaluates the loss several times a step",
+                f"is of class {type(opt).__name__}, which evaluates the loss several times a step",
                 argument="opt",
-                remedy="give an optimizer that needs it once",
+                remedy="give it to a ClosureDescent, as optimizer=lbfgs does",
             )
         reject_lazy_modules(model)
         own_expanded_buffers(model)
@@ -182,6 +187,8 @@ class GradientDescent:
             f"model.{name}" for name, value in model.state_dict().items() if not are_finite(value)
         }
         self._told_buffers: set[str] = set()
+        self._is_left_out = False
+        self._evaluated = EvaluatedWeights.of(model, opt)
 
     def train_start(self) -> None:
         """Set the model to training mode."""
@@ -189,10 +196,35 @@ class GradientDescent:
 
     def batch(self, step: Step) -> None:
         """Make one step, unless the guard skips it."""
-        if self.member is None or not self.member.take_finite_step(step):
-            self.guard.run_step(step, self)
+        if self._evaluated is not None:
+            self._evaluated.train()
+        try:
+            self.make_step(step)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise self._out_of_memory(step, error) from error
+            raise
         if self.on_phase is not None:
             self.on_phase("optimizer")
+
+    def make_step(self, step: Step) -> None:
+        """Compute the gradients and step the optimizer, if the guard allows it."""
+        self._is_left_out = False
+        if self.member is None or not self.member.take_finite_step(step):
+            self.guard.run_step(step, self)
+        step.is_left_out = self._is_left_out
+
+    def _out_of_memory(self, step: Step, error: RuntimeError) -> DataError:
+        samples = step.num_samples or DefaultBatchDesc()(step.batch)
+        at_once = min(self.micro_batch_size or samples, samples)
+        return out_of_memory(
+            f"the step of {at_once} samples at once",
+            f"give the descent micro_batch_size={at_once // 2}, which makes the same step of the "
+            "whole batch"
+            if at_once > 1
+            else "give a smaller model, or precision=amp_bf16",
+            error,
+        )
 
     def compute_gradients(self, step: Step, observe_loss: ObserveLoss) -> torch.Tensor:
         """Forward and backward pass; returns the loss, a scalar or one value per sample."""
@@ -215,15 +247,25 @@ class GradientDescent:
         """Unscale and clip the gradients, and step the optimizer."""
         if self.scaler is not None:
             self.scaler.unscale_(self.opt)
-        if self.clip is not None:
-            self.clip([p for group in self.opt.param_groups for p in group["params"]])
+        self.clip_gradients()
         if self.member is not None:
             self.member.optimizer_step()
         elif self.scaler is None:
             fast_step(self.opt)
         else:
-            self.scaler.step(self.opt)
-            self.scaler.update()
+            self._scaled_step(self.scaler)
+
+    def _scaled_step(self, scaler: torch.amp.GradScaler) -> None:
+        """A scale that falls tells of a step that was left out; reading it waits for the step."""
+        before = scaler.get_scale()
+        scaler.step(self.opt)
+        scaler.update()
+        self._is_left_out = scaler.get_scale() < before
+
+    def clip_gradients(self) -> None:
+        """Call ``clip`` with the parameters of the optimizer."""
+        if self.clip is not None:
+            self.clip([p for group in self.opt.param_groups for p in group["params"]])
 
     def _accumulate_gradients(
         self, step: Step, observe_loss: ObserveLoss, size: int
@@ -266,7 +308,12 @@ class GradientDescent:
             self.on_phase("backward")
 
     def train(self) -> None:
-        """Check the weights: the last step may have spoilt them, and no loss follows it."""
+        """Check the weights: the last step may have spoilt them, and no loss follows it.
+
+        Those that a schedule-free optimizer evaluates are the model's from here on.
+        """
+        if self._evaluated is not None:
+            self._evaluated.eval()
         if self.guard.action != "warn":
             self.state_dict()
 
@@ -280,6 +327,8 @@ class GradientDescent:
             state["scaler_constructed"] = self._scaler_constructed
         state = whole(state)
         self._reject_nonfinite(state)
+        if self._evaluated is not None:
+            state.update(self._evaluated.state_dict(self.model))
         return state
 
     def load_state_dict(self, state: State) -> None:
@@ -295,6 +344,8 @@ class GradientDescent:
             then = state.get("scaler_constructed", now)
             if current:
                 self.scaler.load_state_dict(reconciled(state["scaler"], then, now, current))
+        if self._evaluated is not None:
+            self._evaluated.load_state_dict(state)
 
     def _reject_nonfinite(self, state: State) -> None:
         """What was not finite from the beginning may be so, and a buffer may be infinite.

@@ -96,12 +96,19 @@ class NonFiniteGuard:
 
         Raises DataError if the action is ``stop``, or if the weights themselves are not finite.
         """
+        if self.allows(step, descent):
+            descent.optimizer_step()
+
+    def allows(self, step: Step, descent: GuardedDescent) -> bool:
+        """Compute the gradients; whether the loss is finite, or the action warns.
+
+        Raises as ``run_step`` does.
+        """
         if self.undoes_steps:
             for buffers in descent.buffers:
                 buffers.save()
         losses = descent.compute_gradients(step, self._loss.start_copy)
-        if self._allow_step(step, losses, descent):
-            descent.optimizer_step()
+        return self._allow_step(step, losses, descent)
 
     def _allow_step(self, step: Step, losses: torch.Tensor, descent: GuardedDescent) -> bool:
         """The copy of the loss was started before the backward pass, which a GPU still runs."""

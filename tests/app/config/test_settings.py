@@ -49,9 +49,9 @@ RUN: dict[str, tuple[list[Any], list[Any], str]] = {
     "profile": ([True, False], [None, "auto", 1, 0], "give true or false"),
     "ranks": ([1, 2], [0, -1, 1.5, "2", None, True], "give a whole number of at least 1"),
     "show": (
-        [None, "plan", "config", "schedule"],
+        [None, "plan", "config", "schedule", "lr", "batch_size"],
         ["all", True, 1, ""],
-        "give one of plan, config, schedule, null",
+        "give one of plan, config, schedule, lr, batch_size, null",
     ),
     "resume": (["auto", "never", "must", "runs/then"], [None, "", True, 45], TEXT),
     "on_config_change": (

@@ -100,7 +100,7 @@ def test_a_loss_that_is_no_tensor_is_told(loss: Any) -> None:
 def test_an_optimizer_that_takes_the_loss_several_times_a_step_is_refused() -> None:
     parts = tiny()
     opt = torch.optim.LBFGS(parts.model.parameters())
-    with pytest.raises(ll.ArgumentError, match="opt is an LBFGS, which evaluates the loss several"):
+    with pytest.raises(ll.ArgumentError, match="opt is of class LBFGS, which evaluates the"):
         ll.GradientDescent(opt, parts.model, parts.feed, mean_loss)
 
 

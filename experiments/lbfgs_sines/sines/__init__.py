@@ -1,0 +1,1 @@
+"""Sine waves, continued by a recurrent network that LBFGS trains."""
