@@ -277,15 +277,16 @@ class CompositeFactory:
     """Makes a fresh CompositeAccumulator for every evaluation, from a factory for each name.
 
     Args:
-        factories (Callable[[], Accumulator]): by name, as keyword arguments.
+        factories (Callable[[], Accumulator] | None): by name, as keyword arguments; None: nothing
+            is collected under this name, so that ``prediction: null`` takes an entry away.
 
     >>> factory = CompositeFactory(target=NumpyAccumulator)
     >>> factory() is factory()
     False
     """
 
-    def __init__(self, **factories: Callable[[], Accumulator]) -> None:
-        self._factories = factories
+    def __init__(self, **factories: Callable[[], Accumulator] | None) -> None:
+        self._factories = {name: make for name, make in factories.items() if make is not None}
 
     def __call__(self) -> CompositeAccumulator:
         """A fresh CompositeAccumulator."""
