@@ -21,6 +21,7 @@ from .core.errors import (
 from .core.errors import (
     UserError as UserError,
 )
+from .core.eval_mode import evaluation_mode as evaluation_mode
 from .core.rng import seed as seed
 from .data.container import Data as Data
 from .data.datasets import (

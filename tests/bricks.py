@@ -26,6 +26,8 @@ NOT_BRICKS = {
     # what bricks are made of, and what is made of bricks
     *(ll.Accumulator, ll.ScalarWriter, ll.SizedDataset, ll.TrainingPlugin),
     *(ll.LoaderConfig, ll.Data, ll.Stage, ll.Step, ll.TrainingHost, ll.compose, ll.load, ll.seed),
+    # called, not configured
+    ll.evaluation_mode,
 }
 HEADER = """# The bricks
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from legoloop.core.errors import PluginError
+from legoloop.core.eval_mode import preserved_train_flags
 from legoloop.core.ranks import current_ranks
 from legoloop.core.rng import (
     derived_seed,
@@ -22,6 +23,7 @@ from legoloop.core.rng import (
     set_rng_state,
 )
 from legoloop.loop.evaluation_cache import EvaluationCache, UsesEvaluationCache
+from legoloop.loop.held_objects import held_modules
 from legoloop.loop.held_state import HeldState
 from legoloop.loop.interruption import Interruption
 from legoloop.loop.lookers import FailedLookers, only_looks
@@ -85,11 +87,13 @@ class TrainingHost:
         self._has_run = False
         self._epoch_phase = 0
         self._has_trained = False
+        self._told_flags = False
         self._restored_rng: State | None = None
         self._ranks = current_ranks()
         self._interruption = Interruption(self._ranks)
         self._saving = Saving()
         self._held = HeldState(self.plan.plugins, host=self)
+        self._modules = held_modules(self.plan.plugins, but=[self])
         self._step = Step()
         self._lookers = FailedLookers()
         called = self._guarded()
@@ -267,7 +271,7 @@ class TrainingHost:
     def _evaluate(self, stage: Stage) -> None:
         """May take minutes, so an interruption is raised at once, and what is kept is saved."""
         try:
-            with preserved_rng():
+            with preserved_rng(), self._preserved_train_flags(stage):
                 self._call_hooks(self._calls[stage])
         except BaseException:
             kept = self._saving.kept
@@ -276,6 +280,20 @@ class TrainingHost:
                 self._save_before_exit(lambda: kept)
             raise
         self._commit()
+
+    @contextmanager
+    def _preserved_train_flags(self, stage: Stage) -> Iterator[None]:
+        """What a plugin sets to look at the model would hold for the rest of the training."""
+        with preserved_train_flags(self._modules) as changed:
+            yield
+        if changed and not self._told_flags:
+            self._told_flags = True
+            log.warning(
+                "%s left train flags changed, that of a %s for one; they are put back: use "
+                "ll.evaluation_mode(model) to look at it, and epoch_start to change the training",
+                stage,
+                type(changed[0]).__name__,
+            )
 
     def _call_hooks(self, hooks: Iterable[Hook], *args: Any) -> None:
         for hook in hooks:
