@@ -29,12 +29,15 @@ NEEDS_PACKAGES = {
     "loggers=wandb": "wandb",
     "plugins=system": "psutil",
 }
+STREAMED = ("plugins.predicts.streamed=true", "plugins.predicts.targets=null")
 SUITABLE: dict[str, Sequence[str]] = {
     "loss=cross_entropy": (),
     "loss=mean_squared_error": ("data=diabetes",),
     "metrics=multiclass": (),
     "metrics=regression": ("data=diabetes",),
+    "metrics=evaluated": (*ON_XOR, "accumulators=loss", *STREAMED),
     "accumulators=logits": (),
+    "accumulators=loss": (*ON_XOR, "metrics=evaluated", *STREAMED),
     "accumulators=prediction": ("data=diabetes",),
     "model=simple_cnn": (),
     "experiment=mnist": (),

@@ -393,7 +393,8 @@ IN_THE_CONFIGURATION: Cases = {
     "a plugin without a stage": (
         ("+plugins.mine={_target_: mine.Measures}",),
         "plugin 'mine', a Measures, has no method of a stage and no scalars(); the stages "
-        "are train_start, epoch_start, batch_start, batch, batch_end, epoch, epoch_end, train, "
+        "are train_start, epoch_start, batch_start, batch, batch_end, within_epoch, epoch, "
+        "epoch_end, train, "
         "train_end",
     ),
     "plugins that wait for each other": (
@@ -621,7 +622,7 @@ IN_THE_DATA: Cases = {
     "a stage that returns a number": (
         ("+plugins.mine={_target_: mine.GivesFive}",),
         "GivesFive.epoch_end returned 5; a stage returns nothing, ShouldStop(reason) or "
-        "ShouldSave(save)",
+        "ShouldSave(save), one of a batch also ShouldEvaluate()",
     ),
 }
 IN_A_PROCESS = ("a key misspelt", "a stage misspelt")

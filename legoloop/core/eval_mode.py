@@ -38,6 +38,49 @@ def preserved_train_flags(models: Iterable[nn.Module]) -> Iterator[list[nn.Modul
 
 
 @contextmanager
+def untouched(called: object) -> Iterator[None]:
+    """Without gradients; what is called, a module or not, draws nothing and stays as it is.
+
+    A module is in evaluation mode; its train flags and buffers are restored, and the generators.
+
+    Args:
+        called: a loss or a model; anything but a module has no flags and no buffers.
+
+    >>> class Counts(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.register_buffer("calls", torch.zeros(()))
+    ...     def forward(self): self.calls += 1
+    >>> loss = Counts()
+    >>> with untouched(loss):
+    ...     loss()
+    >>> loss.calls.item(), loss.training
+    (0.0, True)
+    """
+    modules = [called] if isinstance(called, nn.Module) else []
+    snapshots = [snapshot for module in modules for snapshot in BufferSnapshot.of(module)]
+    for snapshot in snapshots:
+        snapshot.save()
+    absent = [
+        (part._buffers, name)
+        for module in modules
+        for part in module.modules()
+        for name, buffer in part._buffers.items()
+        if buffer is None
+    ]
+    with preserved_rng(), preserved_train_flags(modules), torch.no_grad():
+        for module in modules:
+            module.eval()
+        try:
+            yield
+        finally:
+            for snapshot in snapshots:
+                snapshot.restore()
+            for buffers, name in absent:  # a module may have filled it
+                buffers[name] = None
+
+
+@contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """``model.eval()`` without gradients; train flags, buffers and generators are restored.
 
@@ -54,24 +97,8 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     >>> model[0].training, model[1].training
     (True, False)
     """
-    snapshots = BufferSnapshot.of(model)
-    for snapshot in snapshots:
-        snapshot.save()
-    absent = [
-        (module._buffers, name)
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is None
-    ]
     ranks = current_ranks()
-    with preserved_rng(), preserved_train_flags([model]), torch.no_grad():
-        model.eval()
-        try:
-            ranks.sync_buffers(model)
-            with ranks.whole_weights(model):
-                yield
-        finally:
-            for snapshot in snapshots:
-                snapshot.restore()
-            for buffers, name in absent:  # a module may have filled it
-                buffers[name] = None
+    with untouched(model):
+        ranks.sync_buffers(model)
+        with ranks.whole_weights(model):
+            yield

@@ -30,7 +30,14 @@ from legoloop.loop.lookers import FailedLookers, only_looks
 from legoloop.loop.loss_parameters import reject_unoptimized_losses
 from legoloop.loop.order import Edge
 from legoloop.loop.plan import Plan
-from legoloop.loop.plugin import Ending, EpochDriver, ShouldSave, ShouldStop, State
+from legoloop.loop.plugin import (
+    Ending,
+    EpochDriver,
+    ShouldEvaluate,
+    ShouldSave,
+    ShouldStop,
+    State,
+)
 from legoloop.loop.saving import Saving
 from legoloop.loop.stages import Hook, Stage
 from legoloop.loop.step import Step
@@ -86,6 +93,7 @@ class TrainingHost:
         self._seed = last_seed() if seed is None else seed
         self._has_run = False
         self._epoch_phase = 0
+        self._is_to_evaluate = False
         self._has_trained = False
         self._told_flags = False
         self._restored_rng: State | None = None
@@ -112,6 +120,7 @@ class TrainingHost:
                 epoch_start
                 epoch, and at the driver's turn for each of its batches:
                     batch_start, batch, batch_end
+                    within_epoch, if one of these asked for it
                 epoch_end
             train
             train_end
@@ -162,6 +171,7 @@ class TrainingHost:
             "plugins": plugins,
             "held": held,
             "epoch_phase": self._epoch_phase,
+            "is_to_evaluate": self._is_to_evaluate,
             "has_trained": self._has_trained,
             "stop_reason": self.stop_reason,
             "ends_as": self.ends_as,
@@ -198,6 +208,8 @@ class TrainingHost:
             if callable(after_load := getattr(plugin, "after_load", None)):
                 after_load(step_ratio)
         self._epoch_phase = state["epoch_phase"]
+        # States of older versions do not say whether an evaluation is due.
+        self._is_to_evaluate = state.get("is_to_evaluate", False)
         self._has_trained = state["has_trained"]
         self.stop_reason = state["stop_reason"] if strict else None
         # States of older versions do not say how the run ends.
@@ -235,6 +247,8 @@ class TrainingHost:
         self._saving.discard()
 
     def _batches(self) -> None:
+        if self._is_to_evaluate:  # the attempt before was interrupted there
+            self._evaluate_within_epoch()
         if self.stop_reason is not None:
             return
         driver: EpochDriver = self.plan.plugins[self.plan.driver]  # type: ignore[assignment]
@@ -245,10 +259,23 @@ class TrainingHost:
                 self._begin_step_of_rank(step)
             self._call_hooks(self._batch_calls, step)
             step.clear()
+            if self._is_to_evaluate:
+                self._evaluate_within_epoch()
             if saving.requests or interruption.pending is not None:
                 self._commit()
             if self.stop_reason is not None:
                 break
+
+    def _evaluate_within_epoch(self) -> None:
+        """At once, unless an interruption is pending: then a resumed run begins with it."""
+        if self._interruption.pending is not None:
+            return
+        if self._interrupted_hooks():
+            self._saving.keep(self.state_dict())
+        self._is_to_evaluate = False
+        with self._interruption.raising_at_once():
+            self._evaluate(Stage.WITHIN_EPOCH)
+        self._saving.discard()
 
     def _begin_step_of_rank(self, step: Step) -> None:
         """Ranks draw different random numbers: rank 0 those that a process alone would.
@@ -304,10 +331,13 @@ class TrainingHost:
                 self.stop(request.reason, request.ends_as)
             elif isinstance(request, ShouldSave):
                 self._saving.request(request)
+            elif isinstance(request, ShouldEvaluate) and args:
+                self._is_to_evaluate = True
             else:
                 raise PluginError(
                     f"{getattr(hook, '__qualname__', hook)} returned {request!r:.60}; a stage "
-                    "returns nothing, ShouldStop(reason) or ShouldSave(save)"
+                    "returns nothing, ShouldStop(reason) or ShouldSave(save), one of a batch also "
+                    "ShouldEvaluate()"
                 )
 
     def _commit(self) -> None:

@@ -78,6 +78,14 @@ def evaluations(parts: Tiny, **given: Any) -> list[Any]:
     return [*accs, *measured]
 
 
+def within_epochs(parts: Tiny) -> list[Any]:
+    """Evaluations that are due between two batches, with all that looks at them."""
+    acc = parts.loops_acc(counter=parts.counter, every_steps=2, every_epochs=None)
+    metrics = ll.AccumulatorMetrics(acc, drawing_metrics)
+    stopping = ll.EarlyStopping(metrics, "val/accuracy", patience=99)
+    return [acc, metrics, stopping, DrawingWriter(parts.counter, metrics)]
+
+
 def writers(parts: Tiny, folder: Path) -> list[Any]:
     sources = [ll.TrainLoss(), ll.LearningRateMonitor(parts.opt)]
     return [
@@ -133,6 +141,7 @@ class ForgetsTrainMode:
 
 LOOKING: dict[str, Callable[[Tiny, Path], list[Any]]] = {
     "evaluations": lambda parts, folder: evaluations(parts),
+    "evaluations within epochs": lambda parts, folder: within_epochs(parts),
     "accumulators that draw": lambda parts, folder: evaluations(parts, factory=DrawingAccumulator),
     "writers": writers,
     "predictions and weights": predictions,
