@@ -255,6 +255,19 @@ IN_THE_CONFIGURATION: Cases = {
         "train_iterator, params, device, variation, sources, picture_sources, evaluations, "
         "drivers, descents, task, num_outputs, num_features, input_key",
     ),
+    "an evaluated loss without the loss": (
+        ("+accumulators.mine={_target_: legoloop.MeanLoss, _partial_: true}",),
+        "accumulators.mine (command line): makes no accumulator: MeanLoss.__init__() missing 1 "
+        "required positional argument: 'loss'",
+    ),
+    "a metric that is none": (
+        (
+            "+accumulators.mine={_target_: legoloop.MetricAccumulator, _partial_: true, "
+            "inputs: [logits], metric: {_target_: legoloop.TrainLoss}}",
+        ),
+        "accumulators.mine.metric (command line): is a TrainLoss, without update and compute; "
+        "give a metric of torchmetrics",
+    ),
     "a plugin of a name in use": (
         ("+plugins.model={_target_: legoloop.Counter}",),
         "plugins.model (command line): the name is taken by model already; choose another",

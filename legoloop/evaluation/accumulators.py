@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from legoloop.core.errors import ArgumentError, DataError
+from legoloop.core.rng import preserved_rng
 from legoloop.core.suggestions import did_you_mean
 
 
@@ -284,6 +285,9 @@ class CompositeFactory:
         factories (Callable[[], Accumulator] | None): by name, as keyword arguments; None: nothing
             is collected under this name, so that ``prediction: null`` takes an entry away.
 
+    Raises ArgumentError for one that makes nothing when it is called: each is tried at once, so
+    that a mistake does not wait for the first evaluation.
+
     >>> factory = CompositeFactory(target=NumpyAccumulator)
     >>> factory() is factory()
     False
@@ -291,10 +295,22 @@ class CompositeFactory:
 
     def __init__(self, **factories: Callable[[], Accumulator] | None) -> None:
         self._factories = {name: make for name, make in factories.items() if make is not None}
+        with preserved_rng():
+            for name, make in self._factories.items():
+                _try(name, make)
 
     def __call__(self) -> CompositeAccumulator:
         """A fresh CompositeAccumulator."""
         return CompositeAccumulator(**{name: make() for name, make in self._factories.items()})
+
+
+def _try(name: str, make: Callable[[], Accumulator]) -> None:
+    try:
+        make()
+    except ArgumentError as error:
+        raise error.nested(name) from error
+    except TypeError as error:
+        raise ArgumentError(f"makes no accumulator: {error}", argument=name) from error
 
 
 def can_merge(accumulator: Any) -> bool:

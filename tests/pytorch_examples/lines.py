@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
 from tests.pytorch_examples.page import PAGE, ROOT, files, lines_of_python, lines_of_yaml
 
 TABLE = re.compile(r"(?<=<!-- lines -->\n).*(?=<!-- end of lines -->)", re.DOTALL)
+EXPERIMENTS = ROOT / "experiments"
 HEADING = """
 | example | original | without its options | ours | of the original | of that without options |
 |---|---|---|---|---|---|
@@ -36,22 +36,30 @@ class Row:
     experiment: str | None = None
     python: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
-    def ours(self) -> int | None:
-        """Our lines; None where the experiment is not there."""
+    def ours(self) -> int:
+        """Our lines; those that the page tells of an experiment that is not there."""
         if self.snippet is not None:
             shown = files()
-            code = shown.get(f"{self.snippet}.py", "")
-            return lines_of_yaml(shown[f"conf/experiment/{self.snippet}.yaml"]) + lines_of_python(
-                code
-            )
-        folder = ROOT / "experiments" / str(self.experiment)
+            yaml = lines_of_yaml(shown[f"conf/experiment/{self.snippet}.yaml"])
+            return yaml + lines_of_python(shown.get(f"{self.snippet}.py", ""))
+        folder = EXPERIMENTS / str(self.experiment)
         if not folder.exists():
-            return None
+            return int(re.findall(rf"\| (\d+), {self.where()}", PAGE.read_text())[0])
         options = (folder / "conf" / "experiment").glob("*.yaml")
         yaml = sum(lines_of_yaml(file.read_text()) for file in options)
         return yaml + sum(
             lines_of_python((folder / name).read_text(), but) for name, but in self.python
         )
+
+    def shares(self) -> tuple[float, float]:
+        """Our lines for one of the original, and for one of it without its options."""
+        return self.ours() / self.original, self.ours() / self.without_options
+
+    def line(self) -> str:
+        """Of the table."""
+        whole, without = self.shares()
+        about = f"{self.name} | {self.original} | {self.without_options}"
+        return f"| {about} | {self.ours()}, {self.where()} | {whole:.2f} | {without:.2f} |"
 
     def where(self) -> str:
         """A link to the experiment, or the name of the snippet."""
@@ -92,21 +100,10 @@ ROWS = (
 
 
 def table() -> str:
-    """A row for each example whose lines can be counted here, and the medians."""
-    counted = [(row, ours) for row in ROWS if (ours := row.ours()) is not None]
-    lines = [*_lines(counted)]
-    shares = [median(ours / row.original for row, ours in counted)]
-    shares.append(median(ours / row.without_options for row, ours in counted))
-    lines.append(f"| median | | | | {shares[0]:.2f} | {shares[1]:.2f} |")
-    return HEADING + "\n".join(lines) + "\n\n"
-
-
-def _lines(counted: list[tuple[Row, int]]) -> Iterator[str]:
-    for row, ours in counted:
-        yield (
-            f"| {row.name} | {row.original} | {row.without_options} | {ours}, {row.where()} "
-            f"| {ours / row.original:.2f} | {ours / row.without_options:.2f} |"
-        )
+    """A row for each example, and the medians."""
+    lines = [row.line() for row in ROWS]
+    whole, without = (median(share) for share in zip(*(row.shares() for row in ROWS), strict=True))
+    return HEADING + "\n".join([*lines, f"| median | | | | {whole:.2f} | {without:.2f} |", "\n"])
 
 
 if __name__ == "__main__":
