@@ -21,6 +21,7 @@ from .core.errors import (
 from .core.errors import (
     UserError as UserError,
 )
+from .core.eval_mode import evaluation_mode as evaluation_mode
 from .core.rng import seed as seed
 from .data.container import Data as Data
 from .data.datasets import (
@@ -70,9 +71,18 @@ from .evaluation.evaluator import (
 from .evaluation.evaluator import (
     LoopsAcc as LoopsAcc,
 )
+from .evaluation.reducing import (
+    MeanLoss as MeanLoss,
+)
+from .evaluation.reducing import (
+    MetricAccumulator as MetricAccumulator,
+)
 from .evaluation.sanity_check import EvaluationSanityCheck as EvaluationSanityCheck
 from .evaluation.train_metrics import TrainMetrics as TrainMetrics
 from .loop.host import TrainingHost as TrainingHost
+from .loop.plugin import (
+    ShouldEvaluate as ShouldEvaluate,
+)
 from .loop.plugin import (
     ShouldPrune as ShouldPrune,
 )

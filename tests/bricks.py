@@ -22,10 +22,12 @@ GLOBAL = "@package _global_"
 NOT_BRICKS = {
     # errors, and what stages return
     *(ll.UserError, ll.ArgumentError, ll.ConfigError, ll.DataError, ll.PluginError),
-    *(ll.ShouldPrune, ll.ShouldSave, ll.ShouldStop),
+    *(ll.ShouldEvaluate, ll.ShouldPrune, ll.ShouldSave, ll.ShouldStop),
     # what bricks are made of, and what is made of bricks
     *(ll.Accumulator, ll.ScalarWriter, ll.SizedDataset, ll.TrainingPlugin),
     *(ll.LoaderConfig, ll.Data, ll.Stage, ll.Step, ll.TrainingHost, ll.compose, ll.load, ll.seed),
+    # called, not configured
+    ll.evaluation_mode,
 }
 HEADER = """# The bricks
 

@@ -29,6 +29,7 @@ NEEDS_PACKAGES = {
     "loggers=wandb": "wandb",
     "plugins=system": "psutil",
 }
+STREAMED = ("plugins.predicts.streamed=true", "plugins.predicts.targets=null")
 SUITABLE: dict[str, Sequence[str]] = {
     "data=own_stream": (
         *("model=adapted", "model.inputs=[x]"),
@@ -39,7 +40,9 @@ SUITABLE: dict[str, Sequence[str]] = {
     "loss=mean_squared_error": ("data=diabetes",),
     "metrics=multiclass": (),
     "metrics=regression": ("data=diabetes",),
+    "metrics=evaluated": (*ON_XOR, "accumulators=loss", *STREAMED),
     "accumulators=logits": (),
+    "accumulators=loss": (*ON_XOR, "metrics=evaluated", *STREAMED),
     "accumulators=prediction": ("data=diabetes",),
     "model=adapted": (
         "model.module={_target_: torch.nn.Sequential, _args_: [{_target_: torch.nn.Flatten}, "

@@ -575,3 +575,26 @@ def test_help_imports_no_torch(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "predicts.csv" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_a_final_evaluation_is_evaluated_all_the_same(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    given = ("data=xor", "model=logistic", "loggers=[csv]", "num_epochs=1", "final_samples=10")
+    ll.compose([*given, "final_evaluation=false", f"hydra.run.dir={run}"]).host().run()
+    assert not (run / "predicts.csv").exists()
+    assert not any(tag.startswith("final/") for tag in finals(run))
+    assert evaluated(capfd, run, "--output", tmp_path / "bound").status == 0
+    assert (
+        evaluated(
+            capfd, run, "--output", tmp_path / "all", "plugins.loaders_acc.samples_limit=null"
+        ).status
+        == 0
+    )
+    rows = [
+        len((tmp_path / name / "predicts.csv").read_text().splitlines())
+        for name in ("bound", "all")
+    ]
+    assert rows == [11, 1001]
+    assert "final/val/loss" in scalars(tmp_path / "all")

@@ -288,6 +288,19 @@ IN_THE_CONFIGURATION: Cases = {
         "train_iterator, params, device, variation, sources, picture_sources, evaluations, "
         "drivers, descents, task, num_outputs, num_features, input_key",
     ),
+    "an evaluated loss without the loss": (
+        ("+accumulators.mine={_target_: legoloop.MeanLoss, _partial_: true}",),
+        "accumulators.mine (command line): makes no accumulator: MeanLoss.__init__() missing 1 "
+        "required positional argument: 'loss'",
+    ),
+    "a metric that is none": (
+        (
+            "+accumulators.mine={_target_: legoloop.MetricAccumulator, _partial_: true, "
+            "inputs: [logits], metric: {_target_: legoloop.TrainLoss}}",
+        ),
+        "accumulators.mine.metric (command line): is a TrainLoss, without update and compute; "
+        "give a metric of torchmetrics",
+    ),
     "a plugin of a name in use": (
         ("+plugins.model={_target_: legoloop.Counter}",),
         "plugins.model (command line): the name is taken by model already; choose another",
@@ -426,7 +439,8 @@ IN_THE_CONFIGURATION: Cases = {
     "a plugin without a stage": (
         ("+plugins.mine={_target_: mine.Measures}",),
         "plugin 'mine', a Measures, has no method of a stage and no scalars(); the stages "
-        "are train_start, epoch_start, batch_start, batch, batch_end, epoch, epoch_end, train, "
+        "are train_start, epoch_start, batch_start, batch, batch_end, within_epoch, epoch, "
+        "epoch_end, train, "
         "train_end",
     ),
     "plugins that wait for each other": (
@@ -654,7 +668,7 @@ IN_THE_DATA: Cases = {
     "a stage that returns a number": (
         ("+plugins.mine={_target_: mine.GivesFive}",),
         "GivesFive.epoch_end returned 5; a stage returns nothing, ShouldStop(reason) or "
-        "ShouldSave(save)",
+        "ShouldSave(save), one of a batch also ShouldEvaluate()",
     ),
 }
 IN_A_PROCESS = ("a key misspelt", "a stage misspelt")

@@ -126,7 +126,7 @@ class _Evaluation:
                 writer.path = _beside(folder, predictions.path, suffix)
                 if predictions.targets is not None:
                     writer.targets = _beside(folder, predictions.targets, suffix)
-                writer.train_end()
+                writer.write_files()
 
 
 def _beside(folder: Path, file: Path, suffix: str) -> Path:

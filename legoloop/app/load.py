@@ -150,8 +150,13 @@ def _check_is_recorded(
     run: Path, app: Any, blueprint: Blueprint, built_with: BuiltWith, file: Path
 ) -> None:
     """Raises ConfigError for a model that the configuration does not describe."""
+    path = blueprint.settings.app
+    if "model" not in app.providers and path is None:
+        raise ConfigError(
+            f"{run}: no plugin of it asks for 'model', so none was trained under that name",
+            remedy=f"build what it trained, and load its weights from {run}",
+        )
     if "model" not in app.providers:
-        path = blueprint.settings.app
         raise ConfigError(
             f"{run}: {path} has no provider 'model'",
             remedy=f"build the model as {path} does, and load_state_dict {file}",

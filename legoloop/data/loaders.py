@@ -43,14 +43,22 @@ class Loader(BatchSource):
     def __iter__(self) -> Iterator[Batch]:
         return self.block(Ranks())
 
-    def block(self, ranks: Ranks) -> Iterator[Batch]:
-        """The batches that one of the ranks evaluates."""
-        return self._fetcher.iterate(self._batch_indices(ranks.block(len(self))))
+    def block(self, ranks: Ranks, samples: int | None = None) -> Iterator[Batch]:
+        """The batches that one of the ranks evaluates.
 
-    def _batch_indices(self, block: slice) -> Iterator[BatchIndices]:
-        for first in range(0, self._samples, self._batch_size)[block]:
-            last = min(first + self._batch_size, self._samples)
-            yield first, torch.arange(first, last, device=self._fetcher.index_device)
+        Args:
+            ranks: how many there are, and which of them this is.
+            samples: at most so many, spread evenly from the first to the last; None: all.
+        """
+        wanted = self._samples if samples is None else min(samples, self._samples)
+        block = ranks.block(-(-wanted // self._batch_size))
+        return self._fetcher.iterate(self._batch_indices(wanted, block))
+
+    def _batch_indices(self, wanted: int, block: slice) -> Iterator[BatchIndices]:
+        for first in range(0, wanted, self._batch_size)[block]:
+            last = min(first + self._batch_size, wanted)
+            numbers = torch.arange(first, last, device=self._fetcher.index_device)
+            yield first, numbers * self._samples // wanted
 
     @property
     def _batch_size(self) -> int:

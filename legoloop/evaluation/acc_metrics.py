@@ -9,8 +9,8 @@ from legoloop.core.protocols import EvaluationResults, Metrics, Scalars
 class AccumulatorMetrics(EvaluationHook[EvaluationResults]):
     """A source: the metrics of each data set that an evaluation covers, as ``<dataset>/<metric>``.
 
-    They are computed at the stage that the evaluation names (``acc_plugin.when``) and hold until
-    the weights change.
+    They are computed when the evaluation is due, after an epoch or within it, or at the end
+    (``acc_plugin.when``), and hold until the weights change.
 
     Args:
         acc_plugin (EvaluationResults): the evaluation, such as a ``LoopsAcc``.
@@ -32,10 +32,11 @@ class AccumulatorMetrics(EvaluationHook[EvaluationResults]):
         self.method = method
         self.prefix = prefix
         self._scalars: Scalars = {}
+        self._version: int | None = None
 
     def scalars(self) -> Scalars:
-        """The metrics with the weights as they are."""
-        return self._scalars
+        """The metrics with the weights as they are; empty before they are computed."""
+        return self._scalars if self._version == self._version_of_weights else {}
 
     def reset(self) -> None:
         """Drop the metrics."""
@@ -43,8 +44,14 @@ class AccumulatorMetrics(EvaluationHook[EvaluationResults]):
 
     def compute(self) -> None:
         """Compute the metrics."""
+        self._version = self._version_of_weights
         self._scalars = {
             f"{self.prefix}{name}/{metric}": float(value)
             for name in self.acc_plugin.datasets
             for metric, value in self.method(dict(self.acc_plugin.collect(name))).items()
         }
+
+    @property
+    def _version_of_weights(self) -> int | None:
+        """As the evaluation counts them; None: it does not, and they change between epochs."""
+        return getattr(self.acc_plugin, "version", None)

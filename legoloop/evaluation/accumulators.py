@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 
 from legoloop.core.errors import ArgumentError, DataError
+from legoloop.core.rng import preserved_rng
 from legoloop.core.suggestions import did_you_mean
 
 
@@ -17,7 +18,8 @@ class Accumulator(ABC):
     """Takes the values of one batch after another and returns the result of them all.
 
     Subclass it, or bring any class with ``add`` and ``result``. With ``merge``, several ranks share
-    an evaluation; without it, each of them makes all of it.
+    an evaluation; without it, each of them makes all of it. ``takes_all = True`` says that one
+    among several in a CompositeAccumulator is given all the values, not those of its own name.
 
     >>> class Largest(Accumulator):
     ...     best = float("-inf")
@@ -28,6 +30,8 @@ class Accumulator(ABC):
     >>> largest.result()
     3.0
     """
+
+    takes_all: ClassVar[bool] = False
 
     @abstractmethod
     def add(self, values: Any) -> None:
@@ -166,7 +170,7 @@ class CompositeAccumulator(Accumulator):
     """A dict of accumulators, each given the values of its own name.
 
     The values are those of the batch and of the model's outputs; where both have a name, the
-    outputs'. Raises DataError if neither has it.
+    outputs'. Raises DataError if neither has it. One that ``takes_all`` is given all of them.
 
     Args:
         accumulators (Accumulator): by the names of what they collect, as keyword arguments.
@@ -188,13 +192,14 @@ class CompositeAccumulator(Accumulator):
     def add(self, values: Mapping[str, Any]) -> None:
         """Add a dict with one entry per name."""
         for name, accumulator in self._accumulators.items():
-            if name not in values:
+            takes_all = getattr(accumulator, "takes_all", False)
+            if name not in values and not takes_all:
                 raise DataError(
                     f"accumulator '{name}': neither the batch nor the model's outputs have it; "
                     f"{did_you_mean(name, values)}"
                 )
             try:
-                accumulator.add(values[name])
+                accumulator.add(values if takes_all else values[name])
             except DataError as error:
                 raise DataError(f"accumulator '{name}': {error}") from None
 
@@ -277,19 +282,35 @@ class CompositeFactory:
     """Makes a fresh CompositeAccumulator for every evaluation, from a factory for each name.
 
     Args:
-        factories (Callable[[], Accumulator]): by name, as keyword arguments.
+        factories (Callable[[], Accumulator] | None): by name, as keyword arguments; None: nothing
+            is collected under this name, so that ``prediction: null`` takes an entry away.
+
+    Raises ArgumentError for one that makes nothing when it is called: each is tried at once, so
+    that a mistake does not wait for the first evaluation.
 
     >>> factory = CompositeFactory(target=NumpyAccumulator)
     >>> factory() is factory()
     False
     """
 
-    def __init__(self, **factories: Callable[[], Accumulator]) -> None:
-        self._factories = factories
+    def __init__(self, **factories: Callable[[], Accumulator] | None) -> None:
+        self._factories = {name: make for name, make in factories.items() if make is not None}
+        with preserved_rng():
+            for name, make in self._factories.items():
+                _try(name, make)
 
     def __call__(self) -> CompositeAccumulator:
         """A fresh CompositeAccumulator."""
         return CompositeAccumulator(**{name: make() for name, make in self._factories.items()})
+
+
+def _try(name: str, make: Callable[[], Accumulator]) -> None:
+    try:
+        make()
+    except ArgumentError as error:
+        raise error.nested(name) from error
+    except TypeError as error:
+        raise ArgumentError(f"makes no accumulator: {error}", argument=name) from error
 
 
 def can_merge(accumulator: Any) -> bool:
@@ -300,7 +321,8 @@ def can_merge(accumulator: Any) -> bool:
     """
     parts: Iterable[Any] = getattr(accumulator, "parts", ())
     own = getattr(type(accumulator), "merge", Accumulator.merge)
-    return own is not Accumulator.merge and all(map(can_merge, parts))
+    can_this: bool = getattr(accumulator, "can_merge", True)
+    return own is not Accumulator.merge and can_this and all(map(can_merge, parts))
 
 
 def merged(accumulators: Sequence[Any]) -> Any:

@@ -14,12 +14,22 @@ from legoloop.core.arguments import at_least, one_of, require_key
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.eval_mode import evaluation_mode
+from legoloop.core.on_evaluation import Stages
 from legoloop.core.out_of_memory import is_out_of_memory, out_of_memory
-from legoloop.core.protocols import Arrays, Batch, BatchSizer, FeedProtocol, RewindableStream
+from legoloop.core.protocols import (
+    Arrays,
+    Batch,
+    BatchSizer,
+    FeedProtocol,
+    Outputs,
+    RewindableStream,
+    TrainingProgress,
+)
 from legoloop.core.ranks import Ranks, current_ranks
 from legoloop.core.suggestions import did_you_mean
 from legoloop.evaluation.accumulators import Accumulator, as_array, can_merge, merged
 from legoloop.loop.evaluation_cache import EvaluationCache
+from legoloop.loop.plugin import ShouldEvaluate
 from legoloop.loop.step import Step
 
 When = Literal["epoch_end", "train_end"]
@@ -48,8 +58,16 @@ class Evaluator(ABC):
         when (str): the stage at which metrics of these passes are computed: ``epoch_end`` or
             ``train_end``.
         datasets (Iterable[str] | None): the streams to evaluate on; None: all.
+        counter (TrainingProgress | None): counts epochs and steps; needed where an evaluation is
+            not due after each epoch.
+        every_epochs (int | None): with ``epoch_end``, due after every so many epochs; None: not by
+            epochs.
+        every_steps (int | None): with ``epoch_end``, also due after every so many steps, between
+            two batches; None: not by steps.
+        enabled (bool): if False, no metrics of it are computed, and no predictions written.
 
-    Raises ArgumentError for another stage, and for a data set that is not among the streams.
+    Raises ArgumentError for another stage, for a data set that is not among the streams, and for
+    numbers that are less than 1 or need the counter.
     """
 
     supports_ranks = True
@@ -64,8 +82,21 @@ class Evaluator(ABC):
         batch_desc: BatchSizer | None,
         when: When,
         datasets: Iterable[str] | None,
+        counter: TrainingProgress | None,
+        every_epochs: int | None,
+        every_steps: int | None,
+        enabled: bool,
     ) -> None:
         one_of(("epoch_end", "train_end"), when=when)
+        for name, number in {"every_epochs": every_epochs, "every_steps": every_steps}.items():
+            if number is not None:
+                at_least(1, **{name: number})
+        if counter is None and (every_epochs, every_steps) != (1, None):
+            raise ArgumentError(
+                "is None, but every_epochs and every_steps are counted",
+                argument="counter",
+                remedy="give the Counter of the run",
+            )
         known = tuple(streams)
         for name in datasets or ():
             if name not in known:
@@ -74,6 +105,10 @@ class Evaluator(ABC):
                 )
         self.datasets = known if datasets is None else tuple(datasets)
         self.when = when
+        self.counter = counter
+        self.every_epochs = every_epochs
+        self.every_steps = every_steps
+        self.enabled = enabled
         self.model = model
         self.factory = factory
         self.feed = feed
@@ -81,7 +116,7 @@ class Evaluator(ABC):
         self.evaluated = 0
         self._cache, self._run_cache = EvaluationCache(), EvaluationCache()
         self._is_in_run = False
-        self._version = 0  # of the weights, counted by the hooks below
+        self.version = 0  # of the weights, counted by the hooks below
         self._tensor_versions: list[tuple[int, int]] | None = None
 
     @abstractmethod
@@ -105,7 +140,7 @@ class Evaluator(ABC):
         if not self._is_in_run and self._tensor_versions != _tensor_versions(self.model):
             self._cache.clear()
         result: Arrays = self._cache.get(
-            self.pass_identity(name), self._version, lambda: self._pass(name)
+            self.pass_identity(name), self.version, lambda: self._pass(name)
         )
         if not self._is_in_run:
             self._tensor_versions = _tensor_versions(self.model)
@@ -131,6 +166,20 @@ class Evaluator(ABC):
         self._reject_unknown(name)
         return self._accumulated(name, 1)
 
+    def is_due(self, stage: Stages) -> bool:
+        """Whether what follows from the evaluation is to be computed at this stage of the loop."""
+        if not self.enabled or self.when == "train_end":
+            return self.enabled and stage == "train_end"
+        if stage == "epoch_end":
+            return self._is_epoch_due() and not self._is_step_due()
+        return stage == "within_epoch" and self._is_step_due()
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether it is due some time within the training."""
+        by_steps_or_epochs = self.every_epochs is not None or self.every_steps is not None
+        return self.enabled and self.when == "epoch_end" and by_steps_or_epochs
+
     def pass_identity(self, name: str) -> tuple[int | None, ...]:
         """Equal for passes that give the same result with the same weights."""
         source, samples = self.source(name)
@@ -143,12 +192,16 @@ class Evaluator(ABC):
     def train_start(self) -> None:
         """Count the versions of the weights in the hooks from now on."""
         self._cache = self._run_cache
-        self._version = 0
+        self.version = 0
         self._is_in_run = True
 
     def batch(self, step: Step) -> None:
         """The weights change."""
         self._weights_changed()
+
+    def batch_end(self, step: Step) -> ShouldEvaluate | None:
+        """Ask for an evaluation before the next batch, if it is time."""
+        return ShouldEvaluate() if self.every_steps and self.is_due("within_epoch") else None
 
     def epoch_end(self) -> None:
         """The weights may have changed after the last batch, in ``epoch``."""
@@ -164,8 +217,18 @@ class Evaluator(ABC):
         self._is_in_run = False
 
     def _weights_changed(self) -> None:
-        self._version += 1
-        self._cache.drop_older(self._version)
+        self.version += 1
+        self._cache.drop_older(self.version)
+
+    def _is_epoch_due(self) -> bool:
+        if self.counter is None or self.every_epochs is None:
+            return self.every_epochs is not None
+        return self.counter.epochs % self.every_epochs == 0
+
+    def _is_step_due(self) -> bool:
+        if self.counter is None or self.every_steps is None or not self.counter.steps:
+            return False
+        return self.counter.steps % self.every_steps == 0
 
     def _reject_unknown(self, name: str) -> None:
         if name not in self.datasets:
@@ -214,7 +277,7 @@ class Evaluator(ABC):
                 if is_out_of_memory(error):
                     raise self._out_of_memory(batch, error) from error
                 raise
-            yield {**moved, **outputs}
+            yield BatchWithOutputs(moved, outputs)
             self.evaluated += self.batch_desc(batch)
 
     def _out_of_memory(self, batch: Batch, error: RuntimeError) -> DataError:
@@ -226,6 +289,14 @@ class Evaluator(ABC):
             else "give a smaller model",
             error,
         )
+
+
+class BatchWithOutputs(dict[str, Any]):
+    """All values by name, those of the outputs over those of the batch; and each in ``parts``."""
+
+    def __init__(self, batch: Batch, outputs: Outputs) -> None:
+        super().__init__({**batch, **outputs})
+        self.parts = batch, outputs
 
 
 def _tensor_versions(model: nn.Module) -> list[tuple[int, int]]:
@@ -248,6 +319,13 @@ class LoopsAcc(Evaluator):
             first column.
         when (str): the stage at which metrics of it are computed: ``epoch_end`` or ``train_end``.
         datasets (Iterable[str] | None): the loops to evaluate on; None: all.
+        counter (TrainingProgress | None): counts epochs and steps; needed where an evaluation is
+            not due after each epoch.
+        every_epochs (int | None): with ``epoch_end``, due after every so many epochs; None: not by
+            epochs.
+        every_steps (int | None): with ``epoch_end``, also due after every so many steps, between
+            two batches; None: not by steps.
+        enabled (bool): if False, no metrics of it are computed, and no predictions written.
 
     Raises ArgumentError for a limit less than 1, another stage, a data set that is not there, and
     a loop without ``peek(samples)``.
@@ -271,8 +349,13 @@ class LoopsAcc(Evaluator):
         batch_desc: BatchSizer | None = None,
         when: When = "epoch_end",
         datasets: Iterable[str] | None = None,
+        counter: TrainingProgress | None = None,
+        every_epochs: int | None = 1,
+        every_steps: int | None = None,
+        enabled: bool = True,
     ) -> None:
-        super().__init__(loop_iters, model, factory, feed, batch_desc, when, datasets)
+        how = feed, batch_desc, when, datasets, counter, every_epochs, every_steps, enabled
+        super().__init__(loop_iters, model, factory, *how)
         if samples_limit is not None:
             at_least(1, samples_limit=samples_limit)
         for name in self.datasets:
@@ -299,7 +382,7 @@ class LoopsAcc(Evaluator):
 
 
 class LoadersAcc(Evaluator):
-    """Evaluates on all of each loader, every sample once.
+    """Evaluates on all of each loader, every sample once, or on so many samples of it.
 
     Hand it to what uses the results, such as ``AccumulatorMetrics`` or ``CsvLogits``.
 
@@ -312,6 +395,15 @@ class LoadersAcc(Evaluator):
             first column.
         when (str): the stage at which metrics of it are computed: ``epoch_end`` or ``train_end``.
         datasets (Iterable[str] | None): the loaders to evaluate on; None: all.
+        counter (TrainingProgress | None): counts epochs and steps; needed where an evaluation is
+            not due after each epoch.
+        every_epochs (int | None): with ``epoch_end``, due after every so many epochs; None: not by
+            epochs.
+        every_steps (int | None): with ``epoch_end``, also due after every so many steps, between
+            two batches; None: not by steps.
+        enabled (bool): if False, no metrics of it are computed, and no predictions written.
+        samples_limit (int | None): at most so many samples of each loader, spread evenly over it;
+            None: all.
 
     Raises ArgumentError for another stage, and a data set that is not there.
 
@@ -332,19 +424,41 @@ class LoadersAcc(Evaluator):
         batch_desc: BatchSizer | None = None,
         when: When = "train_end",
         datasets: Iterable[str] | None = None,
+        counter: TrainingProgress | None = None,
+        every_epochs: int | None = 1,
+        every_steps: int | None = None,
+        enabled: bool = True,
+        samples_limit: int | None = None,
     ) -> None:
-        super().__init__(loaders, model, factory, feed, batch_desc, when, datasets)
+        how = feed, batch_desc, when, datasets, counter, every_epochs, every_steps, enabled
+        super().__init__(loaders, model, factory, *how)
+        if samples_limit is not None:
+            at_least(1, samples_limit=samples_limit)
+            for name in self.datasets:
+                if not hasattr(loaders[name], "block"):
+                    raise ArgumentError(
+                        f"is {samples_limit}, but loader '{name}', a "
+                        f"{type(loaders[name]).__name__}, cannot serve a part of its samples",
+                        argument="samples_limit",
+                        remedy="give null, or a Loader",
+                    )
         self.loaders = loaders
+        self.samples_limit = samples_limit
 
     def stream(self, name: str) -> Iterable[Batch]:
-        """The whole loader."""
-        return self.loaders[name]
+        """The whole loader, or so many of its samples."""
+        if self.samples_limit is None:
+            return self.loaders[name]
+        part: Any = self.loaders[name]
+        return part.block(Ranks(), self.samples_limit)  # type: ignore[no-any-return]
 
     def block(self, name: str, ranks: Ranks) -> Iterable[Batch] | None:
         """Those of the batches that a rank evaluates, from a Loader."""
         block: Any = getattr(self.loaders[name], "block", None)
-        return None if block is None else block(ranks)
+        if block is None or self.samples_limit is None:
+            return None if block is None else block(ranks)
+        return block(ranks, self.samples_limit)  # type: ignore[no-any-return]
 
     def source(self, name: str) -> tuple[object, int | None]:
-        """The loader, all of it."""
-        return self.loaders[name], None
+        """The loader, and the limit."""
+        return self.loaders[name], self.samples_limit

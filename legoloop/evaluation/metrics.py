@@ -6,6 +6,9 @@ checks, which take milliseconds a call.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import numpy as np
 
 from legoloop.core.class_labels import (
@@ -17,7 +20,7 @@ from legoloop.core.class_labels import (
     target_classes,
 )
 from legoloop.core.errors import DataError
-from legoloop.core.protocols import Arrays, Scalars
+from legoloop.core.protocols import Arrays, Metrics, Scalars
 from legoloop.core.suggestions import did_you_mean
 
 
@@ -136,6 +139,46 @@ def regression(accumulated: Arrays) -> Scalars:
         "rmse": float(np.sqrt((errors**2).mean(axis=0)).mean()),
         "r2": float(_r2_by_output(errors, target).mean()) if samples > 1 else float("nan"),
     }
+
+
+def evaluated(accumulated: Arrays, also: Metrics | None = None) -> Scalars:
+    """The numbers that accumulators computed themselves, such as a MeanLoss.
+
+    Of an accumulator that gives several they are ``<accumulator>/<name>``, or ``/<number>``.
+    Columns, which have an entry per sample, are left out.
+
+    Args:
+        accumulated (dict): what the accumulators gave.
+        also (Callable | None): metrics of the same columns, beside these.
+
+    Returns a dict with a number for each. Raises DataError if there is none, or if ``also`` gives
+    one of the same name.
+
+    >>> evaluated({"loss": 0.5, "target": np.array([1, 0]), "score": {"f1": 0.75}})
+    {'loss': 0.5, 'score/f1': 0.75}
+    """
+    numbers = dict(_numbers(accumulated))
+    if not numbers:
+        raise DataError(
+            "no accumulator gives a number; give one that does, such as accumulators=loss; there "
+            f"are {', '.join(accumulated) or 'none'}"
+        )
+    others = {} if also is None else also(accumulated)
+    if twice := sorted(numbers.keys() & others.keys()):
+        raise DataError(
+            f"both an accumulator and the metrics give '{twice[0]}'; give the accumulator another "
+            "name"
+        )
+    return {**others, **numbers}
+
+
+def _numbers(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers, and those of dicts inside."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float | np.number):
+            yield f"{prefix}{name}", float(value)
 
 
 def _accuracy(classes: Array, predicted: Array) -> float:

@@ -82,6 +82,20 @@ def _walk(holders: Mapping[str, object], but: Iterable[object]) -> Iterator[tupl
         level = inner
 
 
+def held_modules(holders: Mapping[str, object], but: Iterable[object] = ()) -> list[nn.Module]:
+    """The modules that some objects are or hold, without their submodules.
+
+    >>> class Plugin:
+    ...     def __init__(self): self.model = nn.Sequential(nn.Linear(1, 1))
+    >>> held_modules({"plugin": Plugin()})
+    [Sequential(
+      (0): Linear(in_features=1, out_features=1, bias=True)
+    )]
+    """
+    everything = (*holders.values(), *held_objects(holders, but).values())
+    return [each for each in everything if isinstance(each, nn.Module)]
+
+
 def _inside(value: Any) -> Iterable[tuple[object, Any]]:
     """What an object holds, by name or number; nothing of a container too large to hold parts."""
     if isinstance(value, Mapping):

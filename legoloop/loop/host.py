@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from legoloop.core.errors import PluginError
+from legoloop.core.eval_mode import preserved_train_flags
 from legoloop.core.ranks import current_ranks
 from legoloop.core.rng import (
     derived_seed,
@@ -21,6 +22,7 @@ from legoloop.core.rng import (
     set_rng_state,
 )
 from legoloop.loop.evaluation_cache import EvaluationCache, UsesEvaluationCache
+from legoloop.loop.held_objects import held_modules
 from legoloop.loop.held_state import HeldState
 from legoloop.loop.interruption import Interruption
 from legoloop.loop.lookers import FailedLookers, only_looks
@@ -29,7 +31,14 @@ from legoloop.loop.lost_weights import reject_lost_weights
 from legoloop.loop.meeting import Meeting, OwnGenerators
 from legoloop.loop.order import Edge
 from legoloop.loop.plan import Plan
-from legoloop.loop.plugin import Ending, EpochDriver, ShouldSave, ShouldStop, State
+from legoloop.loop.plugin import (
+    Ending,
+    EpochDriver,
+    ShouldEvaluate,
+    ShouldSave,
+    ShouldStop,
+    State,
+)
 from legoloop.loop.saving import Saving
 from legoloop.loop.stages import Hook, Stage
 from legoloop.loop.step import Step
@@ -86,7 +95,9 @@ class TrainingHost:
         self._seed = last_seed() if seed is None else seed
         self._has_run = False
         self._epoch_phase = 0
+        self._is_to_evaluate = False
         self._has_trained = False
+        self._told_flags = False
         self._restored_rng: State | None = None
         self._generators = OwnGenerators()
         self._ranks = current_ranks()
@@ -94,6 +105,7 @@ class TrainingHost:
         self._saving = Saving()
         self._held = HeldState(self.plan.plugins, host=self)
         self._unsaved: UnsavedTensors | None = None  # until it has looked
+        self._modules = held_modules(self.plan.plugins, but=[self])
         self._step = Step()
         self._lookers = FailedLookers()
         called = self._guarded()
@@ -112,6 +124,7 @@ class TrainingHost:
                 epoch_start
                 epoch, and at the driver's turn for each of its batches:
                     batch_start, batch, batch_end
+                    within_epoch, if one of these asked for it
                 epoch_end
             train
             train_end
@@ -173,6 +186,7 @@ class TrainingHost:
             "plugins": plugins,
             "held": held,
             "epoch_phase": self._epoch_phase,
+            "is_to_evaluate": self._is_to_evaluate,
             "has_trained": self._has_trained,
             "stop_reason": self.stop_reason,
             "ends_as": self.ends_as,
@@ -209,6 +223,8 @@ class TrainingHost:
             if callable(after_load := getattr(plugin, "after_load", None)):
                 after_load(step_ratio)
         self._epoch_phase = state["epoch_phase"]
+        # States of older versions do not say whether an evaluation is due.
+        self._is_to_evaluate = state.get("is_to_evaluate", False)
         self._has_trained = state["has_trained"]
         self.stop_reason = state["stop_reason"] if strict else None
         # States of older versions do not say how the run ends.
@@ -256,6 +272,8 @@ class TrainingHost:
         self._saving.discard()
 
     def _batches(self, meeting: Meeting | None) -> Iterator[Step]:
+        if self._is_to_evaluate:  # the attempt before was interrupted there
+            self._evaluate_within_epoch()
         if self.stop_reason is not None:
             return
         driver: EpochDriver = self.plan.plugins[self.plan.driver]  # type: ignore[assignment]
@@ -282,11 +300,17 @@ class TrainingHost:
                 step.clear()
                 if self._unsaved is not None:
                     self._look_for_unsaved(self._unsaved)
-                if saving.requests or interruption.pending is not None:
+                if self._is_to_evaluate or saving.requests or interruption.pending is not None:
                     with nullcontext() if meeting is None else meeting.left():
-                        self._commit()
+                        self._between_steps()
                 if self.stop_reason is not None:
                     break
+
+    def _between_steps(self) -> None:
+        if self._is_to_evaluate:
+            self._evaluate_within_epoch()
+        if self._saving.requests or self._interruption.pending is not None:
+            self._commit()
 
     def _calls_around(self, meeting: Meeting | None) -> tuple[list[Hook], list[Hook]]:
         """The hooks of the batch stages before the meeting, and the others."""
@@ -299,6 +323,17 @@ class TrainingHost:
         unsaved.look()
         if unsaved.is_done:
             self._unsaved = None
+
+    def _evaluate_within_epoch(self) -> None:
+        """At once, unless an interruption is pending: then a resumed run begins with it."""
+        if self._interruption.pending is not None:
+            return
+        if self._interrupted_hooks():
+            self._saving.keep(self.state_dict())
+        self._is_to_evaluate = False
+        with self._interruption.raising_at_once():
+            self._evaluate(Stage.WITHIN_EPOCH)
+        self._saving.discard()
 
     def _begin_step_of_rank(self, step: Step) -> None:
         """Ranks draw different random numbers: rank 0 those that a process alone would.
@@ -321,7 +356,7 @@ class TrainingHost:
     def _evaluate(self, stage: Stage) -> None:
         """May take minutes, so an interruption is raised at once, and what is kept is saved."""
         try:
-            with preserved_rng():
+            with preserved_rng(), self._preserved_train_flags(stage):
                 self._call_hooks(self._calls[stage])
         except BaseException:
             kept = self._saving.kept
@@ -330,6 +365,20 @@ class TrainingHost:
                 self._save_before_exit(lambda: kept)
             raise
         self._commit()
+
+    @contextmanager
+    def _preserved_train_flags(self, stage: Stage) -> Iterator[None]:
+        """What a plugin sets to look at the model would hold for the rest of the training."""
+        with preserved_train_flags(self._modules) as changed:
+            yield
+        if changed and not self._told_flags:
+            self._told_flags = True
+            log.warning(
+                "%s left train flags changed, that of a %s for one; they are put back: use "
+                "ll.evaluation_mode(model) to look at it, and epoch_start to change the training",
+                stage,
+                type(changed[0]).__name__,
+            )
 
     def _call_hooks(self, hooks: Iterable[Hook], *args: Any) -> None:
         for hook in hooks:
@@ -340,10 +389,13 @@ class TrainingHost:
                 self.stop(request.reason, request.ends_as)
             elif isinstance(request, ShouldSave):
                 self._saving.request(request)
+            elif isinstance(request, ShouldEvaluate) and args:
+                self._is_to_evaluate = True
             else:
                 raise PluginError(
                     f"{getattr(hook, '__qualname__', hook)} returned {request!r:.60}; a stage "
-                    "returns nothing, ShouldStop(reason) or ShouldSave(save)"
+                    "returns nothing, ShouldStop(reason) or ShouldSave(save), one of a batch also "
+                    "ShouldEvaluate()"
                 )
 
     def _commit(self) -> None:

@@ -52,6 +52,23 @@ class Interruption:
             raise self.pending
 
     @contextmanager
+    def raising_at_once(self) -> Iterator[None]:
+        """What happens inside ``deferring``, but may be left in the middle.
+
+        >>> interruption = Interruption()
+        >>> with interruption.deferring(), interruption.raising_at_once():
+        ...     interruption.request(TimeoutError("SIGTERM"))
+        ...     print("the evaluation ends")
+        Traceback (most recent call last):
+        TimeoutError: SIGTERM
+        """
+        was_deferring, self._is_deferring = self._is_deferring, False
+        try:
+            yield
+        finally:
+            self._is_deferring = was_deferring
+
+    @contextmanager
     def replacing_errors(self) -> Iterator[None]:
         """An error that follows an interruption comes of it: worker processes get signals too."""
         try:

@@ -65,10 +65,10 @@ class Plan:
         >>> class Drive:
         ...     def batches(self): yield from ()
         >>> print(Plan.of({"counter": Counter(), "drive": Drive()}).table())
-                 train_start epoch_start batch_start batch batch_end epoch epoch_end train train_end
-        counter  .           .           .           .     x         .     x         .     .
-        drive    .           .           .           .     .         D     .         .     .
-        """
+                 train_start epoch_start batch_start batch batch_end within_epoch epoch epoch_end train train_end
+        counter  .           .           .           .     x         .            .     x         .     .
+        drive    .           .           .           .     .         .            D     .         .     .
+        """  # noqa: E501
         return stage_table(self.hooks, self.driver)
 
     def _epoch_hooks(self, names: Iterable[str]) -> list[Hook]:

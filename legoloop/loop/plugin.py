@@ -55,11 +55,23 @@ class ShouldSave:
     save: Callable[[State], None]
 
 
-Request = ShouldStop | ShouldSave | None
+@dataclass(frozen=True)
+class ShouldEvaluate:
+    """Returned from a hook of a batch stage: call ``within_epoch`` before the next batch.
+
+    >>> class AtPowersOfTen:
+    ...     def __init__(self, counter): self.counter = counter
+    ...     def batch_end(self, step):
+    ...         if self.counter.steps in (10, 100, 1000):
+    ...             return ShouldEvaluate()
+    """
+
+
+Request = ShouldStop | ShouldSave | ShouldEvaluate | None
 
 
 class TrainingPlugin:
-    """The nine stages, all optional; subclassing this is optional too.
+    """The ten stages, all optional; subclassing this is optional too.
 
     A plugin is any object whose type defines some of these methods, its hooks. ``*_start``
     prepares, the middle stage does, ``*_end`` measures and reports: weights change only in middle
@@ -101,6 +113,9 @@ class TrainingPlugin:
 
     def batch_end(self, step: Step) -> Request:
         """The step holds outputs and loss too."""
+
+    def within_epoch(self) -> Request:
+        """Between two batches, where a hook asked for it: measure and report."""
 
     def epoch(self) -> Request:
         """The batches of the epoch run here, at the epoch driver's turn."""

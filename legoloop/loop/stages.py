@@ -19,6 +19,7 @@ class Stage(StrEnum):
     BATCH_START = "batch_start"
     BATCH = "batch"
     BATCH_END = "batch_end"
+    WITHIN_EPOCH = "within_epoch"
     EPOCH = "epoch"
     EPOCH_END = "epoch_end"
     TRAIN = "train"

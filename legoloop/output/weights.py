@@ -15,7 +15,7 @@ from legoloop.core.buffer_snapshot import own_expanded_buffers
 from legoloop.core.compiled_names import with_plain_names
 from legoloop.core.errors import DataError, MissingExtraError
 from legoloop.core.evaluated_weights import evaluated_weights, use_evaluated_weights
-from legoloop.core.monitor import as_list, is_improvement, is_maximized, latest_scalar
+from legoloop.core.monitor import Monitor, as_list, is_improvement, is_maximized
 from legoloop.core.protocols import ScalarSource
 from legoloop.core.ranks import current_ranks
 from legoloop.core.shards import load_whole, whole
@@ -73,9 +73,10 @@ class SaveModelWeights:
 
 
 class BestModelWeights:
-    """After each epoch that is the best so far, writes the model's state dict to a file.
+    """Whenever a metric is the best so far, writes the model's state dict to a file.
 
-    Of equally good epochs the first counts. The best weights are also kept in memory and in
+    The metric is read after each epoch, and when it is evaluated within one. Of equally good values
+    the first counts. The best weights are also kept in memory and in
     checkpoints, so a resumed run replaces a file that a killed attempt wrote after its last
     checkpoint.
 
@@ -83,10 +84,10 @@ class BestModelWeights:
         model: the model whose weights are written.
         path: the file; its suffix selects the format, as for SaveModelWeights.
         sources: one or several plugins with ``scalars()``.
-        metric: tag of the scalar that is compared after each epoch.
+        metric: tag of the scalar that is compared.
         mode: ``min`` or ``max`` is better; None: known for the metrics that ship.
         restore: load the best weights into the model at the end, so that the final evaluation,
-            predictions and weights are those of the best epoch.
+            predictions and weights are the best ones.
         average: the plugin whose averaged model is evaluated, if there is one; the best weights
             are then those of that model.
 
@@ -118,6 +119,7 @@ class BestModelWeights:
         self.average = average
         self.path = checked_path(path)
         self.sources = as_list(sources)
+        self.monitor = Monitor(self.sources, metric, "the best weights")
         self.metric = metric
         self.higher_is_better = is_maximized(metric, mode)
         self.restore = restore
@@ -129,9 +131,14 @@ class BestModelWeights:
         if self.weights is not None and current_ranks().is_writer:
             write_weights(self.weights, self.path)
 
+    def within_epoch(self) -> None:
+        self._keep_if_best(self.monitor.within_epoch())
+
     def epoch_end(self) -> None:
-        value = latest_scalar(self.sources, self.metric, "the best weights")
-        if is_improvement(value, self.best, self.higher_is_better):
+        self._keep_if_best(self.monitor.after_epoch())
+
+    def _keep_if_best(self, value: float | None) -> None:
+        if value is not None and is_improvement(value, self.best, self.higher_is_better):
             measured = self.average.model if self.average else self.model
             self.best, self.weights = value, _cpu_copy(measured)
             if current_ranks().is_writer:

@@ -13,7 +13,7 @@ from typing import Literal
 from legoloop.core.arguments import above_zero, at_least
 from legoloop.core.atomic_files import backups_in, remove_directory, remove_temporaries
 from legoloop.core.errors import ArgumentError, DataError
-from legoloop.core.monitor import as_list, is_maximized, latest_scalar
+from legoloop.core.monitor import Monitor, as_list, is_maximized
 from legoloop.core.protocols import ScalarSource, TrainingProgress
 from legoloop.core.ranks import current_ranks
 from legoloop.loop.plugin import ShouldSave, State
@@ -30,7 +30,8 @@ class Checkpointer:
     Saves before the first step, which also shows that there is space; after every so many epochs,
     steps and seconds, as far as given; after the last epoch; and when the run is interrupted.
     Nothing is saved later: from the state after the last epoch a run goes through the same end.
-    Checkpoints that are not to be kept are removed once the new one is on the disk.
+    With ``keep_best``, also whenever the metric is evaluated within an epoch. Checkpoints that are
+    not to be kept are removed once the new one is on the disk.
 
     Of several ranks, the first writes; a state is the same for any number of them.
 
@@ -92,6 +93,7 @@ class Checkpointer:
         self.metric = metric
         self.higher_is_better = metric is not None and is_maximized(metric, mode)
         self.sources = as_list(sources)
+        self._monitor = metric and Monitor(self.sources, metric, "Checkpointer")
         self._saved: list[SavedCheckpoint] | None = None
         self._newest_step: int | None = None
         self._saved_at = current_ranks().clock()
@@ -114,9 +116,15 @@ class Checkpointer:
             return ShouldSave(self._save)
         return None
 
+    def within_epoch(self) -> ShouldSave | None:
+        """Request a save, if it may be one of the best."""
+        score = self._monitor.within_epoch() if self._monitor and self.keep_best else None
+        return None if score is None else ShouldSave(partial(self._save, score=_if_finite(score)))
+
     def epoch_end(self) -> ShouldSave:
         """Request a save, if it is time or if the epoch is the last one."""
-        save = partial(self._save, score=self._score())
+        score = self._monitor.after_epoch() if self._monitor else None
+        save = partial(self._save, score=_if_finite(score))
         if self.every_epochs and self.counter.epochs % self.every_epochs == 0:
             return ShouldSave(save)
         return ShouldSave(partial(_if_last, save))
@@ -138,6 +146,9 @@ class Checkpointer:
         if self._saved is None:
             self._saved = list(self._read_saved())
         number = 1 + max((each.number for each in self._saved), default=0)
+        if score is None:  # the epoch ends with a step that was evaluated within it
+            known = (each.score for each in self._saved if each.folder == self._current())
+            score = next(known, None)
         new = SavedCheckpoint(self._current(), number, score)
         scalars = {self.metric: score} if self.metric and score is not None else {}
         write_checkpoint(new.folder, state, number, scalars)
@@ -169,12 +180,6 @@ class Checkpointer:
                     log.warning("%s cannot be removed (%s)", checkpoint, error.strerror)
         # Of a process that was killed, or of a removal that was refused.
         remove_temporaries(self.folder)
-
-    def _score(self) -> float | None:
-        if self.metric is None:
-            return None
-        score = latest_scalar(self.sources, self.metric, "Checkpointer")
-        return score if isfinite(score) else None
 
 
 @dataclass(frozen=True)
@@ -213,6 +218,10 @@ def _is_valid(checkpoint: Path) -> bool:
     except DataError:
         return False
     return True
+
+
+def _if_finite(score: float | None) -> float | None:
+    return score if score is not None and isfinite(score) else None
 
 
 def _if_last(save: Callable[[State], None], state: State) -> None:

@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from legoloop.core.monitor import as_list, latest_scalar
+from legoloop.core.monitor import Monitor, as_list
 from legoloop.core.protocols import ScalarSource, TrainingProgress
 from legoloop.core.ranks import current_ranks
 from legoloop.core.study_storage import RUN_DIR, is_file, open_storage, quiet_optuna
@@ -22,7 +22,10 @@ log = logging.getLogger("legoloop")
 
 
 class Pruning:
-    """Tells an Optuna study a metric after each epoch; the run ends as PRUNED if that says so.
+    """Tells an Optuna study a metric whenever that is new; the run ends as PRUNED if it says so.
+
+    The number of a value is that of the epoch; of a metric that is evaluated within epochs, that of
+    the step.
 
     ``hydra/sweeper=optuna`` adds it to its runs. It works in any process, on any machine that
     reaches the storage. A run that is no running trial of the study, such as one that is made
@@ -30,14 +33,14 @@ class Pruning:
 
     Args:
         sources: one source of scalars or several.
-        counter: counts the epochs.
+        counter: counts the epochs and steps.
         metric: the name of the scalar, such as ``val/accuracy``.
         pruner: decides, such as an ``optuna.pruners.MedianPruner``.
         storage: the path of the study's journal file, or the URL of its database.
         study: the name of the study.
         run_dir: the directory of the run, by which its trial is found.
 
-    Raises ArgumentError after the first epoch if no source has the metric.
+    Raises ArgumentError after an epoch if no source has the metric.
 
     >>> import tempfile
     >>> import optuna
@@ -69,6 +72,7 @@ class Pruning:
         run_dir: str,
     ) -> None:
         self.sources = as_list(sources)
+        self.monitor = Monitor(self.sources, metric, "pruning")
         self.counter = counter
         self.metric = metric
         self.pruner = pruner
@@ -89,13 +93,23 @@ class Pruning:
                 self.storage,
             )
 
+    def within_epoch(self) -> ShouldPrune | None:
+        return self._prune_if_worse(self.monitor.within_epoch())
+
     def epoch_end(self) -> ShouldPrune | None:
-        value = latest_scalar(self.sources, self.metric, "pruning")
-        if not self._is_to_be_pruned(value):
+        return self._prune_if_worse(self.monitor.after_epoch())
+
+    def _prune_if_worse(self, value: float | None) -> ShouldPrune | None:
+        if value is None or not self._is_to_be_pruned(value):
             return None
         pruner = type(self.pruner).__name__
-        epoch = self.counter.epochs
-        return ShouldPrune(f"{self.metric} is {value:.6g} after epoch {epoch}: pruned by {pruner}")
+        when = f"step {self.counter.steps}" if self._by_steps else f"epoch {self.counter.epochs}"
+        return ShouldPrune(f"{self.metric} is {value:.6g} after {when}: pruned by {pruner}")
+
+    @property
+    def _by_steps(self) -> bool:
+        """Whether the metric is evaluated within epochs; then all of its values count by steps."""
+        return self.monitor.is_by_steps
 
     def _is_to_be_pruned(self, value: float) -> bool:
         """The one place where a run's pruning is decided; of several ranks, the first asks."""
@@ -105,15 +119,16 @@ class Pruning:
 
     def _asked(self, value: float) -> bool:
         """Tell the study a value, and ask it."""
-        trial, epoch = self._trial, self.counter.epochs
+        trial = self._trial
+        number = self.counter.steps if self._by_steps else self.counter.epochs
         if trial is None or not isfinite(value):
             return False
         with quiet_optuna("plugins.pruning"):
             reported = trial.storage.get_trial(trial._trial_id).intermediate_values
-            # A run that was resumed may repeat epochs. The pruner judges by the last one reported.
-            if epoch not in reported:
-                trial.report(value, epoch)
-            return epoch >= max(reported, default=epoch) and trial.should_prune()
+            # A run that was resumed may repeat some. The pruner judges by the last one reported.
+            if number not in reported:
+                trial.report(value, number)
+            return number >= max(reported, default=number) and trial.should_prune()
 
     def _found(self) -> Trial | None:
         with quiet_optuna("plugins.pruning"):

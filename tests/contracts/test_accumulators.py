@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torchmetrics import SumMetric
 
 import legoloop as ll
 
@@ -23,6 +24,10 @@ MADE: dict[type, Callable[[], Any]] = {
         ll.CompositeAccumulator(x=ll.NumpyAccumulator()),
         ll.CompositeAccumulator(y=ll.NumpyAccumulator()),
     ),
+    ll.MeanLoss: lambda: ll.MeanLoss(lambda batch, outputs: batch["x"] * 2.0),
+    ll.MetricAccumulator: lambda: ll.MetricAccumulator(
+        SumMetric(nan_strategy=0.0), inputs={"value": "x"}
+    ),
 }
 every_accumulator = pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
 batches = st.lists(st.lists(st.integers(-9, 9), min_size=1, max_size=4), min_size=1, max_size=6)
@@ -30,14 +35,17 @@ batches = st.lists(st.lists(st.integers(-9, 9), min_size=1, max_size=4), min_siz
 
 def added(accumulator: Any, values: list[int]) -> None:
     column = torch.tensor(values)
-    named = isinstance(accumulator, ll.CompositeAccumulator | ll.UnionAccumulator)
+    columns = (ll.NumpyAccumulator, ll.ListAccumulator)
+    named = not isinstance(accumulator, columns)
     accumulator.add({"x": column, "y": -column} if named else column)
 
 
 def plain(result: Any) -> Any:
-    """The result as lists."""
+    """The result as lists, or a number that is not one as a text."""
     if isinstance(result, dict):
         return {name: plain(inside) for name, inside in result.items()}
+    if isinstance(result, float):
+        return repr(result)
     return [int(value) for value in result]
 
 

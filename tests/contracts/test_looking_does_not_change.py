@@ -78,6 +78,14 @@ def evaluations(parts: Tiny, **given: Any) -> list[Any]:
     return [*accs, *measured]
 
 
+def within_epochs(parts: Tiny) -> list[Any]:
+    """Evaluations that are due between two batches, with all that looks at them."""
+    acc = parts.loops_acc(counter=parts.counter, every_steps=2, every_epochs=None)
+    metrics = ll.AccumulatorMetrics(acc, drawing_metrics)
+    stopping = ll.EarlyStopping(metrics, "val/accuracy", patience=99)
+    return [acc, metrics, stopping, DrawingWriter(parts.counter, metrics)]
+
+
 def writers(parts: Tiny, folder: Path) -> list[Any]:
     sources = [ll.TrainLoss(), ll.LearningRateMonitor(parts.opt)]
     return [
@@ -107,12 +115,39 @@ def between_batches(parts: Tiny, folder: Path) -> list[Any]:
     return [acc, EvaluatesOften(acc)]
 
 
+class LooksByHand:
+    """Calls the model itself between two batches, as ``ll.evaluation_mode`` is for."""
+
+    def __init__(self, parts: Tiny) -> None:
+        self.parts = parts
+
+    def batch_end(self, step: ll.Step) -> None:
+        with ll.evaluation_mode(self.parts.model):
+            assert not self.parts.model(step.batch)["logits"].requires_grad
+
+
+class ForgetsTrainMode:
+    """Turns dropout and batch norm off to look, and leaves them so."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+
+    def epoch_end(self) -> None:
+        self.model.eval()
+
+    def train_end(self) -> None:
+        self.model.eval()
+
+
 LOOKING: dict[str, Callable[[Tiny, Path], list[Any]]] = {
     "evaluations": lambda parts, folder: evaluations(parts),
+    "evaluations within epochs": lambda parts, folder: within_epochs(parts),
     "accumulators that draw": lambda parts, folder: evaluations(parts, factory=DrawingAccumulator),
     "writers": writers,
     "predictions and weights": predictions,
     "evaluation between batches": between_batches,
+    "a look by hand": lambda parts, folder: [LooksByHand(parts)],
+    "train flags": lambda parts, folder: [ForgetsTrainMode(parts.model)],
     "reseeding": lambda parts, folder: [Reseeding()],
     "a profile": lambda parts, folder: [ll.Profile([parts.epoch], folder)],
     "a summary": lambda parts, folder: [
@@ -131,6 +166,28 @@ def test_leaves_the_final_weights_bit_identical(looking: str, tmp_path: Path) ->
     looked_at = parts.trained(*LOOKING[looking](parts, tmp_path))
 
     assert looked_at == bare
+
+
+def test_flags_that_are_left_changed_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    parts = tiny(num_epochs=3)
+    parts.trained(ForgetsTrainMode(parts.model))
+    assert [record.message for record in caplog.records] == [
+        "epoch_end left train flags changed, that of a Net for one; they are put back: use "
+        "ll.evaluation_mode(model) to look at it, and epoch_start to change the training"
+    ]
+
+
+def test_flags_that_are_set_at_the_start_of_an_epoch_stay() -> None:
+    class Freezes:
+        def __init__(self, model: torch.nn.Module) -> None:
+            self.model = model
+
+        def epoch_start(self) -> None:
+            self.model.layers[1].eval()
+
+    parts = tiny()
+    assert parts.trained(Freezes(parts.model)) != tiny().trained()
+    assert [module.training for module in parts.model.layers] == [True, False, True, True, True]
 
 
 def test_a_plugin_may_draw_at_train_start() -> None:

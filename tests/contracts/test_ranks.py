@@ -120,6 +120,20 @@ def test_an_optimizer_that_evaluates_the_loss_itself_takes_no_shards(tmp_path: P
         train(tmp_path / "two", [*MLP, "optimizer=lbfgs", "parallel=fsdp"], ranks=2)
 
 
+def test_ranks_evaluate_within_epochs_as_one_process(tmp_path: Path) -> None:
+    given = [
+        *(*MLP, "evaluate_every=2", "evaluate_every_steps=20", "scheduler=plateau"),
+        *("scheduler.patience=0", "final_samples=50", "data.loaders.default.eval_batch_size=16"),
+        "plugins=[default,checkpoints,early_stopping,best_weights]",
+    ]
+    one = train_alone(tmp_path / "one", [*given, "plugins.descent.micro_batch_size=16"])
+    assert train(tmp_path / "two", given, ranks=2) == one * 2
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+    with (tmp_path / "one" / "metrics.csv").open() as file:
+        evaluated = [row["step"] for row in csv.DictReader(file) if row["val/loss"]]
+    assert evaluated == ["20", "40", "60", "80", "90"]
+
+
 def test_any_number_of_ranks_agrees_with_one_process(tmp_path: Path) -> None:
     (steps,) = train_alone(tmp_path / "1", MLP)
     for ranks in (2, 3, 4):

@@ -140,6 +140,26 @@ def every_two_steps(parts: Tiny, folder: Path) -> Sequence[object]:
     ]
 
 
+def within_epochs(parts: Tiny, folder: Path) -> Sequence[object]:
+    """Evaluations every two steps and two epochs, and all that looks at them."""
+    acc = with_images(parts).loops_acc(counter=parts.counter, every_epochs=2, every_steps=2)
+    metrics = ll.AccumulatorMetrics(acc, accuracy)
+    confusion = ll.ConfusionMatrix(folder / "confusion.csv", acc, "val")
+    given = {"counter": parts.counter, "sources": [ll.TrainLoss(), metrics]}
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(parts.opt, "max", 0.5, patience=0)
+    return [
+        *(acc, metrics, confusion, given["sources"][0]),
+        ll.ReduceLROnPlateauPlugin(plateau, metrics, "val/accuracy"),
+        ll.EarlyStopping(metrics, "val/accuracy", patience=5),
+        ll.BestModelWeights(parts.model, folder / "best", metrics, "val/accuracy"),
+        ll.CsvMetrics(folder / "metrics.csv", **given),
+        ll.JsonLines(folder / "metrics.jsonl", **given),
+        ll.History(**given),
+        ll.Progress(**given),
+        ll.TensorBoard(parts.counter, given["sources"], folder / "logs", images=confusion),
+    ]
+
+
 def pictures(parts: Tiny, folder: Path) -> Sequence[object]:
     """After every epoch, in TensorBoard too."""
     loaders = with_images(parts).loaders_acc(when="epoch_end")
@@ -205,6 +225,7 @@ CASES: dict[str, Make] = {
     "two turns": two_turns,
     "weighted losses in parts": losses_in_parts,
     "writers every two steps": every_two_steps,
+    "evaluations within epochs": within_epochs,
     "pictures after every epoch": pictures,
     "predictions of every kind": predictions,
 }

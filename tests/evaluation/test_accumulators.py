@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import legoloop as ll
+from legoloop.core.errors import ArgumentError
 
 DTYPES = [np.float32, np.float64, np.int64, np.int32, np.uint8, np.bool_]
 
@@ -256,3 +258,16 @@ def test_an_accumulator_without_merge_says_so() -> None:
 
     with pytest.raises(NotImplementedError, match=r"Last does not define merge\(other\)"):
         Last().merge(Last())
+
+
+def test_a_factory_that_makes_nothing_is_refused_when_it_is_given() -> None:
+    with pytest.raises(ArgumentError, match=r"^mine makes no accumulator: .*'loss'"):
+        ll.CompositeFactory(mine=ll.MeanLoss)
+    inputs = partial(ll.MetricAccumulator, ll.TrainLoss(), inputs="x")
+    with pytest.raises(ArgumentError, match=r"^mine.metric is a TrainLoss, without update"):
+        ll.CompositeFactory(mine=inputs)
+    torch.manual_seed(1)
+    before = torch.rand(())
+    torch.manual_seed(1)
+    ll.CompositeFactory(mine=lambda: ll.ListAccumulator() if torch.rand(()) > 2 else None)
+    assert torch.rand(()) == before

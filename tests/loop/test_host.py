@@ -15,10 +15,10 @@ from legoloop.core import rng
 from legoloop.core.errors import PluginError
 from legoloop.core.interruption import Interrupted
 from legoloop.loop.host import TrainingHost
-from legoloop.loop.plugin import ShouldSave, ShouldStop
+from legoloop.loop.plugin import ShouldEvaluate, ShouldSave, ShouldStop
 from legoloop.loop.stages import Stage
 from legoloop.loop.step import Step
-from tests.loop.tiny_plugins import Drive, Epochs, Trace
+from tests.loop.tiny_plugins import Drive, Epochs, Evaluate, Trace
 
 BATCH = [Stage.BATCH_START, Stage.BATCH, Stage.BATCH_END]
 
@@ -81,7 +81,8 @@ def test_a_stop_from_any_stage_is_honoured_and_every_start_has_its_end(stage, wa
 
     trace = Stops()
     after_two = Epochs(2 if stage in (Stage.TRAIN, Stage.TRAIN_END) else 100)
-    host = TrainingHost([trace, Drive(2), after_two])
+    evaluate = [Evaluate()] if stage is Stage.WITHIN_EPOCH else []
+    host = TrainingHost([trace, Drive(2), after_two, *evaluate])
     host.run()
 
     closing = [Stage.EPOCH, Stage.EPOCH_END]
@@ -91,8 +92,9 @@ def test_a_stop_from_any_stage_is_honoured_and_every_start_has_its_end(stage, wa
         stage is Stage.EPOCH_START or stage is Stage.EPOCH
     ):  # trace is called for both before the driver
         epochs = [Stage.EPOCH_START, *closing]
-    elif stage in BATCH:
-        epochs = [Stage.EPOCH_START, Stage.EPOCH, *BATCH, Stage.EPOCH_END]
+    elif stage in (*BATCH, Stage.WITHIN_EPOCH):
+        within = [Stage.WITHIN_EPOCH] if evaluate else []
+        epochs = [Stage.EPOCH_START, Stage.EPOCH, *BATCH, *within, Stage.EPOCH_END]
     elif stage is Stage.EPOCH_END:
         epochs = [Stage.EPOCH_START, Stage.EPOCH, *BATCH * 2, Stage.EPOCH_END]
     else:
@@ -184,7 +186,7 @@ def test_close_is_called_however_the_run_ended(stage):
                 raise KeyboardInterrupt
 
     first, second = Closes(), Closes()
-    host = TrainingHost([first, second, Drive(), Epochs()])
+    host = TrainingHost([first, second, Drive(), Epochs(), Evaluate()])
     if stage is None:
         host.run()
     else:
@@ -258,14 +260,14 @@ def test_the_generators_are_seeded_anew_when_the_training_starts():
     assert draws.drawn == draw()
 
 
-@pytest.mark.parametrize("answer", [True, False, 0, "stop", ShouldStop, {}])
+@pytest.mark.parametrize("answer", [True, False, 0, "stop", ShouldStop, {}, ShouldEvaluate()])
 def test_a_stage_that_returns_something_else_is_refused(answer):
     _, host = traced(epoch_end=answer)
     with pytest.raises(PluginError) as refused:
         host.run()
     assert str(refused.value) == (
         f"Trace.epoch_end returned {answer!r}; a stage returns nothing, ShouldStop(reason) or "
-        "ShouldSave(save)"
+        "ShouldSave(save), one of a batch also ShouldEvaluate()"
     )
 
 
@@ -289,10 +291,11 @@ def test_a_state_is_saved_after_all_hooks_of_the_stage_were_called(stage):
             pass
 
     states: list[dict] = []
-    TrainingHost([Drive(2), Asks(), Epochs(2), Counts()]).run()
+    TrainingHost([Drive(2), Asks(), Epochs(2), Counts(), Evaluate()]).run()
     seen = [state["plugins"]["Counts"]["called"] for state in states]
     assert seen == list(range(1, len(seen) + 1))
-    assert len(seen) == {True: 4, False: 2}[stage in BATCH] if "train" not in stage else 1
+    in_epoch = (*BATCH, Stage.WITHIN_EPOCH)
+    assert len(seen) == {True: 4, False: 2}[stage in in_epoch] if "train" not in stage else 1
 
 
 class Learner:
@@ -341,7 +344,8 @@ def test_a_run_goes_on_from_any_stage_as_if_it_had_never_been_left(stage, time, 
     def host(*more):
         learner, drive = Learner(), Drive(3)
         parts = [drive, learner] if driver_first else [learner, drive]
-        plugins = {type(part).__name__: part for part in [*parts, Epochs(3), *more]}
+        parts = [*parts, Epochs(3), Evaluate(), *more]
+        plugins = {type(part).__name__: part for part in parts}
         return learner, TrainingHost(plugins)
 
     states = []
@@ -558,3 +562,82 @@ def test_what_fails_once_it_was_interrupted_is_that_interruption() -> None:
     with pytest.raises(Interrupted) as ended:
         host.run()
     assert isinstance(ended.value.__cause__, RuntimeError)
+
+
+class Measures(Trace):
+    """Notes what was measured within an epoch, after which batch."""
+
+    def __init__(self, drive):
+        super().__init__()
+        self.drive, self.measured = drive, []
+
+    def within_epoch(self):
+        super().within_epoch()
+        draw()
+        self.measured.append(self.drive.given)
+
+    def interrupted(self):
+        return ShouldSave(lambda state: self.states.append(copy.deepcopy(state)))
+
+
+class AfterEverySecond:
+    def __init__(self, drive):
+        self.drive = drive
+
+    def batch_end(self, step):
+        return ShouldEvaluate() if self.drive.given % 2 == 0 else None
+
+
+def measuring(batches=3, **kinds):
+    drive = Drive(batches)
+    measures = kinds.get("measures", Measures)(drive)
+    measures.states = []
+    learner = Learner()
+    plugins = [drive, learner, measures, AfterEverySecond(drive), Epochs(2)]
+    return measures, learner, TrainingHost(plugins, seed=3)
+
+
+def test_an_evaluation_within_an_epoch_comes_before_the_next_batch_and_draws_nothing():
+    measures, learner, host = measuring()
+    host.run()
+    assert measures.measured == [2, 4, 6]
+    first = [*BATCH, *BATCH, Stage.WITHIN_EPOCH, *BATCH]
+    second = [*BATCH, Stage.WITHIN_EPOCH, *BATCH, *BATCH, Stage.WITHIN_EPOCH]
+    closing = [Stage.EPOCH, Stage.EPOCH_END]
+    epochs = [[Stage.EPOCH_START, *part, *closing] for part in (first, second)]
+    assert measures.stages[1:-2] == [*epochs[0], *epochs[1]]
+    bare = Learner()
+    TrainingHost([Drive(3), bare, Epochs(2)], seed=3).run()
+    assert learner.weight.tolist() == bare.weight.tolist()
+
+
+def interrupted_in(stage):
+    class Interrupts(Measures):
+        is_left = False
+
+        def _record(self, called):
+            super()._record(called)
+            if called is stage and self.drive.given == 2 and not self.is_left:
+                self.is_left = True
+                self.host.interrupt(Interrupted())
+
+    return Interrupts
+
+
+@pytest.mark.parametrize("stage", [Stage.WITHIN_EPOCH, Stage.BATCH])
+def test_one_that_is_interrupted_is_made_when_the_run_goes_on(stage):
+    whole, learner, host = measuring()
+    host.run()
+
+    left, _, host = measuring(measures=interrupted_in(stage))
+    left.host = host
+    with pytest.raises(Interrupted):
+        host.run()
+    assert left.measured == []
+    assert [state["is_to_evaluate"] for state in left.states] == [True]
+
+    resumed, again, host = measuring()
+    host.load_state_dict(left.states[0])
+    host.run()
+    assert resumed.measured == whole.measured
+    assert again.weight.tolist() == learner.weight.tolist()

@@ -27,7 +27,7 @@ def test_batch_stages_take_the_step_and_the_others_nothing():
         assert taken == (["self", "step"] if stage.takes_step else ["self"])
 
 
-def test_all_nine_are_collected_as_bound_methods():
+def test_all_ten_are_collected_as_bound_methods():
     trace = Trace()
     hooks = collect_hooks("trace", trace)
     assert list(hooks) == list(Stage)

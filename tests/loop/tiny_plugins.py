@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from legoloop.loop.plugin import Request, ShouldStop
+from legoloop.loop.plugin import Request, ShouldEvaluate, ShouldStop
 from legoloop.loop.stages import Stage
 from legoloop.loop.step import Step
 
@@ -77,6 +77,9 @@ class Trace:
     def batch_end(self, step: Step) -> Request:
         return self._record(Stage.BATCH_END)
 
+    def within_epoch(self) -> Request:
+        return self._record(Stage.WITHIN_EPOCH)
+
     def epoch(self) -> Request:
         return self._record(Stage.EPOCH)
 
@@ -88,3 +91,10 @@ class Trace:
 
     def train_end(self) -> Request:
         return self._record(Stage.TRAIN_END)
+
+
+class Evaluate:
+    """Asks for an evaluation after every batch."""
+
+    def batch_end(self, step: Step) -> Request:
+        return ShouldEvaluate()

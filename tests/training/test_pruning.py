@@ -86,6 +86,19 @@ def test_epochs_that_a_resumed_run_repeats_are_told_once(journal: str) -> None:
     assert study_of(journal).trials[0].intermediate_values == {1: 0.6, 2: 0.7, 3: 0.8, 4: 0.1}
 
 
+def test_what_is_evaluated_within_epochs_is_told_by_steps(journal: str) -> None:
+    parts = tiny(2)
+    acc = parts.loops_acc(counter=parts.counter, datasets=["val"], every_steps=4)
+    values = iter([0.9, 0.8, 0.7, 0.4])
+    metrics = ll.AccumulatorMetrics(acc, lambda _: {"accuracy": next(values)})
+    place = (Asked(), journal, "mine", "/sweep/0")
+    pruning = ll.Pruning(metrics, parts.counter, "val/accuracy", *place)
+    host = parts.host(acc, metrics, pruning)
+    host.run()
+    assert study_of(journal).trials[0].intermediate_values == {4: 0.9, 6: 0.8, 8: 0.7, 12: 0.4}
+    assert (host.stop_reason, host.ends_as) == ("2 epochs are done", "COMPLETED")
+
+
 @pytest.mark.parametrize("which", ["run", "study", "file"])
 def test_a_run_that_is_no_trial_goes_on_with_a_warning(
     which: str, journal: str, caplog: pytest.LogCaptureFixture

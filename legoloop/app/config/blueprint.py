@@ -24,6 +24,7 @@ from legoloop.app.config.components import (
 )
 from legoloop.app.config.paths import Tree, find_path, get_path, is_under
 from legoloop.app.config.references import references, refers_to
+from legoloop.app.config.replaced import left_over_keys, without
 from legoloop.app.config.settings import (
     COLLECTIONS,
     COMPONENTS,
@@ -34,6 +35,9 @@ from legoloop.app.config.settings import (
     read_settings,
 )
 from legoloop.app.config.validate import (
+    Needs,
+    asked_for,
+    check_chosen_are_used,
     check_circles,
     check_keys,
     check_loaders,
@@ -41,9 +45,7 @@ from legoloop.app.config.validate import (
     check_required,
     check_settings_are_read,
     check_train,
-    check_used,
     needs_of,
-    used_by,
 )
 from legoloop.core.errors import ConfigError
 from legoloop.core.json_tree import decoded, encoded
@@ -73,7 +75,8 @@ class Blueprint:
         overrides: the overrides of the run as the user wrote them.
         settings: the top-level keys that are values.
         data: the keys under ``data`` that are values.
-        components: what will be built, by name.
+        components: what will be built, by name: plugins, loggers, and what they ask for.
+        unused: the paths of the other components by name, which are neither built nor checked.
         datasets: the data sets, by name.
         loaders: the settings of the loaders.
         lists: the members of the lists of plugins that may be injected.
@@ -93,6 +96,7 @@ class Blueprint:
     settings: RunSettings
     data: DataSettings = field(default_factory=DataSettings)
     components: Mapping[str, BoundCall] = field(default_factory=dict)
+    unused: Mapping[str, str] = field(default_factory=dict)
     datasets: Mapping[str, BoundCall] = field(default_factory=dict)
     loaders: Loaders = None
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -133,6 +137,8 @@ class Blueprint:
         legoloop.core.errors.ConfigError: data: is empty; choose an option with data=…
         """
         unresolved = tree if unresolved is None else unresolved
+        if left_over := left_over_keys(tree, unresolved, origins or {}):
+            tree, unresolved = without(tree, left_over), without(unresolved, left_over)
         given = (tree, unresolved, dict(origins or {}), tuple(overrides))
         settings = read_settings(RunSettings, tree)
         place: dict[str, Any] = {"sweep": sweep, "varied": tuple(varied)}
@@ -151,20 +157,24 @@ class Blueprint:
         )
         loaders = binder.nested("data.loaders", tree["data"].get("loaders"))
         check_loaders(tree["data"], loaders)
-        components = binder.all_of({name: (path, get_path(tree, path)) for name, path in named})
-        lists = _plugin_lists(components)
+        nodes = {name: (path, get_path(tree, path)) for name, path in named}
         hooked = sorted(name for name, path in named if is_hooked(path))
-        needs = needs_of(components, [*datasets.values(), loaders], lists, data.model_kwargs)
+        of_the_data = [*datasets.values(), loaders]
+        components, lists, needs = _in_use(nodes, hooked, of_the_data, data.model_kwargs, binder)
         check_circles(needs, components)
-        used = [components[name] for name in used_by(hooked, needs) & components.keys()]
-        check_train(tree, used, data.model_kwargs)
-        check_used(needs, components, hooked, given[2])
+        if suggested := _suggested_schedule(components, needs, hooked, given[2]):
+            trees = without(tree, suggested), without(unresolved, suggested)
+            return cls.of(*trees, *given[2:], like, **place)
+        check_train(tree, list(components.values()), data.model_kwargs)
+        unused = {name: path for name, path in named if name not in components}
+        check_chosen_are_used(unused, given[2])
         edges = tuple(_edges({name: components[name] for name in hooked}, lists))
         return cls(
             *given,
             settings,
             data,
             components,
+            unused,
             datasets,
             loaders,
             lists,
@@ -278,9 +288,58 @@ class _Binder:
     def nested(self, path: str, value: Any) -> Any:
         """The value, with bound calls in the place of nodes."""
         # By repr, since 1 == True == 1.0.
-        if self._like is not None and repr(find_path(self._like.tree, path)) == repr(value):
+        before = find_path(self._like.tree, path) if self._like and path in self._bound else None
+        if before is not None and repr(before) == repr(value):
             return self._bound[path]
         return bind_nested(path, value, self.scope)
+
+
+def _in_use(
+    nodes: Mapping[str, tuple[str, Any]],
+    hooked: Sequence[str],
+    data: Sequence[Any],
+    model_kwargs: Sequence[str],
+    binder: _Binder,
+) -> tuple[dict[str, BoundCall], dict[str, tuple[str, ...]], Needs]:
+    """The components that the host calls and what they ask for, bound; nothing else is looked at.
+
+    Args:
+        nodes: of all components, by name: their paths and nodes.
+        hooked: the names of plugins and loggers.
+        data: the bound calls of the data sets and their loaders.
+        model_kwargs: names that the train data set provides.
+        binder: binds them.
+
+    Returns the components, the lists of plugins, and which names each name needs.
+    """
+    calls: dict[str, BoundCall] = {}
+    more: list[str] = list(hooked)
+    while more:
+        calls.update(binder.all_of({name: nodes[name] for name in more}))
+        lists = _plugin_lists(calls)
+        needs = needs_of(calls, data, lists, model_kwargs)
+        found = asked_for(needs, hooked)
+        more = [name for name in nodes if name in found and name not in calls]
+    return {name: calls[name] for name in nodes if name in calls}, lists, needs
+
+
+def _suggested_schedule(
+    components: Mapping[str, BoundCall],
+    needs: Needs,
+    hooked: Sequence[str],
+    origins: Mapping[str, str],
+) -> list[str]:
+    """The paths of a schedule that an option of data suggests to a run that it is not about.
+
+    That is a run of a user's with a stream, or an optimizer, of its own.
+    """
+    steppers = {name: components[name].path for name in hooked if "scheduler" in needs[name]}
+    schedule = ["scheduler", *steppers.values()]
+    is_chosen = any(is_under(key, path) for key in origins for path in schedule)
+    if not origins or not steppers or is_chosen:
+        return []
+    others = asked_for(needs, [name for name in hooked if name not in steppers])
+    return [] if {"optimizer", "train_iterator"} <= others else schedule
 
 
 def _plugin_lists(components: Mapping[str, BoundCall]) -> dict[str, tuple[str, ...]]:

@@ -98,6 +98,18 @@ class RunSettings:
     eval_samples: Positive | None = _setting(
         10000, "at most so many samples of each data set are evaluated after an epoch"
     )
+    evaluate_every: Positive | None = _setting(
+        1, "evaluate after every so many epochs; null: not by epochs"
+    )
+    evaluate_every_steps: Positive | None = _setting(
+        None, "also evaluate after every so many steps, between two batches"
+    )
+    final_evaluation: bool = _setting(
+        True, "false: no evaluation and no predictions at the end of the training"
+    )
+    final_samples: Positive | None = _setting(
+        None, "at most so many samples of each data set are evaluated at the end; null: all"
+    )
     device: str = _setting("auto", "cpu, cuda, cuda:1, …; auto: a GPU if there is one")
     channels_last: bool | Literal["auto"] = _setting(
         "auto", "memory format of images: true, false; auto: if the model has convolutions"
@@ -159,6 +171,7 @@ TOP_LEVEL = (*(each.name for each in fields(RunSettings)), "data", *COMPONENTS, 
 
 BY_REFERENCE = (
     *("num_epochs", "epoch_size", "eval_samples", "channels_last", "compile", "profile"),
+    *("evaluate_every", "evaluate_every_steps", "final_evaluation", "final_samples"),
     *("data.root", "data.predict_dataset", "data.output_key"),
 )
 """Settings that have an effect only where a component refers to them (``${num_epochs}``)."""

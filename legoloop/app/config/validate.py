@@ -203,26 +203,29 @@ def check_circles(needs: Needs, components: Mapping[str, BoundCall]) -> None:
         ) from None
 
 
-def used_by(hooked: Iterable[str], needs: Needs) -> set[str]:
-    """What plugins and loggers need to be built first, and they themselves."""
-    used: set[str] = set()
-    waiting = list(hooked)
+def asked_for(needs: Needs, askers: Iterable[str]) -> set[str]:
+    """The names that some are given, by themselves or through others, and these names.
+
+    >>> sorted(asked_for({"descent": {"model"}, "model": set(), "loss": set()}, ["descent"]))
+    ['descent', 'model']
+    """
+    found: set[str] = set()
+    waiting = list(askers)
     while waiting:
         name = waiting.pop()
-        if name not in used:
-            used.add(name)
+        if name not in found:
+            found.add(name)
             waiting.extend(needs.get(name, ()))
-    return used
+    return found
 
 
-def check_used(
-    needs: Needs,
-    components: Mapping[str, BoundCall],
-    hooked: Iterable[str],
-    set_keys: Iterable[str],
-) -> None:
-    """Raises ConfigError for a component that the user chose and that nothing uses."""
-    used = used_by(hooked, needs)
-    for name, call in components.items():
-        if name not in used and any(is_under(key, call.path) for key in set_keys):
-            raise ConfigError("is chosen, but no plugin and no logger uses it", key=call.path)
+def check_chosen_are_used(unused: Mapping[str, str], set_keys: Iterable[str]) -> None:
+    """Raises ConfigError for a component that the user chose and that nothing uses.
+
+    Args:
+        unused: the paths of the components that nothing uses, by name.
+        set_keys: the keys that the user set.
+    """
+    for path in unused.values():
+        if any(is_under(key, path) for key in set_keys):
+            raise ConfigError("is chosen, but no plugin and no logger uses it", key=path)

@@ -86,6 +86,19 @@ def config_repository(
     return repository
 
 
+def groups_chosen_by(defaults: Any) -> dict[str, list[str]]:
+    """The groups whose options the files of a defaults list override, by the files' config paths.
+
+    Args:
+        defaults: what the config loader's ``compute_defaults_list`` gives.
+    """
+    chosen: dict[str, list[str]] = {}
+    for group, override in defaults.overrides.override_metadata.items():
+        if not override.external_override:
+            chosen.setdefault(override.containing_config_path, []).append(group)
+    return chosen
+
+
 def apply_overrides(overrides: Sequence[Override], tree: DictConfig) -> None:
     """Set the values of overrides in a composed tree, as Hydra does after composing it."""
     ConfigLoaderImpl._apply_overrides_to_config(list(overrides), tree)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,9 +14,14 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from legoloop.app.config.binding import TARGET
 from legoloop.app.config.paths import is_under, overlaps
 from legoloop.app.config.settings import COMMAND_LINE, TOP_LEVEL
-from legoloop.app.hydra_bridge.internals import Repository, config_repository
+from legoloop.app.hydra_bridge.internals import (
+    Repository,
+    config_repository,
+    groups_chosen_by,
+)
 from legoloop.app.hydra_bridge.overrides import (
     all_overrides,
     is_value,
@@ -43,15 +48,17 @@ class ConfigFile:
         path: where it lies.
         tree: what it sets, at the place in the tree where it sets it.
         hidden: a file of the user's with the same name, which is not read.
+        chooses: the groups of which it chooses the option that counts.
     """
 
     path: Path
     tree: DictConfig
     hidden: Path | None = None
+    chooses: tuple[str, ...] = ()
 
 
 def where_set(key: str, config: DictConfig | None) -> str | None:
-    """Where a key was set, or the nearest key above it; None if that is not known.
+    """Where a key was set, or the node that it is missing in; None if that is not known.
 
     Args:
         key: the dotted path.
@@ -60,22 +67,33 @@ def where_set(key: str, config: DictConfig | None) -> str | None:
     if config is None or not GlobalHydra.instance().is_initialized():
         return None
     name = config.hydra.job.config_name or CONFIG_NAME
-    while key:
-        found = origin(key, name, all_overrides(config.hydra))
-        if found is not None:
-            return found
+    overrides = all_overrides(config.hydra)
+    key = key.replace("[", ".").replace("]", "")
+    found = origin(key, name, overrides)
+    while found is None and key:
+        # What was set beside the key tells nothing: whoever named the target left the key out.
         key = key.rpartition(".")[0]
-    return None
+        found = origin(f"{key}.{TARGET}", name, overrides) or _origin(
+            key, name, overrides, is_under
+        )
+    return found
 
 
 def origin(key: str, config_name: str, overrides: Sequence[str]) -> str | None:
     """The file whose entry for this key won, or the command line; None if that is not known.
 
-    Asks the Hydra that is composing at present.
+    The command line, too, if it set something in it. Asks the Hydra that is composing at present.
     """
+    return _origin(key, config_name, overrides, overlaps)
+
+
+def _origin(
+    key: str, config_name: str, overrides: Sequence[str], covers: Callable[[str, str], bool]
+) -> str | None:
     found = repository(list(overrides), config_name)
-    if any(_covers(override, key, found) for override in overrides):
-        return COMMAND_LINE
+    for override in parse_overrides(overrides):
+        if is_value(override, found) and covers(key, override.key_or_group):
+            return COMMAND_LINE
     files = _files_by_precedence(config_name, tuple(overrides), found)
     return next((_shown(file.path) for file in reversed(files) if _has(file.tree, key)), None)
 
@@ -93,7 +111,8 @@ def user_origins(hydra: HydraConf | DictConfig) -> dict[str, str]:
         for file in _files_by_precedence(CONFIG_NAME, tuple(overrides), found):
             if shipped_config_dir() not in file.path.parents and file.path != Path(SETTINGS_FILE):
                 plain: Any = OmegaConf.to_container(file.tree)
-                origins.update((key, _shown(file.path)) for key, _ in flatten_config(plain))
+                keys = (*file.chooses, *(key for key, _ in flatten_config(plain)))
+                origins.update(dict.fromkeys(keys, _shown(file.path)))
     on_command_line = keys_on_command_line(parse_overrides(task_overrides(hydra)), found)
     return {**origins, **dict.fromkeys(on_command_line, COMMAND_LINE)}
 
@@ -117,7 +136,7 @@ def keys_on_command_line(overrides: Sequence[Override], found: Repository) -> li
         if override.is_delete():
             keys = [key for key in keys if not is_under(key, name)]
         elif is_value(override, found) or name in TOP_LEVEL:
-            keys.append(name)
+            keys.extend(key for key, _ in flatten_config({name: override.value()}))
     return keys
 
 
@@ -133,12 +152,6 @@ def _repository(loader: Any, where: tuple[str, ...], config_name: str) -> Reposi
     return config_repository(loader, config_name, where)
 
 
-def _covers(override: str, key: str, found: Repository) -> bool:
-    """Whether an override sets the key, something above it, or something in it."""
-    (parsed,) = parse_overrides([override])
-    return is_value(parsed, found) and overlaps(key, parsed.key_or_group)
-
-
 @lru_cache(maxsize=1)
 def _files_by_precedence(
     config_name: str, overrides: tuple[str, ...], found: Repository
@@ -146,6 +159,7 @@ def _files_by_precedence(
     """Read once for all keys of a job: Hydra composes the defaults list for it."""
     loader = GlobalHydra.instance().config_loader()
     defaults = loader.compute_defaults_list(config_name, list(overrides), RunMode.RUN)
+    chosen = groups_chosen_by(defaults)
     files: list[ConfigFile] = []
     for entry in defaults.defaults:
         path = entry.config_path or ""
@@ -159,7 +173,7 @@ def _files_by_precedence(
             OmegaConf.update(tree, entry.package, loaded.config)
         is_stored = loaded.path == "structured://"  # by us, under the name of its file
         file = Path(loaded.provider) if is_stored else _file(loaded.path, path)
-        files.append(ConfigFile(file, tree, hidden))
+        files.append(ConfigFile(file, tree, hidden, tuple(chosen.get(path, ()))))
     return files
 
 

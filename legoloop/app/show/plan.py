@@ -15,6 +15,8 @@ WhereSet = Callable[[str], str | None]
 def plan_text(blueprint: Blueprint, where_set: WhereSet) -> str:
     """Every component, where its node was set and what it is given; then stages by plugins.
 
+    Components that nothing asks for are told behind the others.
+
     Args:
         blueprint: of the run.
         where_set: gives the file, or the command line, that set a key.
@@ -24,9 +26,13 @@ def plan_text(blueprint: Blueprint, where_set: WhereSet) -> str:
         *calls_in(blueprint.loaders),
         *(call for made in blueprint.components.values() for call in made.calls()),
     ]
-    width = max(len(call.path) for call in calls)
+    width = max(map(len, [*(call.path for call in calls), *blueprint.unused.values()]))
     lines = [line for call in calls for line in _described(call, width, where_set)]
-    return "\n".join([*lines, "", _table(blueprint)])
+    unused = [
+        f"{path:<{width}}  not built: nothing asks for it  ({where_set(f'{path}.{TARGET}')})"
+        for path in blueprint.unused.values()
+    ]
+    return "\n".join([*lines, *unused, "", _table(blueprint)])
 
 
 def _described(call: BoundCall, width: int, where_set: WhereSet) -> Iterator[str]:

@@ -50,7 +50,8 @@ class CurrentBlueprint:
             sweep=composed.sweep,
             varied=composed.varied,
         )
-        if blueprint.scope != composed.scope:
+        # In use, too: one that nothing asked for has no provider.
+        if (*blueprint.scope, *blueprint.components) != (*composed.scope, *composed.components):
             raise ConfigError(
                 "components cannot be added or removed after composing", key="plugins"
             )

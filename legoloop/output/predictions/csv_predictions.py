@@ -97,6 +97,12 @@ class Predictions:
         self._writer()
 
     def train_end(self) -> None:
+        """Write them, if the evaluation is not switched off."""
+        if getattr(self.acc_plugin, "enabled", True):
+            self.write_files()
+
+    def write_files(self) -> None:
+        """Write the files."""
         rows = merge_batches(self._streamed()) if self.streamed else chunk_rows(self._accumulated())
         write = self._writer()
         with atomic_write(self.path) as temporary:

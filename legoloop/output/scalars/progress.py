@@ -252,15 +252,18 @@ class Progress(ScalarWriter):
         chosen: dict[str, None] = {}
         for pattern in self.columns:
             matching = [tag for tag in scalars if fnmatchcase(tag, pattern)]
-            if is_epoch and not matching and pattern not in self._known:
+            is_awaited = any(
+                isinstance(source, EvaluationHook) and source.is_awaited for source in self.sources
+            )
+            if is_epoch and not matching and pattern not in self._known and not is_awaited:
                 raise ArgumentError(
                     f"has '{pattern}', which no source reports after an epoch",
                     argument="loggers.progress.columns",
                     remedy=did_you_mean(pattern, scalars),
                 )
             chosen.update(dict.fromkeys(matching))
-        if is_epoch:
-            self._known.update(self.columns)
+            if matching:
+                self._known.add(pattern)
         return list(chosen)
 
     def _is_usual(self, tag: str) -> bool:

@@ -100,8 +100,8 @@ class ScalarFile(ScalarWriter):
         if self._dirty:
             self.write_file(durable=False)
 
-    def _read_sources(self) -> Scalars:
-        scalars = super()._read_sources()
+    def _read_sources(self, evaluated_alone: bool) -> Scalars:
+        scalars = super()._read_sources(evaluated_alone)
         for tag in INDEX_COLUMNS:
             if tag in scalars:
                 raise DataError(

@@ -10,6 +10,7 @@ from legoloop.core.arguments import at_least
 from legoloop.core.as_constructed import class_name
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.monitor import as_list
+from legoloop.core.on_evaluation import EvaluationHook
 from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.core.rng import preserved_rng
 from legoloop.loop.plugin import State
@@ -21,6 +22,8 @@ log = logging.getLogger("legoloop")
 class ScalarWriter(ABC):
     """Base class for loggers: reads the sources after each epoch and at the end of the training.
 
+    Within an epoch it reads what has been evaluated there, and all of them after ``every_steps``.
+
     Subclasses define ``write(step, scalars)``, which gets each tag once per step, after a resume
     too. One that buffers also defines ``flush()``, called at the end of the training and before
     ``state_dict()`` is taken. One whose output outlives the process also adds what it has written
@@ -30,7 +33,7 @@ class ScalarWriter(ABC):
         counter: tells the step.
         sources: one or several plugins with ``scalars()``.
         every_steps: also write after every so many steps; a mean over the epoch is then the mean
-            so far, and an evaluation has nothing new. None: only at the end of epochs.
+            so far. None: only at the end of epochs, and where there is an evaluation.
 
     Raises:
         ArgumentError: for a source without ``scalars()``, or ``every_steps`` below 1.
@@ -87,6 +90,9 @@ class ScalarWriter(ABC):
             with preserved_rng():
                 self._report()
 
+    def within_epoch(self) -> None:
+        self._report(evaluated_alone=True)
+
     def epoch_end(self) -> None:
         self._report()
 
@@ -129,19 +135,23 @@ class ScalarWriter(ABC):
             self._source_of_tag = dict(state["source_of_tag"])
         self._is_resumed = True
 
-    def _report(self) -> None:
+    def _report(self, evaluated_alone: bool = False) -> None:
         if self.counter.steps != self._step:
             self._step, self._written = self.counter.steps, set()
         scalars = {
-            tag: value for tag, value in self._read_sources().items() if tag not in self._written
+            tag: value
+            for tag, value in self._read_sources(evaluated_alone).items()
+            if tag not in self._written
         }
         if scalars:
             self.write(self._step, scalars)
             self._written.update(scalars)
 
-    def _read_sources(self) -> Scalars:
+    def _read_sources(self, evaluated_alone: bool) -> Scalars:
         scalars: Scalars = {}
         for position, source in enumerate(self.sources):
+            if evaluated_alone and not isinstance(source, EvaluationHook):
+                continue
             for tag, value in source.scalars().items():
                 if self._source_of_tag.setdefault(tag, position) != position:
                     raise DataError(f"two sources report '{tag}'; set a prefix for one of them")

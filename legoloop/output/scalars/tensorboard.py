@@ -111,6 +111,10 @@ class TensorBoard(ScalarWriter):
         now = time.time()
         self._record += [(sorted_last(tag), value, step, now) for tag, value in scalars.items()]
 
+    def within_epoch(self) -> None:
+        super().within_epoch()
+        self._report_pictures()
+
     def epoch_end(self) -> None:
         super().epoch_end()
         self._report_pictures()

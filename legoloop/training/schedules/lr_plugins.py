@@ -11,7 +11,7 @@ import torch
 from legoloop.core.as_constructed import reconciled
 from legoloop.core.errors import ArgumentError
 from legoloop.core.metric_direction import higher_is_better
-from legoloop.core.monitor import as_list, latest_scalar
+from legoloop.core.monitor import Monitor, as_list
 from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
@@ -149,9 +149,10 @@ class LRScheduler:
 
 
 class ReduceLROnPlateauPlugin:
-    """Steps torch's ReduceLROnPlateau once per epoch, with a metric of the sources.
+    """Steps torch's ReduceLROnPlateau with a metric of the sources whenever that is new.
 
-    The metric is read after an epoch, and the learning rate changes with the next one.
+    The metric is read after an epoch, and when it is evaluated within one; the learning rate
+    changes with the next epoch, or the next batch.
 
     Args:
         scheduler: a ReduceLROnPlateau of torch.
@@ -171,6 +172,8 @@ class ReduceLROnPlateauPlugin:
     >>> opt.param_groups[0]["lr"]
     0.5
     """
+
+    supports_ranks = True
 
     def __init__(
         self,
@@ -195,18 +198,32 @@ class ReduceLROnPlateauPlugin:
             group.setdefault("initial_lr", group["lr"])  # as torch's other schedulers do
         self.scheduler = scheduler
         self.sources = as_list(sources)
+        self.monitor = Monitor(self.sources, metric, "the plateau")
         self.metric = metric
         self._constructed = SchedulerAsConstructed(scheduler)
         self._last: float | None = None
         self._is_loaded = False
 
     def epoch_start(self) -> None:
+        self._step_if_new()
+
+    def batch_start(self, step: Step) -> None:
+        self._step_if_new()
+
+    def within_epoch(self) -> None:
+        self._keep(self.monitor.within_epoch())
+
+    def epoch_end(self) -> None:
+        self._keep(self.monitor.after_epoch())
+
+    def _keep(self, value: float | None) -> None:
+        if value is not None:
+            self._last = value
+
+    def _step_if_new(self) -> None:
         if self._last is not None:
             self.scheduler.step(self._last)
             self._last = None
-
-    def epoch_end(self) -> None:
-        self._last = latest_scalar(self.sources, self.metric, "the plateau")
 
     def state_dict(self) -> State:
         """The state of the scheduler, and the metric that it was not stepped with yet."""

@@ -35,6 +35,10 @@ RUN: dict[str, tuple[list[Any], list[Any], str]] = {
     "num_epochs": ([0, 8], [-1, 1.5, "3", False, None], "give a whole number of at least 0"),
     "epoch_size": ([None, 1, 10**9], [0, -1, 1.0, "1", True], POSITIVE),
     "eval_samples": ([None, 1], [0, -1, 2.5, "all", True], POSITIVE),
+    "evaluate_every": ([None, 1, 5], [0, -1, 2.5, "often", True], POSITIVE),
+    "evaluate_every_steps": ([None, 1, 500], [0, -1, 2.5, "often", True], POSITIVE),
+    "final_evaluation": ([True, False], [None, "auto", 1, 0], "give true or false"),
+    "final_samples": ([None, 1], [0, -1, 2.5, "all", True], POSITIVE),
     "device": (["auto", "cuda:1"], [None, "", 0, ["cpu"]], TEXT),
     "channels_last": ([True, False, "auto"], [None, "yes", 1, 0], SWITCH),
     "compile": (

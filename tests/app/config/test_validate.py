@@ -6,6 +6,8 @@ import pytest
 
 from legoloop.app.config.binding import BoundCall, bind, bind_nested
 from legoloop.app.config.validate import (
+    asked_for,
+    check_chosen_are_used,
     check_circles,
     check_keys,
     check_loaders,
@@ -13,7 +15,6 @@ from legoloop.app.config.validate import (
     check_required,
     check_settings_are_read,
     check_train,
-    check_used,
     needs_of,
 )
 from legoloop.core.errors import ConfigError
@@ -228,14 +229,18 @@ def test_circles_are_told_from_a_component_that_has_a_path() -> None:
     assert any(f"{x} needs {y}" in told for x, y in ("ab", "bc", "ca"))
 
 
+def test_what_is_asked_for_through_others_is_asked_for() -> None:
+    needs = {"a": {"sources"}, "sources": {"model"}, "model": {"task"}, "b": {"loss"}}
+    assert asked_for(needs, ["a"]) == {"a", "sources", "model", "task"}
+    assert asked_for(needs, []) == set()
+
+
 def test_what_was_chosen_must_be_used() -> None:
-    paths = {"a": "plugins.a", "model": "model", "loss": "loss", "second": "components.second"}
-    made = {name: BoundCall(path, "builtins.dict", {}, {}) for name, path in paths.items()}
-    needs = {"a": {"sources"}, "sources": {"model"}}
-    check_used(needs, made, ["a"], ["model", "plugins.a", "losses.x", "seed"])
+    unused = {"loss": "loss", "second": "components.second"}
+    check_chosen_are_used(unused, ["model", "plugins.a", "losses.x", "seed"])
     for key, path in (("loss", "loss"), ("components.second.lr", "components.second")):
         with pytest.raises(ConfigError) as refused:
-            check_used(needs, made, ["a"], [key])
+            check_chosen_are_used(unused, [key])
         assert message(refused) == f"{path}: is chosen, but no plugin and no logger uses it"
 
 

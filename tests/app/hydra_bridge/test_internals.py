@@ -135,6 +135,14 @@ def test_config_repository(loader: Any, tmp_path: Path) -> None:
     assert "hydra.searchpath in command-line" in {s.provider for s in found.get_sources()}
 
 
+def test_groups_chosen_by(loader: Any) -> None:
+    defaults = loader.compute_defaults_list(
+        CONFIG_NAME, ["data=xor", "loss=cross_entropy"], RunMode.RUN
+    )
+    chosen = internals.groups_chosen_by(defaults)
+    assert chosen["data/xor"] == ["model", "metrics"], "the loss is chosen by the command line"
+
+
 def test_apply_overrides() -> None:
     tree = OmegaConf.create({"a": 1, "b": {"c": 2, "d": 3}, "e": [1]})
     OmegaConf.set_struct(tree, True)

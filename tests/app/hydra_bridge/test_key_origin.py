@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import legoloop as ll
-from legoloop.app.hydra_bridge.key_origin import check_none_is_hidden
+from legoloop.app.hydra_bridge.key_origin import check_none_is_hidden, where_set
 from legoloop.core.errors import ConfigError
-from tests.app.composed import hydra_at_work
+from tests.app.composed import config_of, hydra_at_work
 
 QUIET = ("loggers=[]", "hydra.run.dir=run")
 
@@ -37,6 +37,33 @@ def test_a_file_that_ships(conf: Path) -> None:
     assert place(conf, "model.image_shape", "data=xor", "model=simple_cnn") == (
         "conf/model/simple_cnn.yaml"
     )
+
+
+@pytest.mark.parametrize(
+    "sibling", ["model.dropout=0.1", "+model={dropout: 0.1}", "+model.image_shap=[1, 8, 8]"]
+)
+def test_what_the_command_line_set_beside_a_key_does_not_hide_its_file(
+    conf: Path, sibling: str
+) -> None:
+    overrides = ["data=xor", "model=simple_cnn", "data.seed=1", sibling]
+    if "shap=" in sibling:
+        assert place(conf, "model.image_shap", *overrides) == "command line"
+    else:
+        assert place(conf, "model.image_shape", *overrides) == "conf/model/simple_cnn.yaml"
+
+
+def test_what_a_preset_set_beside_a_key_does_not_hide_its_file(conf: Path) -> None:
+    (conf / "experiment" / "mine.yaml").write_text("# @package _global_\nmodel: {dropout: 0.1}\n")
+    chosen = ("data=xor", "model=simple_cnn", "experiment=mine")
+    assert place(conf, "model.image_shape", *chosen) == "conf/model/simple_cnn.yaml"
+
+
+def test_what_is_wrong_with_a_node_is_told_where_it_was_changed() -> None:
+    with hydra_at_work():
+        changed = config_of("data=xor", "optimizer.lr=1")
+        assert where_set("optimizer", changed) == "command line"
+        assert where_set("optimizer.weight", changed) == "conf/optimizer/adam.yaml"
+        assert where_set("data.name", changed) == "conf/data/xor.yaml"
 
 
 def test_a_file_of_the_users(conf: Path) -> None:

@@ -110,8 +110,12 @@ def _problem(tag: str, host: TrainingHost, after_each_epoch: bool) -> tuple[str,
     head = f"{tag.rpartition('/')[0]}/"
     if head in evaluated:
         metrics, name = evaluated[head]
+        if not getattr(metrics.acc_plugin, "enabled", True):
+            return "whose evaluation is switched off", "leave final_evaluation=false out"
         if after_each_epoch and metrics.acc_plugin.when != "epoch_end":
             return "which is known at the end of a run alone", "name one of each epoch"
+        if after_each_epoch and not getattr(metrics.acc_plugin, "is_scheduled", True):
+            return "which is not evaluated in the training", "give evaluate_every, or no pruner"
         known = _names(metrics, name)
         if known is None or tag.removeprefix(head) in known:
             return None
