@@ -31,6 +31,7 @@ from legoloop.app.config.settings import (
     OBSERVATION_KEYS,
     DataSettings,
     RunSettings,
+    check_nodes,
     read_settings,
 )
 from legoloop.app.config.validate import (
@@ -133,6 +134,7 @@ class Blueprint:
         unresolved = tree if unresolved is None else unresolved
         given = (tree, unresolved, dict(origins or {}), tuple(overrides))
         settings = read_settings(RunSettings, tree)
+        check_nodes(settings)
         place: dict[str, Any] = {"sweep": sweep, "varied": tuple(varied)}
         if settings.app is not None:
             return cls(*given, settings, **place)
