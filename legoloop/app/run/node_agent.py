@@ -38,8 +38,7 @@ def join_run(meeting: Meeting, number: int) -> None:
         interruptions(lambda each: ranks.interrupt(each.number)),
     ):
         if (sent := _what_is_sent(node)) is not None:
-            os.chdir(sent["directory"])
-            node.report(_trained(node, ranks, RankTask(**sent["task"])))
+            node.report(_trained(node, ranks, RankTask(**sent["task"]), sent["directory"]))
 
 
 def _what_is_sent(node: Node) -> Any:
@@ -51,8 +50,9 @@ def _what_is_sent(node: Node) -> Any:
     return node.heard("task")
 
 
-def _trained(node: Node, ranks: LocalRanks, task: RankTask) -> Report:
+def _trained(node: Node, ranks: LocalRanks, task: RankTask, directory: str) -> Report:
     try:
+        os.chdir(directory)
         with node.watching(ranks):
             return ranks.train(task)
     except Exception as error:

@@ -20,13 +20,15 @@ class NodesRun(RankedRun):
         return LocalRanks(_node().place)
 
     def _train(self, ranks: LocalRanks, task: RankTask) -> Report:
+        from torch.distributed import DistError  # type: ignore[attr-defined]
+
         node = _node()
         node.wait_for_all(ranks)
         node.say("task", {"task": asdict(task), "directory": os.getcwd()})
         try:
             with node.watching(ranks):
                 report = ranks.train(task)
-        except RuntimeError as error:  # torch's: not all machines have met
+        except DistError as error:  # not all machines have met
             report = Report({0: RankFailure("lost", first_line(error), time.time())})
         node.report(report)
         return node.reports(report, task.ranks)

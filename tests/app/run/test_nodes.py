@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from legoloop.app.run.local_ranks import LocalRanks, Report
 from legoloop.app.run.meeting import Meeting
 from legoloop.app.run.node_agent import join_run
 from legoloop.app.run.nodes import Node, check_is_given, first_node, first_of, joined
-from legoloop.app.run.rank_files import RankFailure
+from legoloop.app.run.rank_files import RankFailure, RankTask
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.interruption import Interrupted
 from tests.app.composed import blueprint_of, refusal
@@ -80,6 +81,14 @@ def test_who_comes_late_does_not_wait(meeting: Meeting) -> None:
 def test_who_is_there_leaves_when_nothing_is_trained(both: Both, meeting: Meeting) -> None:
     both[0].say("over")
     join_run(meeting, 1)
+
+
+def test_what_fails_before_ranks_start_is_told(both: Both, meeting: Meeting) -> None:
+    task = RankTask({}, None, True, [], ranks=2)
+    both[0].say("task", {"task": asdict(task), "directory": "nowhere"})
+    join_run(meeting, 1)
+    failure = both[0].reports(Report(), ranks=2).failures[1]
+    assert failure.message.startswith("FileNotFoundError")
 
 
 def test_a_first_machine_that_does_not_come_is_not_waited_for_for_ever(

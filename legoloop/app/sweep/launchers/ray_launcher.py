@@ -27,8 +27,8 @@ from legoloop.core.interruption import Interrupted
 from legoloop.core.text import printable
 
 LOOK_EVERY = 0.5  # seconds
-LEAVE_TIMEOUT = 10.0
-"""Seconds that the other nodes of a job have to end when its run has."""
+LEAVE_TIMEOUT = 60.0
+"""Seconds that the other nodes of a job have to end when its run has, or Ray to say they died."""
 
 
 class RayLauncher(OneByOneLauncher):
