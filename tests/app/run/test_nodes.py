@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -19,7 +22,11 @@ from legoloop.app.run.nodes import Node, check_is_given, first_node, first_of, j
 from legoloop.app.run.rank_files import RankFailure, RankTask
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.interruption import Interrupted
+from legoloop.state.run_record import read_record
+from tests.app.command import environment
 from tests.app.composed import blueprint_of, refusal
+from tests.contracts.test_ranks import assert_same_run
+from tests.ranks import train_alone
 
 HOST = "localhost"
 FAILED = Report({1: RankFailure("mistake", "the loss is nan", 2.0)}, {1: 1})
@@ -187,8 +194,64 @@ def test_nodes_say_nothing_of_what_is_trained() -> None:
     assert one.digest == two.digest
 
 
+NODE = """
+import sys
+from pathlib import Path
+from legoloop.app.run.meeting import Meeting
+meeting, number = Meeting(Path("meeting.json"), 2), int(sys.argv.pop(1))
+if number > 0:
+    from legoloop.app.run.node_agent import join_run
+    join_run(meeting, number)
+else:
+    from legoloop.app.run.nodes import first_of
+    from legoloop.run import main
+    with first_of(meeting, "localhost"):
+        main()
+"""
+"""What a launcher starts on each machine of a run."""
+LONG = [
+    *("loggers=[csv]", "model=mlp", "model.hidden=[16]", "eval_samples=100"),
+    *("num_epochs=30", "scheduler=cosine"),
+]
+
+
+def started(here: Path) -> list[subprocess.Popen[str]]:
+    words = [*LONG, "ranks=2", "nodes=2", "hydra.run.dir=two"]
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", NODE, *arguments],
+            cwd=here,
+            env=environment(OMP_NUM_THREADS="1"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for arguments in (["0", *words], ["1"])
+    ]
+
+
+@pytest.mark.slow
+def test_a_signal_to_any_machine_ends_all_and_they_go_on(tmp_path: Path) -> None:
+    run, agent = started(tmp_path)
+    wait_for((tmp_path / "two" / "metrics.csv").exists)
+    agent.send_signal(signal.SIGTERM)
+    _, err = run.communicate(timeout=60)
+    assert (run.returncode, err) == (143, "interrupted\n")
+    assert (agent.communicate(timeout=60), agent.returncode) == (("", ""), 0)
+    run, agent = started(tmp_path)
+    out, err = run.communicate(timeout=200)
+    assert (run.returncode, err) == (0, "")
+    assert "resumed from" in out
+    assert (agent.communicate(timeout=60), agent.returncode) == (("", ""), 0)
+    record: Any = read_record(tmp_path / "two")
+    made = [(each["status"], each["ranks"], each["nodes"]) for each in record["attempts"]]
+    assert made == [("INTERRUPTED", 2, 2), ("COMPLETED", 2, 2)]
+    train_alone(tmp_path / "one", [*LONG, "plugins.descent.micro_batch_size=16"])
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+
+
 def wait_for(condition: Any) -> None:
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < give_up
         time.sleep(0.005)
