@@ -20,7 +20,7 @@ class NodesRun(RankedRun):
         return LocalRanks(_node().place)
 
     def _train(self, ranks: LocalRanks, task: RankTask) -> Report:
-        from torch.distributed import DistError  # type: ignore[attr-defined]
+        from torch.distributed import DistError
 
         node = _node()
         node.wait_for_all(ranks)

@@ -211,7 +211,7 @@ else:
 """What a launcher starts on each machine of a run."""
 LONG = [
     *("loggers=[csv]", "model=mlp", "model.hidden=[16]", "eval_samples=100"),
-    *("num_epochs=30", "scheduler=cosine"),
+    *("num_epochs=12", "scheduler=cosine"),
 ]
 
 

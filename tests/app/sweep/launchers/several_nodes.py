@@ -11,6 +11,7 @@ import psutil
 from legoloop.state.run_record import read_record
 from tests.app.sweep.launchers.long_runs import going_on, undisturbed, weights
 from tests.app.sweep.launchers.sweeps import ended, wait_until
+from tests.fork_server import ForkedProcess
 
 NODES = ("ranks=2", "nodes=2")
 HALVES = "plugins.descent.micro_batch_size=16"
@@ -37,12 +38,16 @@ def newest_checkpoint(here: Path) -> int:
     return max((int(path.name) for path in folder.glob("*") if path.name.isdecimal()), default=0)
 
 
-def ended_by(here: Path, end: Callable[[], object], *words: str, **changes: str) -> dict[str, Any]:
-    """The record of the first job, after ``end`` was called once it had saved something new."""
+End = Callable[[ForkedProcess], object]
+"""Ends a job of a sweep, which it is given."""
+
+
+def ended_by(here: Path, end: End, *words: str, **changes: str) -> dict[str, Any]:
+    """The record of the first job, which was ended once it had saved something new."""
     before = newest_checkpoint(here)
     sweep = going_on(here, *words, *NODES, **changes)
     wait_until(lambda: newest_checkpoint(here) > before)
-    end()
+    end(sweep)
     how = ended(sweep)
     assert how.status != 0, how
     return dict(read_record(here / "sweep" / "0"))

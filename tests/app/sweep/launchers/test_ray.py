@@ -28,7 +28,8 @@ from tests.app.sweep.launchers.ray_here import RayHere, ray_here
 from tests.app.sweep.launchers.several_nodes import (
     HALVES,
     NODES,
-    newest_checkpoint,
+    completes,
+    ended_by,
     process_of,
 )
 from tests.app.sweep.launchers.sweeps import begun, ended, facts, wait_until
@@ -120,26 +121,26 @@ def test_ctrl_c_interrupts_the_runs_which_save(tmp_path: Path, cluster: RayHere)
 
 
 @pytest.mark.slow
-def test_a_run_on_two_nodes_goes_on_after_ctrl_c_and_when_one_dies(tmp_path: Path) -> None:
+def test_a_run_one_of_whose_nodes_dies_is_resumed_on_others(tmp_path: Path) -> None:
     with ray_here() as cluster:
-        words = (*on(cluster), *NODES)
-        sweep = going_on(tmp_path, *words)
+        sweep = going_on(tmp_path, *on(cluster), *NODES)
         wait_until(lambda: saved(tmp_path, 0))
-        sweep.send_signal(signal.SIGINT)
-        how = ended(sweep)
-        assert how.status == 130, how
-        assert attempts(tmp_path, 0) == [("INTERRUPTED", False)]
-        before = newest_checkpoint(tmp_path)
-        sweep = going_on(tmp_path, *words)
-        wait_until(lambda: newest_checkpoint(tmp_path) > before)
         of_run, of_rank_1 = pid_of(tmp_path, 0), process_of(1, tmp_path).ppid()
         assert any(map(cluster.end_the_node_of, (of_rank_1, of_run)))
         how = ended(sweep)
         assert how.status == 0, how
-    assert attempts(tmp_path, 0)[-1] == ("COMPLETED", True)
-    assert len(attempts(tmp_path, 0)) == 3
+    first, second = attempts(tmp_path, 0)
+    assert (first[1], second) == (False, ("COMPLETED", True))
     assert not (tmp_path / "sweep" / ".nodes").exists()
     assert weights(tmp_path, 1) == undisturbed(tmp_path / "basic", 1, HALVES)
+
+
+@pytest.mark.long
+def test_a_run_on_two_nodes_goes_on_after_ctrl_c(tmp_path: Path) -> None:
+    with ray_here() as cluster:
+        record = ended_by(tmp_path, lambda sweep: sweep.send_signal(signal.SIGINT), *on(cluster))
+        assert record["status"] == "INTERRUPTED"
+        completes(tmp_path, *on(cluster))
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -22,6 +22,7 @@ from tests.app.sweep.launchers.long_runs import (
 from tests.app.sweep.launchers.several_nodes import (
     HALVES,
     NODES,
+    End,
     completes,
     ended_by,
     newest_checkpoint,
@@ -218,7 +219,7 @@ def test_preempted_jobs_are_resumed_or_begin_later(tmp_path: Path, slurm: SlurmH
     assert weights(tmp_path, 2) == undisturbed(tmp_path / "basic", 2)
 
 
-def after(end: Callable[[], object], here: Path, slurm: SlurmHere) -> tuple[str, str]:
+def after(end: End, here: Path, slurm: SlurmHere) -> tuple[str, str]:
     """The status and the cause of a run on two nodes that was ended, of which nothing is left."""
     record = ended_by(here, end, SLURM, **slurm.environment)
     wait_until(lambda: not slurm.asked("squeue", "--noheader").strip())
@@ -229,7 +230,7 @@ def after(end: Callable[[], object], here: Path, slurm: SlurmHere) -> tuple[str,
 def test_a_run_on_two_nodes_goes_on_when_a_rank_has_died(
     tmp_path: Path, slurm_of_two: SlurmHere
 ) -> None:
-    found = after(lambda: process_of(1, tmp_path).kill(), tmp_path, slurm_of_two)
+    found = after(lambda _: process_of(1, tmp_path).kill(), tmp_path, slurm_of_two)
     assert found == ("FAILED", "rank 1 was killed by SIGKILL (out of memory?)")
     completes(tmp_path, SLURM, **slurm_of_two.environment)
     assert list((tmp_path / "sweep" / ".submitit").glob("*.nodes.json")) == []
@@ -239,14 +240,14 @@ def test_a_run_on_two_nodes_goes_on_when_a_rank_has_died(
 def test_a_run_on_two_nodes_goes_on_whatever_ended_it(
     tmp_path: Path, slurm_of_two: SlurmHere
 ) -> None:
-    def cancel() -> None:
+    def cancel(_: object) -> None:
         slurm_of_two.asked("scancel", submitted(tmp_path)["0"])
 
-    def kill_the_run() -> None:
+    def kill_the_run(_: object) -> None:
         lease = json.loads((tmp_path / "sweep" / "0" / ".run.lease").read_text())
         psutil.Process(lease["pid"]).kill()
 
-    def kill_the_other_node() -> None:
+    def kill_the_other_node(_: object) -> None:
         process_of(1, tmp_path).parent().kill()  # type: ignore[union-attr]
 
     assert after(cancel, tmp_path, slurm_of_two) == ("INTERRUPTED", "")
