@@ -17,6 +17,7 @@ STATE = {
     "app/hydra_bridge/overrides.py: _options": "files found, per composition",
     "app/hydra_bridge/overrides.py: _parse": "memo of a pure function",
     "app/run/command_state.py: _current": "the command at work; Hydra cannot pass it",
+    "app/run/nodes.py: _first": "the machines that the launcher gave a job; Hydra cannot pass them",
 }
 """All that a module of the app keeps between two calls, and why."""
 

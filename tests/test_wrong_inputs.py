@@ -494,9 +494,8 @@ IN_THE_CONFIGURATION: Cases = {
     "a key that the app does not read": (
         ("app=mine.App", "optimizer.lr=1"),
         "optimizer.lr (command line): mine.App does not read this key; there are app, "
-        "epoch_size, name, notes, num_epochs, on_config_change, parallel, ranks, rerun, resume, "
-        "run_dir, seed, "
-        "show, sweep, tags",
+        "epoch_size, name, nodes, notes, num_epochs, on_config_change, parallel, ranks, rerun, "
+        "resume, run_dir, seed, show, sweep, tags",
     ),
     "a plugin that needs itself": (
         ("plugins.loops_metrics._inject_.acc_plugin=loops_metrics",),

@@ -154,9 +154,9 @@ class RunRecord:
         self._facts["attempts"][-1]["data"] = dict(digests)
         self._write()
 
-    def record_ranks(self, ranks: int) -> None:
-        """Record how many processes this attempt trains with."""
-        self._facts["attempts"][-1]["ranks"] = ranks
+    def record_ranks(self, ranks: int, nodes: int) -> None:
+        """Record how many processes this attempt trains with, and on how many machines."""
+        self._facts["attempts"][-1].update(ranks=ranks, nodes=nodes)
         self._write()
 
     def resumed_from(self, checkpoint: Path) -> None:

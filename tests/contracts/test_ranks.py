@@ -166,6 +166,16 @@ def test_a_checkpoint_knows_no_ranks(tmp_path: Path) -> None:
     assert_same_run(tmp_path / "2", tmp_path / "2 again")
 
 
+@pytest.mark.parametrize("ranks", [3, 4])
+def test_a_run_goes_on_with_the_same_bits(tmp_path: Path, ranks: int) -> None:
+    """Of more than two gradients, the sum depends on their order."""
+    overrides = [*MLP, "plugins.checkpoints.every_steps=20", "plugins.checkpoints.keep_last=null"]
+    train(tmp_path / "whole", overrides, ranks)
+    checkpoint = tmp_path / "whole" / "checkpoints" / "20"
+    train(tmp_path / "resumed", overrides, ranks, checkpoint)
+    assert_same_run(tmp_path / "whole", tmp_path / "resumed")
+
+
 PLUGINS = sorted(
     name
     for name in options_of("plugins")

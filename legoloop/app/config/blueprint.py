@@ -32,6 +32,7 @@ from legoloop.app.config.settings import (
     OBSERVATION_KEYS,
     DataSettings,
     RunSettings,
+    check_nodes,
     read_settings,
 )
 from legoloop.app.config.validate import (
@@ -141,6 +142,7 @@ class Blueprint:
             tree, unresolved = without(tree, left_over), without(unresolved, left_over)
         given = (tree, unresolved, dict(origins or {}), tuple(overrides))
         settings = read_settings(RunSettings, tree)
+        check_nodes(settings)
         place: dict[str, Any] = {"sweep": sweep, "varied": tuple(varied)}
         if settings.app is not None:
             return cls(*given, settings, **place)

@@ -129,6 +129,9 @@ class RunSettings:
     ranks: Positive = _setting(
         1, "how many processes train together, each on its share of every batch", "launch"
     )
+    nodes: Positive = _setting(
+        1, "how many machines have the ranks, each as many: with torchrun, Slurm or Ray", "launch"
+    )
     show: Literal["plan", "config", "schedule", "lr", "batch_size"] | None = _setting(
         None,
         "print and exit; plan: components, files and order; config: the resolved tree; "
@@ -234,6 +237,22 @@ def read_settings(kind: type[S], values: Mapping[str, Any], prefix: str = "") ->
             _check(f"{prefix}{name}", value, annotation)
             read[name] = value
     return kind(**read)
+
+
+def check_nodes(settings: RunSettings) -> None:
+    """Raises ConfigError if not all machines would have as many ranks.
+
+    >>> check_nodes(RunSettings(ranks=3, nodes=2))
+    Traceback (most recent call last):
+    legoloop.core.errors.ConfigError: ranks: is 3, which is no multiple of nodes=2; each machine \
+has as many ranks
+    """
+    if settings.ranks % settings.nodes:
+        raise ConfigError(
+            f"is {settings.ranks}, which is no multiple of nodes={settings.nodes}",
+            key="ranks",
+            remedy="each machine has as many ranks",
+        )
 
 
 def setting_names(kind: type) -> tuple[str, ...]:

@@ -63,5 +63,6 @@ class DistributedRun(ABC):
             None if self._checkpoint is None else str(self._checkpoint),
             self._strict,
             list(sys.path),
+            self._blueprint.settings.ranks,
             None if log is None else str(log),
         )

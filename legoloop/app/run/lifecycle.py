@@ -20,6 +20,8 @@ from legoloop.app.run.data_digests import data_digests, data_sources
 from legoloop.app.run.deferred_log import DeferredLog
 from legoloop.app.run.distributed_run import DistributedRun
 from legoloop.app.run.final_scalars import final_scalars
+from legoloop.app.run.nodes import check_is_given
+from legoloop.app.run.nodes_run import NodesRun
 from legoloop.app.run.rank_training import check_device
 from legoloop.app.run.ranked_run import RankedRun
 from legoloop.app.run.resume import (
@@ -104,7 +106,8 @@ class Prepared:
         settings = self.blueprint.settings
         if settings.ranks > 1 and self.host is not None:
             strict = settings.on_config_change != "accept"
-            kind = JoinedRun if has_started() else RankedRun
+            by_us = RankedRun if settings.nodes == 1 else NodesRun
+            kind = JoinedRun if has_started() else by_us
             self.ranked = kind(self.blueprint, self.checkpoint, strict)
             self.app = self.host = None
 
@@ -121,11 +124,13 @@ def prepare(
     Raises ConfigError for a mistake in the configuration; what is wrong with the data, or with
     the code of a component, is kept for the run to fail with.
     """
+    ranks, nodes = blueprint.settings.ranks, blueprint.settings.nodes
+    if not has_started():
+        check_is_given(nodes)
     app, fed = validated_app(blueprint)
     prepared = Prepared(fed, blueprint, app)
-    ranks = blueprint.settings.ranks
     if ranks > 1:
-        check_device(blueprint.settings.device, local_ranks(ranks))
+        check_device(blueprint.settings.device, local_ranks(ranks, nodes))
         app.config.device.from_value("cpu")  # the ranks have the GPUs
     try:
         if share is not None:
@@ -330,8 +335,9 @@ def _begin(prepared: Prepared, record: RunRecord) -> None:
             record.record_data(prepared.data, sources)
             built_with = BuiltWith.of(prepared.app, prepared.blueprint)
             record.update(built_with=built_with.written())
-            if prepared.blueprint.settings.ranks > 1:
-                record.record_ranks(prepared.blueprint.settings.ranks)
+            settings = prepared.blueprint.settings
+            if settings.ranks > 1:
+                record.record_ranks(settings.ranks, settings.nodes)
             for name, source in sources.items():
                 log.info("the data set '%s' comes from %s", name, source)
     _print_differences(prepared)

@@ -31,6 +31,7 @@ class RankTask:
         checkpoint: the folder of the checkpoint to go on from; None: from the beginning.
         strict: whether the checkpoint must be of a run like this one.
         import_path: the folders in which modules are looked for.
+        ranks: how many they are, on all machines.
         log: the file of the run's log; None: there is none.
         grace: seconds that a rank has to say how it failed when another has died.
     """
@@ -39,6 +40,7 @@ class RankTask:
     checkpoint: str | None
     strict: bool
     import_path: list[str]
+    ranks: int
     log: str | None = None
     grace: float = 2.0
 
@@ -80,8 +82,8 @@ class RankFiles:
     >>> files.write_outcome(Outcome("8 epochs are done"))
     >>> files.outcome().stop_reason
     '8 epochs are done'
-    >>> files.failure(0) is None, files.processes()
-    (True, {})
+    >>> files.failures(), files.processes()
+    ({}, {})
     """
 
     def __init__(self, folder: Path) -> None:
@@ -111,10 +113,12 @@ class RankFiles:
         """Write how a rank failed."""
         self._write(f"{rank}.failure.json", asdict(failure))
 
-    def failure(self, rank: int) -> RankFailure | None:
-        """How a rank failed, if it did and could say so."""
-        name = f"{rank}.failure.json"
-        return RankFailure(**self._read(name)) if (self.folder / name).exists() else None
+    def failures(self) -> dict[int, RankFailure]:
+        """How those ranks failed that did and could say so."""
+        found = sorted(self.folder.glob("*.failure.json"))
+        return {
+            int(path.name.partition(".")[0]): RankFailure(**self._read(path.name)) for path in found
+        }
 
     def write_process(self, rank: int) -> None:
         """Write the number of this process, which is a rank and handles signals."""

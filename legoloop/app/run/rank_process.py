@@ -30,11 +30,13 @@ def main() -> None:
     end_with_the_parent(signal.SIGKILL, parent)
     if rank > 0:
         silence()
-    from legoloop.app.run.signals import interruptions
+    from legoloop.app.run.signals import SIGNALS, interruptions
     from legoloop.core.errors import UserError
     from legoloop.core.interruption import Interrupted
 
     status = 0
+    # Ray starts its workers, and so what they start, with SIGINT blocked.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     try:
         with interruptions():
             files.write_process(rank)

@@ -147,6 +147,7 @@ class JobComposer:
         directory = checked_directory(name, "hydra.sweep.subdir")
         sweep = str(self.folder)
         blueprint = blueprint_of_job(job, directory, self._like, sweep=sweep, varied=varied)
+        self._check_nodes(blueprint.settings.nodes)
         app, _ = validated_app(blueprint)
         parse_resume(blueprint.settings.resume)
         if blueprint.settings.app is not None:
@@ -159,6 +160,15 @@ class JobComposer:
         except Exception:
             return blueprint, None
         return blueprint, host
+
+    def _check_nodes(self, nodes: int) -> None:
+        """The launcher has been given the number that was not swept over."""
+        if nodes != (in_all := self._config.get("nodes", 1)):
+            raise ConfigError(
+                f"is {nodes}, but all jobs of a sweep have as many, here {in_all}",
+                key="nodes",
+                remedy="make a sweep of each number",
+            )
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]

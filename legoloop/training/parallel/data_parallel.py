@@ -152,18 +152,24 @@ class _Replicated:
 
         # Of a weight with a dimension of 1, whose strides can be written in two ways.
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-        step = _Step([p for p in self._parameters if p.requires_grad], self._run)
+        # The backward pass comes to them in about this order.
+        step = _Step([p for p in reversed(self._parameters) if p.requires_grad], self._run)
         known = inspect.signature(DistributedDataParallel).parameters
         # Evaluations take the buffers of rank 0; until then each rank has its own.
         syncs_buffers = next(n for n in ("forward_sync_buffers", "broadcast_buffers") if n in known)
         buffers: Any = {syncs_buffers: False}
-        return DistributedDataParallel(
+        wrapped = DistributedDataParallel(
             step,
             find_unused_parameters=self._settings.find_unused_parameters,
             bucket_cap_mb=self._settings.bucket_cap_mb,
             gradient_as_bucket_view=True,
             **buffers,
         )
+        # After its first step it would order them by that: the first step of a resumed run would
+        # sum gradients in another order than that step did before.
+        wrapped.reducer._push_all_rebuilt_params()
+        wrapped.reducer._rebuild_buckets()
+        return wrapped
 
     def _unused(self) -> DataError:
         without = [p for p in self._parameters if p.requires_grad and p.grad is None]

@@ -115,7 +115,7 @@ def test_it_pickles_and_builds_in_another_process() -> None:
 
 @pytest.mark.parametrize("key", [key for key in LAUNCH_KEYS if key not in ("sweep", "parallel")])
 def test_how_a_run_is_launched_is_no_part_of_its_digest(key: str) -> None:
-    values = {"show": "plan", "on_config_change": "accept", "ranks": 2}
+    values = {"show": "plan", "on_config_change": "accept", "ranks": 2, "nodes": 1}
     blueprint = Blueprint.of(tree_of(**{key: values.get(key, "elsewhere")}))
     assert blueprint.digest == Blueprint.of(tree_of()).digest
     assert not any(name.startswith(key) for name in blueprint.behaviour())

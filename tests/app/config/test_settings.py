@@ -52,6 +52,7 @@ RUN: dict[str, tuple[list[Any], list[Any], str]] = {
     "notes": ([None, "a\nb"], ["", 3], TEXT_OR_NULL),
     "profile": ([True, False], [None, "auto", 1, 0], "give true or false"),
     "ranks": ([1, 2], [0, -1, 1.5, "2", None, True], "give a whole number of at least 1"),
+    "nodes": ([1, 2], [0, -1, 1.5, "2", None, True], "give a whole number of at least 1"),
     "show": (
         [None, "plan", "config", "schedule", "lr", "batch_size"],
         ["all", True, 1, ""],
@@ -164,7 +165,7 @@ def test_each_setting_says_what_it_is_for() -> None:
 
 
 def test_the_purposes() -> None:
-    launch = ("ranks", "show", "resume", "on_config_change", "sweep", "rerun", "run_dir")
+    launch = ("ranks", "nodes", "show", "resume", "on_config_change", "sweep", "rerun", "run_dir")
     assert (*launch, "parallel") == LAUNCH_KEYS
     assert OBSERVATION_KEYS == ("name", "tags", "notes", "profile")
 

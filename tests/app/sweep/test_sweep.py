@@ -70,6 +70,11 @@ MESSAGES = {
         ["seed=0,1", "hydra/launcher=proceses"],
         "hydra/launcher=proceses: there is no such option; did you mean processes?",
     ),
+    "another number of machines in one job": (
+        ["ranks=2", "nodes=1,2"],
+        "job 1 ({SMALL} ranks=2 nodes=2): nodes (command line): is 2, but all jobs of a sweep have "
+        "as many, here 1; make a sweep of each number",
+    ),
     "no slots": (
         ["seed=0,1", "hydra/launcher=processes", "hydra.launcher.n_jobs=0"],
         "hydra.launcher.n_jobs: is 0; give a whole number of at least 1",

@@ -97,8 +97,8 @@ def test_every_container_may_be_given_a_name() -> None:
 def test_a_key_that_is_not_read_is_refused() -> None:
     assert refused("app=apps.Reads", "eval_samples=3") == (
         "eval_samples (command line): apps.Reads does not read this key; there are app, data, "
-        "epoch_size, name, notes, num_epochs, on_config_change, optimizer.lr, parallel, ranks, "
-        "rerun, resume, run_dir, seed, show, sweep, tags"
+        "epoch_size, name, nodes, notes, num_epochs, on_config_change, optimizer.lr, parallel, "
+        "ranks, rerun, resume, run_dir, seed, show, sweep, tags"
     )
     assert refused("app=apps.Reads", "+num_epoch=3") == (
         "num_epoch (command line): apps.Reads does not read this key; did you mean num_epochs?"

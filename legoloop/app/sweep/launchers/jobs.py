@@ -83,11 +83,13 @@ class SentJob:
 class JobsLauncher(Launcher):
     """What the launchers have in common; how the jobs are carried out is left to each.
 
-    ``is_on_cluster``: whether other machines may write to the sweep's folder. ``left_behind``: the
-    numbers of the jobs that go on though the launcher has returned.
+    ``is_on_cluster``: whether other machines may write to the sweep's folder. ``nodes``: how many
+    machines each job has. ``left_behind``: the numbers of the jobs that go on though the launcher
+    has returned.
     """
 
     is_on_cluster: ClassVar[bool] = False
+    nodes: int = 1
     left_behind: frozenset[int] = frozenset()
     hydra_context: HydraContext
     task: TaskFunction

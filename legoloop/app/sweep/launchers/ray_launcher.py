@@ -7,13 +7,19 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
+from shutil import rmtree
 from typing import Any
+from uuid import uuid4
 
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 
+from legoloop.app.run.meeting import Meeting
 from legoloop.app.run.signals import interruptions
+from legoloop.app.sweep.launchers.job_nodes import ALONE, JobNode
 from legoloop.app.sweep.launchers.jobs import OneByOneLauncher, SentJob, has_failed
 from legoloop.app.sweep.launchers.ray_job import carried_out
 from legoloop.core.errors import ArgumentError, ConfigError, MissingExtraError
@@ -21,18 +27,22 @@ from legoloop.core.interruption import Interrupted
 from legoloop.core.text import printable
 
 LOOK_EVERY = 0.5  # seconds
+LEAVE_TIMEOUT = 60.0
+"""Seconds that the other nodes of a job have to end when its run has, or Ray to say they died."""
 
 
 class RayLauncher(OneByOneLauncher):
     """A Ray task, in a process of its own, for each job; one that dies is one failed job.
 
-    One whose node dies begins again on another, and resumes in its directory.
+    One whose node dies begins again on another, and resumes in its directory. A job of several
+    nodes has a task on each: the first is its run, the others start ranks.
 
     Args:
         init: for ``ray.init``.
-        remote: for ``ray.remote``: what a job needs.
+        remote: for ``ray.remote``: what a job needs, on each of its nodes.
         n_jobs: how many are submitted at once; None: as many as the nodes have room for.
         retries: how often a job whose node died begins again.
+        nodes: how many each job has.
 
     Raises MissingExtraError without Ray, ArgumentError for numbers that cannot be.
     """
@@ -40,18 +50,31 @@ class RayLauncher(OneByOneLauncher):
     is_on_cluster = True
 
     def __init__(
-        self, init: DictConfig, remote: DictConfig, n_jobs: int | None = None, retries: int = 3
+        self,
+        init: DictConfig,
+        remote: DictConfig,
+        n_jobs: int | None = None,
+        retries: int = 3,
+        nodes: int = 1,
     ) -> None:
         if find_spec("ray") is None:
             raise MissingExtraError.of("hydra/launcher=ray", "ray", "ray")
-        for name, value, least in (("n_jobs", n_jobs, 1), ("retries", retries, 0)):
+        for name, value, least in (
+            ("n_jobs", n_jobs, 1),
+            ("retries", retries, 0),
+            ("nodes", nodes, 1),
+        ):
             if value is not None and (type(value) is not int or value < least):
                 remedy = f"give a whole number of at least {least}"
                 raise ArgumentError(f"is {value!r}", argument=name, remedy=remedy)
+        if nodes > 1 and not needs(remote):
+            problem = f"asks for nothing, which is on any of {nodes} nodes"
+            raise ArgumentError(problem, argument="remote", remedy="give remote.num_cpus")
         self._init: Any = OmegaConf.to_container(init)
         self._remote: Any = OmegaConf.to_container(remote)
         self._n_jobs = n_jobs
         self._retries = retries
+        self.nodes = nodes
 
     def execute(
         self, jobs: Iterator[SentJob], ended: Callable[[int], None] = lambda number: None
@@ -65,7 +88,7 @@ class RayLauncher(OneByOneLauncher):
 
         asked: list[Interrupted] = []
         with ray.init(**_with_path(self._init)), interruptions(asked.append):
-            tasks = Tasks(self._remote, self._retries, ended)
+            tasks = Tasks(self._remote, self._retries, ended, self.nodes)
             try:
                 while not (
                     asked or (self.stops_on_failure and has_failed(tasks.returned.values()))
@@ -82,6 +105,8 @@ class RayLauncher(OneByOneLauncher):
                     tasks.look()
             finally:
                 tasks.kill()
+                if self.nodes > 1:
+                    rmtree(_meetings(self.config), ignore_errors=True)
         if asked:
             raise asked[0]
         return [tasks.returned[number] for number in sorted(tasks.returned)]
@@ -94,14 +119,30 @@ class RayLauncher(OneByOneLauncher):
             return self._n_jobs
         nodes: Any = ray.nodes
         found = [node["Resources"] for node in nodes() if node["Alive"]]
-        number = room(found, needs(self._remote))
+        number = room(found, needs(self._remote), self.nodes)
         if number < 1:
+            on = "no node has room" if self.nodes == 1 else f"not {self.nodes} nodes have room"
             raise ConfigError(
-                f"asks for {printable(str(needs(self._remote)))}, for which no node has room",
+                f"asks for {printable(str(needs(self._remote)))}, for which {on}",
                 key="hydra.launcher.remote",
                 remedy="ask for less, or give hydra.launcher.n_jobs where nodes are yet to come",
             )
         return number
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job that was given to Ray.
+
+    Args:
+        job: of the sweep.
+        others: the tasks on its nodes other than the first.
+        group: the placement group of its nodes; None: it has one.
+    """
+
+    job: SentJob
+    others: Sequence[Any] = ()
+    group: Any = None
 
 
 class Tasks:
@@ -111,19 +152,26 @@ class Tasks:
         remote: for ``ray.remote``.
         retries: how often a job begins again.
         ended: is called with the number of each job that has ended.
+        nodes: how many each job has.
     """
 
     def __init__(
-        self, remote: Mapping[str, Any], retries: int, ended: Callable[[int], None]
+        self,
+        remote: Mapping[str, Any],
+        retries: int,
+        ended: Callable[[int], None],
+        nodes: int = 1,
     ) -> None:
         import ray
 
         # Ray's own retries would begin a job again that ends its process, too.
-        self._task = ray.remote(max_calls=1, max_retries=0, **remote)(carried_out)
+        self._task: Any = ray.remote(max_calls=1, max_retries=0, **remote)(carried_out)
+        self._needs = needs(remote)
         self._retries = retries
         self._ended = ended
+        self._nodes = nodes
         self._tries: Counter[int] = Counter()
-        self._running: dict[Any, SentJob] = {}
+        self._running: dict[Any, Submitted] = {}
         self._is_interrupted = False
         self.returned: dict[int, JobReturn] = {}
 
@@ -135,8 +183,17 @@ class Tasks:
     def submit(self, job: SentJob) -> None:
         """Give a job to Ray."""
         self._tries[job.number] += 1
-        reference = self._task.remote(job, os.getcwd(), self._tries[job.number] > 1)
-        self._running[reference] = job
+        given = (job, os.getcwd(), self._tries[job.number] > 1)
+        if self._nodes == 1:
+            self._running[self._task.remote(*given, ALONE)] = Submitted(job)
+            return
+        meeting = Meeting(_meetings(job.config) / f"{job.number}-{uuid4().hex}.json", self._nodes)
+        group, places = _spread(self._needs, self._nodes)
+        first, *others = (
+            self._task.options(scheduling_strategy=place).remote(*given, JobNode(number, meeting))
+            for number, place in enumerate(places)
+        )
+        self._running[first] = Submitted(job, others, group)
 
     def look(self) -> None:
         """Wait a moment for one to end; those that have are taken note of."""
@@ -144,17 +201,23 @@ class Tasks:
         from ray.exceptions import NodeDiedError, RayError, TaskCancelledError
 
         for reference in ray.wait(list(self._running), timeout=LOOK_EVERY)[0]:
-            job = self._running.pop(reference)
+            submitted = self._running.pop(reference)
+            job = submitted.job
+            has_lost_a_node = _release(submitted)
             try:
-                self.returned[job.number] = ray.get(reference)
+                returned = ray.get(reference)
+                was_ended = has_lost_a_node and has_failed([returned])
             except RayError as error:
                 was_ended = isinstance(error, NodeDiedError | TaskCancelledError)
                 if was_ended and self._is_interrupted:
                     continue
-                if was_ended and self._tries[job.number] <= self._retries:
-                    self.submit(job)
-                    continue
-                self.returned[job.number] = job.died(cause_of(error))
+                returned = cause_of(error)
+            if was_ended and not self._is_interrupted and self._tries[job.number] <= self._retries:
+                self.submit(job)
+                continue
+            if isinstance(returned, str):
+                returned = job.died(returned)
+            self.returned[job.number] = returned
             self._ended(job.number)
 
     def interrupt(self) -> None:
@@ -170,8 +233,47 @@ class Tasks:
     def _cancel(self, force: bool) -> None:
         import ray
 
-        for reference in self._running:
-            ray.cancel(reference, force=force)
+        for first, submitted in self._running.items():
+            for reference in (first, *submitted.others):
+                ray.cancel(reference, force=force)
+
+
+def _meetings(config: DictConfig) -> Path:
+    """The folder in which the nodes of jobs meet; it is gone when the sweep has ended."""
+    return Path(config.hydra.sweep.dir).absolute() / ".nodes"
+
+
+def _spread(needs: Mapping[str, float], nodes: int) -> tuple[Any, list[Any]]:
+    """A placement group of so many nodes, and the strategies that put a task on each of them."""
+    from ray.util.placement_group import placement_group
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    group = placement_group([dict(needs)] * nodes, strategy="STRICT_SPREAD")
+    return group, [PlacementGroupSchedulingStrategy(group, number) for number in range(nodes)]
+
+
+def _release(submitted: Submitted) -> bool:
+    """Let go of the other nodes of a job whose run has ended; whether one of them had died."""
+    import ray
+    from ray.exceptions import NodeDiedError, RayError
+    from ray.util.placement_group import remove_placement_group
+
+    if submitted.group is None:
+        return False
+    others = list(submitted.others)
+    ended, going_on = ray.wait(others, num_returns=len(others), timeout=LEAVE_TIMEOUT)
+    has_died = False
+    for reference in ended:
+        try:
+            ray.get(reference)
+        except NodeDiedError:
+            has_died = True
+        except RayError:
+            pass  # the first node has told what it knows of it
+    for reference in going_on:
+        ray.cancel(reference, force=True)
+    remove_placement_group(submitted.group)
+    return has_died
 
 
 def needs(remote: Mapping[str, Any]) -> dict[str, float]:
@@ -186,17 +288,23 @@ def needs(remote: Mapping[str, Any]) -> dict[str, float]:
     return {name: amount for name, amount in all_of_them.items() if amount}
 
 
-def room(nodes: Sequence[Mapping[str, float]], needs: Mapping[str, float]) -> float:
-    """How many jobs fit on the nodes at once.
+def room(nodes: Sequence[Mapping[str, float]], needs: Mapping[str, float], each: int = 1) -> float:
+    """How many jobs fit on the nodes at once, of which each needs so much on ``each`` of its nodes.
 
     >>> room([{"CPU": 5.0}, {"CPU": 2.0, "GPU": 1.0}, {}], {"CPU": 2})
     3
     >>> room([{"CPU": 5.0}], {"CPU": 2, "GPU": 1})
     0
+    >>> room([{"CPU": 5.0}, {"CPU": 2.0}, {"CPU": 2.0}], {"CPU": 2}, each=2)
+    2
     """
     if not needs:
         return float("inf")
-    return sum(min(int(node.get(name, 0) / needs[name]) for name in needs) for node in nodes)
+    fits = [min(int(node.get(name, 0) / needs[name]) for name in needs) for node in nodes]
+    jobs = sum(fits) // each
+    while sum(min(jobs, number) for number in fits) < jobs * each:  # a job once a node
+        jobs -= 1
+    return jobs
 
 
 def cause_of(error: Exception) -> str:

@@ -6,10 +6,14 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+from platform import node
 from subprocess import CalledProcessError
 from typing import TYPE_CHECKING, Any
 
+from legoloop.app.run.meeting import Meeting
 from legoloop.app.startup.parent_death import end_with_the_parent
+from legoloop.app.sweep.launchers.job_nodes import ALONE, JobNode
 from legoloop.app.sweep.launchers.slurm_queue import is_ending
 from legoloop.core.interruption import Interrupted
 from legoloop.state.lease import leased
@@ -26,16 +30,21 @@ class Requeued:
 
     Not one that Slurm is ending: it requeues that itself, or somebody cancelled it, and Slurm would
     requeue it all the same.
+
+    Args:
+        nodes: the machines of the job, each with a task of Slurm's.
     """
 
-    def __call__(self, job: SentJob) -> JobReturn:
-        """How the job ended."""
+    nodes: int = 1
+
+    def __call__(self, job: SentJob) -> JobReturn | None:
+        """How the job ended; None on a machine other than its first."""
         from submitit.core.job_environment import JobEnvironment
 
         end_with_the_parent()
         try:
             with leased():
-                return job()
+                return job_node(self.nodes).carry_out(job, host=node)
         except Interrupted:
             if is_ending(os.environ.get("SLURM_JOB_ID")):
                 sys.exit(1)
@@ -51,6 +60,15 @@ class Requeued:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, job)
+
+
+def job_node(nodes: int) -> JobNode:
+    """This machine among those of the job that Slurm runs here."""
+    if nodes == 1:
+        return ALONE
+    attempt = f"{os.environ['SLURM_JOB_ID']}.{os.environ.get('SLURM_RESTART_COUNT', 0)}"
+    file = Path(os.environ["SUBMITIT_FOLDER"], f"{attempt}.nodes.json")
+    return JobNode(int(os.environ["SLURM_PROCID"]), Meeting(file, nodes))
 
 
 def returned_by(job: SentJob, handle: Any, is_over: bool = True) -> JobReturn | None:

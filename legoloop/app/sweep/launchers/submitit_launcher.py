@@ -45,11 +45,12 @@ class SubmititLauncher(JobsLauncher):
 
     ``parameters`` are those of submitit's executor, without the name of the cluster.
 
-    Raises MissingExtraError without submitit, ArgumentError for more than one task a job, since
-    each would run all of it.
+    Raises MissingExtraError without submitit, ArgumentError for more than one task a machine, since
+    each would run the whole job, and for more machines than the cluster has.
     """
 
     cluster: ClassVar[str]
+    has_nodes: ClassVar[bool] = False
     option: ClassVar[str]
 
     def __init__(
@@ -63,12 +64,13 @@ class SubmititLauncher(JobsLauncher):
         if find_spec("submitit") is None:
             raise MissingExtraError.of(f"hydra/launcher={self.option}", "submitit", "submitit")
         for name, value in (("nodes", nodes), ("tasks_per_node", tasks_per_node)):
-            if value != 1:
+            if value != 1 and not (name == "nodes" and self.has_nodes):
                 raise ArgumentError(
                     f"is {value}, but each of the tasks would run the whole job",
                     argument=name,
                     remedy="give 1",
                 )
+        self.nodes = nodes
         self._folder = Path(submitit_folder)
         self._max_num_timeout = max_num_timeout
         self._parameters = {
@@ -87,7 +89,7 @@ class SubmititLauncher(JobsLauncher):
             self._folder, cluster=self.cluster, slurm_max_num_timeout=self._max_num_timeout
         )
         executor.update_parameters(**self._parameters)
-        return list(executor.map_array(Requeued(), jobs))
+        return list(executor.map_array(Requeued(self.nodes), jobs))
 
 
 class LocalLauncher(SubmititLauncher):
@@ -123,7 +125,7 @@ class SlurmLauncher(SubmititLauncher):
     """
 
     cluster, option = "slurm", "slurm"
-    is_on_cluster = True
+    is_on_cluster = has_nodes = True
 
     def __init__(
         self,

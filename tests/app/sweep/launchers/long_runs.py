@@ -48,10 +48,10 @@ def weights(here: Path, jobs: int) -> list[bytes]:
     return [(here / "sweep" / str(job) / "weights").read_bytes() for job in range(jobs)]
 
 
-def undisturbed(here: Path, jobs: int) -> list[bytes]:
+def undisturbed(here: Path, jobs: int, *overrides: str) -> list[bytes]:
     """The weights that Hydra's basic launcher makes, for so many seeds."""
     here.mkdir()
     (here / "slow.py").write_text(SLOW)
-    how = in_a_process(here, *WORDS, f"seed=range({jobs})", "plugins.slow.seconds=0")
+    how = in_a_process(here, *WORDS, f"seed=range({jobs})", "plugins.slow.seconds=0", *overrides)
     assert how.status == 0, how
     return weights(here, jobs)

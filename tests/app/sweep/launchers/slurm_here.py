@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +29,6 @@ CONF = """
 ClusterName=here
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
-SlurmdPort={daemon}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
@@ -37,11 +36,11 @@ CredType=cred/munge
 # A requeued job waits for its credentials to expire, two minutes by default.
 AuthInfo=socket={folder}/munge.socket,cred_expire=10
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool.%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -58,9 +57,10 @@ KillWait=2
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 JobRequeue=1
-NodeName={host} NodeAddr=127.0.0.1 CPUs=16 CoresPerSocket=16 RealMemory=2000 State=UNKNOWN
-PartitionName=low Nodes={host} Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime={grace}
-PartitionName=high Nodes={host} PriorityTier=10 PreemptMode=OFF
+NodeName={names} NodeHostname={host} NodeAddr=127.0.0.1 Port=[{daemons}] CPUs=16 \
+CoresPerSocket=16 RealMemory=2000 State=UNKNOWN
+PartitionName=low Nodes={names} Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime={grace}
+PartitionName=high Nodes={names} PriorityTier=10 PreemptMode=OFF
 """
 
 WITHOUT_ACCOUNTING = """
@@ -137,22 +137,25 @@ def _arguments(process: psutil.Process) -> list[str]:
 
 
 @contextmanager
-def slurm_here(accounting: bool = False) -> Iterator[SlurmHere]:
-    """While inside, a Slurm with one node of 16 cores and the partitions ``low`` and ``high``.
+def slurm_here(accounting: bool = False, nodes: int = 1) -> Iterator[SlurmHere]:
+    """While inside, a Slurm with nodes of 16 cores and the partitions ``low`` and ``high``.
 
     With ``accounting`` it has a database, which takes some seconds more.
     """
     with TemporaryDirectory(prefix="slurm") as name, ExitStack() as running:
         folder = Path(name)
-        for inner in ("state", "spool"):
+        each = [f"n{number}" for number in range(1, nodes + 1)]
+        for inner in ("state", *(f"spool.{name}" for name in each)):
             (folder / inner).mkdir()
         (folder / "munge.key").write_bytes(os.urandom(128))
         (folder / "munge.key").chmod(0o600)
-        names = ("controller", "daemon", "accounting", "database")
-        ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        services = ("controller", "accounting", "database")
+        found = _free_ports(len(services) + nodes)
+        ports = dict(zip(services, found[nodes:], strict=True))
         host = socket.gethostname().partition(".")[0]
         conf = CONF + (WITH_ACCOUNTING if accounting else WITHOUT_ACCOUNTING)
-        conf = conf.format(host=host, folder=folder, grace=GRACE, **ports)
+        names = {"names": f"n[1-{nodes}]", "daemons": ",".join(map(str, found[:nodes]))}
+        conf = conf.format(host=host, folder=folder, grace=GRACE, **names, **ports)
         (folder / "slurm.conf").write_text(conf)
         running.enter_context(_daemon(folder, *_munged(folder)))
         if accounting:
@@ -163,8 +166,9 @@ def slurm_here(accounting: bool = False) -> Iterator[SlurmHere]:
             (folder / "slurmdbd.conf").chmod(0o600)
             running.enter_context(_daemon(folder, "slurmdbd", "-D"))
             _wait_for_port(ports["accounting"])
-        for command in (("slurmctld", "-D", "-c"), ("slurmd", "-D")):
-            running.enter_context(_daemon(folder, *command))
+        running.enter_context(_daemon(folder, "slurmctld", "-D", "-c"))
+        for name in each:
+            running.enter_context(_daemon(folder, "slurmd", "-D", "-N", name))
         slurm = SlurmHere(folder)
         _wait_until_idle(slurm)
         yield slurm
@@ -196,7 +200,7 @@ def _database(folder: Path, port: int) -> tuple[str, ...]:
 def _daemon(folder: Path, *command: str) -> Iterator[None]:
     env = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
     env["PATH"] += f"{os.pathsep}{SBIN}"
-    with (folder / f"{command[0]}.out").open("w") as out:
+    with (folder / f"{command[0]}.out").open("a") as out:
         process = subprocess.Popen(command, env=env, stdout=out, stderr=out, cwd=folder)
     if command[0] == "munged":
         _wait_for(folder / "munge.socket")
@@ -231,14 +235,12 @@ def _wait_for_port(port: int) -> None:
 
 def _wait_until_idle(slurm: SlurmHere) -> None:
     give_up = time.monotonic() + 30
-    while True:
-        try:
-            if "idle" in slurm.asked("sinfo", "--noheader", "--format=%T"):
-                return
-        except AssertionError:
-            if time.monotonic() > give_up:
-                raise
+    states = None
+    while states != {"idle"}:
+        assert time.monotonic() < give_up, states
         time.sleep(0.1)
+        with suppress(AssertionError):  # no controller yet
+            states = set(slurm.asked("sinfo", "--noheader", "--format=%T").split())
 
 
 def _free_ports(number: int) -> list[int]:

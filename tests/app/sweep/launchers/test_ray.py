@@ -25,6 +25,13 @@ from tests.app.sweep.launchers.long_runs import (
     weights,
 )
 from tests.app.sweep.launchers.ray_here import RayHere, ray_here
+from tests.app.sweep.launchers.several_nodes import (
+    HALVES,
+    NODES,
+    completes,
+    ended_by,
+    process_of,
+)
 from tests.app.sweep.launchers.sweeps import begun, ended, facts, wait_until
 
 RAY = "hydra/launcher=ray"
@@ -113,6 +120,36 @@ def test_ctrl_c_interrupts_the_runs_which_save(tmp_path: Path, cluster: RayHere)
     assert weights(tmp_path, 3) == undisturbed(tmp_path / "basic", 3)
 
 
+@pytest.mark.slow
+def test_a_run_one_of_whose_nodes_dies_is_resumed_on_others(tmp_path: Path) -> None:
+    with ray_here() as cluster:
+        sweep = going_on(tmp_path, *on(cluster), *NODES)
+        wait_until(lambda: saved(tmp_path, 0))
+        of_run, of_rank_1 = pid_of(tmp_path, 0), process_of(1, tmp_path).ppid()
+        assert any(map(cluster.end_the_node_of, (of_rank_1, of_run)))
+        how = ended(sweep)
+        assert how.status == 0, how
+    first, second = attempts(tmp_path, 0)
+    assert (first[1], second) == (False, ("COMPLETED", True))
+    assert not (tmp_path / "sweep" / ".nodes").exists()
+    assert weights(tmp_path, 1) == undisturbed(tmp_path / "basic", 1, HALVES)
+
+
+@pytest.mark.long
+def test_a_run_on_two_nodes_goes_on_after_ctrl_c(tmp_path: Path) -> None:
+    with ray_here() as cluster:
+        record = ended_by(tmp_path, lambda sweep: sweep.send_signal(signal.SIGINT), *on(cluster))
+        assert record["status"] == "INTERRUPTED"
+        completes(tmp_path, *on(cluster))
+
+
+@pytest.mark.slow
+def test_more_nodes_than_there_are_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    how = ended(going_on(tmp_path, *HERE, *NODES))
+    assert how.status != 0
+    assert "hydra.launcher.remote: asks for {'CPU': 1}, for which not 2 nodes have room" in how.err
+
+
 def pid_of(here: Path, job: int) -> int:
     """The process of a run that goes on, as its lease says."""
     lease = json.loads((here / "sweep" / str(job) / ".run.lease").read_text())
@@ -121,7 +158,12 @@ def pid_of(here: Path, job: int) -> int:
 
 @pytest.mark.parametrize(
     ("setting", "remedy"),
-    [("n_jobs=0", "at least 1"), ("n_jobs=two", "at least 1"), ("retries=-1", "at least 0")],
+    [
+        ("n_jobs=0", "at least 1"),
+        ("n_jobs=two", "at least 1"),
+        ("retries=-1", "at least 0"),
+        ("nodes=0", "at least 1"),
+    ],
 )
 def test_what_cannot_be_is_refused(setting: str, remedy: str) -> None:
     with hydra_at_work(), pytest.raises(ConfigError, match=rf"give a whole number of {remedy}$"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +19,24 @@ from tests.app.sweep.launchers.long_runs import (
     undisturbed,
     weights,
 )
+from tests.app.sweep.launchers.several_nodes import (
+    HALVES,
+    NODES,
+    End,
+    completes,
+    ended_by,
+    newest_checkpoint,
+    process_of,
+)
 from tests.app.sweep.launchers.slurm_here import SlurmHere, slurm_here, why_not
 from tests.app.sweep.launchers.sweeps import begun, ended, facts, wait_until
 
 SLURM = "hydra/launcher=slurm"
+BROKEN = """
+class Broken:
+    def __init__(self):
+        raise RuntimeError("it cannot be built")
+"""
 LATE = """
 import os, pathlib, time
 if os.environ.get("SLURM_ARRAY_TASK_ID") == "1" and not (mark := pathlib.Path("late")).exists():
@@ -37,6 +52,15 @@ def slurm() -> Iterator[SlurmHere]:
     if problem := why_not():
         pytest.skip(problem)
     with slurm_here() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def slurm_of_two() -> Iterator[SlurmHere]:
+    pytest.importorskip("submitit")
+    if problem := why_not():
+        pytest.skip(problem)
+    with slurm_here(nodes=2) as started:
         yield started
 
 
@@ -193,3 +217,62 @@ def test_preempted_jobs_are_resumed_or_begin_later(tmp_path: Path, slurm: SlurmH
     assert attempts(tmp_path, 0) == [("INTERRUPTED", False), ("COMPLETED", True)]
     assert attempts(tmp_path, 1) == [("COMPLETED", False)]
     assert weights(tmp_path, 2) == undisturbed(tmp_path / "basic", 2)
+
+
+def after(end: End, here: Path, slurm: SlurmHere) -> tuple[str, str]:
+    """The status and the cause of a run on two nodes that was ended, of which nothing is left."""
+    record = ended_by(here, end, SLURM, **slurm.environment)
+    wait_until(lambda: not slurm.asked("squeue", "--noheader").strip())
+    return record["status"], record.get("cause", "").partition(";")[0]
+
+
+@pytest.mark.slow
+def test_a_run_on_two_nodes_goes_on_when_a_rank_has_died(
+    tmp_path: Path, slurm_of_two: SlurmHere
+) -> None:
+    found = after(lambda _: process_of(1, tmp_path).kill(), tmp_path, slurm_of_two)
+    assert found == ("FAILED", "rank 1 was killed by SIGKILL (out of memory?)")
+    completes(tmp_path, SLURM, **slurm_of_two.environment)
+    assert list((tmp_path / "sweep" / ".submitit").glob("*.nodes.json")) == []
+
+
+@pytest.mark.long
+def test_a_run_on_two_nodes_goes_on_whatever_ended_it(
+    tmp_path: Path, slurm_of_two: SlurmHere
+) -> None:
+    def cancel(_: object) -> None:
+        slurm_of_two.asked("scancel", submitted(tmp_path)["0"])
+
+    def kill_the_run(_: object) -> None:
+        lease = json.loads((tmp_path / "sweep" / "0" / ".run.lease").read_text())
+        psutil.Process(lease["pid"]).kill()
+
+    def kill_the_other_node(_: object) -> None:
+        process_of(1, tmp_path).parent().kill()  # type: ignore[union-attr]
+
+    assert after(cancel, tmp_path, slurm_of_two) == ("INTERRUPTED", "")
+    died = "died (its state: FAILED)"
+    assert after(kill_the_run, tmp_path, slurm_of_two) == ("FAILED", died)
+    status, cause = after(kill_the_other_node, tmp_path, slurm_of_two)
+    assert status == "FAILED"
+    assert re.fullmatch(r"rank 1: its machine, .*, ended without a word", cause)
+    before = newest_checkpoint(tmp_path)
+    sweep = going_on(tmp_path, SLURM, *NODES, **slurm_of_two.environment)
+    wait_until(lambda: newest_checkpoint(tmp_path) > before)
+    slurm_of_two.asked("srun", "--partition=high", "--nodes=2", "--ntasks=32", "true")
+    how = ended(sweep)
+    assert how.status == 0, how
+    assert [status for status, _ in attempts(tmp_path, 0)][-2:] == ["INTERRUPTED", "COMPLETED"]
+    assert weights(tmp_path, 1) == undisturbed(tmp_path / "basic", 1, HALVES)
+
+
+@pytest.mark.slow
+def test_a_run_that_never_trains_leaves_no_node_behind(
+    tmp_path: Path, slurm_of_two: SlurmHere
+) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    broken = ("+plugins.broken._target_=broken.Broken", *NODES)
+    how = ended(going_on(tmp_path, SLURM, *broken, **slurm_of_two.environment))
+    assert how.status == 1, how
+    assert "it cannot be built" in read_record(tmp_path / "sweep" / "0")["cause"]
+    wait_until(lambda: not slurm_of_two.asked("squeue", "--noheader").strip())
