@@ -106,7 +106,8 @@ class CrossEntropy(_Loss):
             if ignored is not None:
                 uniform = uniform * (target != ignored)
             spread = uniform if losses.ndim else uniform.mean()
-            losses = (1 - smoothing) * losses + smoothing * spread
+            smoothed: torch.Tensor = (1 - smoothing) * losses + smoothing * spread
+            losses = smoothed
         if ignored is not None and self.reduction == "mean":
             return losses.sum() / (target != ignored).sum().clamp(min=1)  # torch's mean may be nan
         return _per_sample(losses)
