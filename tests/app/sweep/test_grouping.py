@@ -92,7 +92,7 @@ class Fits:
 def checked(jobs: int, *overrides: str) -> tuple[Grouping, list[str]]:
     blueprints = {n: blueprint_of(*BASE, f"seed={n}", *overrides) for n in range(jobs)}
     tried = Programs(blueprints)
-    return tried.checked(grouped(blueprints, 16), range(jobs), 16), tried.lines
+    return tried.checked(grouped(blueprints, 16), range(jobs)), tried.lines
 
 
 def test_members_are_cut_to_what_fits_into_memory(
