@@ -9,7 +9,7 @@ from typing import Any
 from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.run.lifecycle import prepare
 from legoloop.app.sweep.compose_jobs import share_datasets
-from legoloop.app.sweep.grouping import Grouping, Together, chunks
+from legoloop.app.sweep.grouping import Grouping, Together, chunks, program_values
 from legoloop.app.sweep.process_state import preserve_process_state
 from legoloop.core.errors import ConfigError
 from legoloop.core.rng import derived_seed
@@ -26,19 +26,19 @@ class GroupProgram:
 
     Args:
         host: of one of its jobs, which is never run; its model is the structure of all.
+        program: runs all rows.
         size: how many rows it has.
         seed: of what the models draw.
     """
 
     host: TrainingHost
+    program: Program
     size: int
     seed: int
 
     def group(self) -> Group:
         """The rows of the group, which are empty."""
-        descent: Any = self.host.plan.plugins[str(descent_of(self.host))]
-        program = Program(descent.feed, descent.loss, descent.compiles)
-        return Group(program, descent, self.size, self.seed)
+        return Group(self.program, _descent(self.host), self.size, self.seed)
 
 
 class Programs:
@@ -54,7 +54,8 @@ class Programs:
     def __init__(self, blueprints: Mapping[int, Blueprint]) -> None:
         self.lines: list[str] = []
         self._blueprints = blueprints
-        self._hosts: dict[Together, TrainingHost] = {}
+        self._found: dict[Together, tuple[TrainingHost, Program]] = {}
+        self._tried: dict[str, tuple[TrainingHost, Program] | str] = {}
         self._read: dict[str, Any] = {}
 
     def share(self, app: Any, blueprint: Blueprint) -> None:
@@ -64,15 +65,14 @@ class Programs:
     def of(self, group: Together) -> GroupProgram:
         """The program of a group."""
         seed = derived_seed("members", *(self._blueprints[n].settings.seed for n in group.numbers))
-        return GroupProgram(self._hosts[group], len(group.numbers), seed)
+        return GroupProgram(*self._found[group], len(group.numbers), seed)
 
-    def checked(self, grouping: Grouping, jobs: Sequence[int], most: int) -> Grouping:
+    def checked(self, grouping: Grouping, jobs: Sequence[int]) -> Grouping:
         """The groups whose program can be run, cut to what fits into memory; the others alone.
 
         Args:
             grouping: by what the blueprints tell.
             jobs: those that are to be carried out; groups without one are left out.
-            most: how many jobs are trained together at most.
         """
         alone = {n: reason for n, reason in grouping.alone.items() if n in jobs}
         groups: list[Together] = []
@@ -80,35 +80,46 @@ class Programs:
             wanted = [number for number in group.numbers if number in jobs]
             if not wanted:
                 continue
-            found = self._tried(self._blueprints[wanted[0]])
+            found = self._try(self._blueprints[wanted[0]])
             if isinstance(found, str):
                 alone |= dict.fromkeys(wanted, found)
                 continue
-            for part in self._fitting(group, found):
+            for part in self._fitting(group, found[0]):
                 if set(part.numbers) & set(jobs) and len(part.numbers) > 1:
                     groups.append(part)
-                    self._hosts[part] = found
+                    self._found[part] = found
                 else:
                     alone |= {n: "no other fits beside it" for n in part.numbers if n in jobs}
         return replace(grouping, groups=tuple(groups), alone=dict(sorted(alone.items())))
 
-    def _tried(self, blueprint: Blueprint) -> TrainingHost | str:
-        """A host of the blueprint, or why it cannot be one of several rows."""
-        with preserve_process_state():
-            try:
-                prepared = prepare(blueprint, self.share)
-            except ConfigError as error:
-                return str(error)
-            if prepared.host is None:
-                return f"it cannot be built: {prepared.problem}"
-            return why_not_a_row(prepared.host) or prepared.host
+    def _try(self, blueprint: Blueprint) -> tuple[TrainingHost, Program] | str:
+        """A host with the program of a blueprint, or why it cannot be one of several rows.
+
+        That of jobs whose programs are alike is tried once, and compiled once.
+        """
+        key = repr(sorted(program_values(blueprint).items()))
+        if key not in self._tried:
+            with preserve_process_state():
+                self._tried[key] = self._built(blueprint)
+        return self._tried[key]
+
+    def _built(self, blueprint: Blueprint) -> tuple[TrainingHost, Program] | str:
+        try:
+            prepared = prepare(blueprint, self.share)
+        except ConfigError as error:
+            return str(error)
+        if prepared.host is None:
+            return f"it cannot be built: {prepared.problem}"
+        if (reason := why_not_a_row(prepared.host)) is not None:
+            return reason
+        descent = _descent(prepared.host)
+        return prepared.host, Program(descent.feed, descent.loss, descent.compiles)
 
     def _fitting(self, group: Together, host: TrainingHost) -> Sequence[Together]:
         """The group in parts that fit into memory, told of."""
-        descent: Any = host.plan.plugins[str(descent_of(host))]
         with preserve_process_state():
             each = bytes_of_a_member(host)
-        free = free_bytes(descent.feed.device)
+        free = free_bytes(_descent(host).feed.device)
         size = len(group.numbers)
         self.lines.append(
             f"memory: {size} times {shown_bytes(each)}, {shown_bytes(size * each)}"
@@ -119,3 +130,7 @@ class Programs:
             return [group]
         self.lines.append(f"members is cut to {fits}, which is what fits")
         return [Together(tuple(part)) for part in chunks(group.numbers, fits)]
+
+
+def _descent(host: TrainingHost) -> Any:
+    return host.plan.plugins[str(descent_of(host))]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from legoloop.app.config.blueprint import Blueprint
 
 Share = Callable[[Any, "Blueprint"], None]
+
+
+FRAMES = 20
+"""Of Python's stack, more than each job inside the one before it takes."""
 
 
 class LaunchedJob(Protocol):
@@ -150,8 +155,13 @@ class TogetherRun:
         """
         gc_tuning.restore_gc(is_only_run=False)
         returned: dict[int, JobReturn] = {}
-        with preserve_process_state():
-            self._run_from(list(self._jobs.items()), returned)
+        try:
+            with preserve_process_state(), _deeper(FRAMES * len(self._jobs)):
+                self._run_from(list(self._jobs.items()), returned)
+        except BaseException as error:  # such as a signal while the jobs are claimed
+            for member in self._members.values():
+                member.end_with(error)
+            raise
         if self._asked is not None:
             raise self._asked
         return returned
@@ -264,6 +274,17 @@ class TogetherRun:
                 if member.host is None:
                     raise interruption
                 member.host.interrupt(interruption)
+
+
+@contextmanager
+def _deeper(frames: int) -> Iterator[None]:
+    """While inside, Python's stack may be so much deeper."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit + frames)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _own_numbers(members: Mapping[int, MemberRun]) -> dict[int, dict[str, float]]:

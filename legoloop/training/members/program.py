@@ -14,6 +14,8 @@ from torch.func import functional_call, grad_and_value, vmap
 from legoloop.core.protocols import Batch, Loss, Outputs
 from legoloop.training.step.feed import Feed
 
+MAX_COMPILED_SHAPES = 6
+"""Of the rows and their batches; others are run as they are."""
 Stacked = Mapping[str, torch.Tensor]
 """Tensors of all members by name, shape (members, …)."""
 
@@ -66,7 +68,8 @@ class Program:
             self._both: Callable[..., Any] | None = torch.compile(both, mode=mode, dynamic=False)
         else:
             self._both = None
-            self._forward = vmap(self._loss, randomness="different")
+        self._forward = vmap(self._loss, randomness="different")
+        self._compiled_shapes: set[tuple[torch.Size, ...]] = set()
 
     def run(self, weights: Stacked, constants: Stacked, batch: Stacked, numbers: Stacked) -> Made:
         """One forward and one backward pass; buffers among the constants change in place.
@@ -79,7 +82,7 @@ class Program:
         """
         if self._checks_labels:
             self.loss.check_labels(batch)  # type: ignore[attr-defined]
-        if self._both is not None:
+        if self._both is not None and self._is_compiled_for(weights, batch):
             gradients, (means, (losses, outputs)) = self._both(
                 dict(weights), dict(constants), dict(batch), dict(numbers)
             )
@@ -90,6 +93,13 @@ class Program:
         )
         gradients = torch.autograd.grad(means.sum(), list(leaves.values()))
         return Made(means.detach(), losses.detach(), outputs, gradients)
+
+    def _is_compiled_for(self, weights: Stacked, batch: Stacked) -> bool:
+        """The first few shapes are: torch keeps a bounded number of compiled versions."""
+        shapes = tuple(each.shape for each in (*weights.values(), *batch.values()))
+        if len(self._compiled_shapes) < MAX_COMPILED_SHAPES:
+            self._compiled_shapes.add(shapes)
+        return shapes in self._compiled_shapes
 
     def _loss(
         self,

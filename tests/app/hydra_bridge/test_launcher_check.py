@@ -21,7 +21,7 @@ def refused(**launcher: object) -> str:
 PROCESSES = "hydra_plugins.legoloop.ProcessLauncher"
 
 
-@pytest.mark.parametrize("option", ["basic", "processes"])
+@pytest.mark.parametrize("option", ["basic", "processes", "vmap"])
 def test_what_ships_can_be_had(option: str) -> None:
     with hydra_at_work():
         check_launcher(config_of(f"hydra/launcher={option}"))

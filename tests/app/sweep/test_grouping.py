@@ -92,7 +92,7 @@ class Fits:
 def checked(jobs: int, *overrides: str) -> tuple[Grouping, list[str]]:
     blueprints = {n: blueprint_of(*BASE, f"seed={n}", *overrides) for n in range(jobs)}
     tried = Programs(blueprints)
-    return tried.checked(grouped(blueprints, 16), range(jobs), 16), tried.lines
+    return tried.checked(grouped(blueprints, 16), range(jobs)), tried.lines
 
 
 def test_members_are_cut_to_what_fits_into_memory(
@@ -101,8 +101,8 @@ def test_members_are_cut_to_what_fits_into_memory(
     monkeypatch.chdir(tmp_path)
     Fits(2, monkeypatch)
     found, lines = checked(5)
-    assert [group.numbers for group in found.groups] == [(0, 1), (2, 3)]
-    assert found.alone == {4: "no other fits beside it"}
+    assert [group.numbers for group in found.groups] == [(1, 2), (3, 4)]
+    assert found.alone == {0: "no other fits beside it"}
     assert lines == [
         "memory: 5 times 100 B, 500 B of 250 B",
         "members is cut to 2, which is what fits",

@@ -16,6 +16,7 @@ from legoloop.loop.step import Step
 from legoloop.training.members.group import Group
 from legoloop.training.members.program import Program
 from legoloop.training.members.support import descent_of
+from legoloop.zoo.toy_data import digits
 from tests.app.composed import blueprint_of
 
 BASE = ("plugins=[default]", "loggers=[]", "data=digits", "model=mlp", "num_epochs=2")
@@ -41,6 +42,18 @@ class NormedMLP(nn.Module):
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
         dtype = self.layers[0].weight.dtype
         return {"logits": self.layers(batch[self.input_key].flatten(1).to(dtype) / 16)}
+
+
+def noisy_digits(train: bool = True) -> Any:
+    """With noise that is drawn for each batch anew."""
+    dataset = digits(train)
+
+    def noisy(batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
+        image = batch["image"].float()
+        return {**batch, "image": image + torch.rand(image.shape, generator=generator)}
+
+    dataset.transform = noisy
+    return dataset
 
 
 class Losses:
@@ -74,6 +87,12 @@ class Run:
     @property
     def weights(self) -> dict[str, torch.Tensor]:
         return {name: value.clone() for name, value in self.descent.model.state_dict().items()}
+
+    @property
+    def reported(self) -> dict[str, float]:
+        """What was reported after the last epoch."""
+        history: Any = self.host.plan.plugins["history"]
+        return dict(list(history.rows.values())[-1])
 
     def advance(self, steps: Any) -> bool:
         try:

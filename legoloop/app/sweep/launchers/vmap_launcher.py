@@ -101,7 +101,7 @@ class VmapLauncher(JobsLauncher):
             from legoloop.app.sweep.grouping import Grouping
 
             return Grouping((), dict.fromkeys(jobs, reason))
-        return self._programs.checked(grouped(known, self._most), jobs, self._most)
+        return self._programs.checked(grouped(known, self._most), jobs)
 
     def _blueprints(self) -> Mapping[int, Blueprint]:
         from legoloop.app.sweep.job import JobTask

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+import legoloop as ll
 from legoloop.app.sweep.launchers.vmap_launcher import VmapLauncher
 from legoloop.core.errors import ArgumentError
 from tests.app.command import Command, Ended, beside_bricks_of_a_user, in_a_process
@@ -102,6 +103,28 @@ def test_a_member_leaves_what_a_run_alone_leaves(command: Command) -> None:
         assert left["final"] == pytest.approx(right["final"], rel=1e-3, abs=1e-3)
         logged = [(each / "run.log").read_text().count("\n") for each in (member, alone)]
         assert logged[0] == logged[1] >= 2
+
+
+@pytest.mark.slow
+def test_a_member_is_loaded_evaluated_and_rerun_as_any_run(command: Command) -> None:
+    assert command(*OF_ALL, VMAP, "seed=0,1", fates({"epochs": 2})).status == 0
+    sweep = command.here / "sweep"
+    model = ll.load(sweep / "1")
+    for name, value in torch.load(sweep / "1" / "weights").items():
+        assert torch.equal(model.state_dict()[name], value)
+    again = command("rerun=sweep/1", "hydra.run.dir=again")
+    assert again.status == 0, again.err
+    rerun = json.loads((command.here / "again" / "run.json").read_text())
+    assert rerun["final"] == pytest.approx(record(sweep, 1)["final"], rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_more_members_than_python_nests_by_default(command: Command) -> None:
+    jobs = ("seed=range(40)", "hydra.launcher.members=64", fates({"epochs": 1}), "loggers=[]")
+    ended = command(*OF_ALL, VMAP, *jobs)
+    assert ended.status == 0, ended.err
+    assert line_of(ended, "trained together: ") == "trained together: jobs 0-39"
+    assert statuses(command.here / "sweep", 40) == ["COMPLETED"] * 40
 
 
 @pytest.mark.slow
