@@ -612,7 +612,8 @@ IN_THE_DATA: Cases = {
     ),
     "samples that are no records": (
         ("data.datasets.train._target_=mine.Records", "~data.datasets.train.train"),
-        "Records returned a NoneType for a sample; return a record, a dict of named values",
+        "Records returned a NoneType for a sample; return a record, a dict of named values, or "
+        "name them with legoloop.NamedDataset",
     ),
     "samples of different shapes": (
         ("data.datasets.train._target_=mine.Ragged", "~data.datasets.train.train"),
@@ -624,7 +625,8 @@ IN_THE_DATA: Cases = {
             "~data.datasets.train.train",
             "data.loaders.default.num_workers=1",
         ),
-        "Records returned a NoneType for a sample; return a record, a dict of named values",
+        "Records returned a NoneType for a sample; return a record, a dict of named values, or "
+        "name them with legoloop.NamedDataset",
     ),
     "records without what the model takes": (
         (

@@ -233,7 +233,7 @@ class Fetcher:
         if not isinstance(item, dict):
             raise DataError(
                 f"{type(self.dataset).__name__} returned a {type(item).__name__} for a sample; "
-                "return a record, a dict of named values"
+                "return a record, a dict of named values, or name them with legoloop.NamedDataset"
             )
         return item
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from legoloop.core.errors import ArgumentError
 from legoloop.core.naming import Names, check_names, named
 
@@ -74,13 +76,16 @@ class NamedDataset:
             raise AttributeError(name)
         return getattr(dataset, name)
 
-    def _records(self, items: Sequence[int]) -> list[Record]:
-        samples = self.dataset.__getitems__(list(items))
-        return [self._record(*each) for each in zip(items, samples, strict=True)]
+    def _records(self, items: Sequence[int]) -> list[Record] | Record:
+        items = list(items)
+        served = self.dataset.__getitems__(items)
+        if isinstance(served, Mapping):  # a whole batch
+            return self._record(torch.tensor(items), served)
+        return [self._record(*each) for each in zip(items, served, strict=True)]
 
-    def _record(self, item: int, sample: Any) -> Record:
+    def _record(self, idx: int | torch.Tensor, sample: Any) -> Record:
         record = named(sample, self.names, "names", f"a sample of {type(self.dataset).__name__}")
-        record.setdefault("idx", item)
+        record.setdefault("idx", idx)
         return record
 
 

@@ -86,6 +86,17 @@ def test_many_are_served_at_once_by_those_that_can() -> None:
     assert batch["target"].tolist() == [3, 1]
 
 
+def test_the_columns_of_a_whole_batch_get_other_names() -> None:
+    columns = ll.ColumnDataset({"x": torch.arange(4.0), "idx": ["a", "b", "c", "d"]})
+    data = ll.NamedDataset(columns, {"image": "x"})
+    assert data.is_deterministic
+    stream = ll.BatchStream(data, "train", 0, ll.LoaderConfig(batch_size=4))
+    batch = next(stream)
+    assert batch.keys() == {"image", "idx"}
+    assert sorted(batch["image"].tolist()) == [0, 1, 2, 3]
+    assert batch["image"].tolist() == batch["idx"].tolist()
+
+
 def test_it_is_copied_and_pickled() -> None:
     data = ll.NamedDataset([(1, 2)], ["x", "y"], {"num_outputs": 3})
     for other in (copy.deepcopy(data), pickle.loads(pickle.dumps(data))):

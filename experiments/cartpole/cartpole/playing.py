@@ -21,6 +21,10 @@ class Episodes:
         self.position += 1
         return {"episode": torch.tensor([self.position])}
 
+    def num_batches_for(self, samples, position=0):
+        """For schedules: a sample is an episode."""
+        return samples
+
     def state_dict(self):
         return {"position": self.position}
 

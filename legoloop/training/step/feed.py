@@ -95,7 +95,8 @@ class Feed:
         if not isinstance(outputs, Mapping):
             raise DataError(
                 f"the model, a {type(self.model).__name__}, returned a {type(outputs).__name__}; "
-                "return a dict of named outputs, such as {'logits': logits}"
+                "return a dict of named outputs, such as {'logits': logits}, or name them with "
+                "legoloop.adapted_model"
             )
         return outputs  # type: ignore[return-value]
 
