@@ -98,7 +98,8 @@ class CrossEntropy(_Loss):
                 raise _wrong_labels(wrong, batch, self.target, f"0 to {classes - 1}") from None
             raise
         if ignored is not None and self.reduction == "mean":
-            return losses.sum() / (target != ignored).sum().clamp(min=1)  # torch's mean may be nan
+            counted: torch.Tensor = target != ignored
+            return losses.sum() / counted.sum().clamp(min=1)  # torch's mean of none is nan
         return _per_sample(losses)
 
 
