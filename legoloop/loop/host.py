@@ -245,7 +245,8 @@ class TrainingHost:
             self._call_hooks(self._calls[Stage.TRAIN_START])
             if self._saving.requests:
                 self.reject_lost_weights()
-                self._unsaved = UnsavedTensors(self.plan.plugins, host=self)
+                if self._ranks.is_writer:
+                    self._unsaved = UnsavedTensors(self.plan.plugins, host=self)
         if self._restored_rng is not None:
             set_rng_state(self._restored_rng)
             self._restored_rng = None

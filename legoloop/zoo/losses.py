@@ -109,7 +109,8 @@ class CrossEntropy(_Loss):
             smoothed: torch.Tensor = (1 - smoothing) * losses + smoothing * spread
             losses = smoothed
         if ignored is not None and self.reduction == "mean":
-            return losses.sum() / (target != ignored).sum().clamp(min=1)  # torch's mean may be nan
+            counted: torch.Tensor = target != ignored
+            return losses.sum() / counted.sum().clamp(min=1)  # torch's mean of none is nan
         return _per_sample(losses)
 
 

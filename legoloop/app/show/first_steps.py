@@ -52,9 +52,10 @@ def make_first_steps(app: Any, blueprint: Blueprint, watch: FirstSteps) -> None:
     if driver is None:
         raise ConfigError("there are no steps: no plugin drives the epochs", key="show")
     names = [name for name in blueprint.plugin_order if _takes_part(blueprint, name, driver)]
-    plugins = {name: app.providers[name]() for name in names}
+    plugins: dict[str, object] = {name: app.providers[name]() for name in names}
     edges = [edge for edge in blueprint.edges if set(edge) <= plugins.keys()]
-    host = TrainingHost({**plugins, "watch": watch}, seed=blueprint.settings.seed, edges=edges)
+    plugins["watch"] = watch
+    host = TrainingHost(plugins, seed=blueprint.settings.seed, edges=edges)
     try:
         host.run()
     except EnoughError:

@@ -30,11 +30,12 @@ class ClosureDescent(GradientDescent):
     that the step began with.
 
     What a GradientDescent does in a step happens at every call: gradients are accumulated over
-    micro-batches and clipped, and the guard looks at the loss. A guard that skips leaves the whole
-    step out, whichever call was not finite: weights, buffers and optimizer are as they were before
-    it, for which they are copied before every step. Dropout draws anew at every call, and batch
-    norm takes every call into its running statistics, as in a loop written by hand. A gradient
-    scaler cannot go along, nor shards of the model.
+    micro-batches and clipped, and the guard looks at the loss. A guard that stops ends the run
+    where it is. One that skips leaves the whole step out, whichever call was not finite: weights,
+    buffers and optimizer are as they were before it, for which they are copied before every step.
+
+    Dropout draws anew at every call, and batch norm takes every call into its running statistics,
+    as in a loop written by hand. A gradient scaler cannot go along, nor shards of the model.
 
     Args:
         opt: the optimizer; ``step(closure)`` is called.
