@@ -29,7 +29,10 @@ NEEDS_PACKAGES = {
     "loggers=wandb": "wandb",
     "plugins=system": "psutil",
 }
-STREAMED = ("plugins.predicts.streamed=true", "plugins.predicts.targets=null")
+STREAMED = (
+    *("plugins.predicts._target_=legoloop.Predictions", "+plugins.predicts.streamed=true"),
+    "plugins.predicts.targets=null",
+)
 SUITABLE: dict[str, Sequence[str]] = {
     "loss=cross_entropy": (),
     "loss=mean_squared_error": ("data=diabetes",),
