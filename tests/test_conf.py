@@ -29,7 +29,10 @@ NEEDS_PACKAGES = {
     "loggers=wandb": "wandb",
     "plugins=system": "psutil",
 }
-STREAMED = ("plugins.predicts.streamed=true", "plugins.predicts.targets=null")
+STREAMED = (
+    *("plugins.predicts._target_=legoloop.Predictions", "+plugins.predicts.streamed=true"),
+    "plugins.predicts.targets=null",
+)
 SUITABLE: dict[str, Sequence[str]] = {
     "data=own_stream": (
         *("model=adapted", "model.inputs=[x]"),

@@ -101,8 +101,8 @@ IN_THE_CONFIGURATION: Cases = {
     ),
     "a group set to null": (
         ("metrics=null",),
-        "metrics (command line): is null, no name of an option; there are binary, multiclass, "
-        "regression",
+        "metrics (command line): is null, no name of an option; there are binary, evaluated, "
+        "multiclass, regression",
     ),
     "a group emptied": (
         ("plugins=[]",),

@@ -134,6 +134,21 @@ def test_ranks_evaluate_within_epochs_as_one_process(tmp_path: Path) -> None:
     assert evaluated == ["20", "40", "60", "80", "90"]
 
 
+def test_ranks_merge_a_loss_and_metrics_of_torchmetrics(tmp_path: Path) -> None:
+    torch_metric = "{_target_: torchmetrics.classification.MulticlassAccuracy, num_classes: 10}"
+    node = "_target_: legoloop.MetricAccumulator, _partial_: true, inputs: [logits, target]"
+    mine = "{_target_: legoloop.MeanLoss, _partial_: true, _inject_: {loss: loss}}"
+    given = [
+        *(*MLP, "data.loaders.default.eval_batch_size=32", "metrics=evaluated"),
+        *(f"+accumulators.mine={mine}", f"+accumulators.right={{{node}, metric: {torch_metric}}}"),
+    ]
+    one = train_alone(tmp_path / "one", [*given, "plugins.descent.micro_batch_size=16"])
+    assert train(tmp_path / "two", given, ranks=2) == one * 2
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+    with (tmp_path / "one" / "metrics.csv").open() as file:
+        assert {"val/mine", "final/val/right"} <= {*next(csv.reader(file))}
+
+
 def test_any_number_of_ranks_agrees_with_one_process(tmp_path: Path) -> None:
     (steps,) = train_alone(tmp_path / "1", MLP)
     for ranks in (2, 3, 4):

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from legoloop.app.config.binding import BoundCall, bind_nested, is_node
+from legoloop.app.config.binding import BoundCall, bind_nested
 from legoloop.app.config.components import (
     PLUGIN_LISTS,
     component_paths,
@@ -40,6 +40,7 @@ from legoloop.app.config.validate import (
     asked_for,
     check_chosen_are_used,
     check_circles,
+    check_is_node,
     check_keys,
     check_loaders,
     check_names,
@@ -54,6 +55,7 @@ from legoloop.core.text import shown
 from legoloop.core.variation import Variation
 from legoloop.loop.order import Edge, in_order
 from legoloop.loop.plan import declared_edges, drives
+from legoloop.loop.stages import Stage, hooks_of
 from legoloop.results.reading import flatten_run_config
 
 Loaders = Any
@@ -164,12 +166,12 @@ class Blueprint:
         of_the_data = [*datasets.values(), loaders]
         components, lists, needs = _in_use(nodes, hooked, of_the_data, data.model_kwargs, binder)
         check_circles(needs, components)
-        if suggested := _suggested_schedule(components, needs, hooked, given[2]):
+        if suggested := _suggested_schedule(components, lists, needs, given[2]):
             trees = without(tree, suggested), without(unresolved, suggested)
             return cls.of(*trees, *given[2:], like, **place)
         check_train(tree, list(components.values()), data.model_kwargs)
         unused = {name: path for name, path in named if name not in components}
-        check_chosen_are_used(unused, given[2])
+        check_chosen_are_used({path: get_path(tree, path) for path in unused.values()}, given[2])
         edges = tuple(_edges({name: components[name] for name in hooked}, lists))
         return cls(
             *given,
@@ -280,10 +282,7 @@ class _Binder:
         """
         calls: dict[str, BoundCall] = {}
         for name, (path, node) in nodes.items():
-            if not is_node(node):
-                raise ConfigError(
-                    f"is {shown(node)}; a component is a mapping with a _target_", key=path
-                )
+            check_is_node(path, node)
             calls[name] = self.nested(path, node)
         return calls
 
@@ -327,21 +326,32 @@ def _in_use(
 
 def _suggested_schedule(
     components: Mapping[str, BoundCall],
+    lists: Mapping[str, Sequence[str]],
     needs: Needs,
-    hooked: Sequence[str],
     origins: Mapping[str, str],
 ) -> list[str]:
     """The paths of a schedule that an option of data suggests to a run that it is not about.
 
-    That is a run of a user's with a stream, or an optimizer, of its own.
+    That is a run of a user's whose epoch driver has a stream of its own, or whose steps are made
+    with another optimizer.
     """
-    steppers = {name: components[name].path for name in hooked if "scheduler" in needs[name]}
-    schedule = ["scheduler", *steppers.values()]
+    steppers = [name for name in components if "scheduler" in needs[name]]
+    schedule = ["scheduler", *(components[name].path for name in steppers)]
     is_chosen = any(is_under(key, path) for key in origins for path in schedule)
     if not origins or not steppers or is_chosen:
         return []
-    others = asked_for(needs, [name for name in hooked if name not in steppers])
-    return [] if {"optimizer", "train_iterator"} <= others else schedule
+    makes_steps = [
+        name for name, call in components.items() if name not in steppers and _makes_steps(call)
+    ]
+    is_about = "train_iterator" in asked_for(needs, lists["drivers"])
+    return [] if is_about and "optimizer" in asked_for(needs, makes_steps) else schedule
+
+
+def _makes_steps(call: BoundCall) -> bool:
+    """Whether it may be a plugin that changes the weights, as whatever a function makes may."""
+    made_by = call.function
+    is_plugin = is_under(call.path, "plugins")
+    return is_plugin and (not isinstance(made_by, type) or Stage.BATCH in hooks_of(made_by))
 
 
 def _plugin_lists(components: Mapping[str, BoundCall]) -> dict[str, tuple[str, ...]]:

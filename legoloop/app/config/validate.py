@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from inspect import Parameter
 from typing import Any
 
-from legoloop.app.config.binding import INJECT, BoundCall, calls_in
+from legoloop.app.config.binding import INJECT, BoundCall, calls_in, is_node
 from legoloop.app.config.components import (
     APP_PROVIDERS,
     DATA_PROVIDERS,
@@ -28,6 +28,7 @@ from legoloop.app.config.settings import (
 from legoloop.app.config.targets import parameters
 from legoloop.core.errors import ArgumentError, ConfigError
 from legoloop.core.suggestions import did_you_mean
+from legoloop.core.text import shown
 from legoloop.data.loader_config import loader_configs
 
 NO_DATASETS = "choose an option with data=…, or give plugins.epoch.train_iterator a stream"
@@ -219,13 +220,20 @@ def asked_for(needs: Needs, askers: Iterable[str]) -> set[str]:
     return found
 
 
-def check_chosen_are_used(unused: Mapping[str, str], set_keys: Iterable[str]) -> None:
+def check_is_node(path: str, node: Any) -> None:
+    """Raises ConfigError for a component that names no target."""
+    if not is_node(node):
+        raise ConfigError(f"is {shown(node)}; a component is a mapping with a _target_", key=path)
+
+
+def check_chosen_are_used(unused: Mapping[str, Any], set_keys: Iterable[str]) -> None:
     """Raises ConfigError for a component that the user chose and that nothing uses.
 
     Args:
-        unused: the paths of the components that nothing uses, by name.
+        unused: the nodes of the components that nothing uses, by path.
         set_keys: the keys that the user set.
     """
-    for path in unused.values():
+    for path, node in unused.items():
         if any(is_under(key, path) for key in set_keys):
+            check_is_node(path, node)
             raise ConfigError("is chosen, but no plugin and no logger uses it", key=path)

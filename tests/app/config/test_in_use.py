@@ -204,11 +204,12 @@ def test_a_data_option_brings_its_schedule_to_its_own_stream_alone(conf: Path) -
     assert has_schedule(blueprint_of())
     assert not has_schedule(experiment(conf, STREAM))
     assert not has_schedule(experiment(conf, STREAM, "data=digits"))
+    assert not has_schedule(experiment(conf, STREAM, "loggers=[progress]")), "it looks at the data"
     wrapped = STREAM.replace("mine.Stream", "mine.WrapsTheTrainData")
     assert has_schedule(experiment(conf, wrapped))
 
 
-OWN_DESCENT = "plugins: {descent: {_target_: mine.OwnDescent}, learning_rate: null}\n"
+OWN_DESCENT = "plugins: {descent: {_target_: mine.OwnDescent}}\n"
 
 
 def test_an_optimizer_that_nobody_steps_has_no_schedule(conf: Path) -> None:

@@ -236,12 +236,14 @@ def test_what_is_asked_for_through_others_is_asked_for() -> None:
 
 
 def test_what_was_chosen_must_be_used() -> None:
-    unused = {"loss": "loss", "second": "components.second"}
+    unused = {"loss": NODE, "components.second": NODE, "scheduler": {"gamma": 0.5}}
     check_chosen_are_used(unused, ["model", "plugins.a", "losses.x", "seed"])
     for key, path in (("loss", "loss"), ("components.second.lr", "components.second")):
         with pytest.raises(ConfigError) as refused:
             check_chosen_are_used(unused, [key])
         assert message(refused) == f"{path}: is chosen, but no plugin and no logger uses it"
+    with pytest.raises(ConfigError, match=r"^scheduler: is .*; a component is a mapping with a"):
+        check_chosen_are_used(unused, ["scheduler.gamma"])
 
 
 def test_a_setting_of_the_command_line_that_nothing_refers_to_is_refused() -> None:

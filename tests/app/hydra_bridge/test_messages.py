@@ -59,7 +59,7 @@ def composing(*overrides: str) -> str:
         ("~seed='a\x85b\u2028c'", "seed (command line): is 0, not a\\x85b\\u2028c; write ~seed"),
         (
             "metrics=null",
-            "metrics (command line): is null, no name of an option; there are binary, "
+            "metrics (command line): is null, no name of an option; there are binary, evaluated, "
             "multiclass, regression",
         ),
         ("+model=mlp", "model (command line): has an option already; write model=mlp"),
