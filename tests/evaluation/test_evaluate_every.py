@@ -13,6 +13,7 @@ from legoloop.app.wiring.make_app import validated_app
 from legoloop.core.errors import ArgumentError
 from legoloop.core.monitor import Monitor
 from tests.app.composed import blueprint_of, refusal
+from tests.app.killed import assert_a_killed_run_leaves_the_same
 from tests.tiny import Noisy, Tiny, tiny
 
 
@@ -346,3 +347,17 @@ def test_a_bound_that_nothing_reads_is_refused() -> None:
     assert refusal(*XOR, "debug=limit", "final_samples=3") == (
         "final_samples (command line): has no effect here: no component refers to it; leave it out"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", [4, 6, 13])
+def test_a_run_that_is_killed_goes_on_to_the_same_bits(tmp_path: Path, kill: int) -> None:
+    given = [
+        *("data=xor", "num_epochs=2", "loggers=[csv]", "epoch_size=320", "eval_samples=100"),
+        *("evaluate_every_steps=3", "evaluate_every=2", "scheduler=plateau", "model.dropout=0.2"),
+        "plugins=[default,checkpoints,best_weights,early_stopping,ema]",
+    ]
+    app = assert_a_killed_run_leaves_the_same(tmp_path, kill, *given)
+    assert at(app.history().rows, "val/loss") == [3, 6, 9, 12, 15, 18, 20]
+    both = [(tmp_path / run / "weights_best").read_bytes() for run in ("whole", "killed")]
+    assert both[0] == both[1]
