@@ -61,3 +61,20 @@ def completes(here: Path, *words: str, **changes: str) -> None:
     assert record["status"] == "COMPLETED"
     assert {(each["ranks"], each["nodes"]) for each in record["attempts"]} == {(2, 2)}
     assert weights(here, 1) == undisturbed(here / "basic", 1, HALVES)
+
+
+def sweep_completes(here: Path, *words: str, **changes: str) -> None:
+    """Two jobs on two nodes leave what jobs of one process leave."""
+    quick = ("seed=0,1", "plugins.slow.seconds=0.01")
+    how = ended(going_on(here, *words, *NODES, *quick, **changes))
+    assert how.status == 0, how
+    expected = undisturbed(here / "basic", 2, HALVES)
+    assert weights(here, 2) == expected
+    assert files_of_jobs(here) == files_of_jobs(here / "basic")
+
+
+def files_of_jobs(here: Path) -> list[str]:
+    """All that the jobs have left, but for what they printed."""
+    jobs = (here / "sweep" / job for job in "01")
+    found = (path.relative_to(here) for job in jobs for path in job.rglob("*"))
+    return sorted(str(path) for path in found if path.name != "output.log")

@@ -31,6 +31,7 @@ from tests.app.sweep.launchers.several_nodes import (
     completes,
     ended_by,
     process_of,
+    sweep_completes,
 )
 from tests.app.sweep.launchers.sweeps import begun, ended, facts, wait_until
 
@@ -141,6 +142,12 @@ def test_a_run_on_two_nodes_goes_on_after_ctrl_c(tmp_path: Path) -> None:
         record = ended_by(tmp_path, lambda sweep: sweep.send_signal(signal.SIGINT), *on(cluster))
         assert record["status"] == "INTERRUPTED"
         completes(tmp_path, *on(cluster))
+
+
+@pytest.mark.long
+def test_a_sweep_of_jobs_on_two_nodes(tmp_path: Path) -> None:
+    with ray_here() as cluster:
+        sweep_completes(tmp_path, *on(cluster))
 
 
 @pytest.mark.slow

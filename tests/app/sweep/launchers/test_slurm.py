@@ -27,6 +27,7 @@ from tests.app.sweep.launchers.several_nodes import (
     ended_by,
     newest_checkpoint,
     process_of,
+    sweep_completes,
 )
 from tests.app.sweep.launchers.slurm_here import SlurmHere, slurm_here, why_not
 from tests.app.sweep.launchers.sweeps import begun, ended, facts, wait_until
@@ -264,6 +265,11 @@ def test_a_run_on_two_nodes_goes_on_whatever_ended_it(
     assert how.status == 0, how
     assert [status for status, _ in attempts(tmp_path, 0)][-2:] == ["INTERRUPTED", "COMPLETED"]
     assert weights(tmp_path, 1) == undisturbed(tmp_path / "basic", 1, HALVES)
+
+
+@pytest.mark.long
+def test_a_sweep_of_jobs_on_two_nodes(tmp_path: Path, slurm_of_two: SlurmHere) -> None:
+    sweep_completes(tmp_path, SLURM, **slurm_of_two.environment)
 
 
 @pytest.mark.slow
