@@ -16,6 +16,7 @@ STATE = {
     "app/hydra_bridge/key_origin.py: _repository": "files found, per composition",
     "app/hydra_bridge/overrides.py: _options": "files found, per composition",
     "app/hydra_bridge/overrides.py: _parse": "memo of a pure function",
+    "app/hydra_bridge/tree_as_yaml.py: _dumper": "memo of a pure function",
     "app/run/command_state.py: _current": "the command at work; Hydra cannot pass it",
     "app/run/nodes.py: _first": "the machines that the launcher gave a job; Hydra cannot pass them",
 }

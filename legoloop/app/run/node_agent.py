@@ -12,24 +12,24 @@ from contextlib import suppress
 from typing import Any
 
 from legoloop.app.run.local_ranks import LocalRanks, Report
-from legoloop.app.run.meeting import Meeting
 from legoloop.app.run.nodes import LOOK_EVERY, Node, joined
 from legoloop.app.run.rank_files import RankFailure, RankTask
+from legoloop.app.run.rendezvous import Rendezvous
 from legoloop.app.run.signals import interruptions
 
 
-def join_run(meeting: Meeting, number: int) -> None:
+def join_run(rendezvous: Rendezvous, number: int) -> None:
     """Train with the ranks of this machine what the first one sends, if it sends anything.
 
     Whatever ends the run, this returns: it is the first machine that tells of it.
 
     Args:
-        meeting: of this attempt at the run.
+        rendezvous: of this attempt at the run.
         number: of this machine, from 1.
 
     Raises DataError if the first machine cannot be found.
     """
-    node = joined(meeting, number)
+    node = joined(rendezvous, number)
     if node is None:
         return
     with (

@@ -21,8 +21,8 @@ from threading import Event, Thread
 from typing import Any
 
 from legoloop.app.run.local_ranks import SHUTDOWN_TIMEOUT, LocalRanks, Place, Report
-from legoloop.app.run.meeting import Meeting
 from legoloop.app.run.rank_files import RankFailure
+from legoloop.app.run.rendezvous import Rendezvous
 from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.interruption import Interrupted
@@ -228,15 +228,15 @@ torchrun on each of them, or with -m and hydra/launcher=slurm or ray
 
 
 @contextmanager
-def first_of(meeting: Meeting, host: str) -> Iterator[None]:
-    """While inside, a run may have ranks on all machines of a meeting.
+def first_of(rendezvous: Rendezvous, host: str) -> Iterator[None]:
+    """While inside, a run may have ranks on all machines of a rendezvous.
 
     Args:
-        meeting: of this attempt at the run.
+        rendezvous: of this attempt at the run.
         host: the name or address by which the others reach this machine.
     """
-    node = Node(0, meeting.nodes, host)
-    _write(meeting.file, {"host": host, "port": node.port})
+    node = Node(0, rendezvous.nodes, host)
+    _write(rendezvous.file, {"host": host, "port": node.port})
     token = _first.set(node)
     try:
         yield
@@ -244,12 +244,12 @@ def first_of(meeting: Meeting, host: str) -> Iterator[None]:
         _first.reset(token)
         node.say("over")
         if node.has_all():
-            meeting.file.unlink(missing_ok=True)
+            rendezvous.file.unlink(missing_ok=True)
         else:  # those that are late need not wait
-            _write(meeting.file, {})
+            _write(rendezvous.file, {})
 
 
-def joined(meeting: Meeting, number: int) -> Node | None:
+def joined(rendezvous: Rendezvous, number: int) -> Node | None:
     """As a machine other than the first: meet that one; None if the run is over already.
 
     Raises DataError if it does not tell where it is within ten minutes, or cannot be reached.
@@ -257,19 +257,19 @@ def joined(meeting: Meeting, number: int) -> Node | None:
     give_up = time.monotonic() + PATIENCE
     while True:
         try:
-            place = parse_json(read_bytes(meeting.file))
+            place = parse_json(read_bytes(rendezvous.file))
             break
         except (OSError, ValueError):
             if time.monotonic() > give_up:
                 raise DataError(
-                    f"{meeting.file} has not come within {PATIENCE / 60:g} minutes; all machines "
+                    f"{rendezvous.file} has not come within {PATIENCE / 60:g} minutes; all machines "
                     "of a run must see its folder"
                 ) from None
             time.sleep(LOOK_EVERY)
     if not place:
         return None
     try:
-        return Node(number, meeting.nodes, place["host"], place["port"])
+        return Node(number, rendezvous.nodes, place["host"], place["port"])
     except RuntimeError:
         raise DataError(
             f"the first machine of the run, {printable(str(place['host']))}, does not answer at "

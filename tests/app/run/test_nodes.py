@@ -16,10 +16,10 @@ import pytest
 
 from legoloop.app.run import nodes
 from legoloop.app.run.local_ranks import LocalRanks, Report
-from legoloop.app.run.meeting import Meeting
 from legoloop.app.run.node_agent import join_run
 from legoloop.app.run.nodes import Node, check_is_given, first_node, first_of, joined
 from legoloop.app.run.rank_files import RankFailure, RankTask
+from legoloop.app.run.rendezvous import Rendezvous
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.core.interruption import Interrupted
 from legoloop.state.run_record import read_record
@@ -48,14 +48,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def meeting(tmp_path: Path) -> Meeting:
-    return Meeting(tmp_path / "meeting.json", 2)
+def rendezvous(tmp_path: Path) -> Rendezvous:
+    return Rendezvous(tmp_path / "rendezvous.json", 2)
 
 
 @pytest.fixture
-def both(meeting: Meeting) -> Iterator[tuple[Node, Node]]:
-    with first_of(meeting, HOST):
-        first, second = first_node(), joined(meeting, 1)
+def both(rendezvous: Rendezvous) -> Iterator[tuple[Node, Node]]:
+    with first_of(rendezvous, HOST):
+        first, second = first_node(), joined(rendezvous, 1)
         assert first is not None
         assert second is not None
         yield first, second
@@ -64,13 +64,13 @@ def both(meeting: Meeting) -> Iterator[tuple[Node, Node]]:
 Both = tuple[Node, Node]
 
 
-def test_they_meet_and_leave_nothing(meeting: Meeting, tmp_path: Path) -> None:
-    with first_of(meeting, HOST):
+def test_they_meet_and_leave_nothing(rendezvous: Rendezvous, tmp_path: Path) -> None:
+    with first_of(rendezvous, HOST):
         first = first_node()
         assert first is not None
         check_is_given(2)
         assert not first.has_all()
-        second = joined(meeting, 1)
+        second = joined(rendezvous, 1)
         assert second is not None
         assert first.has_all()
         assert (first.place.ranks(8), second.place.ranks(8)) == (range(4), range(4, 8))
@@ -79,38 +79,38 @@ def test_they_meet_and_leave_nothing(meeting: Meeting, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_comes_late_does_not_wait(meeting: Meeting) -> None:
-    with pytest.raises(ConfigError), first_of(meeting, HOST):
+def test_who_comes_late_does_not_wait(rendezvous: Rendezvous) -> None:
+    with pytest.raises(ConfigError), first_of(rendezvous, HOST):
         raise ConfigError("is refused")
-    assert joined(meeting, 1) is None
+    assert joined(rendezvous, 1) is None
 
 
-def test_who_is_there_leaves_when_nothing_is_trained(both: Both, meeting: Meeting) -> None:
+def test_who_is_there_leaves_when_nothing_is_trained(both: Both, rendezvous: Rendezvous) -> None:
     both[0].say("over")
-    join_run(meeting, 1)
+    join_run(rendezvous, 1)
 
 
-def test_what_fails_before_ranks_start_is_told(both: Both, meeting: Meeting) -> None:
+def test_what_fails_before_ranks_start_is_told(both: Both, rendezvous: Rendezvous) -> None:
     task = RankTask({}, None, True, [], ranks=2)
     both[0].say("task", {"task": asdict(task), "directory": "nowhere"})
-    join_run(meeting, 1)
+    join_run(rendezvous, 1)
     failure = both[0].reports(Report(), ranks=2).failures[1]
     assert failure.message.startswith("FileNotFoundError")
 
 
 def test_a_first_machine_that_does_not_come_is_not_waited_for_for_ever(
-    meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    rendezvous: Rendezvous, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nodes, "PATIENCE", 0.02)
     with pytest.raises(
-        DataError, match=r"meeting\.json has not come within .* must see its folder"
+        DataError, match=r"rendezvous\.json has not come within .* must see its folder"
     ):
-        joined(meeting, 1)
+        joined(rendezvous, 1)
 
 
-def test_nor_are_others(meeting: Meeting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nor_are_others(rendezvous: Rendezvous, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes, "PATIENCE", 0.02)
-    with first_of(meeting, HOST), LocalRanks() as ranks:
+    with first_of(rendezvous, HOST), LocalRanks() as ranks:
         first: Any = first_node()
         with pytest.raises(DataError, match=r"^1 of 2 machines have come within"):
             first.wait_for_all(ranks)
@@ -197,15 +197,15 @@ def test_nodes_say_nothing_of_what_is_trained() -> None:
 NODE = """
 import sys
 from pathlib import Path
-from legoloop.app.run.meeting import Meeting
-meeting, number = Meeting(Path("meeting.json"), 2), int(sys.argv.pop(1))
+from legoloop.app.run.rendezvous import Rendezvous
+rendezvous, number = Rendezvous(Path("rendezvous.json"), 2), int(sys.argv.pop(1))
 if number > 0:
     from legoloop.app.run.node_agent import join_run
-    join_run(meeting, number)
+    join_run(rendezvous, number)
 else:
     from legoloop.app.run.nodes import first_of
     from legoloop.run import main
-    with first_of(meeting, "localhost"):
+    with first_of(rendezvous, "localhost"):
         main()
 """
 """What a launcher starts on each machine of a run."""

@@ -17,7 +17,7 @@ from uuid import uuid4
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 
-from legoloop.app.run.meeting import Meeting
+from legoloop.app.run.rendezvous import Rendezvous
 from legoloop.app.run.signals import interruptions
 from legoloop.app.sweep.launchers.job_nodes import ALONE, JobNode
 from legoloop.app.sweep.launchers.jobs import OneByOneLauncher, SentJob, has_failed
@@ -106,7 +106,7 @@ class RayLauncher(OneByOneLauncher):
             finally:
                 tasks.kill()
                 if self.nodes > 1:
-                    rmtree(_meetings(self.config), ignore_errors=True)
+                    rmtree(_rendezvous(self.config), ignore_errors=True)
         if asked:
             raise asked[0]
         return [tasks.returned[number] for number in sorted(tasks.returned)]
@@ -187,10 +187,14 @@ class Tasks:
         if self._nodes == 1:
             self._running[self._task.remote(*given, ALONE)] = Submitted(job)
             return
-        meeting = Meeting(_meetings(job.config) / f"{job.number}-{uuid4().hex}.json", self._nodes)
+        rendezvous = Rendezvous(
+            _rendezvous(job.config) / f"{job.number}-{uuid4().hex}.json", self._nodes
+        )
         group, places = _spread(self._needs, self._nodes)
         first, *others = (
-            self._task.options(scheduling_strategy=place).remote(*given, JobNode(number, meeting))
+            self._task.options(scheduling_strategy=place).remote(
+                *given, JobNode(number, rendezvous)
+            )
             for number, place in enumerate(places)
         )
         self._running[first] = Submitted(job, others, group)
@@ -238,7 +242,7 @@ class Tasks:
                 ray.cancel(reference, force=force)
 
 
-def _meetings(config: DictConfig) -> Path:
+def _rendezvous(config: DictConfig) -> Path:
     """The folder in which the nodes of jobs meet; it is gone when the sweep has ended."""
     return Path(config.hydra.sweep.dir).absolute() / ".nodes"
 

@@ -11,7 +11,7 @@ from platform import node
 from subprocess import CalledProcessError
 from typing import TYPE_CHECKING, Any
 
-from legoloop.app.run.meeting import Meeting
+from legoloop.app.run.rendezvous import Rendezvous
 from legoloop.app.startup.parent_death import end_with_the_parent
 from legoloop.app.sweep.launchers.job_nodes import ALONE, JobNode
 from legoloop.app.sweep.launchers.slurm_queue import is_ending
@@ -68,7 +68,7 @@ def job_node(nodes: int) -> JobNode:
         return ALONE
     attempt = f"{os.environ['SLURM_JOB_ID']}.{os.environ.get('SLURM_RESTART_COUNT', 0)}"
     file = Path(os.environ["SUBMITIT_FOLDER"], f"{attempt}.nodes.json")
-    return JobNode(int(os.environ["SLURM_PROCID"]), Meeting(file, nodes))
+    return JobNode(int(os.environ["SLURM_PROCID"]), Rendezvous(file, nodes))
 
 
 def returned_by(job: SentJob, handle: Any, is_over: bool = True) -> JobReturn | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Meeting:
+class Rendezvous:
     """Where the machines of one run meet.
 
     Args:
