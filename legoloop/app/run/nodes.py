@@ -262,8 +262,8 @@ def joined(rendezvous: Rendezvous, number: int) -> Node | None:
         except (OSError, ValueError):
             if time.monotonic() > give_up:
                 raise DataError(
-                    f"{rendezvous.file} has not come within {PATIENCE / 60:g} minutes; all machines "
-                    "of a run must see its folder"
+                    f"{rendezvous.file} has not come within {PATIENCE / 60:g} minutes; "
+                    "all machines of a run must see its folder"
                 ) from None
             time.sleep(LOOK_EVERY)
     if not place:

@@ -191,6 +191,8 @@ class Tasks:
             _rendezvous(job.config) / f"{job.number}-{uuid4().hex}.json", self._nodes
         )
         group, places = _spread(self._needs, self._nodes)
+        rendezvous = Rendezvous(file, self._nodes)
+        nodes = [JobNode(number, rendezvous) for number in range(self._nodes)]
         first, *others = (
             self._task.options(scheduling_strategy=place).remote(
                 *given, JobNode(number, rendezvous)
