@@ -187,17 +187,13 @@ class Tasks:
         if self._nodes == 1:
             self._running[self._task.remote(*given, ALONE)] = Submitted(job)
             return
-        rendezvous = Rendezvous(
-            _rendezvous(job.config) / f"{job.number}-{uuid4().hex}.json", self._nodes
-        )
-        group, places = _spread(self._needs, self._nodes)
+        file = _rendezvous(job.config) / f"{job.number}-{uuid4().hex}.json"
         rendezvous = Rendezvous(file, self._nodes)
         nodes = [JobNode(number, rendezvous) for number in range(self._nodes)]
+        group, places = _spread(self._needs, self._nodes)
         first, *others = (
-            self._task.options(scheduling_strategy=place).remote(
-                *given, JobNode(number, rendezvous)
-            )
-            for number, place in enumerate(places)
+            self._task.options(scheduling_strategy=place).remote(*given, node)
+            for place, node in zip(places, nodes, strict=True)
         )
         self._running[first] = Submitted(job, others, group)
 
