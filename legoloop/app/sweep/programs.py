@@ -80,7 +80,7 @@ class Programs:
             wanted = [number for number in group.numbers if number in jobs]
             if not wanted:
                 continue
-            found = self._try(self._blueprints[wanted[0]])
+            found = self._try(self._blueprints[wanted[0]], len(group.numbers))
             if isinstance(found, str):
                 alone |= dict.fromkeys(wanted, found)
                 continue
@@ -92,16 +92,18 @@ class Programs:
                     alone |= {n: "no other fits beside it" for n in part.numbers if n in jobs}
         return replace(grouping, groups=tuple(groups), alone=dict(sorted(alone.items())))
 
-    def _try(self, blueprint: Blueprint) -> tuple[TrainingHost, Program] | str:
-        """A host with the program of a blueprint, or why it cannot be one of several rows.
+    def _try(self, blueprint: Blueprint, size: int) -> tuple[TrainingHost, Program] | str:
+        """A host with the program of a blueprint, or why it cannot be one of so many rows.
 
-        That of jobs whose programs are alike is tried once, and compiled once.
+        That of jobs whose programs are alike is built once, and compiled once.
         """
         key = repr(sorted(program_values(blueprint).items()))
-        if key not in self._tried:
-            with preserve_process_state():
+        with preserve_process_state():
+            if key not in self._tried:
                 self._tried[key] = self._built(blueprint)
-        return self._tried[key]
+            found = self._tried[key]
+            reason = found if isinstance(found, str) else why_not_a_row(found[0], size)
+        return found if reason is None else reason
 
     def _built(self, blueprint: Blueprint) -> tuple[TrainingHost, Program] | str:
         try:

@@ -35,8 +35,8 @@ def descent_of(host: TrainingHost) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def why_not_a_row(host: TrainingHost) -> str | None:
-    """Why the model, the loss or the optimizer of a host cannot be one of several rows, if so.
+def why_not_a_row(host: TrainingHost, rows: int = 2) -> str | None:
+    """Why the model, the loss or the optimizer of a host cannot be one of so many rows, if so.
 
     Nothing of the host changes.
     """
@@ -55,7 +55,7 @@ def why_not_a_row(host: TrainingHost) -> str | None:
     batch = next(iter(stream.peek(_samples(stream))))
     with preserved_rng():
         try:
-            return _why_no_program(descent, batch)
+            return _why_no_program(descent, batch, rows)
         except Exception as error:  # whatever a model does that vmap cannot
             text = " ".join(str(error).split())
             return f"torch.func.vmap cannot run it ({text[:160] or repr(error)})"
@@ -150,8 +150,8 @@ def _about_model(descent: GradientDescent) -> Iterator[str]:
         yield "two modules of its model share a buffer"
 
 
-def _why_no_program(descent: GradientDescent, batch: Any) -> str | None:
-    """Run copies of model and loss alone and as two rows, and compare."""
+def _why_no_program(descent: GradientDescent, batch: Any, size: int) -> str | None:
+    """Run copies of model and loss alone and as so many rows, and compare."""
     feed, loss = deepcopy((descent.feed, descent.loss))
     assert isinstance(feed, Feed)
     model = feed.model.train()
@@ -181,18 +181,18 @@ def _why_no_program(descent: GradientDescent, batch: Any) -> str | None:
         return "its forward pass puts another buffer in the place of one"
     model.load_state_dict(state)
     parameters = dict(model.named_parameters())
-    rows = {name: torch.stack([p.detach()] * 2) for name, p in parameters.items()}
+    rows = {name: torch.stack([p.detach()] * size) for name, p in parameters.items()}
     weights = {name: each for name, each in rows.items() if parameters[name].requires_grad}
     constants = {name: each for name, each in rows.items() if name not in weights}
-    constants |= {name: torch.stack([b] * 2) for name, b in model.named_buffers()}
-    columns = {k: torch.stack([v] * 2) for k, v in moved.items() if isinstance(v, torch.Tensor)}
+    constants |= {name: torch.stack([b] * size) for name, b in model.named_buffers()}
+    columns = {k: torch.stack([v] * size) for k, v in moved.items() if isinstance(v, torch.Tensor)}
     numbers = {
-        name: torch.tensor([float(getattr(loss, name))] * 2, device=feed.device)
+        name: torch.tensor([float(getattr(loss, name))] * size, device=feed.device)
         for name in member_numbers(loss)
     }
     made = Program(feed, loss).run(weights, constants, columns, numbers)
     draws = not torch.equal(alone[0], alone[1])
-    wanted = alone[0].expand(2)
+    wanted = alone[0].expand(size)
     if not draws and not torch.allclose(made.means, wanted, TOLERANCE, TOLERANCE, equal_nan=True):
         return f"as one of several rows its loss is {made.means[0]:.6g}, alone {alone[0]:.6g}"
     return None
