@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 import legoloop as ll
 from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
@@ -207,6 +208,9 @@ SCHEDULES: tuple[Callable[..., Any], ...] = (
 STREAMS = {
     ll.BatchStream: trained_on(
         lambda _: ll.BatchStream(Noisy(10), "train", 0, ll.LoaderConfig(batch_size=4))
+    ),
+    ll.LoaderStream: trained_on(
+        lambda _: ll.LoaderStream(DataLoader(Noisy(), batch_size=4, shuffle=True))
     ),
     ll.MixedStream: trained_on(mixed),
     ll.RepeatedBatches: trained_on(lambda parts: ll.RepeatedBatches(parts.loops["train"], 2)),
