@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from legoloop.core.shards import is_sharded
 from legoloop.core.text import shorten
 from legoloop.loop.held_objects import held_objects, held_tensors
 
@@ -21,7 +22,8 @@ class UnsavedTensors:
     """Warns of plain attributes of modules that hold a tensor which changes from step to step.
 
     A hidden state or a memory bank that is no buffer is in no state dict: a run that is resumed
-    goes on without it. What is computed anew from parameters, and so has a graph, does not count.
+    goes on without it. What is computed anew from parameters, and so has a graph, does not count,
+    nor what torch keeps in a module of which each rank has a shard.
 
     Args:
         plugins (Mapping[str, object]): by name.
@@ -75,17 +77,28 @@ class UnsavedTensors:
 
     def _found(self) -> dict[str, torch.Tensor]:
         objects = {**self._plugins, **held_objects(self._plugins, but=[self._host])}
-        modules = {path: held for path, held in objects.items() if isinstance(held, nn.Module)}
+        modules = {
+            path: held
+            for path, held in objects.items()
+            if isinstance(held, nn.Module) and not any(map(is_sharded, held.parameters()))
+        }
         known = {id(tensor) for module in modules.values() for tensor in _own_tensors(module)}
         return {
             path: tensor
             for path, tensor in held_tensors(modules, but=[self._host])
-            if id(tensor) not in known and not tensor.requires_grad
+            if id(tensor) not in known and not tensor.requires_grad and _has_memory(tensor)
         }
 
 
 def _own_tensors(module: nn.Module) -> list[torch.Tensor]:
     return [*module.parameters(), *module.buffers()]
+
+
+def _has_memory(tensor: torch.Tensor) -> bool:
+    """What torch keeps for later use may be a tensor whose memory is given back meanwhile."""
+    if tensor.layout is not torch.strided or tensor.is_meta:
+        return False
+    return tensor.numel() == 0 or tensor.untyped_storage().nbytes() > 0
 
 
 def _are_equal(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -84,6 +84,18 @@ class Normed(Plain):
         spectral_norm(self.layers[4])
 
 
+class GivesMemoryBack(Plain):
+    """As modules of which each rank has a shard do with what they have gathered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gathered = torch.ones(3)
+
+    def carry(self, logits: torch.Tensor) -> None:
+        self.gathered.untyped_storage().resize_(0)
+        self.nowhere = torch.ones(3, device="meta")
+
+
 class Recurrent(Plain):
     def __init__(self) -> None:
         super().__init__()
@@ -121,7 +133,9 @@ def test_it_is_told_once(
     )
 
 
-@pytest.mark.parametrize("kind", [Plain, Buffer, Mask, MaskEachTime, Normed, Recurrent])
+@pytest.mark.parametrize(
+    "kind", [Plain, Buffer, Mask, MaskEachTime, Normed, Recurrent, GivesMemoryBack]
+)
 def test_what_is_saved_or_the_same_is_not(
     kind: Callable[[], nn.Module], caplog: pytest.LogCaptureFixture
 ) -> None:
