@@ -66,7 +66,7 @@ def completed(bin_folder: Path, switched_on: str, line: str) -> list[str]:
     return done.stdout.split()
 
 
-MODELS = ["model=logistic", "model=mlp", "model=simple_cnn"]
+MODELS = ["model=adapted", "model=logistic", "model=mlp", "model=simple_cnn"]
 
 
 @pytest.mark.parametrize(

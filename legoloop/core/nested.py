@@ -11,6 +11,11 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import SUPPORTED_NODES
 
+# Tuples, since every column is asked, and a union would be made anew each time.
+PLAIN = (str, bytes, int, float)
+ATOMS = (torch.Tensor, *PLAIN)
+SEQUENCES = (list, tuple)
+
 
 class Columns(list[Any]):
     """A list of columns that belong together, such as two views of each sample.
@@ -41,7 +46,7 @@ def opened(container: Any) -> Opened | None:
     >>> keys, values, remade([3, 4])
     (['a', 'b'], [1, 2], {'a': 3, 'b': 4})
     """
-    if isinstance(container, torch.Tensor | str | bytes | int | float):
+    if isinstance(container, ATOMS):
         return None
     kind = type(container)
     is_mapping = isinstance(container, Mapping)
@@ -57,7 +62,7 @@ def opened(container: Any) -> Opened | None:
             [container[name] for name in names],
             lambda others: with_items(container, dict(zip(names, others, strict=True))),
         )
-    if isinstance(container, list | tuple):
+    if isinstance(container, SEQUENCES):
         places = container._fields if is_namedtuple(container) else range(len(container))  # type: ignore[union-attr]
         return Opened(places, container, lambda others: with_items(container, others))
     if is_dataclass(container) and not isinstance(container, type):
@@ -76,10 +81,9 @@ def is_one(value: Any) -> bool:
     >>> is_one(["a", "b"]), is_one([torch.ones(1)])
     (True, False)
     """
-    if isinstance(value, PackedSequence):
-        return True
-    is_list = isinstance(value, list | tuple)
-    return is_list and bool(value) and isinstance(value[0], str | bytes | int | float)
+    if not isinstance(value, SEQUENCES):
+        return False
+    return isinstance(value, PackedSequence) or (bool(value) and isinstance(value[0], PLAIN))
 
 
 def map_nested(

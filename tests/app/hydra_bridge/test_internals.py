@@ -61,7 +61,7 @@ def test_config_loader(loader: Any) -> None:
 def test_repository(loader: Any) -> None:
     found = internals.config_repository(loader, CONFIG_NAME, [])
     assert isinstance(found, internals.Repository)
-    assert found.get_group_options("model") == ["logistic", "mlp", "simple_cnn"]
+    assert found.get_group_options("model") == ["adapted", "logistic", "mlp", "simple_cnn"]
     assert found.get_group_options("optimizer.lr") == []
     assert found.group_exists("hydra/launcher")
     assert not found.group_exists("optimizer.lr")
