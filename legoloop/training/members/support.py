@@ -104,6 +104,8 @@ def _about_descent(descent: GradientDescent) -> Iterator[str]:
         yield "micro_batch_size is given"
     if descent.scaler is not None:
         yield "its gradients are scaled (precision=amp_fp16)"
+    if descent.compiles not in (True, False, "default"):
+        yield f"compile is {descent.compiles}, whose CUDA graphs reuse memory"
     if descent.on_phase is not None:
         yield "its phases are timed"
     if type(descent.feed) is not Feed or descent.feed.model is not descent.model:

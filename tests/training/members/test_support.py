@@ -147,6 +147,7 @@ def test_a_descent_that_is_no_row_says_why() -> None:
     assert changed(loss) == "its loss has parameters or buffers"
     assert "several dtypes" in str(changed(double))
     assert changed(lambda d: setattr(d, "micro_batch_size", 4)) == "micro_batch_size is given"
+    assert "CUDA graphs" in str(changed(lambda d: setattr(d, "compiles", "reduce-overhead")))
     assert changed(lambda d: setattr(d, "on_phase", print)) == "its phases are timed"
     assert "not a legoloop.Feed" in str(changed(lambda d: setattr(d, "feed", lambda b: (b, {}))))
 
