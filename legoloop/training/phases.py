@@ -103,6 +103,7 @@ class Phases:
     """
 
     supports_ranks = True
+    trained_alone = "changes what is trained, and on what, from epoch to epoch"
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ ASKED_FOR = {
         *("model=adapted", "model.module={_target_:torch.nn.Flatten}", "model.inputs=[x]"),
         "+plugins.epoch.train_iterator={_target_:tests.streams_of_others.endless}",
     ],
-    "phases": ["plugins.phases.phases={all: {from_epoch: 0}}"],
+    "phases": ["plugins.phases.phases={all:{from_epoch:0}}"],
     "pruning": ["plugins.pruning.storage=study.journal", "plugins.pruning.study=mine"],
     "time_limit": ["plugins.time_limit.seconds=99"],
 }

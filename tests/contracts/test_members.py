@@ -15,7 +15,13 @@ from legoloop.loop.rank_support import STEP_STAGES
 from legoloop.loop.stages import hooks_of
 from legoloop.training.members.support import difference, why_not_a_row
 from tests.app.composed import ASKED_FOR, blueprint_of
-from tests.training.members.grouped import run_of, train_alone, train_together, worst_difference
+from tests.training.members.grouped import (
+    TensorModel,
+    run_of,
+    train_alone,
+    train_together,
+    worst_difference,
+)
 
 SMALL = ("plugins=[default]", "data=digits", "model=mlp", "loggers=[]")
 OF_DATA = {
@@ -30,14 +36,26 @@ ALONE = {
     "loggers=[mlflow]": "reports to a service whose client may know one run a process",
     "loggers=[trackio]": "reports to a service whose client may know one run a process",
     "loggers=[wandb]": "reports to a service whose client may know one run a process",
+    "optimizer=adadelta": "its optimizer is a Adadelta, none of SGD, Adam, AdamW",
     "optimizer=adagrad": "its optimizer is a Adagrad, none of SGD, Adam, AdamW",
+    "optimizer=lbfgs": "it has no GradientDescent, or several",
+    "optimizer=lion": "its optimizer is a Lion, none of SGD, Adam, AdamW",
+    "optimizer=nadam": "its optimizer is a NAdam, none of SGD, Adam, AdamW",
     "optimizer=rmsprop": "its optimizer is a RMSprop, none of SGD, Adam, AdamW",
     "plugins=[default,freeze]": "changes which parameters are trained",
+    "plugins=[default,phases]": "changes what is trained",
     "plugins=[default,mixup]": "draws random numbers in a step",
     "precision=amp_fp16": "its gradients are scaled (precision=amp_fp16)",
 }
 """The options that are not trained together, and why."""
 GROUPS = ("debug", "loggers", "loss", "model", "optimizer", "param_groups", "plugins", "precision")
+ASKED_HERE = {
+    "adapted": [
+        f"model.module={{_target_:{TensorModel.__module__}.TensorModel}}",
+        "model.inputs=[image]",
+    ],
+}
+"""What an option asks for where that must have weights."""
 NOT_TRIED = {
     "plugins=[default,pruning]",  # needs a study
     "plugins=[default,system]",  # needs an extra
@@ -59,7 +77,7 @@ def options() -> Iterator[str]:
             elif group == "loggers":
                 choice = f"loggers=[{option}]"
             if choice not in NOT_TRIED:
-                yield " ".join([choice, *ASKED_FOR.get(option, [])])
+                yield " ".join([choice, *{**ASKED_FOR, **ASKED_HERE}.get(option, [])])
     for data, others in {"digits": "", **OF_DATA}.items():
         yield f"data={data} {others}".strip()
 

@@ -174,6 +174,7 @@ class ReduceLROnPlateauPlugin:
     """
 
     supports_ranks = True
+    supports_members = True
 
     def __init__(
         self,

@@ -44,6 +44,13 @@ class NormedMLP(nn.Module):
         return {"logits": self.layers(batch[self.input_key].flatten(1).to(dtype) / 16)}
 
 
+class TensorModel(nn.Sequential):
+    """Takes a tensor, to be adapted."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(64, 10))
+
+
 def noisy_digits(train: bool = True) -> Any:
     """With noise that is drawn for each batch anew."""
     dataset = digits(train)
