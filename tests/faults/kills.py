@@ -59,7 +59,7 @@ def killed_at_any_moment(long: bool) -> Tally:
 def killed_by_the_real_command(long: bool) -> Tally:
     """The same with the command itself, started by a new interpreter each time."""
     tally = Tally()
-    for moment in moments(20, 6.0) if long else [4.0]:
+    for moment in moments(20, 6.0) if long else [3.0]:
         with trial() as killed:
             process = killed.command()
             try:
@@ -72,6 +72,8 @@ def killed_by_the_real_command(long: bool) -> Tally:
             problem = None if again.returncode == 0 else f"resuming: {err.strip()}"
             if process.returncode == 0:  # it was done, and is refused
                 problem = None if again.returncode == 2 else "a finished run was begun again"
+            elif problem is not None and "holds a run already (COMPLETED" in problem:
+                problem = None  # it was killed after its end
             problem = problem or killed.outcome().differs_from(uninterrupted().outcome)
             tally.count(f"after {moment:.1f} s", problem)
     return tally

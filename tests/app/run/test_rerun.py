@@ -298,7 +298,7 @@ REFUSALS = {
     ),
     "what no longer fits": (
         ["rerun=then", "~optimizer"],
-        "plugins.descent._inject_.opt (then/config.yaml): ",
+        "plugins.learning_rate.optimizer (then/config.yaml): ",
     ),
     "no override": (["rerun='then"], "rerun='then: is not an override; write "),
     "the run itself": (["rerun=then", "hydra.run.dir=then"], "hydra.run.dir (command line): "),

@@ -119,8 +119,8 @@ def test_another_configuration_is_shown_and_refused(command: Command) -> None:
     assert ended.status == 2
     assert ended.err == (
         f"error: hydra.run.dir (command line): {run} holds a run of another configuration: "
-        "num_epochs was 5, is 6; optimizer.lr was 0.001, is 0.1; plugins.last.num_epochs was 5, "
-        "is 6. Choose another directory, or resume it all the same with on_config_change=accept\n"
+        "num_epochs was 5, is 6; plugins.last.num_epochs was 5, is 6; optimizer.lr was 0.001, "
+        "is 0.1. Choose another directory, or resume it all the same with on_config_change=accept\n"
     )
     assert files(command.here) == before
 
