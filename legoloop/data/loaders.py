@@ -58,7 +58,8 @@ class Loader(BatchSource):
         for first in range(0, wanted, self._batch_size)[block]:
             last = min(first + self._batch_size, wanted)
             numbers = torch.arange(first, last, device=self._fetcher.index_device)
-            yield first, numbers * self._samples // wanted
+            is_all = wanted == self._samples
+            yield first, numbers if is_all else numbers * self._samples // wanted
 
     @property
     def _batch_size(self) -> int:

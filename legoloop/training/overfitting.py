@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from itertools import accumulate, islice
 from math import isnan
+from typing import Any
 
 import torch
 
@@ -85,9 +86,10 @@ class OverfitCheck:
         sources: one source of scalars or several.
         metric: the name of the scalar, read after each epoch.
         threshold: a number above 0.
+        epoch: the epoch driver, whose stream is to repeat its batches; None: any stream will do.
 
-    Raises ArgumentError for another threshold, and DataError at the end of a training that did not
-    get below it.
+    Raises ArgumentError for another threshold or stream, and DataError at the end of a training
+    that did not get below it.
 
     >>> class Told:
     ...     def scalars(self): return {"loss": 0.001}
@@ -100,7 +102,15 @@ class OverfitCheck:
         sources: ScalarSource | Iterable[ScalarSource],
         metric: str = "loss",
         threshold: float = 0.01,
+        epoch: Any = None,
     ) -> None:
+        stream = getattr(epoch, "train_iterator", None)
+        if stream is not None and not isinstance(stream, RepeatedBatches):
+            raise ArgumentError(
+                f"trains on a {type(stream).__name__}, which does not repeat a few batches",
+                argument="epoch",
+                remedy="give it a RepeatedBatches as train_iterator, or leave out debug=overfit",
+            )
         if not threshold > 0:
             raise ArgumentError(
                 f"is {threshold}", argument="threshold", remedy="give a number above 0"

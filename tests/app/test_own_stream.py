@@ -58,8 +58,8 @@ def test_its_model_is_loaded(tmp_path: Path) -> None:
         ),
         (
             (ENDLESS, "debug=overfit"),
-            "plugins.epoch.train_iterator.num_batches (command line): tests.streams_of_others."
-            "endless takes no 'num_batches'; ",
+            "plugins.overfitting (conf/debug/overfit.yaml): epoch trains on a LoaderStream, which "
+            "does not repeat a few batches; give it a RepeatedBatches as train_iterator, or ",
         ),
         (
             ("+plugins.epoch.train_iterator={_target_: legoloop.LoaderStream, loader: 3}",),

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from bench.peers import PACKAGES, by_hand, in_legoloop
-from bench.rounds import installed, interleaved
+from bench.peers import PACKAGES, by_hand, in_legoloop, missing
+from bench.rounds import interleaved
 from bench.step import featured_table, plain_table, trained
 from bench.task import Stream, Task
 
 PEERS = [
-    pytest.param(name, marks=pytest.mark.skipif(installed(package) is None, reason=f"no {package}"))
-    for name, package in PACKAGES.items()
+    pytest.param(
+        name, marks=pytest.mark.skipif(bool(missing(name)), reason=f"no {', '.join(missing(name))}")
+    )
+    for name in PACKAGES
 ]
 
 

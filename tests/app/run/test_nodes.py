@@ -230,7 +230,7 @@ def started(here: Path) -> list[subprocess.Popen[str]]:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_signal_to_any_machine_ends_all_and_they_go_on(tmp_path: Path) -> None:
     run, agent = started(tmp_path)
     wait_for((tmp_path / "two" / "metrics.csv").exists)

@@ -102,7 +102,7 @@ def test_a_job_whose_node_dies_is_resumed_on_another(
     assert weights(tmp_path, jobs) == undisturbed(tmp_path / "basic", jobs)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ctrl_c_interrupts_the_runs_which_save(tmp_path: Path, cluster: RayHere) -> None:
     words = (*on(cluster), "seed=range(3)")
     sweep = going_on(tmp_path, *words)
@@ -121,7 +121,7 @@ def test_ctrl_c_interrupts_the_runs_which_save(tmp_path: Path, cluster: RayHere)
     assert weights(tmp_path, 3) == undisturbed(tmp_path / "basic", 3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_one_of_whose_nodes_dies_is_resumed_on_others(tmp_path: Path) -> None:
     with ray_here() as cluster:
         sweep = going_on(tmp_path, *on(cluster), *NODES)

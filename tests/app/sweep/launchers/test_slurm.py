@@ -227,7 +227,7 @@ def after(end: End, here: Path, slurm: SlurmHere) -> tuple[str, str]:
     return record["status"], record.get("cause", "").partition(";")[0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_on_two_nodes_goes_on_when_a_rank_has_died(
     tmp_path: Path, slurm_of_two: SlurmHere
 ) -> None:
