@@ -17,6 +17,7 @@ from legoloop.core.errors import DataError, UserError
 from legoloop.core.nested import named_tensors, pinned
 from legoloop.core.protocols import Batch
 from legoloop.data.datasets import ColumnDataset
+from legoloop.data.left_workers import end_at_exit
 from legoloop.data.loader_config import LoaderConfig
 from legoloop.data.positional_rng import PositionalRng, single_threaded
 from legoloop.data.prefetch import DevicePrefetcher
@@ -139,7 +140,10 @@ class Fetcher:
         )
         try:
             multiprocessing.Semaphore()  # as torch makes some, in an object that then fails to end
-            return map(_raise_errors, loader)  # the workers are started here
+            others = set(multiprocessing.active_children())
+            batches_of_workers = map(_raise_errors, loader)  # they are started here
+            end_at_exit(set(multiprocessing.active_children()) - others)
+            return batches_of_workers
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise self._no_workers(str(error.strerror)) from error
