@@ -78,3 +78,16 @@ def brief(message: str, longest_word: int = 500, longest: int = 2_000) -> str:
     """
     words = re.sub(rf"([^\s;]{{{longest_word}}})[^\s;]+", r"\1…", message)
     return words if len(words) <= longest else f"{words[: longest // 2]} … {words[-longest // 4 :]}"
+
+
+def is_number(text: str) -> bool:
+    """Whether ``float`` reads it.
+
+    >>> is_number("1e-3"), is_number("nan"), is_number("1.2.3")
+    (True, True, False)
+    """
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Any
 
 from legoloop.core.terminal import is_terminal, width_of
-from legoloop.core.text import printable
+from legoloop.core.text import is_number, printable
 from legoloop.core.text_table import text_table
 from legoloop.results.grouping import Spread
 from legoloop.results.reading import NOT_BEGUN, Run, Seconds
@@ -350,15 +350,7 @@ def _csv_cell(cell: Any) -> Any:
     if isinstance(cell, int):
         return cell
     shown = printable(str(cell), keep="\n")
-    return f"'{shown}" if shown.startswith(_FORMULA) and not _is_number(shown) else shown
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return f"'{shown}" if shown.startswith(_FORMULA) and not is_number(shown) else shown
 
 
 def _json_cell(cell: Any) -> Any:

@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
+from legoloop.core.text import is_number
+
 YAML_1_1_BOOLS = frozenset(("y", "Y", "n", "N"))
 """PyYAML reads these as text, other readers do not."""
 
@@ -41,13 +43,5 @@ def _dumper() -> Any:
 
 def _represent_text(dumper: Any, text: str) -> Any:
     """In quotes where OmegaConf would read a number, or YAML 1.1 a bool."""
-    style = "'" if text in YAML_1_1_BOOLS or _is_number(text) else None
+    style = "'" if text in YAML_1_1_BOOLS or is_number(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
