@@ -126,7 +126,7 @@ class TokenBatchDesc:
 
     Args:
         mask (str | None): the key of the mask in the batch, a bool tensor of any shape; None:
-            there is none, and ``ignore_index`` tells what does not count.
+            there is none, and ``ignore_index`` is what does not count.
         ignore_index (int | None): tokens of this class do not count, such as -100; None: all do.
         target (str): the key of the classes, of the shape of the mask; read for ``ignore_index``.
 

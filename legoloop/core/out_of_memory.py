@@ -41,6 +41,6 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 
 def _beginning(error: BaseException) -> str:
-    """Without what torch tells of its allocator."""
+    """Without what torch reports about its allocator."""
     said = " ".join(str(error).split())
     return re.split(r"(?<=[a-zA-Z])\. (?!Tried)|\. See", said)[0].rstrip(".") + "."

@@ -38,7 +38,7 @@ class LoaderStream:
             or any other iterable.
         names: what the values of a batch are called, as for a NamedDataset; None: batches are
             dicts.
-        samples: the number of samples of a pass; None: as the loader tells, if it knows.
+        samples: the number of samples of a pass; None: its length, if the loader has one.
         seed: what passes are seeded with.
 
     Raises ArgumentError for an iterator, which has one pass, and for an IterableDataset, which

@@ -25,10 +25,10 @@ from legoloop.loop.evaluation_cache import EvaluationCache, UsesEvaluationCache
 from legoloop.loop.held_objects import held_modules
 from legoloop.loop.held_state import HeldState
 from legoloop.loop.interruption import Interruption
+from legoloop.loop.lockstep import Lockstep, OwnGenerators
 from legoloop.loop.lookers import FailedLookers, only_looks
 from legoloop.loop.loss_parameters import reject_unoptimized_losses
 from legoloop.loop.lost_weights import reject_lost_weights
-from legoloop.loop.meeting import Meeting, OwnGenerators
 from legoloop.loop.order import Edge
 from legoloop.loop.plan import Plan
 from legoloop.loop.plugin import (
@@ -135,13 +135,13 @@ class TrainingHost:
         for _ in self.stepped():
             pass
 
-    def stepped(self, meeting: Meeting | None = None) -> Iterator[Step]:
-        """``run``, halted in each step where a meeting with other hosts is; alone nowhere.
+    def stepped(self, lockstep: Lockstep | None = None) -> Iterator[Step]:
+        """``run``, halted in each step for the hosts in lockstep with it; alone nowhere.
 
         Args:
-            meeting: where the hosts meet; None: the host runs alone, and nothing is yielded.
+            lockstep: of the hosts; None: the host runs alone, and nothing is yielded.
 
-        Yields the step, before the hook of the plugin at which they meet.
+        Yields the step, before the hook of the plugin at which they wait for each other.
         """
         if self._has_run:
             raise PluginError("this host has run already; a new run takes a new host")
@@ -149,7 +149,7 @@ class TrainingHost:
         with self.run_context(), self._closing_plugins(), self._interruption.replacing_errors():
             self._train_start()
             while self.stop_reason is None or self._epoch_phase:
-                yield from self._epoch(meeting)
+                yield from self._epoch(lockstep)
             self._train()
             self._evaluate(Stage.TRAIN_END)
 
@@ -252,12 +252,12 @@ class TrainingHost:
             self._restored_rng = None
         self._commit()
 
-    def _epoch(self, meeting: Meeting | None) -> Iterator[Step]:
+    def _epoch(self, lockstep: Lockstep | None) -> Iterator[Step]:
         """The phases of an epoch; one resumed from a saved state leaves out those it had."""
         phases: tuple[Callable[[], Iterator[Step] | None], ...] = (
             partial(self._call_hooks, self._calls[Stage.EPOCH_START]),
             partial(self._call_hooks, self._before_driver),
-            partial(self._batches, meeting),
+            partial(self._batches, lockstep),
             partial(self._call_hooks, self._after_driver),
         )
         self._has_trained = False
@@ -272,19 +272,19 @@ class TrainingHost:
         self._evaluate(Stage.EPOCH_END)
         self._saving.discard()
 
-    def _batches(self, meeting: Meeting | None) -> Iterator[Step]:
+    def _batches(self, lockstep: Lockstep | None) -> Iterator[Step]:
         if self._is_to_evaluate:  # the attempt before was interrupted there
             self._evaluate_within_epoch()
         if self.stop_reason is not None:
             return
         driver: EpochDriver = self.plan.plugins[self.plan.driver]  # type: ignore[assignment]
-        step = self._step if meeting is None else meeting.step
+        step = self._step if lockstep is None else lockstep.step
         saving, interruption = self._saving, self._interruption
-        before, after = self._calls_around(meeting)
+        before, after = self._calls_around(lockstep)
         with ExitStack() as met:
-            if meeting is not None:
+            if lockstep is not None:
                 met.enter_context(self._generators.kept())
-                met.enter_context(meeting)
+                met.enter_context(lockstep)
             for batch, step.size in driver.batches():
                 step.batch, step.num_samples = batch, getattr(batch, "num_samples", None)
                 del batch  # the step alone keeps it
@@ -292,7 +292,7 @@ class TrainingHost:
                     self._begin_step_of_rank(step)
                 try:
                     self._call_hooks(before, step)
-                    if meeting is not None:
+                    if lockstep is not None:
                         yield step
                         self._call_hooks(after, step)
                 except RuntimeError as error:
@@ -302,7 +302,7 @@ class TrainingHost:
                 if self._unsaved is not None:
                     self._look_for_unsaved(self._unsaved)
                 if self._is_to_evaluate or saving.requests or interruption.pending is not None:
-                    with nullcontext() if meeting is None else meeting.left():
+                    with nullcontext() if lockstep is None else lockstep.left():
                         self._between_steps()
                 if self.stop_reason is not None:
                     break
@@ -313,11 +313,11 @@ class TrainingHost:
         if self._saving.requests or self._interruption.pending is not None:
             self._commit()
 
-    def _calls_around(self, meeting: Meeting | None) -> tuple[list[Hook], list[Hook]]:
-        """The hooks of the batch stages before the meeting, and the others."""
-        if meeting is None:
+    def _calls_around(self, lockstep: Lockstep | None) -> tuple[list[Hook], list[Hook]]:
+        """The hooks of the batch stages before the hosts wait for each other, and the others."""
+        if lockstep is None:
             return self._batch_calls, []
-        place = self._batch_calls.index(self.plan.hooks[meeting.plugin][Stage.BATCH])
+        place = self._batch_calls.index(self.plan.hooks[lockstep.plugin][Stage.BATCH])
         return self._batch_calls[:place], self._batch_calls[place:]
 
     def _look_for_unsaved(self, unsaved: UnsavedTensors) -> None:

@@ -1,4 +1,4 @@
-"""Where several hosts meet in each step, so that what they have in common is computed once."""
+"""Several hosts in lockstep: in each step they wait for each other, and share a computation."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from legoloop.core.rng import get_rng_state, preserved_rng
 from legoloop.loop.step import Step
 
 
-class Meeting(Protocol):
+class Lockstep(Protocol):
     """What a host that is trained together with others has of that.
 
     It is a context manager: while inside, which is during the batches of an epoch, what the host
     trains may lie in memory that the hosts share.
 
     Attributes:
-        plugin (str): the name of the plugin before whose ``batch`` hook they meet.
+        plugin (str): the name of the plugin before whose ``batch`` hook they wait.
         step (Step): what carries a step of this host.
     """
 

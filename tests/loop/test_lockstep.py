@@ -61,14 +61,14 @@ def test_a_host_halts_before_the_hook_at_which_hosts_meet() -> None:
     assert trace.stages == whole.stages
 
 
-def test_the_batches_lie_in_the_meeting() -> None:
+def test_the_batches_lie_in_the_lockstep() -> None:
     _, host = hosted(Epochs(2))
     place = Place()
     list(host.stepped(place))
     assert place.events == ["enter", "exit"] * 2
 
 
-def test_an_error_of_a_step_leaves_the_meeting() -> None:
+def test_an_error_of_a_step_leaves_the_lockstep() -> None:
     _, host = hosted(Epochs(2))
     place = Place()
     steps = host.stepped(place)
@@ -88,7 +88,7 @@ class SavesOnce:
         return None if self.states else ShouldSave(self.states.append)
 
 
-def test_a_save_among_the_batches_is_made_outside_of_the_meeting_with_own_generators() -> None:
+def test_a_save_among_the_batches_is_made_outside_of_the_lockstep_with_own_generators() -> None:
     saves, place = SavesOnce(), Place()
     _, host = hosted(Epochs(1), saves)
     steps = host.stepped(place)

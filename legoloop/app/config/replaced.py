@@ -45,7 +45,7 @@ def _not_taken(path: str, node: Any) -> Iterator[str]:
     try:
         taken = parameters(resolve(node[TARGET])) if is_node(node) else None
     except ConfigError:
-        return  # told with its key, when it is bound
+        return  # reported with its key, when it is bound
     if taken is None or any(each.kind is each.VAR_KEYWORD for each in taken.values()):
         return
     yield from (f"{path}.{key}" for key in node if key not in taken and key not in SPECIAL)

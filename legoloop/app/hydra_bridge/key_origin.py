@@ -71,7 +71,7 @@ def where_set(key: str, config: DictConfig | None) -> str | None:
     key = key.replace("[", ".").replace("]", "")
     found = origin(key, name, overrides)
     while found is None and key:
-        # What was set beside the key tells nothing: whoever named the target left the key out.
+        # What was set beside the key does not count: who named the target left the key out.
         key = key.rpartition(".")[0]
         found = origin(f"{key}.{TARGET}", name, overrides) or _origin(
             key, name, overrides, is_under

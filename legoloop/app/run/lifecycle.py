@@ -42,7 +42,7 @@ from legoloop.core.errors import ConfigError, DataError, UserError
 from legoloop.core.record_files import parse_yaml
 from legoloop.core.run_directory import CONFIG, PLAN
 from legoloop.loop.host import TrainingHost
-from legoloop.loop.meeting import Meeting
+from legoloop.loop.lockstep import Lockstep
 from legoloop.loop.rank_support import reject_without_ranks
 from legoloop.loop.step import Step
 from legoloop.state.checkpointer import Checkpointer
@@ -200,22 +200,22 @@ def execute(prepared: Prepared, record: RunRecord) -> bool:
 
 
 def executed_with_others(
-    prepared: Prepared, record: RunRecord, meeting: Meeting | None
+    prepared: Prepared, record: RunRecord, lockstep: Lockstep | None
 ) -> Generator[Step, None, bool]:
-    """As ``execute``, halted in each step where the run meets others that train with it.
+    """As ``execute``, halted in each step for the runs that are trained in lockstep with it.
 
     Args:
         prepared: of one rank.
         record: of the run.
-        meeting: where they meet; None: it is trained alone, and halts nowhere.
+        lockstep: of the runs; None: it is trained alone, and halts nowhere.
 
-    Whoever steps it hears the signals, and interrupts the host.
+    Whoever steps it handles signals, and interrupts the host.
     """
     try:
         with recording(prepared, record, hears_signals=False):
             training = prepared.training
             assert isinstance(training, TrainingHost)
-            yield from training.stepped(meeting)
+            yield from training.stepped(lockstep)
     except UserError as error:
         return _tell_mistake(error)
     return _tell_end(prepared)

@@ -153,7 +153,7 @@ class LocalRanks:
         return Report()
 
     def outcome(self) -> Outcome | None:
-        """How the training ended, if rank 0 is here and has told."""
+        """How the training ended, if rank 0 is here and has reported it."""
         with suppress(FileNotFoundError):
             return self._files.outcome()
         return None

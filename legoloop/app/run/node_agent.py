@@ -21,7 +21,7 @@ from legoloop.app.run.signals import interruptions
 def join_run(rendezvous: Rendezvous, number: int) -> None:
     """Train with the ranks of this machine what the first one sends, if it sends anything.
 
-    Whatever ends the run, this returns: it is the first machine that tells of it.
+    Whatever ends the run, this returns: the first machine reports it.
 
     Args:
         rendezvous: of this attempt at the run.
@@ -43,11 +43,11 @@ def join_run(rendezvous: Rendezvous, number: int) -> None:
 
 def _what_is_sent(node: Node) -> Any:
     """The task and the directory that it is begun in; None if the run ends without ranks."""
-    while not node.has_heard("task"):
-        if node.has_heard("over"):
+    while not node.has("task"):
+        if node.has("over"):
             return None
         time.sleep(LOOK_EVERY)
-    return node.heard("task")
+    return node.get("task")
 
 
 def _trained(node: Node, ranks: LocalRanks, task: RankTask, directory: str) -> Report:

@@ -55,7 +55,7 @@ class Node:
         self._store = self._connect()
         self._port = self._store.port
         self._silent: set[int] = set()
-        self.say(f"here/{number}", hostname())
+        self.set(f"here/{number}", hostname())
 
     @property
     def port(self) -> int:
@@ -67,16 +67,16 @@ class Node:
         """That of this machine among those of the run."""
         return Place(self.number, self.count, f"{self._host}:{self._port}")
 
-    def say(self, key: str, value: Any = None) -> None:
-        """Tell all machines."""
+    def set(self, key: str, value: Any = None) -> None:
+        """Set a value that all machines can read."""
         self._store.set(f"legoloop/{key}", json.dumps(value))
 
-    def has_heard(self, *keys: str) -> bool:
-        """Whether all of this was said."""
+    def has(self, *keys: str) -> bool:
+        """Whether all of these keys are set."""
         return bool(self._store.check([f"legoloop/{key}" for key in keys]))
 
-    def heard(self, key: str) -> Any:
-        """What was said."""
+    def get(self, key: str) -> Any:
+        """The value of a key."""
         return json.loads(self._store.get(f"legoloop/{key}"))
 
     def beat(self) -> None:
@@ -97,7 +97,7 @@ class Node:
             if (number := ranks.interruption) is not None:
                 raise Interrupted(number)
             if time.monotonic() > give_up:
-                there = sum(self.has_heard(f"here/{number}") for number in range(self.count))
+                there = sum(self.has(f"here/{number}") for number in range(self.count))
                 raise DataError(
                     f"{there} of {self.count} machines have come within {PATIENCE / 60:g} minutes; "
                     "the logs of the others may say why"
@@ -106,7 +106,7 @@ class Node:
 
     def has_all(self) -> bool:
         """Whether all machines are there."""
-        return self.has_heard(*(f"here/{number}" for number in range(self.count)))
+        return self.has(*(f"here/{number}" for number in range(self.count)))
 
     @contextmanager
     def watching(self, ranks: LocalRanks) -> Iterator[None]:
@@ -121,10 +121,10 @@ class Node:
             thread.join(timeout=4 * LOOK_EVERY)
 
     def report(self, report: Report) -> None:
-        """Tell how the ranks of this machine ended."""
-        self.say(f"report/{self.number}", asdict(report))
+        """Report how the ranks of this machine ended."""
+        self.set(f"report/{self.number}", asdict(report))
         if report:
-            self.say("failed", self.number)
+            self.set("failed", self.number)
 
     def reports(self, own: Report, ranks: int) -> Report:
         """As the first one: how the ranks of all machines ended that failed.
@@ -137,8 +137,8 @@ class Node:
         give_up = time.monotonic() + REPORT_TIMEOUT
         while missing and time.monotonic() < give_up:
             for number in list(missing):
-                if self.has_heard(f"report/{number}"):
-                    said |= _report_from(self.heard(f"report/{number}"))
+                if self.has(f"report/{number}"):
+                    said |= _report_from(self.get(f"report/{number}"))
                     missing.remove(number)
             time.sleep(0.05 if missing else 0)
         if said or self._silent:
@@ -147,10 +147,10 @@ class Node:
         return said
 
     def _lost(self, number: int, ranks: int) -> Report:
-        name = printable(str(self.heard(f"here/{number}")))
+        name = printable(str(self.get(f"here/{number}")))
         its = Place(number, self.count).ranks(ranks)
-        told = f"its machine, {name}, ended without a word"
-        return Report({its[0]: RankFailure("mistake", told, time.time())})
+        message = f"its machine, {name}, ended without a word"
+        return Report({its[0]: RankFailure("mistake", message, time.time())})
 
     def _watch(self, ranks: LocalRanks, done: Event) -> None:
         """Show that this machine lives, and look at what the others say."""
@@ -158,10 +158,10 @@ class Node:
             beats = Beats(self, self.count)
             while not done.wait(LOOK_EVERY):
                 self.beat()
-                if self.has_heard("failed"):
+                if self.has("failed"):
                     done.wait(SHUTDOWN_TIMEOUT)  # theirs notice it, and say what they lost
                     break
-                if self.number > 0 and self.has_heard("over"):
+                if self.number > 0 and self.has("over"):
                     break
                 if self.number == 0 and (silent := beats.silent()):
                     self._silent |= silent
@@ -242,7 +242,7 @@ def first_of(rendezvous: Rendezvous, host: str) -> Iterator[None]:
         yield
     finally:
         _first.reset(token)
-        node.say("over")
+        node.set("over")
         if node.has_all():
             rendezvous.file.unlink(missing_ok=True)
         else:  # those that are late need not wait

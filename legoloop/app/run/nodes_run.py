@@ -24,7 +24,7 @@ class NodesRun(RankedRun):
 
         node = _node()
         node.wait_for_all(ranks)
-        node.say("task", {"task": asdict(task), "directory": os.getcwd()})
+        node.set("task", {"task": asdict(task), "directory": os.getcwd()})
         try:
             with node.watching(ranks):
                 report = ranks.train(task)

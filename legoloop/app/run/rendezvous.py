@@ -11,7 +11,7 @@ class Rendezvous:
     """Where the machines of one run meet.
 
     Args:
-        file: tells where the first one is; of this attempt at the run alone.
+        file: holds the address of the first one; of this attempt at the run alone.
         nodes: how many there are.
     """
 

@@ -15,7 +15,7 @@ WhereSet = Callable[[str], str | None]
 def plan_text(blueprint: Blueprint, where_set: WhereSet) -> str:
     """Every component, where its node was set and what it is given; then stages by plugins.
 
-    Components that nothing asks for are told behind the others.
+    Components that nothing asks for are listed after the others.
 
     Args:
         blueprint: of the run.

@@ -118,7 +118,7 @@ class Programs:
         return prepared.host, Program(descent.feed, descent.loss, descent.compiles)
 
     def _fitting(self, group: Together, host: TrainingHost) -> Sequence[Together]:
-        """The group in parts that fit into memory, told of."""
+        """The group in parts that fit into memory, with a line for the user if it is cut."""
         with preserve_process_state():
             each = bytes_of_a_member(host)
         free = free_bytes(_descent(host).feed.device)

@@ -20,7 +20,7 @@ from legoloop.app.sweep.member_output import MemberOutput
 from legoloop.app.sweep.process_state import preserve_process_state
 from legoloop.core.interruption import Interrupted
 from legoloop.loop.host import TrainingHost
-from legoloop.loop.meeting import Meeting
+from legoloop.loop.lockstep import Lockstep
 from legoloop.loop.step import Step
 from legoloop.state.run_record import RunRecord
 from legoloop.training.members.group import Group
@@ -72,7 +72,7 @@ class MemberRun:
         self.prepared = prepared
         self.record = record
         self.output = output
-        self.meeting: Meeting | None = None
+        self.lockstep: Lockstep | None = None
         self.has_completed = False
         self.interruption: BaseException | None = None
         self.is_over = False
@@ -91,7 +91,7 @@ class MemberRun:
     def advance(self) -> bool:
         """Go on to the next halt; False: it is over. Whatever ends the run, ends it alone."""
         if self._steps is None:
-            self._steps = executed_with_others(self.prepared, self.record, self.meeting)
+            self._steps = executed_with_others(self.prepared, self.record, self.lockstep)
         return self._turn(next)
 
     def end_with(self, error: BaseException) -> None:
@@ -226,7 +226,7 @@ class TogetherRun:
                 host, descent = member.host, descent_of(self._like)
                 assert host is not None
                 assert descent is not None
-                member.meeting = group.member(row, host, descent, numbers[row])
+                member.lockstep = group.member(row, host, descent, numbers[row])
         try:
             with interruptions(self._interrupt):
                 if together:

@@ -256,7 +256,7 @@ class GradientDescent:
             self._scaled_step(self.scaler)
 
     def _scaled_step(self, scaler: torch.amp.GradScaler) -> None:
-        """A scale that falls tells of a step that was left out; reading it waits for the step."""
+        """A scale that falls means that the step was left out; reading it waits for the step."""
         before = scaler.get_scale()
         scaler.step(self.opt)
         scaler.update()

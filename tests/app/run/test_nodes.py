@@ -86,13 +86,13 @@ def test_who_comes_late_does_not_wait(rendezvous: Rendezvous) -> None:
 
 
 def test_who_is_there_leaves_when_nothing_is_trained(both: Both, rendezvous: Rendezvous) -> None:
-    both[0].say("over")
+    both[0].set("over")
     join_run(rendezvous, 1)
 
 
 def test_what_fails_before_ranks_start_is_told(both: Both, rendezvous: Rendezvous) -> None:
     task = RankTask({}, None, True, [], ranks=2)
-    both[0].say("task", {"task": asdict(task), "directory": "nowhere"})
+    both[0].set("task", {"task": asdict(task), "directory": "nowhere"})
     join_run(rendezvous, 1)
     failure = both[0].reports(Report(), ranks=2).failures[1]
     assert failure.message.startswith("FileNotFoundError")
@@ -132,7 +132,7 @@ def test_what_fails_on_one_ends_the_others_and_is_told(both: Both) -> None:
 def test_ranks_of_others_end_with_the_run(both: Both) -> None:
     first, second = both
     with Ranks() as ranks, second.watching(ranks):
-        first.say("over")
+        first.set("over")
         wait_for(lambda: ranks.was_ended)
 
 

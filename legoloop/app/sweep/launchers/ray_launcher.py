@@ -271,7 +271,7 @@ def _release(submitted: Submitted) -> bool:
         except NodeDiedError:
             has_died = True
         except RayError:
-            pass  # the first node has told what it knows of it
+            pass  # the first node has reported its cause
     for reference in going_on:
         ray.cancel(reference, force=True)
     remove_placement_group(submitted.group)
