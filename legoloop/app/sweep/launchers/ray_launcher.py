@@ -119,15 +119,7 @@ class RayLauncher(OneByOneLauncher):
             return self._n_jobs
         nodes: Any = ray.nodes
         found = [node["Resources"] for node in nodes() if node["Alive"]]
-        number = room(found, needs(self._remote), self.nodes)
-        if number < 1:
-            on = "no node has room" if self.nodes == 1 else f"not {self.nodes} nodes have room"
-            raise ConfigError(
-                f"asks for {printable(str(needs(self._remote)))}, for which {on}",
-                key="hydra.launcher.remote",
-                remedy="ask for less, or give hydra.launcher.n_jobs where nodes are yet to come",
-            )
-        return number
+        return checked_room(found, needs(self._remote), self.nodes)
 
 
 @dataclass(frozen=True)
@@ -307,6 +299,21 @@ def room(nodes: Sequence[Mapping[str, float]], needs: Mapping[str, float], each:
     while sum(min(jobs, number) for number in fits) < jobs * each:  # a job once a node
         jobs -= 1
     return jobs
+
+
+def checked_room(
+    nodes: Sequence[Mapping[str, float]], needs: Mapping[str, float], each: int = 1
+) -> float:
+    """The same; raises ConfigError if there is room for none, which would be waited for."""
+    number = room(nodes, needs, each)
+    if number < 1:
+        on = "no node has room" if each == 1 else f"not {each} nodes have room"
+        raise ConfigError(
+            f"asks for {printable(str(needs))}, for which {on}",
+            key="hydra.launcher.remote",
+            remedy="ask for less, or give hydra.launcher.n_jobs where nodes are yet to come",
+        )
+    return number
 
 
 def cause_of(error: Exception) -> str:
