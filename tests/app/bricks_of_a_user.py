@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from dependency_injector import containers, providers
 from hydra.experimental.callback import Callback
@@ -198,7 +199,7 @@ class Faulty:
         if self.how == "_exit":
             os._exit(9)
         if self.how == "kill_the_sweep":
-            os.kill(os.getppid(), signal.SIGKILL)
+            psutil.Process(os.getppid()).parent().kill()  # that of the fork server
             time.sleep(5)
         if self.how.startswith("SIG"):
             os.kill(os.getpid(), signal.Signals[self.how])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
 
     from legoloop.app.sweep.launchers.jobs import SentJob
+    from legoloop.app.sweep.launchers.process_start import ProcessStart
 
 GRACE = 30.0
 """Seconds that a job has to save when its sweep was killed."""
@@ -46,32 +46,32 @@ class JobProcess:
     its number.
     """
 
-    def __init__(self, job: SentJob, environment: Mapping[str, str]) -> None:
+    def __init__(self, job: SentJob, start: ProcessStart, environment: Mapping[str, str]) -> None:
         self.job = job
         self._passed_on = 0
         self._is_ready = False
         self._returned: bytes | None = None
         self._connection, theirs = Pipe()
+        self._shown: list[Thread] = []
         output = _opened(job.output)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            stdin=theirs.fileno(),
-            stdout=subprocess.PIPE if output is None else output,
-            stderr=subprocess.PIPE if output is None else output,
-            text=True,
-            errors="replace",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
-            process_group=0,  # or the terminal's Ctrl-C would reach it twice
-        )
-        theirs.close()
-        if output is not None:
-            os.close(output)
-        self._shown = [
-            _shown(self._process.stdout, sys.stdout, f"[{job.number}] "),
-            _shown(self._process.stderr, sys.stderr, f"[{job.number}] "),
-        ]
+        if output is None:
+            out, err = self._shown_pipe(sys.stdout), self._shown_pipe(sys.stderr)
+        else:
+            out, err = output, os.dup(output)
+        try:
+            self._process = start.start(environment, (theirs.fileno(), out, err))
+        finally:
+            theirs.close()
+            os.close(out)
+            os.close(err)
         with suppress(BrokenPipeError):  # it died already, which will be noticed
             self._connection.send_bytes(cloudpickle.dumps(job))
+
+    def _shown_pipe(self, to: IO[str]) -> int:
+        """What is written to it is shown."""
+        reading, writing = os.pipe()
+        self._shown.append(_shown(reading, to, f"[{self.job.number}] "))
+        return writing
 
     def pass_on(self, signals: Sequence[Interrupted]) -> None:
         """Send those of the sweep's signals that the job has not had yet.
@@ -83,14 +83,13 @@ class JobProcess:
             self._kill()
             return
         for interruption in signals[self._passed_on :]:
-            self._process.send_signal(interruption.number)
+            os.kill(self._process.pid, interruption.number)
         self._passed_on = len(signals)
 
     def has_ended(self) -> bool:
         """Whether the process is gone."""
         self._listen()
-        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self._process.pid, how) is not None
+        return self._process.has_ended()
 
     def end(self) -> JobReturn | str:
         """How the job ended, or what ended its process; all that is left of it is killed."""
@@ -131,13 +130,14 @@ def _opened(output: Path | None) -> int | None:
         return None
 
 
-def _shown(lines: IO[str] | None, to: IO[str], prefix: str) -> Thread:
-    """Show the lines as they come."""
+def _shown(pipe: int, to: IO[str], prefix: str) -> Thread:
+    """Show the lines that come out of a pipe, as they come."""
 
     def show() -> None:
-        for line in lines or ():
-            to.write(prefix + line.removesuffix("\n") + "\n")
-            to.flush()
+        with open(pipe, errors="replace") as lines:
+            for line in lines:
+                to.write(prefix + line.removesuffix("\n") + "\n")
+                to.flush()
 
     thread = Thread(target=show, daemon=True)
     thread.start()

@@ -122,6 +122,13 @@ class JobsLauncher(Launcher):
         return (self._job(number, overrides) for number, overrides in jobs)
 
     @property
+    def runs_are_ours(self) -> bool:
+        """Whether the jobs are runs of legoloop, not of another Hydra app."""
+        from legoloop.app.sweep.job import JobTask  # imports torch
+
+        return isinstance(self.task, JobTask)
+
+    @property
     def stops_on_failure(self) -> bool:
         """Whether no further job is to begin once one has failed."""
         return bool(OmegaConf.select(self.config, "sweep.on_failure") == "stop")
@@ -131,8 +138,6 @@ class JobsLauncher(Launcher):
         """How each of the jobs ended, in their order; each is composed when it is asked for."""
 
     def _job(self, number: int, overrides: Overrides) -> SentJob:
-        from legoloop.app.sweep.job import JobTask  # imports torch
-
         log.info("\t#%s : %s", number, " ".join(filter_overrides(overrides)))
         loader = self.hydra_context.config_loader
         config = loader.load_sweep_config(self.config, list(overrides))
@@ -140,16 +145,16 @@ class JobsLauncher(Launcher):
             config.hydra.job.id = config.hydra.job.num = number
         HydraConfig.instance().set_config(config)  # the directory may be made from ${hydra:job.num}
         sweep = config.hydra.sweep
+        task: Any = self.task
         directory = Path(sweep.dir, str(sweep.subdir)).absolute()
-        is_ours = isinstance(self.task, JobTask)
-        is_shown = not is_ours or OmegaConf.select(self.config, "sweep.output") == "all"
+        is_shown = not self.runs_are_ours or OmegaConf.select(self.config, "sweep.output") == "all"
         return SentJob(
             number=number,
             overrides=list(filter_overrides(overrides)),
             directory=directory,
             config=config,
             hydra_context=self.hydra_context,
-            task=self.task.of_job(number) if isinstance(self.task, JobTask) else self.task,
+            task=task.of_job(number) if self.runs_are_ours else task,
             singletons=Singleton.get_state(),
             output=None if is_shown else directory / OUTPUT,
         )

@@ -6,14 +6,24 @@ A job that dies, whatever of, is one failed job and nothing more.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import get_args
 
 from hydra.core.utils import JobReturn
 
 from legoloop.app.run.signals import interruptions
 from legoloop.app.sweep.launchers.job_process import JobProcess
 from legoloop.app.sweep.launchers.jobs import OneByOneLauncher, SentJob, has_failed
+from legoloop.app.sweep.launchers.process_start import (
+    OF_A_RUN,
+    OF_HYDRA,
+    ForkServer,
+    NewInterpreters,
+    ProcessStart,
+    StartMethod,
+)
 from legoloop.core.errors import ArgumentError
 from legoloop.core.interruption import Interrupted
 
@@ -30,8 +40,12 @@ class ProcessLauncher(OneByOneLauncher):
         gpus: ids, or texts of several with commas, that the jobs share; a job sees one of them.
         threads_per_job: threads that a job computes in; None: as many as the environment says,
             else its share of the cores.
+        start_method: ``forkserver``: jobs are forks of a process that has imported torch and Hydra,
+            which saves each of them seconds; ``spawn``: each is a new interpreter; None:
+            ``forkserver`` on Linux, else ``spawn``.
 
-    Raises ArgumentError for n_jobs or threads_per_job that are no whole number of at least 1.
+    Raises ArgumentError for n_jobs or threads_per_job that are no whole number of at least 1, and
+    for a start_method that there is not.
     """
 
     def __init__(
@@ -39,6 +53,7 @@ class ProcessLauncher(OneByOneLauncher):
         n_jobs: int | None = None,
         gpus: Sequence[int | str] | None = None,
         threads_per_job: int | None = None,
+        start_method: StartMethod | None = None,
     ) -> None:
         for name, value in (("n_jobs", n_jobs), ("threads_per_job", threads_per_job)):
             if value is not None and (not isinstance(value, int) or value < 1):
@@ -48,6 +63,12 @@ class ProcessLauncher(OneByOneLauncher):
         self._gpus = [str(gpu) for gpu in gpus or ()]
         self._slots = n_jobs or len(self._gpus) or 1
         self._threads = threads_per_job
+        available = get_args(StartMethod) if sys.platform == "linux" else ("spawn",)
+        if start_method not in (None, *available):
+            known = " or ".join(available)
+            problem = f"is {start_method!r}, which there is not on this system"
+            raise ArgumentError(problem, argument="start_method", remedy=f"give {known}")
+        self._start_method = start_method or available[0]
 
     def environment(self, slot: int) -> Mapping[str, str]:
         """What is set for the jobs in a slot.
@@ -62,6 +83,12 @@ class ProcessLauncher(OneByOneLauncher):
         threads = {name: share for name in THREADS if is_given or name not in os.environ}
         gpus = {GPUS: self._gpus[slot % len(self._gpus)]} if self._gpus else {}
         return {**threads, **gpus}
+
+    def _process_start(self) -> ProcessStart:
+        if self._start_method == "spawn":
+            return NewInterpreters()
+        threads = {k: v for k, v in self.environment(0).items() if k != GPUS}
+        return ForkServer(threads, (*OF_HYDRA, *(OF_A_RUN if self.runs_are_ours else ())))
 
     def execute(
         self, jobs: Iterator[SentJob], ended: Callable[[int], None] = lambda number: None
@@ -89,6 +116,7 @@ class ProcessLauncher(OneByOneLauncher):
                     ended(process.job.number)
             time.sleep(LOOK_EVERY)
 
+        start = self._process_start()
         with interruptions(asked.append):
             try:
                 while not asked and not (self.stops_on_failure and has_failed(returned.values())):
@@ -97,7 +125,7 @@ class ProcessLauncher(OneByOneLauncher):
                         look()
                     elif (job := next(jobs, None)) is not None:
                         begun.append(job.number)
-                        running[slot] = JobProcess(job, self.environment(slot))
+                        running[slot] = JobProcess(job, start, self.environment(slot))
                     else:
                         break
                 while running:
@@ -105,6 +133,7 @@ class ProcessLauncher(OneByOneLauncher):
             finally:
                 for process in running.values():
                     process.end()
+                start.close()
         if asked:
             raise asked[0]
         return [returned[number] for number in begun]

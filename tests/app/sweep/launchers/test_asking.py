@@ -18,7 +18,7 @@ from legoloop.core.errors import ConfigError
 class Lasts:
     """A job's process that has ended when it was looked at so often."""
 
-    def __init__(self, job: Any, environment: Any) -> None:
+    def __init__(self, job: Any, start: Any, environment: Any) -> None:
         self.job = job
         self.left = 9 if job.number == 0 else 1
 
@@ -38,6 +38,7 @@ def test_a_slow_job_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_launcher, "LOOK_EVERY", 0)
     launcher = ProcessLauncher(n_jobs=2)
     launcher.config = OmegaConf.create({})
+    launcher.task = print
     told: list[str] = []
 
     def jobs() -> Iterator[Any]:

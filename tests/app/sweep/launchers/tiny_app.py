@@ -20,7 +20,7 @@ def task(tree: DictConfig) -> str:
     from legoloop.core.interruption import Interrupted
 
     here = Path(HydraConfig.get().runtime.output_dir)
-    facts = {"pid": os.getpid(), "do": tree.do, **os.environ}
+    facts = {"pid": os.getpid(), "parent": os.getppid(), "do": tree.do, **os.environ}
     if tree.do == "leave a child":
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         facts["child"] = child.pid
