@@ -32,14 +32,14 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests and docstring examples, the slow ones too."""
+    """Tests and docstring examples, the slow ones too."""
     session.install(*TESTED, "-e", ".[test]")
     session.run("python", "-m", "pytest", "-n", "auto", "-m", "not long", *session.posargs)
 
 
 @nox.session(default=False)
-def clusters(session: nox.Session) -> None:
-    """What takes minutes: sweeps of many jobs, on a Slurm and a Ray that are started here too."""
+def long(session: nox.Session) -> None:
+    """What takes half an hour: clusters that are started here, whole trainings, further cases."""
     session.install(*TESTED, "-e", ".[test]")
     session.run("python", "-m", "pytest", "-m", "long", *session.posargs)
 

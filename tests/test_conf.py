@@ -23,6 +23,8 @@ FAST = (
     *("plugins=train_metrics", "precision=amp_bf16"),
 )
 """The options that train in the fast suite too; others do in other tests."""
+LONG = ("debug=determinism", "loggers=mlflow", "loggers=wandb")
+"""Those that take longest, and have test files of their own."""
 NEEDS_PACKAGES = {
     "loggers=mlflow": "mlflow",
     "loggers=trackio": "trackio",
@@ -102,7 +104,8 @@ def overrides(option: str) -> list[str]:
 def each_option() -> Iterator[Any]:
     """Every option; most of them in the slow suite."""
     for option in options():
-        yield pytest.param(option, marks=() if option in FAST else pytest.mark.slow)
+        slow = pytest.mark.long if option in LONG else pytest.mark.slow
+        yield pytest.param(option, marks=() if option in FAST else slow)
 
 
 @pytest.mark.parametrize("option", list(each_option()))

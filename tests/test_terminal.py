@@ -36,7 +36,9 @@ def shown_by(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("columns", [40, 80, 130])
+@pytest.mark.parametrize(
+    "columns", [40, *(pytest.param(columns, marks=pytest.mark.long) for columns in (80, 130))]
+)
 def test_a_run_leaves_a_table_that_fits(columns: int, tmp_path: Path) -> None:
     run = (*XOR, "num_epochs=3", "hydra.run.dir=run")
     status, lines = shown_by(tmp_path, *run, columns=columns)

@@ -29,6 +29,7 @@ import pytest
 from tests import fork_server
 from tests.app.command import environment
 from tests.faults.outcomes import Outcome
+from tests.packages import needs
 
 PROJECT = Path(__file__).parent / "everything"
 FILES = (
@@ -62,8 +63,7 @@ OVERFIT = (
 )
 
 pytestmark = pytest.mark.slow
-for package in ("mlflow", "pyarrow", "safetensors"):
-    pytest.importorskip(package)
+needs("mlflow", "pyarrow", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,11 @@ def run_in(here: Path, words: tuple[str, ...]) -> Run:
     return Run(here, words)
 
 
-@pytest.fixture(scope="module", params=[FP16, BF16], ids=["fp16", "bf16"])
+@pytest.fixture(
+    scope="module",
+    params=[FP16, pytest.param(BF16, marks=pytest.mark.long)],
+    ids=["fp16", "bf16"],
+)
 def whole(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that nothing happens to."""
     run = run_in(tmp_path_factory.mktemp("whole"), request.param)
@@ -176,7 +180,11 @@ def test_killed_again_and_again(whole: Run, tmp_path: Path) -> None:
     equal(run, whole)
 
 
-@pytest.mark.parametrize("words", [(*EVERYTHING, "debug=limit"), OVERFIT], ids=["limit", "overfit"])
+@pytest.mark.parametrize(
+    "words",
+    [pytest.param((*EVERYTHING, "debug=limit"), marks=pytest.mark.long), OVERFIT],
+    ids=["limit", "overfit"],
+)
 def test_killed_while_it_is_debugged(words: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()

@@ -14,7 +14,7 @@ from bench.gpu_models import CASES, TINY, Case, images
 CPU = torch.device("cpu")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_case_and_precision_has_a_row() -> None:
     found = list(rows(TINY, {"eager": None}, CPU, rounds=1, seconds=1e-4))
 

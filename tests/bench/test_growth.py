@@ -9,7 +9,7 @@ from bench import growth
 from bench.growth import ROWS, by_hand, checkpoint, exponent, measured, plot
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_row_has_a_cost_at_every_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

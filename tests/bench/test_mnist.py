@@ -36,7 +36,7 @@ def test_both_data_sets_by_hand_hold_the_same(noise: Path) -> None:
         assert whole["target"][number] == singles[number]["target"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_everybody_evaluates_the_same_samples(noise: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(mnist.SEED, raising=False)
 

@@ -27,6 +27,7 @@ def test_a_process_alone_computes_what_the_loop_by_hand_does() -> None:
     assert alone[1] == ours[1]
 
 
+@pytest.mark.long
 def test_ranks_are_beside_one_process() -> None:
     found = measured(MLP, rounds=1, steps=3, clock=CLOCK)
     rows = {name: rest for name, *rest in rows_of(found)}

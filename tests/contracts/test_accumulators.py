@@ -10,9 +10,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torchmetrics import SumMetric
 
 import legoloop as ll
+
+
+def summed_by_torchmetrics() -> ll.MetricAccumulator:
+    from torchmetrics import SumMetric  # takes seconds to import, in each worker
+
+    return ll.MetricAccumulator(SumMetric(nan_strategy=0.0), inputs={"value": "x"})
+
 
 MADE: dict[type, Callable[[], Any]] = {
     ll.NumpyAccumulator: ll.NumpyAccumulator,
@@ -25,9 +31,7 @@ MADE: dict[type, Callable[[], Any]] = {
         ll.CompositeAccumulator(y=ll.NumpyAccumulator()),
     ),
     ll.MeanLoss: lambda: ll.MeanLoss(lambda batch, outputs: batch["x"] * 2.0),
-    ll.MetricAccumulator: lambda: ll.MetricAccumulator(
-        SumMetric(nan_strategy=0.0), inputs={"value": "x"}
-    ),
+    ll.MetricAccumulator: summed_by_torchmetrics,
 }
 every_accumulator = pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
 batches = st.lists(st.lists(st.integers(-9, 9), min_size=1, max_size=4), min_size=1, max_size=6)

@@ -87,7 +87,7 @@ def largest_difference(one: Path, other: Path) -> float:
         (MLP, 479),  # three whole batches
         ([*MLP, "+data.loaders.train.num_workers=2"], 359),  # the last batch has one sample
         (CNN, 32),
-        ([*CNN, "+data.loaders.train.num_workers=2"], 33),
+        pytest.param([*CNN, "+data.loaders.train.num_workers=2"], 33, marks=pytest.mark.long),
     ],
 )
 def test_two_ranks_are_two_micro_batches(

@@ -311,7 +311,10 @@ def test_killed_anywhere_again_and_again(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("save_every", "stop_at"), [(1, None), (2, 5), (7, None), (7, 5)])
+@pytest.mark.parametrize(
+    ("save_every", "stop_at"),
+    [pytest.param(1, None, marks=pytest.mark.long), (2, 5), (7, None), (7, 5)],
+)
 def test_killed_at_every_stage(save_every: int, stop_at: int | None) -> None:
     outcome, stages = uninterrupted(stop_at)
     for kill in range(1, stages + 1):

@@ -102,7 +102,7 @@ def test_killed_and_resumed(kill: int, save_every: int) -> None:
     assert after_kill(kill, save_every) == uninterrupted()[0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_after_each_save() -> None:
     outcome, run = uninterrupted(save_every=3)
     assert outcome == uninterrupted()[0]

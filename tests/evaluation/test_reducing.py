@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,6 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torchmetrics import MeanMetric, MetricCollection
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassConfusionMatrix,
-    MulticlassF1Score,
-    MulticlassPrecision,
-)
 
 import legoloop as ll
 from legoloop.app.wiring.make_app import validated_app
@@ -121,14 +115,21 @@ def test_merged_in_any_grouping_it_is_the_same_to_the_bit() -> None:
     assert merged([holding(batch) for batch in batches]).result() == expected
 
 
+def of_three_classes(name: str, **given: Any) -> Any:
+    """A metric of torchmetrics, which takes seconds to import."""
+    from torchmetrics import classification
+
+    return getattr(classification, f"Multiclass{name}")(num_classes=3, **given)
+
+
 def accuracy(**given: Any) -> ll.MetricAccumulator:
-    metric = MulticlassAccuracy(num_classes=3, average="micro", **given)
+    metric = of_three_classes("Accuracy", average="micro", **given)
     return ll.MetricAccumulator(metric, inputs=["logits", "target"])
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 9])
 def test_a_metric_of_torchmetrics_is_exact_over_samples(batch_size: int) -> None:
-    precision = MulticlassPrecision(num_classes=3, average="none")
+    precision = of_three_classes("Precision", average="none")
     found = over_val(
         batch_size,
         accuracy=accuracy,
@@ -142,8 +143,10 @@ def test_a_metric_of_torchmetrics_is_exact_over_samples(batch_size: int) -> None
 
 
 def test_a_collection_gives_each_by_its_name() -> None:
+    from torchmetrics import MetricCollection
+
     both = MetricCollection(
-        {"f1": MulticlassF1Score(num_classes=3), "right": MulticlassAccuracy(num_classes=3)}
+        {"f1": of_three_classes("F1Score"), "right": of_three_classes("Accuracy")}
     )
     found = over_val(scores=lambda: ll.MetricAccumulator(both, ["logits", "target"]))
     assert sorted(evaluated(found)) == ["scores/f1", "scores/right"]
@@ -151,7 +154,7 @@ def test_a_collection_gives_each_by_its_name() -> None:
 
 
 def test_a_matrix_is_no_number() -> None:
-    matrix = MulticlassConfusionMatrix(num_classes=3)
+    matrix = of_three_classes("ConfusionMatrix")
     found = over_val(
         matrix=lambda: ll.MetricAccumulator(matrix, ["logits", "target"]), accuracy=accuracy
     )
@@ -174,12 +177,12 @@ def test_ranks_merge_what_was_counted() -> None:
     assert merged([merged(parts[1:]), parts[0]]).result() == whole.result()
 
 
-class MeanOfMeans(MeanMetric):
-    full_state_update = False
+def mean_of_means() -> Any:
+    from torchmetrics import MeanMetric
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("of_batches", torch.zeros(()), dist_reduce_fx="mean")
+    metric = MeanMetric()
+    metric.add_state("of_batches", torch.zeros(()), dist_reduce_fx="mean")
+    return metric
 
 
 class Counts:
@@ -193,9 +196,9 @@ class Counts:
         return self.number
 
 
-@pytest.mark.parametrize("metric", [MeanOfMeans(), Counts()])
-def test_one_that_would_be_averaged_is_not_merged(metric: Any) -> None:
-    accumulator = ll.MetricAccumulator(metric, ["x"])
+@pytest.mark.parametrize("made", [mean_of_means, Counts])
+def test_one_that_would_be_averaged_is_not_merged(made: Callable[[], Any]) -> None:
+    accumulator = ll.MetricAccumulator(made(), ["x"])
     assert not can_merge(ll.CompositeAccumulator(x=accumulator))
     with pytest.raises(NotImplementedError, match="averages over batches"):
         accumulator.merge(accumulator)

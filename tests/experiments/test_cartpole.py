@@ -61,7 +61,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     assert lengths.between(8, 40).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_readmes_commands_run_and_the_first_learns(tmp_path: Path) -> None:
     project = copied("cartpole", tmp_path)
     complete_the_readmes_commands(project)

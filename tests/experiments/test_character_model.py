@@ -37,7 +37,7 @@ def test_it_gets_better(tmp_path: Path) -> None:
     assert perplexity.iloc[-1] < perplexity.iloc[0] < 96
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_readmes_commands_run_and_the_first_learns(tmp_path: Path) -> None:
     project = copied("character_model", tmp_path)
     write_text(project)

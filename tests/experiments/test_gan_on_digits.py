@@ -28,7 +28,7 @@ def test_losses_are_logged_apart_and_images_are_saved(tmp_path: Path) -> None:
     assert 0 <= images.min() < images.max() <= 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_readmes_commands_run_and_the_first_learns(tmp_path: Path) -> None:
     project = copied("gan_on_digits", tmp_path)
     complete_the_readmes_commands(project)

@@ -98,7 +98,7 @@ def test_the_segments_of_a_row_continue_each_other(project: Project) -> None:
     assert len(prose.Prose("data/text.txt", rows=4, length=7, train=False)) < len(text)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_readmes_commands_run_and_the_first_learns(tmp_path: Path) -> None:
     project = copied("language_model", tmp_path)
     write_text(project, lines=3000)

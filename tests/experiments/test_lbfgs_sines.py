@@ -75,7 +75,7 @@ def test_killed_and_resumed_it_goes_on_with_its_curvature(
     assert_equal(project.killed_and_resumed(*SMALL, after_steps=after_steps), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_readmes_commands_run_and_the_first_learns(tmp_path: Path) -> None:
     project = copied("lbfgs_sines", tmp_path)
     complete_the_readmes_commands(project)

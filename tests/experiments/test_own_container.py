@@ -69,7 +69,7 @@ def test_a_key_that_it_does_not_read_is_refused(project: Path) -> None:
     assert done.stderr.strip() in (project / "README.md").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_readmes_commands_run(tmp_path: Path) -> None:
     project = copied("own_container", tmp_path)
     complete_the_readmes_commands(project)

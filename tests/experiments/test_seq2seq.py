@@ -72,7 +72,7 @@ def test_micro_batches_of_nested_columns_make_the_step_of_the_whole(tmp_path: Pa
         torch.testing.assert_close(one, other)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_readmes_commands_run_and_the_first_learns(tmp_path: Path) -> None:
     project = copied("seq2seq", tmp_path)
     complete_the_readmes_commands(project)

@@ -27,7 +27,7 @@ def test_every_row_held_out_is_predicted(tmp_path: Path) -> None:
     assert final(project / "run")["final/val/absolute_error"] < 65
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_readmes_commands_run_and_the_first_learns(tmp_path: Path) -> None:
     project = copied("tabular_regression", tmp_path)
     complete_the_readmes_commands(project)

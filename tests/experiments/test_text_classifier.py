@@ -20,9 +20,9 @@ from tests.experiments.projects import (
     final,
     run_directories,
 )
+from tests.packages import needs
 
-for package in ("datasets", "transformers"):
-    pytest.importorskip(package)
+needs("datasets", "transformers")
 
 SHORT = (
     *("experiment=reviews", "num_epochs=2", "epoch_size=48", "eval_samples=32", "device=cpu"),
@@ -100,7 +100,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path, pretrained: str) 
     assert (app.counter().steps, app.counter().samples) == (6, 96)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_readmes_commands_run_and_the_first_learns(tmp_path: Path) -> None:
     project = copied("text_classifier", tmp_path)
     complete_the_readmes_commands(project)

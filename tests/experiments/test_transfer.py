@@ -29,7 +29,7 @@ def test_the_backbone_is_taken_over_and_frozen_at_first(tmp_path: Path) -> None:
     assert after["head.weight"].shape == (2, 64)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_was_learnt_before_helps(tmp_path: Path) -> None:
     project = copied("transfer", tmp_path)
     complete_the_readmes_commands(project)

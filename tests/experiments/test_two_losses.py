@@ -26,7 +26,7 @@ def test_they_are_logged_apart_and_add_up(tmp_path: Path) -> None:
     assert losses["loss"].tolist() == pytest.approx(total.tolist(), rel=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_readmes_commands_run_and_learn(tmp_path: Path) -> None:
     project = copied("two_losses", tmp_path)
     complete_the_readmes_commands(project)

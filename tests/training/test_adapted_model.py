@@ -145,7 +145,7 @@ def test_it_trains_to_the_bits_of_one_that_takes_batches(settings: Any) -> None:
 
 
 @needs_a_compiler
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # torch's own, of several kinds
 def test_it_is_compiled() -> None:
     def final(**settings: Any) -> list[float]:

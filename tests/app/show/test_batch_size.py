@@ -74,7 +74,9 @@ def test_the_largest_is_found_in_few_tries(first: int, most: int, room: int) -> 
     assert all(1 <= size <= most for size in tries)
 
 
-@pytest.mark.parametrize("room", [1, 37, 64])
+@pytest.mark.parametrize(
+    "room", [37, *(pytest.param(room, marks=pytest.mark.long) for room in (1, 64))]
+)
 def test_what_fits_is_told_with_what_to_type(
     room: int, monkeypatch: pytest.MonkeyPatch, here: Path
 ) -> None:

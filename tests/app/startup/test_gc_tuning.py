@@ -75,7 +75,7 @@ def test_all_that_python_does_at_the_end_is_done(
     assert (here / "not_closed").read_text() == "flushed"
 
 
-@pytest.mark.parametrize("launcher", ["basic", "processes"])
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("processes", marks=pytest.mark.long)])
 def test_a_sweep_ends_so_too(launcher: str, here: Path) -> None:
     ends = "+plugins.mine={_target_: mine.Ends}"
     found = ended(here, "-m", "seed=0,1", "loggers=[]", ends, f"hydra/launcher={launcher}")

@@ -218,7 +218,10 @@ def processes_find_bricks(here: Path, faults: str) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("launcher", "fault", "newest"),
-    [((), "SIGKILL", 1), (PROCESSES, "kill_the_sweep", 2)],
+    [
+        pytest.param((), "SIGKILL", 1, marks=pytest.mark.long),
+        (PROCESSES, "kill_the_sweep", 2),
+    ],
     ids=["basic", "processes"],
 )
 def test_a_sweep_that_was_killed_ends_as_one_that_was_not(

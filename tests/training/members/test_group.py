@@ -423,7 +423,10 @@ def test_what_a_sweep_concludes_is_the_same() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(name, marks=() if name == "mlp" else pytest.mark.long) for name in MODELS],
+)
 def test_compiled_the_losses_are_the_same(model: str, doubles: None) -> None:
     alone, together = (members(*MODELS[model], *SHORT, number=2) for _ in range(2))
     train_alone(alone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from legoloop.app.hydra_bridge.launcher_check import check_launcher
 from legoloop.app.sweep.launchers import ray_job
+from legoloop.app.sweep.launchers.ray_launcher import checked_room
 from legoloop.core.errors import ConfigError, DataError
 from legoloop.state.directory_lock import DirectoryLock
 from legoloop.state.run_record import read_record
@@ -67,7 +69,7 @@ def test_a_job_that_dies_is_one_failed_job(tmp_path: Path) -> None:
     assert record["cause"].startswith("WorkerCrashedError: The worker died unexpectedly")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_further_job_begins_after_a_failure_if_told_so(tmp_path: Path) -> None:
     one = (RAY, "hydra.launcher.init.num_cpus=1", "+sweep.on_failure=stop")
     how = ended(begun(tmp_path, *one, "do=raise,late"))
@@ -76,7 +78,17 @@ def test_no_further_job_begins_after_a_failure_if_told_so(tmp_path: Path) -> Non
     assert not (tmp_path / "sweep" / "1").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("each", "told"), [(1, "asks for {'CPU': 3}, for which no node has"), (2, "not 2 nodes have")]
+)
+def test_what_there_is_no_room_for_is_refused(each: int, told: str) -> None:
+    two = [{"CPU": 2.0}, {"CPU": 4.0}]
+    assert checked_room(two, {"CPU": 3}) == 1
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        checked_room(two[:each], {"CPU": 3}, each)
+
+
+@pytest.mark.long
 def test_what_no_node_has_room_for_is_told_and_not_waited_for(tmp_path: Path) -> None:
     how = ended(begun(tmp_path, *HERE, "hydra.launcher.remote.num_cpus=3"))
     assert how.status != 0
@@ -150,7 +162,7 @@ def test_a_sweep_of_jobs_on_two_nodes(tmp_path: Path) -> None:
         sweep_completes(tmp_path, *on(cluster))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_more_nodes_than_there_are_is_told_and_not_waited_for(tmp_path: Path) -> None:
     how = ended(going_on(tmp_path, *HERE, *NODES))
     assert how.status != 0

@@ -192,7 +192,7 @@ def test_requeued_and_abandoned_jobs_are_resumed(tmp_path: Path, slurm: SlurmHer
     assert sum(" completed in " in line for line in how.out.splitlines()) == jobs
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_cancelled_job_saves_and_does_not_come_back(tmp_path: Path, slurm: SlurmHere) -> None:
     sweep = going_on(tmp_path, SLURM, "seed=0,1", **slurm.environment)
     wait_until(lambda: saved(tmp_path, 0))
@@ -272,7 +272,7 @@ def test_a_sweep_of_jobs_on_two_nodes(tmp_path: Path, slurm_of_two: SlurmHere) -
     sweep_completes(tmp_path, SLURM, **slurm_of_two.environment)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_that_never_trains_leaves_no_node_behind(
     tmp_path: Path, slurm_of_two: SlurmHere
 ) -> None:

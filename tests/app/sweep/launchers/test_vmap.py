@@ -118,7 +118,7 @@ def test_a_member_is_loaded_evaluated_and_rerun_as_any_run(command: Command) -> 
     assert rerun["final"] == pytest.approx(record(sweep, 1)["final"], rel=1e-3, abs=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_more_members_than_python_nests_by_default(command: Command) -> None:
     jobs = ("seed=range(40)", "hydra.launcher.members=64", fates({"epochs": 1}), "loggers=[]")
     ended = command(*OF_ALL, VMAP, *jobs)
@@ -143,7 +143,10 @@ def weights_of(sweep: Path, jobs: Sequence[int]) -> list[dict[str, torch.Tensor]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["SIGTERM", "SIGINT", "SIGKILL"])
+@pytest.mark.parametrize(
+    "kind",
+    ["SIGTERM", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("SIGINT", "SIGKILL"))],
+)
 def test_the_same_command_resumes_a_group_with_the_same_bits(tmp_path: Path, kind: str) -> None:
     """One job had ended when it was interrupted, or killed."""
     jobs = fates({"epochs": 1}, {}, {"kind": "told", "lr": 0.02}, {"lr": 0.03})
