@@ -14,6 +14,8 @@ from torch.utils._pytree import SUPPORTED_NODES
 # Tuples, since every column is asked, and a union would be made anew each time.
 PLAIN = (str, bytes, int, float)
 ATOMS = (torch.Tensor, *PLAIN)
+LEAVES = frozenset((*PLAIN, bool, type(None)))
+"""Types of which there are many in a state, and which hold nothing."""
 SEQUENCES = (list, tuple)
 
 
@@ -155,7 +157,8 @@ def named_tensors(value: Any, path: str = "") -> Iterator[tuple[str, torch.Tenso
         yield path, value
     elif (inside := opened(value)) is not None:
         for key, inner in zip(inside.keys, inside.values, strict=True):
-            yield from named_tensors(inner, f"{path}.{key}" if path else str(key))
+            if type(inner) not in LEAVES:
+                yield from named_tensors(inner, f"{path}.{key}" if path else str(key))
 
 
 def is_namedtuple(value: Any) -> bool:

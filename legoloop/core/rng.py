@@ -97,7 +97,7 @@ def get_rng_state(raw: dict[str, Any] | None = None) -> dict[str, Any]:
     version, words, gauss = raw["python"]
     bits, keys, position, has_gauss, cached = raw["numpy"]
     return raw | {
-        "python": {"version": version, "words": list(words), "gauss": gauss},
+        "python": {"version": version, "words": torch.tensor(words), "gauss": gauss},
         "numpy": {
             "bits": bits,
             "keys": torch.from_numpy(np.asarray(keys).astype(np.int64)),
@@ -115,12 +115,17 @@ def set_rng_state(state: dict[str, Any]) -> None:
     _restore_raw(
         state
         | {
-            "python": (python["version"], tuple(python["words"]), python["gauss"]),
+            "python": (python["version"], _words(python["words"]), python["gauss"]),
             "numpy": (
                 numpy["bits"], keys, numpy["position"], numpy["has_gauss"], numpy["cached"]
             ),
         }
     )  # fmt: skip
+
+
+def _words(words: Any) -> tuple[int, ...]:
+    """States of earlier versions have them as a list."""
+    return tuple(words.tolist() if isinstance(words, torch.Tensor) else words)
 
 
 @contextmanager

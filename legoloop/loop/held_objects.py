@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from legoloop.core.nested import LEAVES
 from legoloop.loop.references import attributes
 
 MAX_ITEMS = 256
@@ -69,8 +70,10 @@ def _walk(holders: Mapping[str, object], but: Iterable[object]) -> Iterator[tupl
         for path, value in level:
             for name, item in _inside(value):
                 kind: Any = type(item)
+                if kind in LEAVES or id(item) in seen:  # most are, in what is logged
+                    continue
                 is_tensor = issubclass(kind, torch.Tensor)
-                if id(item) in seen or (not is_tensor and _is_atom(kind)):
+                if not is_tensor and _is_atom(kind):
                     continue
                 seen.add(id(item))
                 at = f"{path}.{name}" if name != "" else path
@@ -102,7 +105,7 @@ def _inside(value: Any) -> Iterable[tuple[object, Any]]:
         if len(value) <= MAX_ITEMS:
             # A tensor that is a key, as in an optimizer's state, takes long to write out.
             yield from (
-                (number if isinstance(key, torch.Tensor) else str(key), item)
+                (number if isinstance(key, torch.Tensor) else key, item)
                 for number, (key, item) in enumerate(value.items())
             )
     elif isinstance(value, list | tuple | set | frozenset):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from legoloop.core.nested import LEAVES
 from legoloop.loop.plugin import ShouldSave, State
 
 
@@ -56,7 +57,9 @@ def _dropped(state: State) -> None:
 def _copied(state: Any) -> Any:
     """The containers are copied, the tensors shared."""
     if isinstance(state, dict):
-        return {key: _copied(value) for key, value in state.items()}
+        return {
+            key: value if type(value) in LEAVES else _copied(value) for key, value in state.items()
+        }
     if isinstance(state, list | tuple):
         return type(state)(map(_copied, state))
     return state

@@ -17,6 +17,7 @@ from tests.ranks import RankError, in_group, on_ranks, train, train_alone
 
 LOGGED = ["loggers=[csv]", "eval_samples=100", "num_epochs=2"]
 MLP = [*LOGGED, "model=mlp", "model.hidden=[16]"]
+SHORT = [*MLP, "num_epochs=1", "epoch_size=320"]
 CNN = [*LOGGED, "model=simple_cnn", "model.dropout=0", "epoch_size=300"]
 SAME = ("weights", "metrics.csv", "predicts.csv", "targets.csv")
 
@@ -205,7 +206,7 @@ def test_each_plugin_that_ships_leaves_on_two_ranks_what_it_leaves_on_one(
 ) -> None:
     head = ["plugins.freeze.patterns=[layers.0.*]"] if option == "freeze" else []
     asked = head or ASKED_FOR.get(option, [])
-    given = [*MLP, "num_epochs=1", f"plugins=[default,checkpoints,{option}]", *asked]
+    given = [*SHORT, f"plugins=[default,checkpoints,{option}]", *asked]
     halves = "plugins.descent.micro_batch_size=16"
     train_alone(tmp_path / "one", [*given, halves])
     train(tmp_path / "two", given, ranks=2)
@@ -243,7 +244,7 @@ def test_each_plugin_that_ships_leaves_on_two_ranks_what_it_leaves_on_one(
     ],
 )
 def test_what_else_ships_works_with_ranks(tmp_path: Path, overrides: list[str]) -> None:
-    given = [*MLP, "num_epochs=1", *overrides]
+    given = [*SHORT, *overrides]
     (steps,) = train_alone(tmp_path / "one", given)
     assert train(tmp_path / "two", given, ranks=2) == [steps] * 2
     tolerance = 2e-2 if "amp" in overrides[0] else 1e-5

@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 import legoloop as ll
+from legoloop.core.growing_state import from_text
 from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
 from tests.contracts.test_plugins import MADE, with_images
 from tests.contracts.test_resume import Burns, Fuse, Killed, Saves, events
@@ -270,9 +271,9 @@ def _states(host: ll.TrainingHost) -> dict[str, Any]:
         plugin.pop(OF_THE_CLOCK.get(name), None)
         if name in REMOTE:
             plugin.pop("run_id")
-            plugin["record"] = [report[::2] for report in plugin["record"]]  # without the time
+            plugin["record"] = [report[::2] for report in from_text(plugin["record"])]
         for told in ("record", "pictures") if name == "TensorBoard" else ():
-            plugin[told] = [event[:3] for event in plugin[told]]  # without the time
+            plugin[told] = [event[:3] for event in from_text(plugin[told])]  # without the time
     return {name: digest(of_plugin) for name, of_plugin in state.pop("plugins").items()} | {
         "rest": digest(state)
     }

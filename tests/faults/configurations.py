@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from tests.app import wrong_configurations
 from tests.faults.tally import Tally
 
-WRONG, WRONG_IF_LONG = 100, 1_000
+WRONG, WRONG_IF_LONG = 40, 1_000
 MOST_TRIED = 4
 """How many are generated for each that is to be wrong, at most."""
 

@@ -42,7 +42,7 @@ REFUSED = 2
 def killed_at_any_moment(long: bool) -> Tally:
     """SIGKILL at uniform moments, in a run without workers and in one with two."""
     tally = Tally()
-    kills = {0: 200, 2: 100} if long else {0: 6, 2: 2}
+    kills = {0: 200, 2: 100} if long else {0: 3, 2: 1}
     for workers, number in kills.items():
         overrides = WORKERS.format(workers)
         seconds = uninterrupted(overrides).seconds
@@ -149,7 +149,7 @@ def _before_calls(act: Callable[[int], Act], told: str, long: bool) -> Tally:
     overrides = ("num_epochs=1", "plugins.checkpoints.keep_last=1")
     made = calls_of_a_run(*overrides)
     save = one_save(made, 2 * EVERY, 3 * EVERY)
-    sample = {*range(0, len(made), 5), *save} if long else {*range(3, save.start, 60), *save[2::8]}
+    sample = {*range(0, len(made), 5), *save} if long else {3, *save[2::12]}
     for number in sorted(sample):
         call, path = made[number]
         with trial(*overrides) as killed:

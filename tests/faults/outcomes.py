@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from legoloop.core.growing_state import from_text
 from legoloop.state.checkpoints import read_newest
 from legoloop.state.run_record import read_record
 
@@ -91,7 +92,8 @@ def _parts(state: dict[str, Any]) -> list[tuple[str, Any]]:
     """The state by plugin; without what the clock of the wall said."""
     plugins = {name: dict(plugin) for name, plugin in state["plugins"].items()}
     if "tensorboard" in plugins:
-        plugins["tensorboard"]["record"] = [e[:3] for e in plugins["tensorboard"]["record"]]
+        record = from_text(plugins["tensorboard"]["record"])
+        plugins["tensorboard"]["record"] = [event[:3] for event in record]
     if "progress" in plugins:
         del plugins["progress"]["seconds"]
     rest = {key: value for key, value in state.items() if key != "plugins"}

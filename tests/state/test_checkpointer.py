@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import legoloop as ll
 from legoloop.core import ranks
+from legoloop.core.growing_state import from_text
 from legoloop.state import checkpointer as keeping
 from legoloop.state.checkpointer import SavedCheckpoint, select_to_keep
 from legoloop.state.checkpoints import (
@@ -176,7 +177,7 @@ def test_holds_what_every_plugin_heard_of_the_stage(tmp_path: Path) -> None:
     parts.host(checkpoints, history, loss).run()
 
     state = read_checkpoint(tmp_path / "6")
-    assert state["plugins"]["History"]["rows"] == history.rows != {}
+    assert dict(from_text(state["plugins"]["History"]["rows"])) == history.rows != {}
 
 
 def few(folder: Path, **given: Any) -> tuple[ll.Counter, ll.Checkpointer, ll.TrainingHost]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 
+from legoloop.core.growing_state import as_text, from_text
 from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.output.scalars.scalar_file import ScalarFile
@@ -71,11 +72,11 @@ class CsvMetrics(ScalarFile):
             yield from self._lines.values()
 
     def state_dict(self) -> State:
-        return {**super().state_dict(), "rows": self._rows}
+        return {**super().state_dict(), "rows": as_text([*self._rows.items()])}
 
     def load_state_dict(self, state: State) -> None:
         super().load_state_dict(state)
-        self._rows = dict(state["rows"])
+        self._rows = dict(from_text(state["rows"]))
         self._lay_out()
 
     def _lay_out(self) -> None:

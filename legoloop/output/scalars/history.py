@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from legoloop.core.growing_state import as_text, from_text
 from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.output.scalars.scalar_writer import ScalarWriter
@@ -54,8 +55,8 @@ class History(ScalarWriter):
         return pd.DataFrame.from_dict(self.rows, orient="index").rename_axis("step")
 
     def state_dict(self) -> State:
-        return {**super().state_dict(), "rows": self.rows}
+        return {**super().state_dict(), "rows": as_text([*self.rows.items()])}
 
     def load_state_dict(self, state: State) -> None:
         super().load_state_dict(state)
-        self.rows = dict(state["rows"])
+        self.rows = dict(from_text(state["rows"]))

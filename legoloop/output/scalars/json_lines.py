@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from math import isfinite
 from pathlib import Path
 
+from legoloop.core.growing_state import as_text, from_text
 from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.loop.plugin import State
 from legoloop.output.scalars.scalar_file import ScalarFile
@@ -63,8 +64,8 @@ class JsonLines(ScalarFile):
         return self._lines
 
     def state_dict(self) -> State:
-        return {**super().state_dict(), "lines": self._lines}
+        return {**super().state_dict(), "lines": as_text(self._lines)}
 
     def load_state_dict(self, state: State) -> None:
         super().load_state_dict(state)
-        self._lines = list(state["lines"])
+        self._lines = list(from_text(state["lines"]))

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from legoloop.core.errors import DataError
+from legoloop.core.growing_state import as_text, from_text
 from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.core.ranks import current_ranks
 from legoloop.core.variation import Variation
@@ -214,14 +215,14 @@ class RemoteLogger(ScalarWriter):
             **super().state_dict(),
             "run_id": self.run_id,
             "run_dir": self.about.run_dir,
-            "record": self._record,
+            "record": as_text(self._record),
         }
 
     def load_state_dict(self, state: State) -> None:
         super().load_state_dict(state)
         own = self.about.run_dir  # states of earlier versions tell neither that nor the reports
         self.run_id = state["run_id"] if state.get("run_dir", own) == own else None
-        self._record = [tuple(report) for report in state.get("record", ())]
+        self._record = [tuple(report) for report in from_text(state.get("record", ()))]
         self._sent = 0
 
     def _new_reports(self) -> Iterator[Report]:

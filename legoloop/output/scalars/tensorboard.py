@@ -12,6 +12,7 @@ import torch
 
 from legoloop.core.atomic_files import describe_os_error
 from legoloop.core.errors import DataError
+from legoloop.core.growing_state import as_text, from_text
 from legoloop.core.protocols import Scalars, ScalarSource, TrainingProgress
 from legoloop.core.variation import Variation
 from legoloop.loop.plugin import State
@@ -131,14 +132,14 @@ class TensorBoard(ScalarWriter):
     def state_dict(self) -> State:
         return {
             **super().state_dict(),
-            "record": self._record,
+            "record": as_text(self._record),
             "pictures": self._pictures,
             "hparams_written": self._hparams_written,
         }
 
     def load_state_dict(self, state: State) -> None:
         super().load_state_dict(state)
-        self._record = [tuple(event) for event in state["record"]]
+        self._record = [tuple(event) for event in from_text(state["record"])]
         self._pictures = [tuple(picture) for picture in state["pictures"]]
         self._hparams_written = state["hparams_written"]
         self._stale_files = list(self.logs_dir.rglob(f"events.out.tfevents.*{SUFFIX}"))

@@ -122,7 +122,7 @@ def test_determinism_tells_the_first_difference(here: Path) -> None:
     assert read_record(here / "run")["status"] == "FAILED"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_determinism_tells_why_the_second_run_failed(here: Path) -> None:
     fails = "+plugins.fails={_target_: mine.FailsAgain, run_dir: '${run_dir}'}"
     ended = debugged(here, "debug=determinism", "num_epochs=1", fails)
@@ -130,7 +130,7 @@ def test_determinism_tells_why_the_second_run_failed(here: Path) -> None:
     assert ended.err == "error: the second run did not complete: error: the second time\n"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_determinism_finds_the_same_bits_and_anew_when_resumed(here: Path) -> None:
     (here / "fault").touch()
     fails = "+plugins.then_fails={_target_: mine.FailsAfterwards, run_dir: '${run_dir}'}"

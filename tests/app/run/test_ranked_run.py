@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 RUN = ["loggers=[csv]", "model=mlp", "model.hidden=[16]", "eval_samples=100"]
 HALVES = "plugins.descent.micro_batch_size=16"
-LONG = [*RUN, "num_epochs=40", "scheduler=cosine"]
+LONG = [*RUN, "num_epochs=16", "scheduler=cosine"]
 
 
 def command(here: Path, *words: str, start: tuple[str, ...] = ("-m", "legoloop.run")) -> list[str]:
@@ -79,7 +79,7 @@ def test_ended_from_outside_it_saves_and_goes_on(tmp_path: Path) -> None:
     third = started(tmp_path, *words)
     out, err = third.communicate()
     assert (third.returncode, err) == (0, "")
-    assert out.splitlines()[-1] == "completed: 40 epochs are done"
+    assert out.splitlines()[-1] == "completed: 16 epochs are done"
     train_alone(tmp_path / "one", [*LONG, HALVES])
     assert_same_run(tmp_path / "one", tmp_path / "two")
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import legoloop as ll
+from legoloop.core.growing_state import from_text
 from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
 from tests.told import Told
 
@@ -254,7 +255,7 @@ def test_the_file_has_all_reports_at_a_checkpoint_and_is_on_the_disk_at_the_end(
         reported(table, step, step, x=1.0)
         synced.clear()
         state = table.state_dict()
-        assert (len(read(path)), len(state["rows"]), synced) == (step, step, [])
+        assert (len(read(path)), len(from_text(state["rows"])), synced) == (step, step, [])
     table.train_end()
     assert len(synced) == 2
     table.close()

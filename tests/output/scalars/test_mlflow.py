@@ -31,10 +31,17 @@ def test_names_the_extra_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
         ll.MlflowLogger(ll.Counter(), Told())
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A tracking server on SQLite, in a process of its own."""
+@pytest.fixture(scope="module", params=["file", pytest.param("http", marks=pytest.mark.long)])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Where runs are tracked: a database on SQLite, without a server and behind one."""
     folder = tmp_path_factory.mktemp("mlflow")
+    if request.param == "file":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)  # artifacts lie in the working directory
+            yield f"sqlite:///{folder}/runs.db"
+        return
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

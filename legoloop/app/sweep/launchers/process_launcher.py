@@ -14,6 +14,7 @@ from typing import get_args
 from hydra.core.utils import JobReturn
 
 from legoloop.app.run.signals import interruptions
+from legoloop.app.sweep.launchers import job_process
 from legoloop.app.sweep.launchers.job_process import JobProcess
 from legoloop.app.sweep.launchers.jobs import OneByOneLauncher, SentJob, has_failed
 from legoloop.app.sweep.launchers.process_start import (
@@ -86,9 +87,10 @@ class ProcessLauncher(OneByOneLauncher):
 
     def _process_start(self) -> ProcessStart:
         if self._start_method == "spawn":
-            return NewInterpreters()
+            return NewInterpreters(job_process.__name__)
         threads = {k: v for k, v in self.environment(0).items() if k != GPUS}
-        return ForkServer(threads, (*OF_HYDRA, *(OF_A_RUN if self.runs_are_ours else ())))
+        imported = (*OF_HYDRA, *(OF_A_RUN if self.runs_are_ours else ()))
+        return ForkServer(job_process.__name__, threads, imported)
 
     def execute(
         self, jobs: Iterator[SentJob], ended: Callable[[int], None] = lambda number: None

@@ -50,7 +50,7 @@ class Process(Protocol):
 
 
 class ProcessStart(Protocol):
-    """Starts processes that run ``job_process``."""
+    """Starts processes that run the ``main`` of one module."""
 
     def start(self, environment: Mapping[str, str], files: Files) -> Process:
         """Start one, with so much of the environment set otherwise than here."""
@@ -62,18 +62,24 @@ class ProcessStart(Protocol):
 
 
 class NewInterpreters:
-    """Starts a new interpreter for each job."""
+    """A new interpreter for each.
+
+    Args:
+        module: the name of what they run.
+    """
+
+    def __init__(self, module: str) -> None:
+        self._module = module
 
     def start(self, environment: Mapping[str, str], files: Files) -> Process:
-        return _NewInterpreter(environment, files)
+        return _NewInterpreter(self._module, environment, files)
 
     def close(self) -> None:
         """Nothing is left."""
 
 
 class _NewInterpreter:
-    def __init__(self, environment: Mapping[str, str], files: Files) -> None:
-        module = "legoloop.app.sweep.launchers.job_process"
+    def __init__(self, module: str, environment: Mapping[str, str], files: Files) -> None:
         self._process = _interpreter(module, environment, *files)
         self.pid = self._process.pid
 
@@ -88,19 +94,24 @@ class ForkServer:
     """Forks of one interpreter, which starts with the first of them.
 
     Args:
+        module: the name of what they run.
         environment: what is set for all processes otherwise than here, such as the number of
             threads: libraries read some of it when they are imported.
         imported: the modules that it imports.
     """
 
-    def __init__(self, environment: Mapping[str, str], imported: Sequence[str]) -> None:
+    def __init__(
+        self, module: str, environment: Mapping[str, str], imported: Sequence[str]
+    ) -> None:
+        self._module = module
         self._environment = environment
         self._imported = list(imported)
         self._server: subprocess.Popen[bytes] | None = None
         self._requests: Any = None
 
     def start(self, environment: Mapping[str, str], files: Files) -> Process:
-        request = {"fork": {"environment": _whole(environment), "directory": os.getcwd()}}
+        place = {"environment": _whole(environment), "directory": os.getcwd()}
+        request = {"fork": {"module": self._module, **place}}
         if self._server is None:
             self._begin()
         try:
@@ -194,7 +205,7 @@ def _whole(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Answer requests until there can be no more; in each fork, be the process of a job instead."""
+    """Answer requests until there can be no more; in each fork, run the module instead."""
     requests = _Messages(socket.socket(fileno=os.dup(0)))
     while True:
         try:
@@ -210,7 +221,7 @@ def main() -> None:
             answer = os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])
         elif (answer := _forked()) == 0:
             requests.close()
-            return _be_a_job(**request["fork"], files=files)
+            return _run(**request["fork"], files=files)
         else:
             with suppress(OSError):  # the fork may have done it first
                 os.setpgid(answer, answer)
@@ -222,7 +233,8 @@ def main() -> None:
 def _import(names: Sequence[str]) -> None:
     gc.disable()
     for name in names:
-        import_module(name)
+        with suppress(ImportError):  # if a job needs it, it says so
+            import_module(name)
     gc.freeze()  # what is looked at for garbage would be copied
     gc.enable()
 
@@ -238,9 +250,7 @@ def _forked() -> int:
         return os.fork()
 
 
-def _be_a_job(environment: Mapping[str, str], directory: str, files: Sequence[int]) -> None:
-    from legoloop.app.sweep.launchers import job_process
-
+def _run(module: str, environment: Mapping[str, str], directory: str, files: Sequence[int]) -> None:
     os.setpgid(0, 0)
     for number, file in enumerate(files):
         os.dup2(file, number)
@@ -250,7 +260,7 @@ def _be_a_job(environment: Mapping[str, str], directory: str, files: Sequence[in
     os.environ.update(environment)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()  # as a new interpreter does
-    job_process.main()
+    import_module(module).main()
 
 
 if __name__ == "__main__":

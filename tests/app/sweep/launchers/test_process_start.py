@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from legoloop.app.sweep.launchers import job_process
 from legoloop.app.sweep.launchers.job_process import JobProcess
 from legoloop.app.sweep.launchers.process_launcher import ProcessLauncher
 from legoloop.app.sweep.launchers.process_start import (
@@ -28,6 +29,7 @@ from legoloop.core.errors import ArgumentError
 from tests.app.sweep.launchers.sweeps import begun, ended, facts, is_gone, wait_until
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+JOB = job_process.__name__
 PROCESSES = "hydra/launcher=processes"
 
 
@@ -45,7 +47,7 @@ class Job:
 
 @pytest.fixture
 def server() -> Iterator[ForkServer]:
-    made = ForkServer({"OMP_NUM_THREADS": "3"}, ["numpy"])
+    made = ForkServer(JOB, {"OMP_NUM_THREADS": "3"}, ["numpy"])
     yield made
     made.close()
 
@@ -70,7 +72,7 @@ def test_forks_of_one_process_have_what_interpreters_of_their_own_have(
     server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = []
-    for number, start in enumerate((server, server, NewInterpreters())):
+    for number, start in enumerate((server, server, NewInterpreters(JOB))):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("OTHERS", str(number))
         found.append(result(begin(start, what_it_sees, MINE="1", OMP_NUM_THREADS="3")))
@@ -145,7 +147,7 @@ def test_another_method_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_imported_begins_no_thread() -> None:
     """A fork has the thread alone that forked it."""
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    whole = ForkServer(one_thread, (*OF_HYDRA, *OF_A_RUN))
+    whole = ForkServer(JOB, one_thread, (*OF_HYDRA, *OF_A_RUN))
     parent = result(begin(whole, os.getppid))
     threads = psutil.Process(parent).num_threads()
     whole.close()

@@ -96,9 +96,7 @@ def test_what_no_node_has_room_for_is_told_and_not_waited_for(tmp_path: Path) ->
 
 
 # ray#40210: a process that Ray ends has 100 ms; and workers of a cluster do not know our modules
-@pytest.mark.parametrize(
-    "jobs", [pytest.param(4, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("jobs", [pytest.param(jobs, marks=pytest.mark.long) for jobs in (4, 20)])
 def test_a_job_whose_node_dies_is_resumed_on_another(
     jobs: int, tmp_path: Path, cluster: RayHere
 ) -> None:
