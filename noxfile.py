@@ -90,7 +90,7 @@ def wheel_in_place(session: nox.Session) -> None:
 
 def run_from_any_folder(session: nox.Session, folder: str) -> None:
     # From the root of the repository the checkout hides the wheel.
-    for number, start in enumerate(["/", folder, ROOT]):
+    for number, start in enumerate(["/", ROOT]):
         session.chdir(start)
         run = f"hydra.run.dir={folder}/run{number}"
         session.run("python", "-m", "legoloop.run", "num_epochs=1", run)

@@ -41,7 +41,7 @@ def metrics(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_our_commands_do_what_they_say(tmp_path: Path) -> None:
     for line in (line for *_, ours in STEPS for line in ours.splitlines()):
         program, *words = shlex.split(line)

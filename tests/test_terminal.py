@@ -58,7 +58,7 @@ def test_a_run_leaves_a_table_that_fits(columns: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["basic", "processes"])
+@pytest.mark.parametrize("launcher", [pytest.param("basic", marks=pytest.mark.long), "processes"])
 def test_a_sweep_shows_one_block_and_leaves_failures_and_table(
     launcher: str, tmp_path: Path
 ) -> None:

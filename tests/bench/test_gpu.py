@@ -24,7 +24,7 @@ def test_every_case_and_precision_has_a_row() -> None:
     assert all(isfinite(float(row[-1])) for row in found)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_compiled_ones_too(monkeypatch: pytest.MonkeyPatch) -> None:
     linear = Case(lambda: nn.Sequential(nn.Linear(4, 10)), images(4, 4))

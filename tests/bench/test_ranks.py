@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("load", [MLP, CNN])
+@pytest.mark.parametrize("load", [MLP, pytest.param(CNN, marks=pytest.mark.long)])
 def test_all_compute_what_ddp_by_hand_does(load: object) -> None:
     hand = train(trainers(2)[HAND], load, size=2, steps=3)
     assert hand[0][1] == hand[1][1]

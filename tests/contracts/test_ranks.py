@@ -86,7 +86,8 @@ def largest_difference(one: Path, other: Path) -> float:
     [
         (MLP, 32),  # the last batch of a pass has 29 of 1,437 samples
         (MLP, 479),  # three whole batches
-        ([*MLP, "+data.loaders.train.num_workers=2"], 359),  # the last batch has one sample
+        # The last batch has one sample.
+        ([*MLP, "num_epochs=1", "+data.loaders.train.num_workers=2"], 359),
         (CNN, 32),
         pytest.param([*CNN, "+data.loaders.train.num_workers=2"], 33, marks=pytest.mark.long),
     ],
@@ -198,9 +199,14 @@ PLUGINS = sorted(
     # They end by the clock, or look at the machine.
     if name not in ("default", "checkpoints", "time_limit", "system")
 )
+IN_CI = ("best_weights", "early_stopping", "ema", "freeze", "mixup", "predicted_classes", "pruning")
+"""Those that look at what all ranks have, or change it; the others are long."""
 
 
-@pytest.mark.parametrize("option", PLUGINS)
+@pytest.mark.parametrize(
+    "option",
+    [pytest.param(name, marks=() if name in IN_CI else pytest.mark.long) for name in PLUGINS],
+)
 def test_each_plugin_that_ships_leaves_on_two_ranks_what_it_leaves_on_one(
     tmp_path: Path, option: str
 ) -> None:

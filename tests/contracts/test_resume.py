@@ -313,7 +313,12 @@ def test_killed_anywhere_again_and_again(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("save_every", "stop_at"),
-    [pytest.param(1, None, marks=pytest.mark.long), (2, 5), (7, None), (7, 5)],
+    [
+        pytest.param(1, None, marks=pytest.mark.long),
+        (2, 5),
+        pytest.param(7, None, marks=pytest.mark.long),
+        (7, 5),
+    ],
 )
 def test_killed_at_every_stage(save_every: int, stop_at: int | None) -> None:
     outcome, stages = uninterrupted(stop_at)
@@ -323,7 +328,7 @@ def test_killed_at_every_stage(save_every: int, stop_at: int | None) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kill", [20, 47])
+@pytest.mark.parametrize("kill", [20, pytest.param(47, marks=pytest.mark.long)])
 def test_with_workers(kill: int) -> None:
     assert after_kills(kill, save_every=2, num_workers=2) == uninterrupted()[0]
 

@@ -90,7 +90,7 @@ def test_the_readme_shows_the_line_as_it_is_written(project: Path) -> None:
     assert shown in (project / CONF).read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_readmes_commands_run_and_the_first_prints_what_it_shows(
     site: Path, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ def failed_starts(long: bool) -> Tally:
     """A killed run, started in vain once or three times, and then for real."""
     tally = Tally()
     cases = [(place, why) for place in PLACES for why in WHY]
-    for place, why in cases if long else cases[::5]:
+    for place, why in cases if long else cases[::9]:
         with trial() as one:
             one.run(fault=before_a_call("faulted:Net.forward", 40, kill_itself))
             before = _checkpoints(one)

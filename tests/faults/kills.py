@@ -149,7 +149,7 @@ def _before_calls(act: Callable[[int], Act], told: str, long: bool) -> Tally:
     overrides = ("num_epochs=1", "plugins.checkpoints.keep_last=1")
     made = calls_of_a_run(*overrides)
     save = one_save(made, 2 * EVERY, 3 * EVERY)
-    sample = {*range(0, len(made), 5), *save} if long else {3, *save[2::12]}
+    sample = {*range(0, len(made), 5), *save} if long else {3, *save[2::20]}
     for number in sorted(sample):
         call, path = made[number]
         with trial(*overrides) as killed:

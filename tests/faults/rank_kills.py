@@ -14,6 +14,7 @@ from tests.faults.trials import Attempt, Ended, trial, uninterrupted
 
 RANKS = "ranks=2"
 PROCESSES = ("the run's process", "rank 0", "rank 1")
+RANK_1 = 2
 AT_ONCE = 5.0
 """Seconds within which all of a run must have ended."""
 
@@ -22,8 +23,8 @@ def killed_with_ranks(long: bool) -> Tally:
     """SIGKILL of either rank, or of the process that started them, at uniform moments."""
     tally = Tally()
     seconds = uninterrupted(RANKS).seconds
-    for number, moment in enumerate(moments(102 if long else 3, seconds)):
-        which = number % len(PROCESSES)
+    for number, moment in enumerate(moments(102 if long else 1, seconds)):
+        which = number % len(PROCESSES) if long else RANK_1
         with trial(RANKS) as killed:
             attempt = killed.begin()
             ended, waited = kill_process(attempt, which, moment)

@@ -141,7 +141,7 @@ def _other_value(directory: Path, draw: random.Random) -> str:
         is_json = file.suffix == ".json"
         tree = json.loads(file.read_text()) if is_json else yaml.safe_load(file.read_text())
         node, key = draw.choice(list(_places(tree)))
-    except (OSError, ValueError, IndexError, yaml.YAMLError):  # it is damaged already
+    except (OSError, ValueError, IndexError, RecursionError, yaml.YAMLError):  # damaged already
         return f"nothing more in {file.name}"
     value = draw.choice(VALUES)
     done = draw.choice(("value", "value", "value", "key", "gone"))

@@ -110,6 +110,7 @@ def test_torchrun_on_two_machines(tmp_path: Path) -> None:
     assert_same_run(tmp_path / "one", tmp_path / "two")
 
 
+@pytest.mark.long
 def test_a_sweep_of_jobs_of_two_ranks(tmp_path: Path) -> None:
     sweep = [*RUN, "num_epochs=1", "ranks=2", "hydra.sweep.dir=sweep"]
     given = [*sweep, "-m", "hydra/launcher=processes", "optimizer.lr=1e-3,1e-2"]

@@ -62,7 +62,11 @@ def ended(here: Path, *arguments: str) -> Ended:
 
 @pytest.mark.parametrize(
     ("how", "status", "told"),
-    [("null", 0, ""), ("data", 1, "error: odd\n"), ("exit", 3, "")],
+    [
+        pytest.param("null", 0, "", marks=pytest.mark.long),
+        pytest.param("data", 1, "error: odd\n", marks=pytest.mark.long),
+        ("exit", 3, ""),
+    ],
 )
 def test_all_that_python_does_at_the_end_is_done(
     how: str, status: int, told: str, here: Path

@@ -90,7 +90,7 @@ def _number_of(found: list[object], kind: type) -> int:
 def test_nothing_of_a_job_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    jobs = 12
+    jobs = 6
     command = beside_bricks_of_a_user(tmp_path, monkeypatch, capfd)
     seen: list[Process] = []
     imported: list[int] = []

@@ -134,7 +134,7 @@ def test_what_is_printed_meanwhile_stands_above_it_in_whole_lines() -> None:
     assert lines[-2] == "not ended, over"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_on_a_terminal_gives_it_back_when_the_run_fails() -> None:
     status, shown = on_a_terminal("fail")
 
@@ -144,7 +144,7 @@ def test_on_a_terminal_gives_it_back_when_the_run_fails() -> None:
     assert not after.strip()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_resumed_run_goes_on_with_clock_and_bar() -> None:
     status, shown = on_a_terminal("resume")
 
@@ -284,7 +284,7 @@ class Screen:
 
 
 @given(seconds=st.sampled_from([0.0, 1e-4, 1e-3, 1e-2, 0.1]), a_step=st.floats(1e-3, 1.0))
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_bar_moves_ten_times_a_second_at_most_and_takes_little_time(
     seconds: float, a_step: float
 ) -> None:

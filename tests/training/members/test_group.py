@@ -407,7 +407,7 @@ def test_augmentation_is_that_of_the_run_alone(doubles: None) -> None:
         assert worst_difference(one, other) < 1e-10
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_a_sweep_concludes_is_the_same() -> None:
     """Mean and spread of the accuracy over 8 seeds, of a network with dropout and ReLUs."""
     alone, together = (members(*DROPOUT, "num_epochs=4", number=8) for _ in range(2))

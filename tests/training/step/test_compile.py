@@ -130,7 +130,7 @@ def test_a_later_model_of_the_process_is_compiled_too() -> None:
 
 
 @needs_a_compiler
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # torch's own, of several kinds
 def test_so_is_one_that_breaks_the_graph() -> None:
     import torch._dynamo.config as limits

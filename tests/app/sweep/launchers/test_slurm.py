@@ -145,7 +145,7 @@ def test_after_a_failure_what_is_queued_is_cancelled(tmp_path: Path, slurm: Slur
 
 
 # hydra#2479, hydra#3058, hydra#3128: the command must live as long as the jobs
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_command_that_does_not_wait_is_given_again(tmp_path: Path, slurm: SlurmHere) -> None:
     words = (SLURM, "hydra.launcher.wait=false", "seed=0,1")
 

@@ -524,7 +524,7 @@ def test_no_trial_is_lost_or_run_twice_when_all_is_killed(command: Command) -> N
     assert {number for number, count in enumerate(attempts) if count > 1} <= set(was_running)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_other_launchers_are_given_batches(command: Command) -> None:
     search = (*SEARCH, "hydra.sweeper.n_trials=3", "hydra.sweeper.batch_size=2")
     ended = in_a_process(command.here, *search, "hydra/launcher=slurm_local")
