@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -187,6 +188,17 @@ def _never_deferring(real: Any) -> Any:
     return deferring
 
 
+def _as_if_loaded(real: Any) -> Any:
+    def load_state_dict(self: Any, state: Any) -> None:
+        self._saved, self._is_at_saved_place = state, True
+
+    return load_state_dict
+
+
+def _drawn(real: Any) -> Any:
+    return lambda self, first, count: [random.getrandbits(62) for _ in range(count)]
+
+
 def _always(real: Any) -> Any:
     return lambda *given, **named: True
 
@@ -239,7 +251,7 @@ MUTANTS: Mapping[str, tuple[str, Callable[[Any], Any], Check]] = {
     ),
     "schedule lost": (
         "legoloop.training.schedules.lr_plugins:LRScheduler.load_state_dict",
-        _nothing,
+        _as_if_loaded,
         _killed_in_training,
     ),
     "count of steps lost": (
@@ -258,8 +270,8 @@ MUTANTS: Mapping[str, tuple[str, Callable[[Any], Any], Check]] = {
         _of(not_numbers.not_a_number),
     ),
     "draws not by position": (
-        "legoloop.data.positional_rng:PositionalRng.seed_for",
-        _nothing,
+        "legoloop.data.positional_rng:PositionalRng.seeds",
+        _drawn,
         _with_a_worker,
     ),
     "flags left as they are": (
