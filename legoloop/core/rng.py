@@ -97,7 +97,7 @@ def get_rng_state(raw: dict[str, Any] | None = None) -> dict[str, Any]:
     version, words, gauss = raw["python"]
     bits, keys, position, has_gauss, cached = raw["numpy"]
     return raw | {
-        "python": {"version": version, "words": torch.tensor(words), "gauss": gauss},
+        "python": {"version": version, "words": torch.tensor(words, device="cpu"), "gauss": gauss},
         "numpy": {
             "bits": bits,
             "keys": torch.from_numpy(np.asarray(keys).astype(np.int64)),
