@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import fork_server
-from tests.app.command import environment as own_environment
+from tests.app.command import environment
 
 PAGE = (Path(__file__).parent.parent / "docs" / "first_hour.md").read_text()
 MOST_COMMANDS = 20
@@ -27,7 +27,7 @@ def test_it_takes_few_commands() -> None:
 @pytest.mark.slow
 def test_the_first_hour(tmp_path: Path) -> None:
     here, said = tmp_path, ""
-    environment = own_environment(BROWSER=f"cp %s {tmp_path}/opened.html")
+    env = environment(BROWSER=f"cp %s {tmp_path}/opened.html")
     for name, kind, text in BLOCKS:
         if kind != "bash":
             (here / name).parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def test_the_first_hour(tmp_path: Path) -> None:
                 here = here / arguments[0]
             else:
                 assert program == "python"
-                done = fork_server.run(arguments, cwd=here, env=environment)
+                done = fork_server.run(arguments, cwd=here, env=env)
                 assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
                 said += done.stdout
     assert "val/worst_recall" in said

@@ -18,8 +18,8 @@ from legoloop.app.sweep.launchers import job_process
 from legoloop.app.sweep.launchers.job_process import JobProcess
 from legoloop.app.sweep.launchers.jobs import OneByOneLauncher, SentJob, has_failed
 from legoloop.app.sweep.launchers.process_start import (
-    OF_A_RUN,
-    OF_HYDRA,
+    HYDRA_MODULES,
+    TRAINING_MODULES,
     ForkServer,
     NewInterpreters,
     ProcessStart,
@@ -89,7 +89,7 @@ class ProcessLauncher(OneByOneLauncher):
         if self._start_method == "spawn":
             return NewInterpreters(job_process.__name__)
         threads = {k: v for k, v in self.environment(0).items() if k != GPUS}
-        imported = (*OF_HYDRA, *(OF_A_RUN if self.runs_are_ours else ()))
+        imported = (*HYDRA_MODULES, *(TRAINING_MODULES if self.runs_are_ours else ()))
         return ForkServer(job_process.__name__, threads, imported)
 
     def execute(

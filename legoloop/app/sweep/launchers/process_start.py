@@ -8,7 +8,6 @@ own, which never trains: it has no threads and no GPU that a fork would take ove
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
 import socket
@@ -25,14 +24,14 @@ StartMethod = Literal["forkserver", "spawn"]
 Files = tuple[int, int, int]
 """Descriptors of standard input, output and error."""
 
-OF_HYDRA = ("hydra.core.utils", "hydra.plugins.launcher", "omegaconf", "cloudpickle")
-OF_A_RUN = (
+HYDRA_MODULES = ("hydra.core.utils", "hydra.plugins.launcher", "omegaconf", "cloudpickle")
+TRAINING_MODULES = (
     *("torch", "torch.utils.data", "numpy", "legoloop", "legoloop.app.sweep.job"),
     *("legoloop.app.run.job", "legoloop.app.run.lifecycle", "legoloop.app.wiring.make_app"),
     *("filelock", "typeguard", "tensorboard.compat.proto.event_pb2"),
     "tensorboard.summary.writer.record_writer",
 )
-"""What jobs import: those of a Hydra app, and those of ours; not polars, which begins a thread."""
+"""What jobs of any Hydra app import, and what runs import; not polars, which starts a thread."""
 
 
 class Process(Protocol):
@@ -110,7 +109,7 @@ class ForkServer:
         self._requests: Any = None
 
     def start(self, environment: Mapping[str, str], files: Files) -> Process:
-        place = {"environment": _whole(environment), "directory": os.getcwd()}
+        place = {"environment": _full_environment(environment), "directory": os.getcwd()}
         request = {"fork": {"module": self._module, **place}}
         if self._server is None:
             self._begin()
@@ -155,7 +154,7 @@ class _Fork:
         return int(self._asked("wait", if_gone=-signal.SIGKILL))
 
     def _asked(self, question: str, if_gone: Any) -> Any:
-        """The answer; if there is none, nobody knows of the process, which is killed then."""
+        """The answer; without a server there is none, and the launcher kills the process."""
         try:
             return self._server.ask({question: self.pid})
         except (EOFError, OSError):
@@ -170,12 +169,12 @@ class _Messages:
         self._values = Connection(os.dup(over.fileno()))
 
     def send(self, value: Any, files: Sequence[int] = ()) -> None:
-        self._values.send_bytes(json.dumps([value, len(files)]).encode())
+        self._values.send((value, len(files)))
         if files:
             socket.send_fds(self._socket, [b"\0"], files)
 
     def receive(self) -> tuple[Any, list[int]]:
-        value, number = json.loads(self._values.recv_bytes())
+        value, number = self._values.recv()
         files = socket.recv_fds(self._socket, 1, number)[1] if number else []
         return value, files
 
@@ -192,12 +191,12 @@ def _interpreter(
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
-        env=_whole(environment),
+        env=_full_environment(environment),
         process_group=0,  # or the terminal's Ctrl-C would reach it twice
     )
 
 
-def _whole(environment: Mapping[str, str]) -> dict[str, str]:
+def _full_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
 
 

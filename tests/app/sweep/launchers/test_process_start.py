@@ -19,8 +19,8 @@ from legoloop.app.sweep.launchers import job_process
 from legoloop.app.sweep.launchers.job_process import JobProcess
 from legoloop.app.sweep.launchers.process_launcher import ProcessLauncher
 from legoloop.app.sweep.launchers.process_start import (
-    OF_A_RUN,
-    OF_HYDRA,
+    HYDRA_MODULES,
+    TRAINING_MODULES,
     ForkServer,
     NewInterpreters,
     ProcessStart,
@@ -61,6 +61,10 @@ def result(process: JobProcess) -> Any:
     return process.end()
 
 
+def waits() -> None:
+    time.sleep(600)
+
+
 def what_it_sees() -> Any:
     drawn = float(np.random.random())
     seen = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MINE", "OTHERS")}
@@ -90,9 +94,6 @@ def test_they_run_beside_each_other_and_leave_no_descriptor(server: ForkServer) 
     here = psutil.Process()
     before = here.num_fds()
 
-    def waits() -> None:
-        time.sleep(600)
-
     slow, quick = begin(server, waits), begin(server, os.getpid)
     assert isinstance(result(quick), int)
     assert not slow.has_ended()
@@ -110,9 +111,6 @@ def test_how_a_fork_ended_is_known(server: ForkServer) -> None:
 @LINUX
 def test_if_the_server_dies_its_jobs_are_ended_and_the_next_has_another(server: ForkServer) -> None:
     parent = result(begin(server, os.getppid))
-
-    def waits() -> None:
-        time.sleep(600)
 
     slow = begin(server, waits)
     psutil.Process(parent).kill()
@@ -147,7 +145,7 @@ def test_another_method_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_imported_begins_no_thread() -> None:
     """A fork has the thread alone that forked it."""
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    whole = ForkServer(JOB, one_thread, (*OF_HYDRA, *OF_A_RUN))
+    whole = ForkServer(JOB, one_thread, (*HYDRA_MODULES, *TRAINING_MODULES))
     parent = result(begin(whole, os.getppid))
     threads = psutil.Process(parent).num_threads()
     whole.close()
