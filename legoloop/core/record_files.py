@@ -14,7 +14,6 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -50,8 +49,13 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
 
     Raises OSError if it cannot be read, ValueError for what is no regular file, or a larger one.
     """
-    with closing(open_regular(path)) as file:
-        content = file.read(most + 1)
+    handle = _open_regular(os.fspath(path), os.O_RDONLY)
+    try:
+        content = os.read(handle, min(os.fstat(handle).st_size, most + 1))
+        while len(content) <= most and (more := os.read(handle, 2**16)):
+            content += more
+    finally:
+        os.close(handle)
     if len(content) > most:
         raise ValueError(f"is larger than {most // 2**20} MiB")
     return content

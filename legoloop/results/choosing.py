@@ -16,6 +16,7 @@ from legoloop.core.metric_direction import higher_is_better
 from legoloop.results.names import nearest
 from legoloop.results.reading import NOT_BEGUN, Run, natural_key, parse_value
 from legoloop.results.references import is_derived
+from legoloop.results.sharing import Columns
 from legoloop.state.run_record import LABELS
 
 RECORD_KEYS = ("run", "status", "started", "duration", "cause", *LABELS)
@@ -50,8 +51,9 @@ def varied_keys(runs: Sequence[Run]) -> list[str]:
     """
     equal_keys: dict[tuple[str, ...], list[str]] = {}
     keys_of_all = _keys_to_compare(runs)
+    configs = Columns([run.config for run in runs])
     for key in keys_of_all:
-        found = [run.config.get(key, _absent) for run in runs]
+        found = configs.column(key, _absent)
         if _are_the_same(found):
             continue
         values = tuple(map(repr, found))

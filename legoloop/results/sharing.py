@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from legoloop.core.flatten import flatten_config
@@ -47,6 +47,30 @@ class SharedRow(Mapping[str, Any]):
         """The value of a key, or the default."""
         place = self._places.get(key)
         return default if place is None else self._values[place]
+
+
+class Columns:
+    """The values of many mappings, a key at a time.
+
+    >>> rows = [SharedRow({"lr": 0}, (0.1,)), SharedRow({"lr": 0}, (0.2,)), {"lr": 0.3}, {}]
+    >>> Columns(rows).column("lr", None)
+    [0.1, 0.2, 0.3, None]
+    """
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._rows = rows
+        layouts = {id(row._places): row._places for row in rows if isinstance(row, SharedRow)}
+        is_one_layout = len(layouts) == 1 and all(isinstance(row, SharedRow) for row in rows)
+        self._layout = next(iter(layouts.values())) if is_one_layout else None
+
+    def column(self, key: str, default: Any) -> list[Any]:
+        """The value of a key in each row, or the default."""
+        if self._layout is None:
+            return [row.get(key, default) for row in self._rows]
+        if key not in self._layout:
+            return [default] * len(self._rows)
+        place = self._layout[key]
+        return [row._values[place] for row in self._rows]  # type: ignore[attr-defined]
 
 
 class Sharing:

@@ -94,6 +94,13 @@ def test_a_large_file_is_refused_and_a_folder_is_told(tmp_path: Path) -> None:
         read_bytes(tmp_path)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="wants Linux")
+def test_a_file_is_read_to_its_end_whatever_size_it_is_said_to_have() -> None:
+    status = Path("/proc/self/status")
+    assert status.stat().st_size == 0
+    assert read_bytes(status).splitlines()[0] == status.read_bytes().splitlines()[0]
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [

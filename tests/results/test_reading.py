@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
@@ -168,13 +167,13 @@ def test_paths_inside_the_run_directory_do_not_vary(tmp_path: Path) -> None:
 def test_a_completed_run_costs_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made_sweep(tmp_path, seeds=range(5))
     opened: list[str] = []
-    really_open = io.open
+    really_open = os.open
 
-    def counted(file: Any, *args: Any, **kwargs: Any) -> Any:
-        opened.append(os.path.basename(file))
-        return really_open(file, *args, **kwargs)
+    def counted(path: Any, *args: Any, **kwargs: Any) -> int:
+        opened.append(os.path.basename(path))
+        return really_open(path, *args, **kwargs)
 
-    monkeypatch.setattr(io, "open", counted)
+    monkeypatch.setattr(os, "open", counted)
     assert len(read_runs(tmp_path).runs) == 10
     assert sorted(opened) == ["config.yaml"] * 10 + ["run.json"] * 10
 
