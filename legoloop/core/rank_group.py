@@ -1,9 +1,9 @@
 """Several processes that train together, by ``torch.distributed``.
 
-All that ranks tell each other goes through ``RankGroup.exchange``, a collective of a few numbers
-over TCP that says where each rank is: ranks that have come to different places end with a message
-instead of waiting for each other. Gradients and shards are torch's own collectives, over NCCL on
-GPUs.
+All that ranks tell each other goes through ``RankGroup.exchange``, a few numbers that say where
+each rank is (how they travel: ``core/rank_exchange.py``): ranks that have come to different places
+end with a message instead of waiting for each other. Gradients and shards are torch's own
+collectives, over NCCL on GPUs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
 from time import monotonic
 from typing import Any, get_args
 
@@ -21,6 +20,7 @@ from torch import distributed, nn
 
 from legoloop.core.errors import PluginError, UserError
 from legoloop.core.interruption import Interrupted
+from legoloop.core.rank_exchange import exchange_of
 from legoloop.core.ranks import Exchanged, Point, Ranks
 
 POINTS: tuple[Point, ...] = get_args(Point)
@@ -73,15 +73,12 @@ class RankGroup(Ranks):
                 device_id=torch.device("cuda", local_rank) if uses_gpus else None,
             )
             self._control: Any = distributed.new_group(backend="gloo", timeout=limit)
-        self._sent = torch.zeros(len(COLUMNS), dtype=torch.float64)
-        self._received = torch.zeros(size, len(COLUMNS), dtype=torch.float64)
-        self._rows = list(self._received.unbind())
-        # The same memory: numpy takes a tenth of the time for a few numbers.
-        self._to_send, self._gathered = self._sent.numpy(), self._received.numpy()
+            self._exchange = exchange_of(self._control, rank, size, len(COLUMNS), timeout)
         self.exchange("start")
 
     def close(self) -> None:
         """Leave the group."""
+        self._exchange.close()
         distributed.destroy_process_group()
 
     @property
@@ -110,15 +107,14 @@ class RankGroup(Ranks):
         self, point: Point, number: float = 0.0, weight: float = 0.0
     ) -> Callable[[], Exchanged]:
         signal = getattr(self._noticed, "number", 0)
-        self._to_send[:] = POINTS.index(point), number, weight, signal, monotonic()
-        with _reporting_lost_ranks():  # ``distributed.all_gather`` takes half as long again
-            pending = self._control.allgather([self._rows], [self._sent])
-        return partial(self._finish_exchange, pending)
-
-    def _finish_exchange(self, pending: Any) -> Exchanged:
         with _reporting_lost_ranks():
-            pending.wait()
-        points, numbers, weights, signals, clocks = self._gathered.T.tolist()
+            self._exchange.send((POINTS.index(point), number, weight, signal, monotonic()))
+        return self._finish_exchange
+
+    def _finish_exchange(self) -> Exchanged:
+        with _reporting_lost_ranks():
+            rows = self._exchange.receive()
+        points, numbers, weights, signals, clocks = map(list, zip(*rows, strict=True))
         if len(set(points)) > 1:
             raise PluginError(_disagreement([POINTS[int(each)] for each in points]))
         self._clock = clocks[0]
@@ -175,7 +171,7 @@ def _reporting_lost_ranks() -> Iterator[None]:
     """What torch raises when another rank is gone."""
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise RankLost(f"the connection to another rank is lost ({reason})") from error
 

@@ -93,7 +93,9 @@ class RankGradients:
                     step.loss = self._backward_of_all(scaled, own_loss, observe_loss)
                 else:
                     descent.backward(scaled)
-            made.append(detached({"batch": batch, "outputs": outputs, "losses": losses}))
+            made.append({"batch": batch, "outputs": outputs, "losses": losses})
+            if len(parts) > 1:
+                made[-1] = detached(made[-1])
         made = made[: len(own)]
         whole = join(made, [part.num_samples for part in own]) if len(made) > 1 else made[0]
         step.batch, step.outputs = whole["batch"], whole["outputs"]
