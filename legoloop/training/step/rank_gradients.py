@@ -88,11 +88,13 @@ class RankGradients:
                 if weight:  # the mean of no values is nan, and must not count
                     own_loss = own_loss + weight * mean.detach()
                 # Torch takes the mean over the ranks, of which the number is taken out here.
-                scaled = weight * ranks.size * mean if weight else _nothing(outputs)
+                factor = weight * ranks.size
+                if factor != 1:  # equal shares need no multiplication
+                    mean = factor * mean if weight else _nothing(outputs)
                 if is_last:
-                    step.loss = self._backward_of_all(scaled, own_loss, observe_loss)
+                    step.loss = self._backward_of_all(mean, own_loss, observe_loss)
                 else:
-                    descent.backward(scaled)
+                    descent.backward(mean)
             made.append({"batch": batch, "outputs": outputs, "losses": losses})
             if len(parts) > 1:
                 made[-1] = detached(made[-1])
