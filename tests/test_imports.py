@@ -84,3 +84,29 @@ def test_a_run_imports_neither_a_compiler_nor_scikit_learn(tmp_path: Path) -> No
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
     assert done.stderr.split() == [b"set()"]
+
+
+@pytest.mark.slow
+def test_a_rank_imports_no_compiler() -> None:
+    script = """
+import os, sys, torch
+from torch import nn
+from legoloop.core.rank_group import RankGroup
+from legoloop.training.parallel.data_parallel import DataParallel
+
+os.environ.update(MASTER_ADDR="localhost", MASTER_PORT="0")
+group = RankGroup(0, 1)
+model = nn.Linear(2, 1)
+opt = torch.optim.SGD(model.parameters(), lr=0.1)
+synced = DataParallel().wrap(model, opt, model)
+synced(torch.ones(3, 2)).sum().backward()
+print("torch._dynamo" in sys.modules, hasattr(sys.modules["torch"], "__file__"))
+
+import torch._dynamo
+synced(torch.ones(3, 2)).sum().backward()
+compiled = torch.compile(lambda x: synced(x).sum(), backend="eager")
+print(float(compiled(torch.ones(3, 2))) == float(synced(torch.ones(3, 2)).sum()))
+group.close()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "True", "True"], done.stderr

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from legoloop.training.step.torch_shortcuts import ENABLED
+from legoloop.training.torch_shortcuts import ENABLED
 
 MOMENTS: Mapping[type[torch.optim.Optimizer], tuple[str, ...]] = {
     torch.optim.SGD: ("momentum_buffer",),

@@ -15,6 +15,7 @@ from torch import nn
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.ranks import current_ranks
 from legoloop.core.text import shorten
+from legoloop.training.torch_shortcuts import ddp_without_dynamo
 
 Run = Callable[[Any], Any]
 """Calls model and loss for a batch."""
@@ -158,13 +159,14 @@ class _Replicated:
         # Evaluations take the buffers of rank 0; until then each rank has its own.
         syncs_buffers = next(n for n in ("forward_sync_buffers", "broadcast_buffers") if n in known)
         buffers: Any = {syncs_buffers: False}
-        wrapped = DistributedDataParallel(
-            step,
-            find_unused_parameters=self._settings.find_unused_parameters,
-            bucket_cap_mb=self._settings.bucket_cap_mb,
-            gradient_as_bucket_view=True,
-            **buffers,
-        )
+        with ddp_without_dynamo():
+            wrapped = DistributedDataParallel(
+                step,
+                find_unused_parameters=self._settings.find_unused_parameters,
+                bucket_cap_mb=self._settings.bucket_cap_mb,
+                gradient_as_bucket_view=True,
+                **buffers,
+            )
         # After its first step it would order them by that: the first step of a resumed run would
         # sum gradients in another order than that step did before.
         wrapped.reducer._push_all_rebuilt_params()

@@ -38,8 +38,8 @@ from legoloop.training.step.micro_batches import join, shares, split_batch
 from legoloop.training.step.nonfinite_guard import NonFiniteGuard, ObserveLoss
 from legoloop.training.step.optimizer_state import OptimizerState
 from legoloop.training.step.rank_gradients import RankGradients
-from legoloop.training.step.torch_shortcuts import fast_backward, fast_step, fast_zero_grad
 from legoloop.training.tensors import are_finite, has_nan
+from legoloop.training.torch_shortcuts import fast_backward, fast_step, fast_zero_grad
 
 log = logging.getLogger("legoloop")
 

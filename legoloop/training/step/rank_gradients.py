@@ -17,7 +17,7 @@ from legoloop.loop.step import Step
 from legoloop.training.parallel.data_parallel import Parallel
 from legoloop.training.step.compile import StepOutput
 from legoloop.training.step.micro_batches import join, split_batch
-from legoloop.training.step.torch_shortcuts import fast_zero_grad
+from legoloop.training.torch_shortcuts import fast_zero_grad
 
 ObserveLoss = Callable[[torch.Tensor], None]
 

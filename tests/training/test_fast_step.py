@@ -20,8 +20,8 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from legoloop.training.step import torch_shortcuts
-from legoloop.training.step.torch_shortcuts import fast_step
+from legoloop.training import torch_shortcuts
+from legoloop.training.torch_shortcuts import fast_step
 from tests.tiny import tiny
 
 OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
@@ -299,7 +299,7 @@ def test_the_environment_switches_the_shortcuts(value: str | None, enabled: bool
     environment = {k: v for k, v in os.environ.items() if k != "LEGOLOOP_TORCH_SHORTCUTS"}
     if value is not None:
         environment["LEGOLOOP_TORCH_SHORTCUTS"] = value
-    code = "from legoloop.training.step.torch_shortcuts import ENABLED; print(ENABLED)"
+    code = "from legoloop.training.torch_shortcuts import ENABLED; print(ENABLED)"
     run = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )

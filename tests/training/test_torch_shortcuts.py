@@ -5,8 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo
 
-from legoloop.training.step.torch_shortcuts import fast_backward, fast_zero_grad
+from legoloop.training import torch_shortcuts
+from legoloop.training.torch_shortcuts import (
+    ddp_without_dynamo,
+    fast_backward,
+    fast_zero_grad,
+)
 
 
 class Marked(torch.Tensor):
@@ -96,3 +102,34 @@ def test_an_own_way_to_forget_gradients_is_taken(made: Any) -> None:
     weight.grad = torch.ones(1)
     fast_zero_grad(made([weight]))
     assert torch.equal(weight.grad, torch.zeros(1))
+
+
+def test_what_stands_in_for_the_tracer_is_gone_and_all_else_is_the_tracers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = torch._dynamo
+    monkeypatch.setattr(torch_shortcuts, "DYNAMO", "torch._dynamo_of_tests")
+    with ddp_without_dynamo():
+        stand_in = torch._dynamo_of_tests  # type: ignore[attr-defined]
+        assert stand_in.utils.get_optimize_ddp_mode() == "ddp_optimizer"
+        with pytest.raises(ModuleNotFoundError):
+            assert stand_in.config
+    assert not hasattr(torch, "_dynamo_of_tests")
+    assert torch._dynamo is real
+
+
+def test_the_default_is_torchs() -> None:
+    assert torch._dynamo.utils.get_optimize_ddp_mode() == torch_shortcuts.DEFAULT_DDP_MODE
+
+
+def test_with_the_tracer_imported_it_is_asked_itself() -> None:
+    real = torch._dynamo
+    with ddp_without_dynamo():
+        assert torch._dynamo is real
+
+
+def test_and_with_the_shortcuts_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_shortcuts, "ENABLED", False)
+    monkeypatch.setattr(torch_shortcuts, "DYNAMO", "torch._dynamo_of_tests")
+    with ddp_without_dynamo():
+        assert not hasattr(torch, "_dynamo_of_tests")

@@ -1,7 +1,7 @@
 """Shortcuts for ``zero_grad``, ``backward`` and ``step``: the same bits at less Python overhead.
 
 And ``torch._dynamo``, whose import takes a second, is imported by what compiles, not by the first
-optimizer.
+optimizer or by DistributedDataParallel.
 
 They read attributes of torch that are private; each is listed here. Where one is missing, and with
 ``LEGOLOOP_TORCH_SHORTCUTS=0`` in the environment, the public call is made instead.
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -37,6 +39,11 @@ GRAD_MODE_DECORATOR = "_use_grad_for_differentiable"
 NOT_TRACED = "__dynamo_disable"
 
 DYNAMO = "torch._dynamo"
+# Of DistributedDataParallel: what is called in each forward pass, and not to be traced.
+DDP_FORWARD = "_inside_ddp_forward"
+# Of torch._dynamo.utils: what DistributedDataParallel calls when it is made, and the answer unless
+# somebody has imported torch._dynamo and set it otherwise.
+DDP_MODE, DEFAULT_DDP_MODE = "get_optimize_ddp_mode", "ddp_optimizer"
 
 _ZERO_GRAD = Optimizer.zero_grad
 
@@ -106,11 +113,50 @@ def import_dynamo_late() -> None:
             setattr(method, NOT_TRACED, _traced_by_none(method))
 
 
-def _traced_by_none(method: Callable[..., Any]) -> Callable[..., Any]:
+@contextmanager
+def ddp_without_dynamo() -> Iterator[None]:
+    """Inside, DistributedDataParallel can be made, and called later, without ``torch._dynamo``.
+
+    As long as nobody else has imported it, nothing is traced.
+    """
+    if not ENABLED or DYNAMO in sys.modules:
+        yield
+        return
+    from torch.nn.parallel import DistributedDataParallel
+
+    forward = getattr(DistributedDataParallel, DDP_FORWARD, None)
+    for _ in range(2):  # a context manager, of what is not to be traced
+        forward = getattr(forward, "__wrapped__", None)
+    if forward is not None and not hasattr(forward, NOT_TRACED):
+        setattr(forward, NOT_TRACED, _traced_by_none(forward, recursive=False))
+    mode = {DDP_MODE: lambda: DEFAULT_DDP_MODE}
+    stand_in = _NotImported(DYNAMO, {"utils": _NotImported(f"{DYNAMO}.utils", mode)})
+    name = DYNAMO.rpartition(".")[2]
+    vars(torch)[name] = stand_in
+    try:
+        yield
+    finally:
+        if vars(torch)[name] is stand_in:  # else it was imported inside
+            del vars(torch)[name]
+
+
+class _NotImported:
+    """Stands in for a module, of which a few attributes are known; all others import it."""
+
+    def __init__(self, module: str, known: dict[str, Any]) -> None:
+        self._module = module
+        vars(self).update(known)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self._module), name)
+
+
+def _traced_by_none(method: Callable[..., Any], recursive: bool = True) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         if DYNAMO not in sys.modules:
             return method(*args, **kwargs)
-        not_traced = torch._dynamo.disable(method, wrapping=False)  # type: ignore[no-untyped-call]
+        disable: Any = torch._dynamo.disable
+        not_traced = disable(method, recursive, wrapping=False)
         setattr(method, NOT_TRACED, not_traced)
         return not_traced(*args, **kwargs)
 
