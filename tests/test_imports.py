@@ -40,6 +40,7 @@ def test_the_package_alone_imports_nothing_heavy() -> None:
     assert imported_by("legoloop") & {"numpy", "torch", *HEAVY} == set()
 
 
+@pytest.mark.slow
 def test_all_bricks_together_import_torch_and_nothing_heavier() -> None:
     modules = brick_modules()
     assert {"legoloop", "legoloop.core", "legoloop.loop.host"} < set(modules)

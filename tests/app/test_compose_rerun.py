@@ -13,6 +13,8 @@ from legoloop.app.config.settings import COMMAND_LINE
 from legoloop.core.errors import ConfigError
 from tests.app.command import SMALL, Command
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -9,6 +9,7 @@ from bench.members import ALONE, WORKLOADS, measured, table_of
 CLOCK = iter(range(10**9)).__next__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*WORKLOADS])
 def test_members_are_beside_a_run_alone(name: str) -> None:
     found = measured(WORKLOADS[name], [2], rounds=1, steps=2, clock=CLOCK, compiles=False)

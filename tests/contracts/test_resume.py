@@ -297,6 +297,7 @@ def test_the_run_that_is_compared_with_has_everything_in_it() -> None:
     assert list(stopped.rows) == [3, 5]
 
 
+@pytest.mark.slow
 @given(
     kills=st.lists(st.integers(1, 78), min_size=1, max_size=4),
     save_every=st.integers(1, 9),

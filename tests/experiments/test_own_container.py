@@ -17,6 +17,8 @@ from tests.experiments.projects import (
     same_weights,
 )
 
+pytestmark = pytest.mark.slow
+
 APP = "app=digits_app.DigitsApp"
 
 

@@ -53,6 +53,7 @@ def test_it_trains_to_the_bits_of_a_plain_loop(tmp_path: Path, bricks: Any) -> N
     assert_same_weights(tmp_path / "run", by_hand(bricks))
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     app = assert_a_killed_run_leaves_the_same(tmp_path, 4, *SHORT, config_dir=CONF)
     assert (app.counter().steps, app.counter().samples) == (6, 192)

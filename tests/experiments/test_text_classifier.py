@@ -94,6 +94,7 @@ def test_it_trains_to_the_bits_of_a_plain_loop(
     assert_same_weights(tmp_path / "run", by_hand(bricks, pretrained))
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path, pretrained: str) -> None:
     given = (*SHORT, f"data.pretrained={pretrained}")
     app = assert_a_killed_run_leaves_the_same(tmp_path, 4, *given, config_dir=CONF)

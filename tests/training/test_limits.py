@@ -40,6 +40,7 @@ def test_stops_after_so_many_steps_in_mid_epoch_too(num_steps: int) -> None:
     assert host.stop_reason == f"{num_steps} steps are done"
 
 
+@pytest.mark.slow
 @given(st.integers(0, 70))
 def test_stops_with_the_step_that_reaches_so_many_samples(num_samples: int) -> None:
     parts = tiny(num_epochs=9)

@@ -63,6 +63,7 @@ def of_numbers(kind: str, number: int = 3) -> list[Run]:
     return [run_of(*SHORT, *texts, f"seed={n}") for n, texts in enumerate(filled)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_in_float64_the_losses_are_those_of_the_runs_alone(model: str, doubles: None) -> None:
     alone, together = members(*MODELS[model]), members(*MODELS[model])
@@ -73,6 +74,7 @@ def test_in_float64_the_losses_are_those_of_the_runs_alone(model: str, doubles: 
         assert worst_difference(one, other) < 1e-10
 
 
+@pytest.mark.slow
 def test_in_float32_the_losses_of_an_mlp_agree_over_50_steps() -> None:
     alone, together = members(), members()
     train_alone(alone)
@@ -90,6 +92,7 @@ def test_in_float32_the_first_losses_agree(model: str) -> None:
         assert worst_difference(one, other, steps=3) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NUMBERS)
 def test_each_member_has_numbers_of_its_own(kind: str, doubles: None) -> None:
     alone, together = of_numbers(kind), of_numbers(kind)

@@ -141,6 +141,7 @@ def test_another_method_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         ProcessLauncher(start_method="forkserver")
 
 
+@pytest.mark.slow
 @LINUX
 def test_what_is_imported_begins_no_thread() -> None:
     """A fork has the thread alone that forked it."""

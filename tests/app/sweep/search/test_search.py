@@ -97,6 +97,7 @@ def test_a_search_is_a_sweep_whose_study_can_be_looked_at(command: Command) -> N
     assert (command.here / "sweep/results.csv").exists()
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_with_the_study(command: Command) -> None:
     """#2647 #1679 #1407: trials count on, and no value is chosen twice."""
     assert command(*SEARCH, "hydra.sweeper.n_trials=2").status == 0
@@ -127,6 +128,7 @@ def test_trials_one_after_the_other_are_the_same_however_often_it_is_resumed(
     assert [trial.values for trial in first] == [trial.values for trial in second]
 
 
+@pytest.mark.slow
 def test_another_search_is_not_gone_on_with(command: Command) -> None:
     search = (*SEARCH, "hydra.sweeper.n_trials=1")
     assert command(*search).status == 0
