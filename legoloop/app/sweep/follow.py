@@ -71,6 +71,7 @@ class Follower:
         self._sweep = Progress(self._jobs, time.monotonic(), done_before, total)
         self._awaited = [job for job in jobs if job.number in launched]
         self._added: deque[WatchedJob] = deque()
+        self._said: deque[str] = deque()
         # The jobs point the standard descriptors elsewhere while they run.
         self._out, self._err = _own(sys.stdout), _own(sys.stderr)
         self._is_terminal = is_terminal(self._out)
@@ -93,8 +94,14 @@ class Follower:
         """Look at one more job that is carried out, from any thread."""
         self._added.append(job)
 
+    def say(self, line: str) -> None:
+        """Print a line; on a terminal above the block, from any thread."""
+        self._said.append(line)
+
     def look(self) -> None:
         """Look once, and show what is new."""
+        while self._said:
+            self._write(self._out, f"{self._taken_away()}{self._said.popleft()}\n")
         while self._added:
             job = self._added.popleft()
             self._jobs.append(job)
@@ -148,6 +155,8 @@ class Follower:
         self._write(self._out, HIDE + away + "\n".join(lines) + "\n")
 
     def _taken_away(self) -> str:
+        if not self._is_terminal:
+            return ""
         drawn, self._drawn = self._drawn, 0
         return (UP.format(drawn) if drawn else "") + CLEAR
 

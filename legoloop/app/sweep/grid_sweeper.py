@@ -48,7 +48,6 @@ class GridSweeper(JobsSweeper):
         """
         from legoloop.app.sweep.compose_jobs import compose_jobs
         from legoloop.app.sweep.job import JobTask
-        from legoloop.app.sweep.launchers.jobs import JobsLauncher
         from legoloop.app.sweep.sweep import Sweep
         from legoloop.state.run_record import one_git_state
 
@@ -58,8 +57,7 @@ class GridSweeper(JobsSweeper):
         self.give(task)
         with self.claims(), one_git_state(), Sweep.open(self.config, jobs) as sweep:
             left = sweep.pending()
-            if isinstance(self.launcher, JobsLauncher):
-                self.launcher.tell_ahead([job.number for job in left])
+            sweep.tell_ahead(self.launcher, left)
             with sweep.shown(left):
                 for batch in self._batches(left, sweep.stops_at_failure):
                     sweep.launch(self.launcher, batch)

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ class Sweep:
         self.stops_at_failure = OmegaConf.select(config, "sweep.on_failure") == "stop"
         self.is_interrupted = False
         self.left_behind: frozenset[int] = frozenset()
+        self._say: Callable[[str], None] = partial(print, flush=True)
         self._is_summarized = OmegaConf.select(config, "sweep.output") == "summary"
 
     @classmethod
@@ -119,7 +121,17 @@ class Sweep:
             yield lambda job: None
             return
         with followed([], [], self.total - done) as follower:
-            yield follower.add
+            said_before, self._say = self._say, follower.say
+            try:
+                yield follower.add
+            finally:
+                self._say = said_before
+
+    def tell_ahead(self, launcher: Launcher, jobs: Sequence[Job]) -> None:
+        """Say what the launcher has to tell of jobs before they are carried out."""
+        if isinstance(launcher, JobsLauncher):
+            for line in launcher.told_ahead([job.number for job in jobs]):
+                self._say(line)
 
     def _not_completed(self) -> int:
         """How many jobs have not ended as they should."""
@@ -181,6 +193,7 @@ class Sweep:
                 ended(job.number)
             return
         while batch := list(islice(jobs, batch_size)):
+            self.tell_ahead(launcher, batch)
             self.launch(launcher, batch)
             for job in batch:
                 ended(job.number)

@@ -107,8 +107,9 @@ class JobsLauncher(Launcher):
         """Carry out the jobs: how each of those that began ended, in their order."""
         return self.launch_jobs(list(enumerate(job_overrides, initial_job_idx)))
 
-    def tell_ahead(self, jobs: Sequence[int]) -> None:
-        """Print what there is to tell of the jobs of these numbers before they are shown."""
+    def told_ahead(self, jobs: Sequence[int]) -> Sequence[str]:
+        """The lines that tell of the jobs of these numbers before they are carried out."""
+        return ()
 
     def launch_jobs(self, jobs: Sequence[tuple[int, Overrides]]) -> Sequence[JobReturn]:
         """Carry out jobs that are given with their numbers."""

@@ -40,12 +40,8 @@ class VmapLauncher(JobsLauncher):
         self._grouping: Grouping | None = None
         self._programs: Programs | None = None
 
-    def tell_ahead(self, jobs: Sequence[int]) -> None:
-        """Find out which of the jobs go together, and print it."""
-        for line in self._lines(jobs):
-            print(line, flush=True)
-
-    def _lines(self, jobs: Sequence[int]) -> list[str]:
+    def told_ahead(self, jobs: Sequence[int]) -> Sequence[str]:
+        """Find out which of the jobs go together, and tell it."""
         self._grouping = self._grouped(jobs)
         assert self._programs is not None
         return [self._grouping.line(), *self._programs.lines]
@@ -55,7 +51,7 @@ class VmapLauncher(JobsLauncher):
         numbers = [number for number, _ in jobs]
         known = self._grouping
         if known is None or not all(known.of(n) or n in known.alone for n in numbers):
-            for line in self._lines(numbers):  # of a search; the terminal may show how far it is
+            for line in self.told_ahead(numbers):  # a sweeper of Hydra's asks for nothing ahead
                 log.info(line)
         return super().launch_jobs(jobs)
 

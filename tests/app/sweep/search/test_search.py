@@ -526,6 +526,24 @@ def test_no_trial_is_lost_or_run_twice_when_all_is_killed(command: Command) -> N
     assert {number for number, count in enumerate(attempts) if count > 1} <= set(was_running)
 
 
+@pytest.mark.slow
+def test_the_trials_of_a_batch_are_trained_together(command: Command) -> None:
+    vmap = ("hydra/launcher=vmap", "hydra.sweeper.batch_size=2", "hydra.sweeper.n_trials=5")
+    ended = command(*OF_ALL, BY_ACCURACY, LR, *vmap, "num_epochs=2")
+    assert (ended.status, ended.err) == (0, "")
+    assert set(states(command.here)) <= {"COMPLETE", "PRUNED"}
+    told = [line for line in ended.out.splitlines() if line.startswith("trained together: ")]
+    assert told == [
+        "trained together: jobs 0-1",
+        "trained together: jobs 2-3",
+        "trained together: no jobs; alone: job 4 (no other job is left for it)",
+    ]
+    for trial in trials(command.here):
+        run = record(command.here, trial.number)
+        assert trial.state.name == "PRUNED" or trial.values == [run["final"]["final/val/accuracy"]]
+        assert list(trial.intermediate_values) == [1, 2]
+
+
 @pytest.mark.long
 def test_other_launchers_are_given_batches(command: Command) -> None:
     search = (*SEARCH, "hydra.sweeper.n_trials=3", "hydra.sweeper.batch_size=2")
