@@ -318,7 +318,7 @@ def test_killed_anywhere_again_and_again(
         pytest.param(1, None, marks=pytest.mark.long),
         (2, 5),
         pytest.param(7, None, marks=pytest.mark.long),
-        (7, 5),
+        pytest.param(7, 5, marks=pytest.mark.long),
     ],
 )
 def test_killed_at_every_stage(save_every: int, stop_at: int | None) -> None:
