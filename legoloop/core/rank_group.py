@@ -24,6 +24,8 @@ from legoloop.core.rank_exchange import exchange_of
 from legoloop.core.ranks import Exchanged, Point, Ranks
 
 POINTS: tuple[Point, ...] = get_args(Point)
+_MOST_SAVES = 1 << 20
+"""Two numbers of requests travel as one."""
 COLUMNS = ("point", "number", "weight", "signal", "clock")
 
 
@@ -88,12 +90,16 @@ class RankGroup(Ranks):
     def notice(self, interruption: BaseException) -> None:
         self._noticed = interruption
 
-    def agree_on(self, saves: int, stop_reason: str | None) -> tuple[int, str | None]:
-        agreed = self.exchange("commit", saves, float(stop_reason is not None))
+    def agree_on(
+        self, saves: int, saves_at_end: int, stop_reason: str | None
+    ) -> tuple[int, str | None]:
+        both = saves * _MOST_SAVES + saves_at_end
+        agreed = self.exchange("commit", both, float(stop_reason is not None))
         if stop_reason is None and any(agreed.weights):
             first = next(rank for rank, is_stopping in enumerate(agreed.weights) if is_stopping)
             stop_reason = f"rank {first} asked to stop"
-        return int(agreed.numbers[0]), stop_reason
+        saves, saves_at_end = divmod(int(agreed.numbers[0]), _MOST_SAVES)
+        return super().agree_on(saves, saves_at_end, stop_reason)
 
     def clock(self) -> float:
         """That of rank 0 at the last exchange."""

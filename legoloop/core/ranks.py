@@ -69,14 +69,17 @@ class Ranks:
         """This rank is asked to end: all ranks agree on it at their next exchange."""
         self.interruption = interruption
 
-    def agree_on(self, saves: int, stop_reason: str | None) -> tuple[int, str | None]:
+    def agree_on(
+        self, saves: int, saves_at_end: int, stop_reason: str | None
+    ) -> tuple[int, str | None]:
         """At a safe point: how many states to save, as rank 0 says, and why to stop, if any does.
 
         Args:
-            saves: how many this rank would save.
+            saves: how many this rank would save in any case.
+            saves_at_end: how many more if the training ends here.
             stop_reason: why it would stop; None: it would not.
         """
-        return saves, stop_reason
+        return saves if stop_reason is None else saves + saves_at_end, stop_reason
 
     def clock(self) -> float:
         """Seconds, the same on all ranks, for decisions that depend on time."""

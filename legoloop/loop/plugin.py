@@ -50,9 +50,12 @@ class ShouldSave:
 
     Args:
         save (Callable[[dict], None]): is given the state.
+        only_at_end (bool): whether to save only if the training ends here; then no state is taken
+            where it goes on.
     """
 
     save: Callable[[State], None]
+    only_at_end: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ class Saving:
 
     >>> saving = Saving()
     >>> saving.request(ShouldSave(print))
-    >>> saving.commit(lambda: {"epoch": 1})
+    >>> saving.commit(lambda: {"epoch": 1}, is_ending=False)
     {'epoch': 1}
-    >>> saving.commit(lambda: {"epoch": 2})
+    >>> saving.commit(lambda: {"epoch": 2}, is_ending=False)
     """
 
     def __init__(self) -> None:
@@ -30,16 +30,27 @@ class Saving:
         """Save at the next commit."""
         self.requests.append(save)
 
-    def commit(self, state: Callable[[], State]) -> None:
-        """Make the requested saves, each of a state of its own."""
+    def commit(self, state: Callable[[], State], is_ending: bool) -> None:
+        """Make the requested saves, each of a state of its own.
+
+        Args:
+            state: takes it.
+            is_ending: whether the training ends here.
+        """
         requests, self.requests = self.requests, []
         for request in requests:
-            request.save(state())
+            if is_ending or not request.only_at_end:
+                request.save(state())
 
-    def match(self, number: int) -> None:
+    def counts(self) -> tuple[int, int]:
+        """How many saves are requested in any case, and how many more if the training ends here."""
+        at_end = sum(request.only_at_end for request in self.requests)
+        return len(self.requests) - at_end, at_end
+
+    def match(self, number: int, is_ending: bool) -> None:
         """Save so many states, as rank 0 does: one that does not write drops what it is given."""
-        missing = number - len(self.requests)
-        self.requests = [*self.requests[:number], *[ShouldSave(_dropped)] * missing]
+        due = [each for each in self.requests if is_ending or not each.only_at_end]
+        self.requests = [*due[:number], *[ShouldSave(_dropped)] * (number - len(due))]
 
     def keep(self, state: State) -> None:
         """Keep a state while plugins go on; no tensor of it changes while they only evaluate."""

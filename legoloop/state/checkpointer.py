@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
@@ -124,10 +124,11 @@ class Checkpointer:
     def epoch_end(self) -> ShouldSave:
         """Request a save, if it is time or if the epoch is the last one."""
         score = self._monitor.after_epoch() if self._monitor else None
-        save = partial(self._save, score=_if_finite(score))
-        if self.every_epochs and self.counter.epochs % self.every_epochs == 0:
-            return ShouldSave(save)
-        return ShouldSave(partial(_if_last, save))
+        is_due = bool(self.every_epochs and self.counter.epochs % self.every_epochs == 0)
+        return ShouldSave(
+            partial(self._save, score=_if_finite(score)),
+            only_at_end=not is_due,
+        )
 
     def interrupted(self) -> ShouldSave | None:
         """Request a save, unless this step is saved already."""
@@ -222,8 +223,3 @@ def _is_valid(checkpoint: Path) -> bool:
 
 def _if_finite(score: float | None) -> float | None:
     return score if score is not None and isfinite(score) else None
-
-
-def _if_last(save: Callable[[State], None], state: State) -> None:
-    if state["stop_reason"] is not None:
-        save(state)

@@ -51,9 +51,13 @@ def test_ranks_at_different_places_end_with_a_message() -> None:
 
 def test_what_rank_0_saves_all_save_and_any_can_stop() -> None:
     def agreed(group: RankGroup) -> Any:
-        return group.agree_on(2 - group.rank, "enough" if group.rank else None)
+        going_on = group.agree_on(2 - group.rank, 3, None)
+        return going_on, group.agree_on(2 - group.rank, 3, "enough" if group.rank else None)
 
-    assert in_group(2, agreed) == [(2, "rank 1 asked to stop"), (2, "enough")]
+    assert in_group(2, agreed) == [
+        ((2, None), (5, "rank 1 asked to stop")),
+        ((2, None), (5, "enough")),
+    ]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64])

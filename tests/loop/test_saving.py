@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from legoloop.loop.plugin import ShouldSave
@@ -10,8 +11,8 @@ def test_every_request_is_given_a_state_of_its_own_and_once():
     saving, saved = Saving(), []
     for _ in range(2):
         saving.request(ShouldSave(saved.append))
-    saving.commit(lambda: {"epoch": 1})
-    saving.commit(lambda: {"epoch": 2})
+    saving.commit(lambda: {"epoch": 1}, is_ending=False)
+    saving.commit(lambda: {"epoch": 2}, is_ending=False)
     assert saved == [{"epoch": 1}, {"epoch": 1}]
     assert saved[0] is not saved[1]
 
@@ -24,9 +25,9 @@ def test_what_is_requested_while_saving_is_saved_at_the_next_commit():
         saving.request(ShouldSave(saved.append))
 
     saving.request(ShouldSave(save))
-    saving.commit(lambda: {"epoch": 1})
+    saving.commit(lambda: {"epoch": 1}, is_ending=False)
     assert saved == [{"epoch": 1}]
-    saving.commit(lambda: {"epoch": 2})
+    saving.commit(lambda: {"epoch": 2}, is_ending=False)
     assert saved == [{"epoch": 1}, {"epoch": 2}]
 
 
@@ -41,3 +42,23 @@ def test_a_state_that_is_kept_stands_while_the_containers_change_and_shares_its_
     assert kept["weight"][0] is weight
     saving.discard()
     assert saving.kept is None
+
+
+def test_what_is_saved_at_the_end_alone_takes_no_state_before():
+    saving, saved = Saving(), []
+    for is_ending in (False, True):
+        saving.request(ShouldSave(saved.append, only_at_end=True))
+        saving.commit(lambda: {"taken": True}, is_ending)
+        assert len(saved) == is_ending
+    assert saving.requests == []
+
+
+@pytest.mark.parametrize(("is_ending", "due"), [(False, ["now"]), (True, ["end", "now"])])
+def test_a_rank_saves_as_often_as_rank_0_what_is_due_first(is_ending, due):
+    saving, saved, states = Saving(), [], []
+    saving.request(ShouldSave(lambda state: saved.append("end"), only_at_end=True))
+    saving.request(ShouldSave(lambda state: saved.append("now")))
+    assert saving.counts() == (1, 1)
+    saving.match(3, is_ending)
+    saving.commit(lambda: states.append(1), is_ending)
+    assert (saved, len(states)) == (due, 3)

@@ -144,6 +144,29 @@ def test_saves_when_it_is_time_and_at_both_ends(
     assert steps_in(tmp_path) == steps
 
 
+@pytest.mark.parametrize("every_epochs", [1, 2, None])
+def test_a_state_is_taken_for_each_save_and_no_other(
+    tmp_path: Path, every_epochs: int | None
+) -> None:
+    class Counted:
+        taken = 0
+
+        def state_dict(self) -> dict[str, Any]:
+            self.taken += 1
+            return {}
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            """Nothing."""
+
+        def train_start(self) -> None:
+            """Nothing."""
+
+    parts, counted = tiny(num_epochs=3), Counted()
+    parts.trained(counted, ll.Checkpointer(parts.counter, tmp_path, every_epochs, keep_last=None))
+    kept_during_evaluations = 3
+    assert counted.taken == len(steps_in(tmp_path)) + kept_during_evaluations
+
+
 def test_counts_the_seconds_from_the_last_save(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
