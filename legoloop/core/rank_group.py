@@ -22,6 +22,7 @@ from legoloop.core.errors import PluginError, UserError
 from legoloop.core.interruption import Interrupted
 from legoloop.core.rank_exchange import exchange_of
 from legoloop.core.ranks import Exchanged, Point, Ranks
+from legoloop.core.record_files import first_line
 
 POINTS: tuple[Point, ...] = get_args(Point)
 _MOST_SAVES = 1 << 20
@@ -178,8 +179,7 @@ def _reporting_lost_ranks() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise RankLost(f"the connection to another rank is lost ({reason})") from error
+        raise RankLost(f"the connection to another rank is lost ({first_line(error)})") from error
 
 
 def _sum_of_words(tensor: torch.Tensor) -> int:
