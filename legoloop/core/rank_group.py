@@ -21,13 +21,11 @@ from torch import distributed, nn
 from legoloop.core.errors import PluginError, UserError
 from legoloop.core.interruption import Interrupted
 from legoloop.core.rank_exchange import exchange_of
-from legoloop.core.ranks import Exchanged, Point, Ranks
+from legoloop.core.ranks import Point, Ranks
 from legoloop.core.record_files import first_line
 
 POINTS: tuple[Point, ...] = get_args(Point)
-_MOST_SAVES = 1 << 20
-"""Two numbers of requests travel as one."""
-COLUMNS = ("point", "number", "weight", "signal", "clock")
+COLUMNS = ("point", "number", "signal", "clock")
 
 
 class RankLost(UserError):
@@ -91,48 +89,45 @@ class RankGroup(Ranks):
     def notice(self, interruption: BaseException) -> None:
         self._noticed = interruption
 
-    def agree_on(
-        self, saves: int, saves_at_end: int, stop_reason: str | None
-    ) -> tuple[int, str | None]:
-        both = saves * _MOST_SAVES + saves_at_end
-        agreed = self.exchange("commit", both, float(stop_reason is not None))
-        if stop_reason is None and any(agreed.weights):
-            first = next(rank for rank, is_stopping in enumerate(agreed.weights) if is_stopping)
+    def agree_on_stop(self, stop_reason: str | None) -> str | None:
+        stopping = self.exchange("commit", float(stop_reason is not None))
+        if stop_reason is None and any(stopping):
+            first = next(rank for rank, is_stopping in enumerate(stopping) if is_stopping)
             stop_reason = f"rank {first} asked to stop"
-        saves, saves_at_end = divmod(int(agreed.numbers[0]), _MOST_SAVES)
-        return super().agree_on(saves, saves_at_end, stop_reason)
+        return stop_reason
+
+    def agree_on_saves(self, saves: int) -> int:
+        return int(self.exchange("commit", saves)[0])
 
     def clock(self) -> float:
         """That of rank 0 at the last exchange."""
         return self._clock
 
-    def exchange(self, point: Point, number: float = 0.0, weight: float = 0.0) -> Exchanged:
+    def exchange(self, point: Point, number: float = 0.0) -> list[float]:
         """Raises PluginError if the ranks are not at one point, RankLost if one does not answer."""
-        return super().exchange(point, number, weight)
+        return super().exchange(point, number)
 
-    def start_exchange(
-        self, point: Point, number: float = 0.0, weight: float = 0.0
-    ) -> Callable[[], Exchanged]:
+    def start_exchange(self, point: Point, number: float = 0.0) -> Callable[[], list[float]]:
         signal = getattr(self._noticed, "number", 0)
         with _reporting_lost_ranks():
-            self._exchange.send((POINTS.index(point), number, weight, signal, monotonic()))
+            self._exchange.send((POINTS.index(point), number, signal, monotonic()))
         return self._finish_exchange
 
-    def _finish_exchange(self) -> Exchanged:
+    def _finish_exchange(self) -> list[float]:
         with _reporting_lost_ranks():
             rows = self._exchange.receive()
-        points, numbers, weights, signals, clocks = map(list, zip(*rows, strict=True))
+        points, numbers, signals, clocks = map(list, zip(*rows, strict=True))
         if len(set(points)) > 1:
             raise PluginError(_disagreement([POINTS[int(each)] for each in points]))
         self._clock = clocks[0]
         first = next(filter(None, signals), 0)
         if first and self.interruption is None:
             self.interruption = Interrupted(int(first))
-        return Exchanged(numbers, weights)
+        return numbers
 
     def gather(self, value: Any) -> list[Any]:
         packed = pickle.dumps(value)
-        lengths = [int(length) for length in self.exchange("gather", len(packed)).numbers]
+        lengths = [int(length) for length in self.exchange("gather", len(packed))]
         own = torch.zeros(max(lengths), dtype=torch.uint8)
         own[: len(packed)] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
         received = [torch.empty_like(own) for _ in lengths]
@@ -165,7 +160,7 @@ class RankGroup(Ranks):
         digest = 0
         for weight in weights:
             digest = (digest * 31 + _sum_of_words(weight.detach())) % (1 << 52)
-        found = self.exchange("replicas", digest).numbers
+        found = self.exchange("replicas", digest)
         if len(set(found)) > 1:
             raise PluginError(
                 "the ranks do not have the same weights any more: a plugin, or the optimizer, "

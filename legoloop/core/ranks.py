@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,19 +17,6 @@ if TYPE_CHECKING:
 
 Point = Literal["start", "size", "step", "commit", "gather", "buffers", "replicas", "end"]
 """Where in a run ranks exchange numbers; all of them must be at the same one."""
-
-
-@dataclass(frozen=True)
-class Exchanged:
-    """What each rank sent to the others, in the order of the ranks.
-
-    Args:
-        numbers: a number of each.
-        weights: another one.
-    """
-
-    numbers: list[float]
-    weights: list[float]
 
 
 class Ranks:
@@ -69,17 +55,21 @@ class Ranks:
         """This rank is asked to end: all ranks agree on it at their next exchange."""
         self.interruption = interruption
 
-    def agree_on(
-        self, saves: int, saves_at_end: int, stop_reason: str | None
-    ) -> tuple[int, str | None]:
-        """At a safe point: how many states to save, as rank 0 says, and why to stop, if any does.
+    def agree_on_stop(self, stop_reason: str | None) -> str | None:
+        """At a safe point: why all ranks stop; None: none of them would.
 
         Args:
-            saves: how many this rank would save in any case.
-            saves_at_end: how many more if the training ends here.
-            stop_reason: why it would stop; None: it would not.
+            stop_reason: why this rank would stop; None: it would not.
         """
-        return saves if stop_reason is None else saves + saves_at_end, stop_reason
+        return stop_reason
+
+    def agree_on_saves(self, saves: int) -> int:
+        """At a safe point: how many states all ranks save, as rank 0 says.
+
+        Args:
+            saves: how many this rank would save.
+        """
+        return saves
 
     def clock(self) -> float:
         """Seconds, the same on all ranks, for decisions that depend on time."""
@@ -112,20 +102,17 @@ class Ranks:
         """
         return self.rows(count, of=count)
 
-    def exchange(self, point: Point, number: float = 0.0, weight: float = 0.0) -> Exchanged:
-        """Send all ranks two numbers, and where this one is; what all of them sent."""
-        return self.start_exchange(point, number, weight)()
+    def exchange(self, point: Point, number: float = 0.0) -> list[float]:
+        """Send all ranks a number, and where this one is; what each sent, in their order."""
+        return self.start_exchange(point, number)()
 
-    def start_exchange(
-        self, point: Point, number: float = 0.0, weight: float = 0.0
-    ) -> Callable[[], Exchanged]:
+    def start_exchange(self, point: Point, number: float = 0.0) -> Callable[[], list[float]]:
         """The same without waiting: what is returned is called, once, before the next exchange."""
-        exchanged = Exchanged([number], [weight])
-        return lambda: exchanged
+        return lambda: [number]
 
     def total(self, number: float) -> float:
         """The sum of the numbers that the ranks give, in the order of the ranks."""
-        return sum(self.exchange("size", number).numbers)
+        return sum(self.exchange("size", number))
 
     def gather(self, value: Any) -> list[Any]:
         """What each rank gives, in the order of the ranks."""

@@ -403,7 +403,7 @@ class TrainingHost:
         """A safe point: no hook of a stage is left to call. Save, and end if interrupted."""
         with self._interruption.deferring():
             self._agree()
-            self._saving.commit(self.state_dict, self.stop_reason is not None)
+            self._saving.commit(self.state_dict)
             if self._interruption.pending is not None:
                 self._save_before_exit(self.state_dict)
                 raise self._interruption.pending
@@ -412,14 +412,14 @@ class TrainingHost:
         with self._interruption.deferring():
             self._call_hooks(self._interrupted_hooks())
             self._agree()
-            self._saving.commit(state, self.stop_reason is not None)
+            self._saving.commit(state)
 
     def _agree(self) -> None:
-        """All ranks save and stop at the same places."""
-        if not self._ranks.is_alone:
-            requests = self._saving.counts()
-            saves, self.stop_reason = self._ranks.agree_on(*requests, self.stop_reason)
-            self._saving.match(saves, self.stop_reason is not None)
+        """All ranks stop and save at the same places."""
+        self.stop_reason = self._ranks.agree_on_stop(self.stop_reason)
+        if self.stop_reason is None:
+            self._saving.drop_those_at_end()
+        self._saving.match(self._ranks.agree_on_saves(len(self._saving.requests)))
 
     def _interrupted_hooks(self) -> list[Hook]:
         hooks = (getattr(plugin, "interrupted", None) for plugin in self.plan.plugins.values())

@@ -17,9 +17,9 @@ class Saving:
 
     >>> saving = Saving()
     >>> saving.request(ShouldSave(print))
-    >>> saving.commit(lambda: {"epoch": 1}, is_ending=False)
+    >>> saving.commit(lambda: {"epoch": 1})
     {'epoch': 1}
-    >>> saving.commit(lambda: {"epoch": 2}, is_ending=False)
+    >>> saving.commit(lambda: {"epoch": 2})
     """
 
     def __init__(self) -> None:
@@ -30,27 +30,20 @@ class Saving:
         """Save at the next commit."""
         self.requests.append(save)
 
-    def commit(self, state: Callable[[], State], is_ending: bool) -> None:
-        """Make the requested saves, each of a state of its own.
-
-        Args:
-            state: takes it.
-            is_ending: whether the training ends here.
-        """
+    def commit(self, state: Callable[[], State]) -> None:
+        """Make the requested saves, each of a state of its own."""
         requests, self.requests = self.requests, []
         for request in requests:
-            if is_ending or not request.only_at_end:
-                request.save(state())
+            request.save(state())
 
-    def counts(self) -> tuple[int, int]:
-        """How many saves are requested in any case, and how many more if the training ends here."""
-        at_end = sum(request.only_at_end for request in self.requests)
-        return len(self.requests) - at_end, at_end
+    def drop_those_at_end(self) -> None:
+        """Forget the requests that are only for the end of the training, which goes on."""
+        self.requests = [request for request in self.requests if not request.only_at_end]
 
-    def match(self, number: int, is_ending: bool) -> None:
+    def match(self, number: int) -> None:
         """Save so many states, as rank 0 does: one that does not write drops what it is given."""
-        due = [each for each in self.requests if is_ending or not each.only_at_end]
-        self.requests = [*due[:number], *[ShouldSave(_dropped)] * (number - len(due))]
+        missing = number - len(self.requests)
+        self.requests = [*self.requests[:number], *[ShouldSave(_dropped)] * missing]
 
     def keep(self, state: State) -> None:
         """Keep a state while plugins go on; no tensor of it changes while they only evaluate."""

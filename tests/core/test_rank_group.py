@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 def test_they_tell_numbers_and_values_in_the_order_of_the_ranks() -> None:
     def told(group: RankGroup) -> Any:
-        numbers = group.exchange("step", group.rank + 0.1).numbers
+        numbers = group.exchange("step", group.rank + 0.1)
         return numbers, group.gather("x" * group.rank), group.total(group.rank)
 
     assert in_group(3, told) == [([0.1, 1.1, 2.1], ["", "x", "xx"], 3.0)] * 3
@@ -51,13 +51,11 @@ def test_ranks_at_different_places_end_with_a_message() -> None:
 
 def test_what_rank_0_saves_all_save_and_any_can_stop() -> None:
     def agreed(group: RankGroup) -> Any:
-        going_on = group.agree_on(2 - group.rank, 3, None)
-        return going_on, group.agree_on(2 - group.rank, 3, "enough" if group.rank else None)
+        going_on = group.agree_on_stop(None)
+        reason = group.agree_on_stop("enough" if group.rank else None)
+        return group.agree_on_saves(2 - group.rank), going_on, reason
 
-    assert in_group(2, agreed) == [
-        ((2, None), (5, "rank 1 asked to stop")),
-        ((2, None), (5, "enough")),
-    ]
+    assert in_group(2, agreed) == [(2, None, "rank 1 asked to stop"), (2, None, "enough")]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64])

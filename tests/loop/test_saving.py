@@ -11,8 +11,8 @@ def test_every_request_is_given_a_state_of_its_own_and_once():
     saving, saved = Saving(), []
     for _ in range(2):
         saving.request(ShouldSave(saved.append))
-    saving.commit(lambda: {"epoch": 1}, is_ending=False)
-    saving.commit(lambda: {"epoch": 2}, is_ending=False)
+    saving.commit(lambda: {"epoch": 1})
+    saving.commit(lambda: {"epoch": 2})
     assert saved == [{"epoch": 1}, {"epoch": 1}]
     assert saved[0] is not saved[1]
 
@@ -25,9 +25,9 @@ def test_what_is_requested_while_saving_is_saved_at_the_next_commit():
         saving.request(ShouldSave(saved.append))
 
     saving.request(ShouldSave(save))
-    saving.commit(lambda: {"epoch": 1}, is_ending=False)
+    saving.commit(lambda: {"epoch": 1})
     assert saved == [{"epoch": 1}]
-    saving.commit(lambda: {"epoch": 2}, is_ending=False)
+    saving.commit(lambda: {"epoch": 2})
     assert saved == [{"epoch": 1}, {"epoch": 2}]
 
 
@@ -48,7 +48,9 @@ def test_what_is_saved_at_the_end_alone_takes_no_state_before():
     saving, saved = Saving(), []
     for is_ending in (False, True):
         saving.request(ShouldSave(saved.append, only_at_end=True))
-        saving.commit(lambda: {"taken": True}, is_ending)
+        if not is_ending:
+            saving.drop_those_at_end()
+        saving.commit(lambda: {"taken": True})
         assert len(saved) == is_ending
     assert saving.requests == []
 
@@ -58,7 +60,8 @@ def test_a_rank_saves_as_often_as_rank_0_what_is_due_first(is_ending, due):
     saving, saved, states = Saving(), [], []
     saving.request(ShouldSave(lambda state: saved.append("end"), only_at_end=True))
     saving.request(ShouldSave(lambda state: saved.append("now")))
-    assert saving.counts() == (1, 1)
-    saving.match(3, is_ending)
-    saving.commit(lambda: states.append(1), is_ending)
+    if not is_ending:
+        saving.drop_those_at_end()
+    saving.match(3)
+    saving.commit(lambda: states.append(1))
     assert (saved, len(states)) == (due, 3)

@@ -88,16 +88,13 @@ class RankGradients:
                 if weight:  # the mean of no values is nan, and must not count
                     own_loss = own_loss + weight * mean.detach()
                 # Torch takes the mean over the ranks, of which the number is taken out here.
-                factor = weight * ranks.size
-                if factor != 1:  # equal shares need no multiplication
-                    mean = factor * mean if weight else _nothing(outputs)
+                scaled = weight * ranks.size * mean if weight else _nothing(outputs)
                 if is_last:
-                    step.loss = self._backward_of_all(mean, own_loss, observe_loss)
+                    step.loss = self._backward_of_all(scaled, own_loss, observe_loss)
                 else:
-                    descent.backward(mean)
-            made.append({"batch": batch, "outputs": outputs, "losses": losses})
-            if len(parts) > 1:
-                made[-1] = detached(made[-1])
+                    descent.backward(scaled)
+            part_made = {"batch": batch, "outputs": outputs, "losses": losses}
+            made.append(detached(part_made) if len(parts) > 1 else part_made)
         made = made[: len(own)]
         whole = join(made, [part.num_samples for part in own]) if len(made) > 1 else made[0]
         step.batch, step.outputs = whole["batch"], whole["outputs"]
@@ -126,7 +123,7 @@ class RankGradients:
         try:
             self._descent.backward(loss)
         finally:
-            losses = exchanged().numbers
+            losses = exchanged()
         whole = torch.tensor(losses, dtype=loss.dtype).sum()
         observe_loss(whole)
         return whole.to(loss.device, non_blocking=True)
