@@ -71,7 +71,7 @@ class Follower:
         self._sweep = Progress(self._jobs, time.monotonic(), done_before, total)
         self._awaited = [job for job in jobs if job.number in launched]
         self._added: deque[WatchedJob] = deque()
-        self._said: deque[str] = deque()
+        self._lines: deque[str] = deque()
         # The jobs point the standard descriptors elsewhere while they run.
         self._out, self._err = _own(sys.stdout), _own(sys.stderr)
         self._is_terminal = is_terminal(self._out)
@@ -94,14 +94,14 @@ class Follower:
         """Look at one more job that is carried out, from any thread."""
         self._added.append(job)
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line; on a terminal above the block, from any thread."""
-        self._said.append(line)
+        self._lines.append(line)
 
     def look(self) -> None:
         """Look once, and show what is new."""
-        while self._said:
-            self._write(self._out, f"{self._taken_away()}{self._said.popleft()}\n")
+        while self._lines:
+            self._write(self._out, f"{self._taken_away()}{self._lines.popleft()}\n")
         while self._added:
             job = self._added.popleft()
             self._jobs.append(job)

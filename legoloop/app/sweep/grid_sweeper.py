@@ -57,7 +57,7 @@ class GridSweeper(JobsSweeper):
         self.give(task)
         with self.claims(), one_git_state(), Sweep.open(self.config, jobs) as sweep:
             left = sweep.pending()
-            sweep.tell_ahead(self.launcher, left)
+            sweep.print_description(self.launcher, left)
             with sweep.shown(left):
                 for batch in self._batches(left, sweep.stops_at_failure):
                     sweep.launch(self.launcher, batch)

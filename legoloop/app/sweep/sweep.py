@@ -50,7 +50,7 @@ class Sweep:
         self.stops_at_failure = OmegaConf.select(config, "sweep.on_failure") == "stop"
         self.is_interrupted = False
         self.left_behind: frozenset[int] = frozenset()
-        self._say: Callable[[str], None] = partial(print, flush=True)
+        self._print_line: Callable[[str], None] = partial(print, flush=True)
         self._is_summarized = OmegaConf.select(config, "sweep.output") == "summary"
 
     @classmethod
@@ -121,17 +121,17 @@ class Sweep:
             yield lambda job: None
             return
         with followed([], [], self.total - done) as follower:
-            said_before, self._say = self._say, follower.say
+            before, self._print_line = self._print_line, follower.print_line
             try:
                 yield follower.add
             finally:
-                self._say = said_before
+                self._print_line = before
 
-    def tell_ahead(self, launcher: Launcher, jobs: Sequence[Job]) -> None:
-        """Say what the launcher has to tell of jobs before they are carried out."""
+    def print_description(self, launcher: Launcher, jobs: Sequence[Job]) -> None:
+        """Print how the launcher describes these jobs, before they are carried out."""
         if isinstance(launcher, JobsLauncher):
-            for line in launcher.told_ahead([job.number for job in jobs]):
-                self._say(line)
+            for line in launcher.describe_jobs([job.number for job in jobs]):
+                self._print_line(line)
 
     def _not_completed(self) -> int:
         """How many jobs have not ended as they should."""
@@ -193,7 +193,7 @@ class Sweep:
                 ended(job.number)
             return
         while batch := list(islice(jobs, batch_size)):
-            self.tell_ahead(launcher, batch)
+            self.print_description(launcher, batch)
             self.launch(launcher, batch)
             for job in batch:
                 ended(job.number)

@@ -107,8 +107,8 @@ class JobsLauncher(Launcher):
         """Carry out the jobs: how each of those that began ended, in their order."""
         return self.launch_jobs(list(enumerate(job_overrides, initial_job_idx)))
 
-    def told_ahead(self, jobs: Sequence[int]) -> Sequence[str]:
-        """The lines that tell of the jobs of these numbers before they are carried out."""
+    def describe_jobs(self, jobs: Sequence[int]) -> Sequence[str]:
+        """Lines to print before the jobs of these numbers are carried out."""
         return ()
 
     def launch_jobs(self, jobs: Sequence[tuple[int, Overrides]]) -> Sequence[JobReturn]:

@@ -40,8 +40,8 @@ class VmapLauncher(JobsLauncher):
         self._grouping: Grouping | None = None
         self._programs: Programs | None = None
 
-    def told_ahead(self, jobs: Sequence[int]) -> Sequence[str]:
-        """Find out which of the jobs go together, and tell it."""
+    def describe_jobs(self, jobs: Sequence[int]) -> Sequence[str]:
+        """Find out which of the jobs go together, and describe it."""
         self._grouping = self._grouped(jobs)
         assert self._programs is not None
         return [self._grouping.line(), *self._programs.lines]
@@ -51,7 +51,7 @@ class VmapLauncher(JobsLauncher):
         numbers = [number for number, _ in jobs]
         known = self._grouping
         if known is None or not all(known.of(n) or n in known.alone for n in numbers):
-            for line in self.told_ahead(numbers):  # a sweeper of Hydra's asks for nothing ahead
+            for line in self.describe_jobs(numbers):  # a sweeper of Hydra's asks for nothing ahead
                 log.info(line)
         return super().launch_jobs(jobs)
 

@@ -532,8 +532,8 @@ def test_the_trials_of_a_batch_are_trained_together(command: Command) -> None:
     ended = command(*OF_ALL, BY_ACCURACY, LR, *vmap, "num_epochs=2")
     assert (ended.status, ended.err) == (0, "")
     assert set(states(command.here)) <= {"COMPLETE", "PRUNED"}
-    told = [line for line in ended.out.splitlines() if line.startswith("trained together: ")]
-    assert told == [
+    lines = [line for line in ended.out.splitlines() if line.startswith("trained together: ")]
+    assert lines == [
         "trained together: jobs 0-1",
         "trained together: jobs 2-3",
         "trained together: no jobs; alone: job 4 (no other job is left for it)",
