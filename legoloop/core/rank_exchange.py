@@ -104,7 +104,7 @@ class SocketExchange:
         return [self._own if rank == self._rank else self._row(rank, peers[rank]) for rank in ranks]
 
     def _row(self, rank: int, peer: socket.socket) -> Row:
-        content = peer.recv(self._format.size)
+        content = b""
         while len(content) < self._format.size:
             more = peer.recv(self._format.size - len(content))
             if not more:
@@ -127,36 +127,36 @@ def exchange_of(group: Any, rank: int, size: int, columns: int, timeout: float) 
         columns: how many numbers a row has.
         timeout: seconds after which a rank gives up waiting for another over a socket.
     """
-    peers = _connected(group, rank, size)
+    peers = _connect_all(group, rank, size)
     if peers is None:
         return GlooExchange(group, size, columns)
     return SocketExchange(rank, peers, columns, timeout)
 
 
-def _connected(group: Any, rank: int, size: int) -> dict[int, socket.socket] | None:
+def _connect_all(group: Any, rank: int, size: int) -> dict[int, socket.socket] | None:
     """A socket to each other rank; None if one cannot be reached by any of them."""
-    with TemporaryDirectory(prefix="legoloop-rank-") as folder, ExitStack() as unless_all:
+    with TemporaryDirectory(prefix="legoloop-rank-") as folder, ExitStack() as on_failure:
         place = Path(folder) / "socket"
-        listener = _listening(place, size)
+        listener = _open_listener(place, size)
         if listener is not None:
-            unless_all.enter_context(listener)
-        places = _gathered(str(place) if listener is not None else None, group, size)
+            on_failure.enter_context(listener)
+        places = _all_gather(str(place) if listener is not None else None, group, size)
         peers = {}
         for other in range(rank):
-            if (peer := _connection(places[other], rank)) is not None:
-                peers[other] = unless_all.enter_context(peer)
+            if (peer := _connect(places[other], rank)) is not None:
+                peers[other] = on_failure.enter_context(peer)
         # They wait to be accepted: so no rank waits for one that comes from elsewhere.
-        if listener is None or not all(_gathered(len(peers) == rank, group, size)):
+        if listener is None or not all(_all_gather(len(peers) == rank, group, size)):
             return None
         for _ in range(rank + 1, size):
             peer, _ = listener.accept()
             peers[int.from_bytes(peer.recv(4, socket.MSG_WAITALL), "big")] = peer
-        unless_all.pop_all()
+        on_failure.pop_all()
         listener.close()
     return peers
 
 
-def _listening(place: Path, size: int) -> socket.socket | None:
+def _open_listener(place: Path, size: int) -> socket.socket | None:
     """A socket at which others can connect; None if there can be none here."""
     if not hasattr(socket, "AF_UNIX"):
         return None
@@ -170,7 +170,7 @@ def _listening(place: Path, size: int) -> socket.socket | None:
     return listener
 
 
-def _connection(place: str | None, rank: int) -> socket.socket | None:
+def _connect(place: str | None, rank: int) -> socket.socket | None:
     """A socket that is connected to a place, which was told who connects; None if it is not."""
     if place is None:
         return None
@@ -184,7 +184,7 @@ def _connection(place: str | None, rank: int) -> socket.socket | None:
     return peer
 
 
-def _gathered(value: Any, group: Any, size: int) -> list[Any]:
+def _all_gather(value: Any, group: Any, size: int) -> list[Any]:
     found: list[Any] = [None] * size
     distributed.all_gather_object(found, value, group=group)
     return found

@@ -279,11 +279,8 @@ def flatten_run_config(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     run_dir = str(tree.get("run_dir"))
     found = dict(flatten_config({key: value for key, value in tree.items() if key != "run_dir"}))
     for key, value in found.items():
-        if (
-            isinstance(value, str)
-            and value.startswith(run_dir)
-            and f"{value}/".startswith(f"{run_dir}/")
-        ):
+        is_path = isinstance(value, str) and value.startswith(run_dir)
+        if is_path and f"{value}/".startswith(f"{run_dir}/"):
             found[key] = value.replace(run_dir, "${run_dir}", 1)
     return found
 

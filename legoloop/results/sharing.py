@@ -59,18 +59,20 @@ class Columns:
 
     def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._rows = rows
-        layouts = {id(row._places): row._places for row in rows if isinstance(row, SharedRow)}
-        is_one_layout = len(layouts) == 1 and all(isinstance(row, SharedRow) for row in rows)
-        self._layout = next(iter(layouts.values())) if is_one_layout else None
+        shared = [row for row in rows if isinstance(row, SharedRow)]
+        places = shared[0]._places if shared and len(shared) == len(rows) else None
+        have_same_keys = all(row._places is places for row in shared)
+        self._places = places if have_same_keys else None
+        self._values = [row._values for row in shared]
 
     def column(self, key: str, default: Any) -> list[Any]:
         """The value of a key in each row, or the default."""
-        if self._layout is None:
+        if self._places is None:
             return [row.get(key, default) for row in self._rows]
-        if key not in self._layout:
+        if key not in self._places:
             return [default] * len(self._rows)
-        place = self._layout[key]
-        return [row._values[place] for row in self._rows]  # type: ignore[attr-defined]
+        place = self._places[key]
+        return [values[place] for values in self._values]
 
 
 class Sharing:

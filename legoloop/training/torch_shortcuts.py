@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from inspect import unwrap
 from typing import Any
 
 import torch
@@ -108,9 +109,7 @@ def import_dynamo_late() -> None:
     nobody else has imported it, nothing is traced.
     """
     for name in ("add_param_group", "load_state_dict", "state_dict"):
-        method = getattr(vars(Optimizer)[name], "__wrapped__", None)
-        if method is not None and not hasattr(method, NOT_TRACED):
-            setattr(method, NOT_TRACED, _traced_by_none(method))
+        _import_no_dynamo_in(getattr(vars(Optimizer)[name], "__wrapped__", None))
 
 
 @contextmanager
@@ -124,11 +123,8 @@ def ddp_without_dynamo() -> Iterator[None]:
         return
     from torch.nn.parallel import DistributedDataParallel
 
-    forward = getattr(DistributedDataParallel, DDP_FORWARD, None)
-    for _ in range(2):  # a context manager, of what is not to be traced
-        forward = getattr(forward, "__wrapped__", None)
-    if forward is not None and not hasattr(forward, NOT_TRACED):
-        setattr(forward, NOT_TRACED, _traced_by_none(forward, recursive=False))
+    forward: Any = getattr(DistributedDataParallel, DDP_FORWARD, None)
+    _import_no_dynamo_in(unwrap(forward), recursive=False)
     mode = {DDP_MODE: lambda: DEFAULT_DDP_MODE}
     stand_in = _NotImported(DYNAMO, {"utils": _NotImported(f"{DYNAMO}.utils", mode)})
     name = DYNAMO.rpartition(".")[2]
@@ -149,6 +145,12 @@ class _NotImported:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(import_module(self._module), name)
+
+
+def _import_no_dynamo_in(function: Callable[..., Any] | None, recursive: bool = True) -> None:
+    """If there is such a function: it is called as it is, for as long as nothing is traced."""
+    if function is not None and not hasattr(function, NOT_TRACED):
+        setattr(function, NOT_TRACED, _traced_by_none(function, recursive))
 
 
 def _traced_by_none(method: Callable[..., Any], recursive: bool = True) -> Callable[..., Any]:

@@ -46,9 +46,9 @@ def test_on_one_machine_rows_travel_over_sockets() -> None:
 def test_one_rank_on_another_machine_is_enough_for_gloo(elsewhere: int) -> None:
     def call(rank: int) -> Any:
         if rank == elsewhere:  # its folder is on no other machine, and those of others not on it
-            rank_exchange._connection = lambda place, rank: None
-            real = rank_exchange._listening
-            rank_exchange._listening = lambda place, size: real(place.with_name("hidden"), size)
+            rank_exchange._connect = lambda place, rank: None
+            real = rank_exchange._open_listener
+            rank_exchange._open_listener = lambda place, size: real(place.with_name("hidden"), size)
         return rows_of(rank, 3)
 
     assert on_ranks(3, call) == [(GlooExchange.__name__, EXPECTED)] * 3
@@ -66,7 +66,7 @@ def test_without_unix_sockets_rows_travel_by_gloo() -> None:
 def test_a_rank_that_ends_is_noticed_without_waiting_for_it(transport: type) -> None:
     def call(rank: int) -> Any:
         if transport is GlooExchange:
-            rank_exchange._listening = lambda place, size: None
+            rank_exchange._open_listener = lambda place, size: None
         group = RankGroup(rank, 2, timeout=600)  # longer than the test waits for an answer
         if rank == 1:
             return None
