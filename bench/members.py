@@ -3,8 +3,9 @@
 Runs of one small network, each with its own seed, on images of 8x8 and batches of 32, with a fused
 Adam: one after the other, and as the rows of one program, of so many at once, as it is and
 compiled. A step is a member's, from batch to batch, on one thread and one core; nothing is
-evaluated or written. Then whole sweeps of one network on the digits, with everything that a run
-writes: by the launchers ``basic``, ``processes`` with two slots, and ``vmap``.
+evaluated or written. With ``--device cuda`` the data lie on the GPU. Then whole sweeps of one
+network on the digits, with everything that a run writes: by the launchers ``basic``, ``processes``
+with two slots, and ``vmap``.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from math import nan
+from functools import cache, partial
+from math import isnan, nan
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -79,8 +80,10 @@ class Runs:
     """So many runs of one network, each of so many steps."""
 
     make: Callable[[], nn.Module]
+    clock: Clock
     number: int
     steps: int
+    device: str = "cpu"
 
     def hosts(self) -> list[ll.TrainingHost]:
         """Each with a seed of its own."""
@@ -88,13 +91,15 @@ class Runs:
 
     def _host(self, seed: int) -> ll.TrainingHost:
         torch.manual_seed(seed)
-        model = self.make()
+        model = self.make().to(self.device)
         counter = ll.Counter()
         config = ll.LoaderConfig(batch_size=BATCH)
-        stream = ll.BatchStream(data(), "train", seed, config)
+        device = torch.device(self.device)
+        stream = ll.BatchStream(data(self.device), "train", seed, config, device)
         optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
-        descent = ll.GradientDescent(optimizer, model, ll.Feed(model, "cpu"), CrossEntropy())
+        descent = ll.GradientDescent(optimizer, model, ll.Feed(model, self.device), CrossEntropy())
         plugins = {
+            "clock": StepClock(self.clock),
             "counter": counter,
             "epoch": ll.SimpleEpoch(stream),
             "descent": descent,
@@ -104,52 +109,78 @@ class Runs:
         return ll.TrainingHost(plugins, seed=seed)
 
 
-_data: list[ll.ColumnDataset] = []
-
-
-def data() -> ll.ColumnDataset:
+@cache
+def data(device: str) -> ll.ColumnDataset:
     """The same for all."""
-    if not _data:
-        generator = torch.Generator().manual_seed(0)
-        images = torch.rand(SAMPLES, 1, 8, 8, generator=generator)
-        target = torch.randint(CLASSES, (SAMPLES,), generator=generator)
-        _data.append(ll.ColumnDataset({"image": images, "target": target}))
-    return _data[0]
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(SAMPLES, 1, 8, 8, generator=generator)
+    target = torch.randint(CLASSES, (SAMPLES,), generator=generator)
+    return ll.ColumnDataset({"image": images, "target": target}).to(device)
 
 
-def alone(runs: Runs, clock: Clock) -> float:
+class StepClock:
+    """A plugin that reads a clock before its first step and after each.
+
+    Args:
+        clock: gives seconds.
+    """
+
+    supports_members = True
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.first = nan
+        self.last = nan
+
+    def batch_start(self, step: Any) -> None:
+        if isnan(self.first):
+            self.first = self.clock()
+
+    def batch_end(self, step: Any) -> None:
+        self.last = self.clock()
+
+
+def alone(runs: Runs) -> float:
     """Microseconds a step of runs one after the other."""
-    hosts = runs.hosts()
-    began = clock()
-    for host in hosts:
+    seconds = 0.0
+    for host in runs.hosts():
         host.run()
-    return (clock() - began) / (len(hosts) * runs.steps) * 1e6
+        clock = _clock_of(host)
+        seconds += clock.last - clock.first
+    return seconds / (runs.number * runs.steps) * 1e6
 
 
 class Together:
     """Runs as the rows of one program, which is kept for the next round."""
 
-    def __init__(self, runs: Runs, compile: bool, clock: Clock) -> None:
+    def __init__(self, runs: Runs, compile: bool) -> None:
         self.runs = runs
-        self.clock = clock
         descent = self._descent(runs.hosts()[0])
         self.program = Program(descent.feed, descent.loss, compile)
 
     def __call__(self) -> float:
-        """Microseconds a step of a member; nan if torch cannot run so many at once."""
+        """Microseconds a step of a member; nan if torch cannot run so many at once.
+
+        From when all have come to their first step.
+        """
         hosts = self.runs.hosts()
         group = Group(self.program, self._descent(hosts[0]), len(hosts), seed=0)
         steps = [host.stepped(group.member(row, host, "descent")) for row, host in enumerate(hosts)]
-        began = self.clock()
         try:
             group.run({row: partial(_advance, each) for row, each in enumerate(steps)})
         except RuntimeError as error:  # of vmap: not yet implemented
             print(str(error).splitlines()[0], file=sys.stderr)
             return nan
-        return (self.clock() - began) / (len(hosts) * self.runs.steps) * 1e6
+        clocks = [_clock_of(host) for host in hosts]
+        seconds = max(clock.last for clock in clocks) - max(clock.first for clock in clocks)
+        return seconds / (len(hosts) * self.runs.steps) * 1e6
 
     def _descent(self, host: ll.TrainingHost) -> Any:
         return host.plan.plugins["descent"]
+
+
+def _clock_of(host: ll.TrainingHost) -> Any:
+    return host.plan.plugins["clock"]
 
 
 def _advance(steps: Iterator[Any]) -> bool:
@@ -163,13 +194,15 @@ def measured(
     steps: int,
     clock: Clock,
     compiles: bool = True,
+    device: str = "cpu",
 ) -> Found:
     """Microseconds a member's step, by variant."""
-    variants: dict[str, Callable[[], float]] = {ALONE: partial(alone, Runs(make, 4, steps), clock)}
+    runs = partial(Runs, make, clock, steps=steps, device=device)
+    variants: dict[str, Callable[[], float]] = {ALONE: partial(alone, runs(number=4))}
     for compile in (False, True) if compiles else (False,):
         for size in sizes:
             name = f"{size} {'compiled' if compile else 'eager'}"
-            variants[name] = Together(Runs(make, size, steps), compile, clock)
+            variants[name] = Together(runs(number=size), compile)
     return interleaved(variants, rounds)
 
 
@@ -236,17 +269,24 @@ def main() -> None:
     parser.add_argument("--cpu", action="store_true", help="CPU time, steadier on a busy machine")
     parser.add_argument("--tiny", action="store_true", help="only to see that it works")
     parser.add_argument("--only", choices=("steps", "sweeps"), help="one of the two")
+    parser.add_argument("--device", default="cpu", help="of the steps")
+    parser.add_argument("--members", type=int, action="append", help="only so many at once")
+    parser.add_argument("--eager", action="store_true", help="nothing is compiled")
+    parser.add_argument("--network", action="append", choices=WORKLOADS, help="only these")
     asked = parser.parse_args()
     clock = time.process_time if asked.cpu else time.perf_counter
-    sizes, rounds, steps = (1, 4, 16, 32, 64), asked.rounds, asked.steps
-    jobs, epochs, compiles = asked.jobs, 20, True
+    sizes, rounds, steps = asked.members or (1, 4, 16, 32, 64), asked.rounds, asked.steps
+    device = asked.device
+    jobs, epochs, compiles = asked.jobs, 20, not asked.eager
     if asked.tiny:
         sizes, rounds, steps, jobs, epochs, compiles = (2,), 1, 2, 2, 1, False
     on = os.sched_getaffinity(0)
-    on_one_core()
+    if device == "cpu":
+        on_one_core()
     print(f"{rounds} rounds of {steps} steps{', CPU time' if asked.cpu else ''}\n")
-    for name, make in WORKLOADS.items() if asked.only != "sweeps" else ():
-        print(f"{table_of(name, measured(make, sizes, rounds, steps, clock, compiles))}\n")
+    for name in asked.network or WORKLOADS if asked.only != "sweeps" else ():
+        found = measured(WORKLOADS[name], sizes, rounds, steps, clock, compiles, device)
+        print(f"{table_of(name, found)}\n", flush=True)
     os.sched_setaffinity(0, on)
     if asked.only != "steps":
         names = list(LAUNCHERS)[: 3 if asked.tiny else None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -48,13 +49,58 @@ def place_on_device(
     if preload is True:
         for name, dataset in datasets.items():
             _reject_unmovable(name, dataset, loader_configs[name])
-        return {name: dataset.to(device) for name, dataset in datasets.items()}
+        return {name: copy_on(device, dataset) for name, dataset in datasets.items()}
     num_bytes = int(torch.cuda.mem_get_info(device)[0] * MEMORY_FRACTION)
     chosen = datasets_that_fit(datasets, loader_configs, num_bytes)
     return {
-        name: dataset.to(device) if name in chosen else dataset
+        name: copy_on(device, dataset) if name in chosen else dataset
         for name, dataset in datasets.items()
     }
+
+
+def copy_on(device: torch.device, dataset: ColumnDataset) -> ColumnDataset:
+    """The data set on a device: the same copy each time, for jobs of a sweep that share it.
+
+    One that has changed since is copied anew.
+
+    >>> data = ColumnDataset({"x": torch.zeros(2)})
+    >>> copy_on(torch.device("meta"), data) is copy_on(torch.device("meta"), data)
+    True
+    """
+    found = _copies.get(dataset)
+    if found is None or not found.is_of(device, dataset):
+        found = _copies[dataset] = _Copy(device, dataset)
+    return found.copy
+
+
+class _Copy:
+    """A copy on a device, and what it was made of."""
+
+    def __init__(self, device: torch.device, dataset: ColumnDataset) -> None:
+        self.device = device
+        self.parts = _parts(dataset)
+        self.copy = dataset.to(device)
+
+    def is_of(self, device: torch.device, dataset: ColumnDataset) -> bool:
+        """Whether another one would be the same."""
+        parts = _parts(dataset)
+        return (
+            self.device == device
+            and self.parts.keys() == parts.keys()
+            and all(
+                part is parts[name][0] and version == parts[name][1]
+                for name, (part, version) in self.parts.items()
+            )
+        )
+
+
+_copies: WeakKeyDictionary[ColumnDataset, _Copy] = WeakKeyDictionary()
+
+
+def _parts(dataset: ColumnDataset) -> dict[str, tuple[Any, int]]:
+    """Columns and attributes, each with torch's count of changes in place."""
+    own = {**vars(dataset), **{f"columns.{name}": c for name, c in dataset.columns.items()}}
+    return {name: (part, getattr(part, "_version", 0)) for name, part in own.items()}
 
 
 def datasets_that_fit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from itertools import count
 from types import FunctionType, MethodType, ModuleType
@@ -64,12 +64,13 @@ def held_tensors(
 def _walk(holders: Mapping[str, object], but: Iterable[object]) -> Iterator[tuple[str, Any]]:
     """All that the holders hold, once each, those at the shortest paths first."""
     seen = {id(known) for known in (*holders.values(), *but)}
-    level = [(name, holder) for name, holder in sorted(holders.items())]
+    level: list[tuple[str, Any]] = sorted(holders.items())
     while level:
-        inner: list[tuple[str, object]] = []
+        inner: list[tuple[str, Any]] = []
         for path, value in level:
-            for name, item in _inside(value):
-                kind: Any = type(item)
+            kind: Any = type(value)
+            for name, item in _opener(kind)(value):
+                kind = type(item)
                 if kind in LEAVES or id(item) in seen:  # most are, in what is logged
                     continue
                 is_tensor = issubclass(kind, torch.Tensor)
@@ -99,36 +100,63 @@ def held_modules(holders: Mapping[str, object], but: Iterable[object] = ()) -> l
     return [each for each in everything if isinstance(each, nn.Module)]
 
 
-def _inside(value: Any) -> Iterable[tuple[object, Any]]:
-    """What an object holds, by name or number; nothing of a container too large to hold parts."""
-    if isinstance(value, Mapping):
-        if len(value) <= MAX_ITEMS:
-            # A tensor that is a key, as in an optimizer's state, takes long to write out.
-            yield from (
-                (number if isinstance(key, torch.Tensor) else key, item)
-                for number, (key, item) in enumerate(value.items())
-            )
-    elif isinstance(value, list | tuple | set | frozenset):
-        if len(value) <= MAX_ITEMS:
-            yield from enumerate(value)
-    elif isinstance(value, MethodType):
-        yield "", value.__self__
-        yield "", value.__func__
-    elif isinstance(value, partial):
-        yield from (("", value.func), ("", value.args), ("", value.keywords))
-    elif isinstance(value, FunctionType):
-        names = value.__code__.co_freevars
-        for name, cell in zip(names, value.__closure__ or (), strict=True):
-            if (inside := _in_cell(cell)) is not None:
-                yield name, inside
-        yield from (("", value.__defaults__), ("", value.__kwdefaults__))
-    elif isinstance(value, nn.Module):
-        for path, module in value.named_modules():
-            for name, item in attributes(module):
-                if name not in OWN_OF_MODULES:
-                    yield f"{path}.{name}".removeprefix("."), item
-    else:
-        yield from attributes(value)
+Contents = Iterable[tuple[object, Any]]
+"""What an object holds, by name or number."""
+
+
+@lru_cache(maxsize=1024)
+def _opener(kind: type) -> Callable[[Any], Contents]:
+    """What looks into objects of a type."""
+    found = (opener for general, opener in _OPENERS.items() if issubclass(kind, general))
+    return next(found, attributes)
+
+
+def _of_mapping(value: Mapping[Any, Any]) -> Contents:
+    """Nothing of a container too large to hold parts."""
+    if len(value) > MAX_ITEMS:
+        return ()
+    # A tensor that is a key, as in an optimizer's state, takes long to write out.
+    return [
+        (number if isinstance(key, torch.Tensor) else key, item)
+        for number, (key, item) in enumerate(value.items())
+    ]
+
+
+def _of_collection(value: Collection[Any]) -> Contents:
+    return enumerate(value) if len(value) <= MAX_ITEMS else ()
+
+
+def _of_method(value: MethodType) -> Contents:
+    return ("", value.__self__), ("", value.__func__)
+
+
+def _of_partial(value: partial[Any]) -> Contents:
+    return ("", value.func), ("", value.args), ("", value.keywords)
+
+
+def _of_function(value: FunctionType) -> Contents:
+    names = value.__code__.co_freevars
+    for name, cell in zip(names, value.__closure__ or (), strict=True):
+        if (inside := _in_cell(cell)) is not None:
+            yield name, inside
+    yield from (("", value.__defaults__), ("", value.__kwdefaults__))
+
+
+def _of_module(value: nn.Module) -> Contents:
+    for path, module in value.named_modules():
+        for name, item in attributes(module):
+            if name not in OWN_OF_MODULES:
+                yield f"{path}.{name}".removeprefix("."), item
+
+
+_OPENERS: Mapping[Any, Callable[[Any], Contents]] = {
+    Mapping: _of_mapping,
+    (list, tuple, set, frozenset): _of_collection,
+    MethodType: _of_method,
+    partial: _of_partial,
+    FunctionType: _of_function,
+    nn.Module: _of_module,
+}
 
 
 def _in_cell(cell: Any) -> Any:
@@ -150,9 +178,7 @@ def _is_atom(kind: type) -> bool:
 
 @lru_cache(maxsize=1024)
 def _is_passed_through(kind: type) -> bool:
-    is_container = issubclass(
-        kind, (Mapping, list, tuple, set, frozenset, MethodType, partial, FunctionType)
-    )
+    is_container = _opener(kind) not in (_of_module, attributes)
     return is_container and not hasattr(kind, "state_dict")
 
 

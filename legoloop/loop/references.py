@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from types import MethodType
 from typing import Any
 
@@ -36,11 +36,18 @@ def attributes(holder: object) -> Iterator[tuple[str, Any]]:
     {'loss': 'mean'}
     """
     yield from tuple(getattr(holder, "__dict__", {}).items())
-    for cls in type(holder).__mro__:
-        slots = vars(cls).get("__slots__", ())
-        for slot in (slots,) if isinstance(slots, str) else slots:
-            if slot not in ("__dict__", "__weakref__") and hasattr(holder, slot):
-                yield slot, getattr(holder, slot)
+    kind: Any = type(holder)
+    for slot in _slots(kind):
+        if hasattr(holder, slot):
+            yield slot, getattr(holder, slot)
+
+
+@lru_cache(maxsize=1024)
+def _slots(kind: type) -> Sequence[str]:
+    """The names of the slots of a class and its bases."""
+    found = [vars(cls).get("__slots__", ()) for cls in kind.__mro__]
+    names = [name for slots in found for name in ((slots,) if isinstance(slots, str) else slots)]
+    return [name for name in names if name not in ("__dict__", "__weakref__")]
 
 
 def _unpacked(value: Any, seen: set[int]) -> Iterator[object]:

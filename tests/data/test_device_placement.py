@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 
 from legoloop.core.errors import ArgumentError
 from legoloop.data.datasets import ColumnDataset
-from legoloop.data.device_placement import datasets_that_fit, place_on_device
+from legoloop.data.device_placement import copy_on, datasets_that_fit, place_on_device
 from legoloop.data.loader_config import LoaderConfig
 from legoloop.data.loaders import Loader
 from legoloop.data.streams import BatchStream
@@ -58,6 +61,46 @@ def test_columns_on_a_device_are_a_data_set_of_its_own():
     assert {column.device.type for column in moved.columns.values()} == {"meta"}
     assert data.device.type == "cpu"
     assert (moved.num_outputs, moved.transform, len(moved)) == (10, data.transform, 20)
+
+
+META = torch.device("meta")
+
+
+def test_runs_that_share_a_data_set_share_its_copy():
+    data = ColumnDataset(images())
+    there = copy_on(META, data)
+    assert copy_on(META, data) is there
+    assert copy_on(torch.device("cpu"), data) is not there
+    assert copy_on(META, ColumnDataset(images())) is not there
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.columns["image"].add_(1),
+        lambda data: data.columns.update(other=torch.zeros(len(data))),
+        lambda data: data.columns.update(image=data.columns["image"].clone()),
+        lambda data: setattr(data, "transform", RandomTranspose()),
+        lambda data: setattr(data, "num_outputs", 3),
+    ],
+)
+def test_a_data_set_that_has_changed_is_copied_anew(change):
+    data = ColumnDataset(images())
+    before = copy_on(META, data)
+    change(data)
+    after = copy_on(META, data)
+    assert after is not before
+    assert after.columns.keys() == data.columns.keys()
+    assert after.transform is data.transform
+
+
+def test_a_copy_lives_as_long_as_its_data_set():
+    data = ColumnDataset(images())
+    copied = weakref.ref(copy_on(META, data))
+    assert copied() is not None
+    del data
+    gc.collect()
+    assert copied() is None
 
 
 @pytest.mark.parametrize("preload", ["yes", None, 1])

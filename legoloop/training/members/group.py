@@ -11,6 +11,7 @@ from legoloop.core.index_batch import IndexBatch
 from legoloop.core.rng import derived_seed, reseed_generators
 from legoloop.loop.host import TrainingHost
 from legoloop.training.members.member import Member, structure_of
+from legoloop.training.members.parameter_row import step_optimizers
 from legoloop.training.members.program import Program
 from legoloop.training.members.shared_rows import SharedRows
 from legoloop.training.step.descent import GradientDescent
@@ -117,6 +118,10 @@ class Group:
             member.take(made, losses[member.number])
             if is_taken or any(moved[name] is not columns[name] for name in moved):
                 member.take_batch(moved)
+        if at_once := [member for member in members if member.steps_with_others]:
+            step_optimizers([member.stepped for member in at_once])
+            for member in at_once:
+                member.has_stepped = True
 
     def _columns(self, members: Sequence[Member]) -> tuple[dict[str, torch.Tensor], bool]:
         """The columns of all batches, and whether they were fetched here, all at once.
@@ -152,7 +157,7 @@ class Group:
 
 def _shapes(batch: Any) -> list[Any]:
     if type(batch) is IndexBatch:
-        return [batch.rows, len(batch.indices)]
+        return [batch.rows, batch.num_samples]
     return [
         (name, value.shape, value.dtype)
         for name, value in batch.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,12 @@ from legoloop.core.protocols import Batch
 from legoloop.loop.host import TrainingHost
 from legoloop.loop.step import Step
 from legoloop.training.members.member_step import MemberStep, cut
-from legoloop.training.members.row_steps import Row, has_kernel, take_row_step
+from legoloop.training.members.parameter_row import ParameterRow, Stepped, step_optimizers
 from legoloop.training.step.nonfinite_guard import ObserveLoss
 
 if TYPE_CHECKING:
     from legoloop.training.members.program import Made
-    from legoloop.training.members.shared_rows import ParameterRows, SharedRows
+    from legoloop.training.members.shared_rows import SharedRows
     from legoloop.training.step.descent import GradientDescent
 
 
@@ -59,13 +59,14 @@ class Member:
             self.stream.hands_out_indices = True
         self.number = number
         self.numbers: dict[str, float] = {}
+        self.has_stepped = False
         self._rows = rows
         self._model = self.descent.model
         self._structure = structure
         self._own: list[torch.Tensor] = []
         self._own_buffers: dict[str, torch.Tensor] = {}
         self._own_snapshots: list[Any] = []
-        self._groups = [_GroupOfRow(each, number) for each in rows.groups]
+        self._groups = [ParameterRow(each, number) for each in rows.groups]
         self._made: Made | None = None
         self._error: Exception | None = None
         self._loss = nan
@@ -77,7 +78,7 @@ class Member:
 
     def take(self, made: Made, loss: float) -> None:
         """What was made for all, and its own loss."""
-        self._made, self._loss = made, loss
+        self._made, self._loss, self.has_stepped = made, loss, False
 
     def take_batch(self, batch: Batch) -> None:
         """The columns of all batches, on the device: the step's own are its part of them."""
@@ -100,14 +101,30 @@ class Member:
         """The pass that it was to take part in has failed."""
         self._error = self._error or error
 
+    @property
+    def stepped(self) -> Stepped:
+        """What a step of its optimizer is made on."""
+        return self.descent.opt, self._groups
+
+    @property
+    def steps_with_others(self) -> bool:
+        """Whether nothing comes between its loss and the step of its optimizer."""
+        return self._allows_step and self.descent.clip is None
+
+    @property
+    def _allows_step(self) -> bool:
+        """What the guard does where the loss is finite needs no guard."""
+        is_finite = self._error is None and isfinite(self._loss)
+        return is_finite and not self.descent.guard.gradients
+
     def take_finite_step(self, step: MemberStep) -> bool:
         """All that the guard does where the loss is finite; False: it has to do it itself."""
-        value = self._loss
-        if self._error is not None or not isfinite(value) or self.descent.guard.gradients:
+        if not self._allows_step:
             return False
         step.take(self._taken(), self.number)
-        step.loss_float = value
-        self.descent.optimizer_step()
+        step.loss_float = self._loss
+        if not self.has_stepped:
+            self.descent.optimizer_step()
         return True
 
     def compute_gradients(self, step: Step, observe_loss: ObserveLoss) -> torch.Tensor:
@@ -126,14 +143,10 @@ class Member:
 
     def optimizer_step(self) -> None:
         """Step its row, with the settings of its own optimizer as they are now."""
-        descent = self.descent
-        opt: Any = descent.opt
-        kind = type(opt)
-        for group, settings in zip(self._groups, opt.param_groups, strict=True):
-            if descent.clip is not None:
+        if self.descent.clip is not None:
+            for group in self._groups:
                 group.see_gradients()
-            group.take_step(kind, settings)
-        opt._opt_called = True  # as schedulers want to know
+        step_optimizers([self.stepped])
 
     def __enter__(self) -> None:
         """Put parameters, gradients, moments and buffers into the row."""
@@ -200,81 +213,6 @@ class RowOfBuffers:
         self._rows.restore_buffers(self._number)
 
 
-class _GroupOfRow:
-    """One parameter group of a member: its weights, gradients and moments, in a row."""
-
-    def __init__(self, rows: ParameterRows, number: int) -> None:
-        self._weights: list[torch.Tensor] = rows.weights.of(number)
-        self._gradients: list[torch.Tensor] = rows.gradients.of(number)
-        self._moments: dict[str, list[torch.Tensor]] = {
-            name: moment.of(number) for name, moment in rows.moments.items()
-        }
-        self._row: Row = {
-            "weight": [rows.weights.matrix[number]],
-            "gradient": [rows.gradients.matrix[number]],
-            "step": [rows.steps[number]],
-            **{name: [moment.matrix[number]] for name, moment in rows.moments.items()},
-        }
-        self._is_fused = has_kernel(rows.kind, rows.weights.matrix.device)
-        self._parameters: list[torch.Tensor] = []
-        self._own: list[torch.Tensor] = []
-        self._has_moments = False
-
-    @torch.no_grad()
-    def join(self, parameters: list[torch.Tensor], opt: torch.optim.Optimizer) -> None:
-        self._parameters = parameters
-        self._own = [parameter.data for parameter in parameters]
-        torch._foreach_copy_(self._weights, self._own)
-        for number, parameter in enumerate(parameters):
-            parameter.data = self._weights[number]
-            parameter.grad = self._gradients[number]
-        states = [opt.state.get(parameter) or {} for parameter in parameters]
-        steps = {float(state["step"]) for state in states if "step" in state}
-        names = [name for name in self._moments if states and states[0].get(name) is not None]
-        has = {tuple(state.get(name) is not None for name in self._moments) for state in states}
-        if len(steps) > 1 or len(has) > 1:
-            raise DataError(
-                "some of the parameters were trained for fewer steps than others, so they cannot "
-                "be trained as one row; launch this run with hydra/launcher=basic"
-            )
-        self._has_moments = bool(names)
-        self._row["step"][0].fill_(steps.pop() if steps else 0.0)
-        for name in names:
-            torch._foreach_copy_(self._moments[name], [state[name] for state in states])
-
-    @torch.no_grad()
-    def leave(self, opt: torch.optim.Optimizer) -> None:
-        parameters = self._parameters
-        if not parameters:
-            return
-        torch._foreach_copy_(self._own, self._weights)
-        for parameter, own in zip(parameters, self._own, strict=True):
-            gradient = parameter.grad
-            parameter.data = own
-            parameter.grad = None if gradient is None else gradient.clone()
-        self._parameters = []
-        if self._has_moments:
-            for number, parameter in enumerate(parameters):
-                state = opt.state[parameter]
-                if type(opt) is not torch.optim.SGD:
-                    _put(state, "step", _step_like(self._row["step"][0], opt, parameter))
-                for name, moments in self._moments.items():
-                    _put(state, name, moments[number])
-
-    def see_gradients(self) -> None:
-        """A clip of the user's own may have put others in the place of those in the row."""
-        for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
-            if parameter.grad is not gradient:
-                gradient.copy_(parameter.grad)  # type: ignore[arg-type]
-                parameter.grad = gradient
-
-    def take_step(self, kind: type[torch.optim.Optimizer], settings: Mapping[str, Any]) -> None:
-        is_first = not self._has_moments
-        take_row_step(kind, self._row, settings, is_first, self._is_fused)
-        if is_first:
-            self._has_moments = kind is not torch.optim.SGD or settings["momentum"] != 0
-
-
 def structure_of(model: torch.nn.Module) -> list[Any]:
     """What the program of a model depends on, besides its tensors."""
     return [
@@ -303,21 +241,3 @@ def _buffer_of(model: torch.nn.Module, name: str) -> tuple[dict[str, Any], str]:
     """The dict that holds a buffer, and the name that it has there."""
     path, _, own = name.rpartition(".")
     return model.get_submodule(path)._buffers, own
-
-
-def _put(state: dict[str, Any], name: str, value: torch.Tensor) -> None:
-    own = state.get(name)
-    if own is None:
-        state[name] = value.clone()
-    else:
-        own.copy_(value)
-
-
-def _step_like(
-    step: torch.Tensor, opt: torch.optim.Optimizer, parameter: torch.Tensor
-) -> torch.Tensor:
-    """Where torch keeps the number of steps."""
-    if opt.defaults.get("fused") or opt.defaults.get("capturable"):
-        return step.to(parameter.device)
-    is_double = torch.get_default_dtype() == torch.float64
-    return step.to("cpu", torch.float64 if is_double else torch.float32)

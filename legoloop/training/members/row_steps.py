@@ -1,4 +1,4 @@
-"""One step of an optimizer on a row: SGD, Adam and AdamW.
+"""One step of an optimizer on rows: SGD, Adam and AdamW.
 
 The kernels are functions of torch that are private; all of them are called here. Without them, and
 with ``LEGOLOOP_TORCH_SHORTCUTS=0`` in the environment, an optimizer of torch makes the step.
@@ -6,7 +6,7 @@ with ``LEGOLOOP_TORCH_SHORTCUTS=0`` in the environment, an optimizer of torch ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any
 
@@ -27,9 +27,15 @@ KERNELS = {
     torch.optim.AdamW: "_fused_adamw_",
 }
 KERNEL_DEVICES = ("cpu", "cuda")
+_OF_ADAM = ("weight_decay", "betas", "eps")
+_NUMBERS = {
+    torch.optim.SGD: ("weight_decay", "momentum", "dampening", "nesterov"),
+    torch.optim.Adam: _OF_ADAM,
+    torch.optim.AdamW: _OF_ADAM,
+}
 
-Row = dict[str, list[torch.Tensor]]
-"""Tensors by name, each as the list of one that a kernel takes."""
+Row = Mapping[str, torch.Tensor]
+"""What an optimizer steps on, by name."""
 
 
 def has_kernel(kind: type[torch.optim.Optimizer], device: torch.device) -> bool:
@@ -41,39 +47,43 @@ def has_kernel(kind: type[torch.optim.Optimizer], device: torch.device) -> bool:
     return ENABLED and hasattr(torch, KERNELS[kind]) and device.type in KERNEL_DEVICES
 
 
-def take_row_step(
+def take_row_steps(
     kind: type[torch.optim.Optimizer],
-    row: Row,
+    rows: Sequence[Row],
     settings: Mapping[str, Any],
     is_first: bool,
     is_fused: bool = False,
 ) -> None:
-    """Step weights that lie in one row, in place.
+    """Step weights that lie in rows, in place; several rows of the same settings at once.
+
+    The numbers of a row do not depend on what other rows there are.
 
     Args:
         kind: SGD, Adam or AdamW.
-        row: ``weight``, ``gradient`` and the moments, shape (elements,) each, and ``step``, how
-            many were made, a scalar.
+        rows: of each ``weight``, ``gradient`` and the moments, shape (elements,) each, and
+            ``step``, how many were made, a scalar.
         settings: the parameter group of an optimizer, as it is now.
         is_first: whether there are no moments yet.
         is_fused: whether the kernel makes it, or an optimizer of torch.
 
-    >>> row = {name: [torch.ones(2)] for name in ("weight", "gradient", "momentum_buffer")}
+    >>> row = {name: torch.ones(2) for name in ("weight", "gradient", "momentum_buffer")}
     >>> sgd = torch.optim.SGD([torch.zeros(1)], lr=0.25)
-    >>> take_row_step(torch.optim.SGD, row, sgd.param_groups[0], is_first=True, is_fused=True)
+    >>> take_row_steps(torch.optim.SGD, [row], sgd.param_groups[0], is_first=True, is_fused=True)
     >>> row["weight"]
-    [tensor([0.7500, 0.7500])]
+    tensor([0.7500, 0.7500])
     """
     if not is_fused:
-        _take_public_step(kind, row, settings, is_first)
+        for row in rows:
+            _take_public_step(kind, row, settings, is_first)
         return
     kernel: Any = getattr(torch, KERNELS[kind])
+    each = {name: [row[name] for row in rows] for name in rows[0]}
     if kind is torch.optim.SGD:
         has_momentum = settings["momentum"] != 0
         kernel(
-            row["weight"],
-            row["gradient"],
-            row["momentum_buffer"] if has_momentum else [],
+            each["weight"],
+            each["gradient"],
+            each["momentum_buffer"] if has_momentum else [],
             weight_decay=settings["weight_decay"],
             momentum=settings["momentum"],
             lr=float(settings["lr"]),
@@ -83,15 +93,15 @@ def take_row_step(
             is_first_step=is_first and has_momentum,
         )
     else:
-        row["step"][0].add_(1)
+        torch._foreach_add_(each["step"], 1)
         beta1, beta2 = settings["betas"]
         kernel(
-            row["weight"],
-            row["gradient"],
-            row["exp_avg"],
-            row["exp_avg_sq"],
+            each["weight"],
+            each["gradient"],
+            each["exp_avg"],
+            each["exp_avg_sq"],
             [],
-            row["step"],
+            each["step"],
             lr=float(settings["lr"]),
             beta1=float(beta1),
             beta2=float(beta2),
@@ -102,18 +112,28 @@ def take_row_step(
         )
 
 
+def numbers_of(kind: type[torch.optim.Optimizer], settings: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Equal for parameter groups whose rows can be stepped at once.
+
+    >>> adam = torch.optim.Adam([torch.zeros(1)], lr=0.5)
+    >>> numbers_of(torch.optim.Adam, adam.param_groups[0])
+    (0.5, 0, (0.9, 0.999), 1e-08)
+    """
+    return (float(settings["lr"]), *[settings[name] for name in _NUMBERS[kind]])
+
+
 def _take_public_step(
     kind: type[torch.optim.Optimizer], row: Row, settings: Mapping[str, Any], is_first: bool
 ) -> None:
     """The same by an optimizer of torch that is made for it: several times slower."""
-    weight = nn.Parameter(row["weight"][0])
-    weight.grad = row["gradient"][0]
+    weight = nn.Parameter(row["weight"])
+    weight.grad = row["gradient"]
     known = signature(kind).parameters.keys() - {"params", "fused", "foreach"}
     opt = kind([weight], **{name: settings[name] for name in known & settings.keys()})
     kept = ("step", *MOMENTS[kind])
     if not is_first:
-        opt.state[weight] = {name: row[name][0] for name in kept if name in row}
+        opt.state[weight] = {name: row[name] for name in kept if name in row}
     opt.step()
     for name, value in opt.state[weight].items():
-        if value is not None and value is not row[name][0]:
-            row[name][0].copy_(value)
+        if value is not None and value is not row[name]:
+            row[name].copy_(value)

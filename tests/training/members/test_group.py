@@ -161,6 +161,40 @@ def test_the_batches_of_all_are_fetched_at_once(monkeypatch: pytest.MonkeyPatch)
     assert 32 not in fetched
 
 
+@pytest.mark.parametrize(
+    ("options", "calls_a_step"),
+    [(("optimizer.lr=0.01",) * 3, 1), (("optimizer.lr=0.01", "", ""), 2)],
+)
+def test_rows_of_the_same_settings_are_stepped_by_one_call(
+    options: tuple[str, ...], calls_a_step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel, stepped = torch._fused_adam_, []
+
+    def counted(weights: Any, *others: Any, **settings: Any) -> None:
+        stepped.append(len(weights))
+        kernel(weights, *others, **settings)
+
+    monkeypatch.setattr(torch, "_fused_adam_", counted)
+    given = [[option] if option else [] for option in options]
+    overrides = ["scheduler=none", "epoch_size=64", "num_epochs=1"]
+    runs = [run_of(*overrides, *own, f"seed={n}") for n, own in enumerate(given)]
+    group = train_together(runs)
+    assert len(stepped) == calls_a_step * group.passes
+    assert sum(stepped) == 3 * group.passes
+
+
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+def test_what_a_row_is_stepped_beside_changes_no_bit(kind: str) -> None:
+    alike = ("optimizer.lr=0.01", f"optimizer={kind}", *SHORT)
+    others = {"same": alike, "other": (*alike, "optimizer.lr=0.02")}
+    weights = []
+    for beside in others.values():
+        runs = [run_of(*alike, "seed=0"), run_of(*beside, "seed=1")]
+        train_together(runs)
+        weights.append(runs[0].weights)
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
 def test_a_plugin_that_reads_the_batch_reads_its_own() -> None:
     class Reads:
         supports_members = True
