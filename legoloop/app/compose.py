@@ -26,13 +26,15 @@ from legoloop.app.hydra_bridge.shipped_config import (
     register_settings,
     shipped_config_dir,
 )
+from legoloop.app.hydra_bridge.tree_as_yaml import tree_as_yaml
 from legoloop.app.run.lifecycle import Prepared, lock_directory, logged, recording
 from legoloop.app.run.rerun import primary_config_of
 from legoloop.app.run.resume import parse_resume
 from legoloop.app.wiring.make_app import validated_app
+from legoloop.core.atomic_files import atomic_write
 from legoloop.core.errors import ConfigError
 from legoloop.core.output_streams import tolerant_output
-from legoloop.core.run_directory import LOG
+from legoloop.core.run_directory import CONFIG, HYDRA, LOG
 from legoloop.state.run_record import check_startable
 
 
@@ -109,8 +111,15 @@ def _as_a_command(fed: Blueprint, composed: Blueprint, app: Any) -> Iterator[Non
     now = app.blueprint() if "blueprint" in app.providers else fed
     prepared = Prepared(now, composed, app, app.host())
     record = lock_directory(prepared)
+    _write_as_composed(prepared)
     with tolerant_output(), logged(prepared.directory / LOG), recording(prepared, record):
         yield
+
+
+def _write_as_composed(prepared: Prepared) -> None:
+    """Write the configuration with its references, as Hydra does for the command."""
+    with atomic_write(prepared.directory / HYDRA / CONFIG, durable=False) as draft:
+        draft.write_text(tree_as_yaml(prepared.composed.unresolved))
 
 
 def _search_path(config_dir: str | Path | None) -> list[str]:

@@ -109,6 +109,16 @@ def test_the_model_of_a_run_has_its_weights_and_evaluates(run: Path) -> None:
     assert weights_of(ll.load(str(run), weights="last", device="auto")).keys()
 
 
+def test_a_key_that_others_refer_to_is_no_unknown_key(tmp_path: Path) -> None:
+    own = ("+my_lr=0.01", "optimizer.lr=${my_lr}", f"hydra.run.dir={tmp_path}/run")
+    small = ("data=xor", "model=logistic", "num_epochs=1", "loggers=[]")
+    ll.compose([*small, *own]).host().run()
+    model: Any = ll.load(tmp_path / "run")
+    assert model.app.optimizer().param_groups[0]["lr"] == 0.01
+    again = ll.compose([f"rerun={tmp_path}/run", "my_lr=0.02", f"hydra.run.dir={tmp_path}/again"])
+    assert again.optimizer().param_groups[0]["lr"] == 0.02
+
+
 def test_loading_draws_nothing_and_seeds_nothing(run: Path) -> None:
     ll.seed(77)
     torch.rand(3)
