@@ -100,7 +100,13 @@ _copies: WeakKeyDictionary[ColumnDataset, _Copy] = WeakKeyDictionary()
 def _parts(dataset: ColumnDataset) -> dict[str, tuple[Any, int]]:
     """Columns and attributes, each with torch's count of changes in place."""
     own = {**vars(dataset), **{f"columns.{name}": c for name, c in dataset.columns.items()}}
-    return {name: (part, getattr(part, "_version", 0)) for name, part in own.items()}
+    return {name: (part, _version(part)) for name, part in own.items()}
+
+
+def _version(part: Any) -> int:
+    """Torch counts none for what was made in inference mode."""
+    counts = isinstance(part, torch.Tensor) and not part.is_inference()
+    return part._version if counts else 0
 
 
 def datasets_that_fit(

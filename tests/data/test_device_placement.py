@@ -94,6 +94,12 @@ def test_a_data_set_that_has_changed_is_copied_anew(change):
     assert after.transform is data.transform
 
 
+def test_columns_that_were_made_in_inference_mode_are_copied_too():
+    with torch.inference_mode():
+        data = ColumnDataset(images())
+    assert copy_on(META, data) is copy_on(META, data)
+
+
 def test_a_copy_lives_as_long_as_its_data_set():
     data = ColumnDataset(images())
     copied = weakref.ref(copy_on(META, data))
