@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from legoloop.core.nested import LEAVES
 from legoloop.loop.references import attributes
@@ -27,7 +28,8 @@ def held_objects(holders: Mapping[str, object], but: Iterable[object] = ()) -> d
 
     Paths lead through attributes, containers, partials, bound methods and what functions close
     over. The holders themselves, submodules and what the standard library defines are left out, and
-    so is what ``but`` has.
+    so is what ``but`` has. What a DataLoader holds begins anew with every pass; a class may name
+    other attributes whose state is its own affair: ``keeps_state_of = ("loader",)``.
 
     >>> class Transform:
     ...     def __init__(self, inner): self.inner = inner
@@ -127,8 +129,9 @@ def _inside(value: Any) -> Iterable[tuple[object, Any]]:
             for name, item in attributes(module):
                 if name not in OWN_OF_MODULES:
                     yield f"{path}.{name}".removeprefix("."), item
-    else:
-        yield from attributes(value)
+    elif not isinstance(value, DataLoader):
+        own_affair = getattr(type(value), "keeps_state_of", ())
+        yield from ((name, item) for name, item in attributes(value) if name not in own_affair)
 
 
 def _in_cell(cell: Any) -> Any:
