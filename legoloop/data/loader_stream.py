@@ -52,6 +52,8 @@ class LoaderStream:
     """
 
     supports_ranks = False
+    keeps_state_of = ("loader",)
+    """Its state is in the own one, or it is read again."""
 
     def __init__(
         self,

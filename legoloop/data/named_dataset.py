@@ -68,6 +68,12 @@ class NamedDataset:
     def __getitem__(self, item: int) -> Record:
         return self._record(item, self.dataset[item])
 
+    def column(self, name: str) -> Any:
+        """The values of one name, of a set of Hugging Face's ``datasets``; None for any other."""
+        key = self.names.get(name, name) if isinstance(self.names, Mapping) else name
+        known = getattr(self.dataset, "column_names", None)
+        return self.dataset[key][:] if isinstance(known, list) and key in known else None
+
     def __getattr__(self, name: str) -> Any:
         dataset = vars(self).get("dataset")
         if name == "__getitems__" and hasattr(dataset, name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
@@ -74,7 +75,7 @@ class PadCollate:
 def _padded(records: Sequence[dict[str, Any]], padding: Mapping[str, float], mask: str) -> Batch:
     """The columns of a group, and their mask."""
     sequences = [
-        {key: torch.as_tensor(require_key(record, key, "a record")) for key in padding}
+        {key: _sequence(require_key(record, key, "a record")) for key in padding}
         for record in records
     ]
     lengths = torch.tensor([_length(of_record) for of_record in sequences])
@@ -86,6 +87,12 @@ def _padded(records: Sequence[dict[str, Any]], padding: Mapping[str, float], mas
         },
         mask: longest < lengths[:, None],
     }
+
+
+def _sequence(values: Any) -> torch.Tensor:
+    """Copied if need be: torch warns of an array that it cannot write to."""
+    is_read_only = isinstance(values, np.ndarray) and not values.flags.writeable
+    return torch.as_tensor(values.copy() if is_read_only else values)
 
 
 def _length(sequences: Mapping[str, torch.Tensor]) -> int:

@@ -11,6 +11,7 @@ import torch
 from legoloop.core.arguments import at_least
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.rng import derived_seed
+from legoloop.data.named_dataset import NamedDataset
 
 Sampler = Callable[[Any, torch.Generator], torch.Tensor | Sequence[int]]
 """Returns the indices of one pass over a data set, as many as it has samples."""
@@ -52,8 +53,8 @@ class ClassBalancedSampler:
     that a sample is from, each combination that occurs is a class.
 
     Args:
-        key: a column or an attribute of the data set with the classes, shape (samples,); or a list
-            of them.
+        key: a column or an attribute of the data set with the classes, numbers or names, shape
+            (samples,); or a list of them.
 
     Raises ArgumentError for no key, DataError if the data set has neither column nor attribute.
 
@@ -72,9 +73,7 @@ class ClassBalancedSampler:
     def __call__(self, dataset: Any, generator: torch.Generator) -> torch.Tensor:
         """The indices of a pass, shape (samples,)."""
         keys = [self.key] if isinstance(self.key, str) else self.key
-        by_key = [
-            np.unique(per_sample_values(dataset, key), return_inverse=True)[1] for key in keys
-        ]
+        by_key = [np.unique(_per_sample(dataset, key), return_inverse=True)[1] for key in keys]
         _, classes, sizes = np.unique(
             np.stack(by_key), axis=1, return_inverse=True, return_counts=True
         )
@@ -156,7 +155,7 @@ def order_of_pass(
 def per_sample_values(dataset: Any, key: str) -> torch.Tensor:
     """A column of the data set, or an attribute of that name, with one value per sample.
 
-    Raises DataError if there is neither, or if its shape is not (samples,).
+    Raises DataError if there is neither, if its shape is not (samples,), and for names.
 
     >>> class Texts:
     ...     length = [3, 1]
@@ -164,20 +163,41 @@ def per_sample_values(dataset: Any, key: str) -> torch.Tensor:
     >>> per_sample_values(Texts(), "length")
     tensor([3, 1])
     """
-    columns = getattr(dataset, "columns", {})
-    if key not in columns and not hasattr(dataset, key):
+    values = _per_sample(dataset, key)
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"'{key}' of a {type(dataset).__name__} holds no numbers; give numbers")
+    return torch.from_numpy(values)
+
+
+def _per_sample(dataset: Any, key: str) -> np.ndarray[Any, Any]:
+    """Numbers or names."""
+    given = _column(dataset, key)
+    if given is None:
         raise DataError(
             f"a {type(dataset).__name__} has no column and no attribute '{key}'; add one, "
             "with a value for each sample"
         )
-    given = columns[key] if key in columns else getattr(dataset, key)
-    values = given.cpu() if isinstance(given, torch.Tensor) else torch.as_tensor(np.asarray(given))
+    if isinstance(given, torch.Tensor):
+        given = (given.float() if given.dtype == torch.bfloat16 else given).numpy(force=True)
+    try:
+        values = np.array(given)
+        problem = f"has shape {values.shape}"
+    except ValueError:  # its entries differ in shape
+        values, problem = np.empty(()), "holds several values for a sample"
     if values.shape != (len(dataset),):
         raise DataError(
-            f"'{key}' of a {type(dataset).__name__} has shape {tuple(values.shape)}; "
+            f"'{key}' of a {type(dataset).__name__} {problem}; "
             f"give one value for each of the {len(dataset)} samples"
         )
     return values
+
+
+def _column(dataset: Any, key: str) -> Any:
+    columns = getattr(dataset, "columns", {})
+    if key in columns:
+        return columns[key]
+    own = dataset.column(key) if isinstance(dataset, NamedDataset) else None
+    return getattr(dataset, key, None) if own is None else own
 
 
 def sample_indices(weights: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -14,6 +14,7 @@ from legoloop.core.arguments import at_least, one_of, require_key
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.eval_mode import evaluation_mode
+from legoloop.core.naming import Names, check_names, named
 from legoloop.core.on_evaluation import Stages
 from legoloop.core.out_of_memory import is_out_of_memory, out_of_memory
 from legoloop.core.protocols import (
@@ -387,7 +388,7 @@ class LoadersAcc(Evaluator):
     Hand it to what uses the results, such as ``AccumulatorMetrics`` or ``CsvLogits``.
 
     Args:
-        loaders (Mapping[str, Iterable[Batch]]): the loaders by name.
+        loaders (Mapping[str, Iterable[Any]]): the loaders by name; DataLoaders of one's own too.
         model (nn.Module): is put in evaluation mode during a pass.
         factory (Callable[[], Accumulator]): makes a fresh accumulator for each pass.
         feed (FeedProtocol): calls the model.
@@ -404,8 +405,11 @@ class LoadersAcc(Evaluator):
         enabled (bool): if False, no metrics of it are computed, and no predictions written.
         samples_limit (int | None): at most so many samples of each loader, spread evenly over it;
             None: all.
+        names (str | list | Mapping | None): what the values of a batch of a loader of one's own are
+            called, as for a LoaderStream; None: batches are dicts.
 
-    Raises ArgumentError for another stage, and a data set that is not there.
+    Raises ArgumentError for another stage, and a data set that is not there; when it is read,
+    DataError for a batch that cannot be named so.
 
     >>> from legoloop.evaluation.accumulators import CompositeFactory, NumpyAccumulator
     >>> factory = CompositeFactory(idx=NumpyAccumulator)
@@ -417,7 +421,7 @@ class LoadersAcc(Evaluator):
 
     def __init__(
         self,
-        loaders: Mapping[str, Iterable[Batch]],
+        loaders: Mapping[str, Iterable[Any]],
         model: nn.Module,
         factory: Callable[[], Accumulator],
         feed: FeedProtocol,
@@ -429,7 +433,9 @@ class LoadersAcc(Evaluator):
         every_steps: int | None = None,
         enabled: bool = True,
         samples_limit: int | None = None,
+        names: Names = None,
     ) -> None:
+        check_names(names, "names")
         how = feed, batch_desc, when, datasets, counter, every_epochs, every_steps, enabled
         super().__init__(loaders, model, factory, *how)
         if samples_limit is not None:
@@ -443,14 +449,17 @@ class LoadersAcc(Evaluator):
                         remedy="give null, or a Loader",
                     )
         self.loaders = loaders
+        self.names = names
         self.samples_limit = samples_limit
 
     def stream(self, name: str) -> Iterable[Batch]:
         """The whole loader, or so many of its samples."""
-        if self.samples_limit is None:
-            return self.loaders[name]
-        part: Any = self.loaders[name]
-        return part.block(Ranks(), self.samples_limit)  # type: ignore[no-any-return]
+        loader: Any = self.loaders[name]
+        if self.samples_limit is not None:
+            return loader.block(Ranks(), self.samples_limit)  # type: ignore[no-any-return]
+        if hasattr(loader, "block"):  # a Loader, whose batches know their samples
+            return loader  # type: ignore[no-any-return]
+        return (named(batch, self.names, "names", f"a batch of '{name}'") for batch in loader)
 
     def block(self, name: str, ranks: Ranks) -> Iterable[Batch] | None:
         """Those of the batches that a rank evaluates, from a Loader."""

@@ -13,6 +13,7 @@ from legoloop.core.arguments import require_key
 from legoloop.core.batch_size import DefaultBatchDesc
 from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.eval_mode import untouched
+from legoloop.core.out_of_memory import is_out_of_memory
 from legoloop.core.protocols import Batch, BatchSizer, Loss, Outputs
 from legoloop.evaluation.accumulators import Accumulator
 
@@ -97,7 +98,7 @@ class MetricAccumulator(Accumulator):
             ``update`` is given, in its order, or by its keywords.
 
     Raises ArgumentError for anything else; DataError if neither the batch nor the outputs have an
-    entry.
+    entry, and for what a metric of torchmetrics refuses.
 
     >>> class Largest:
     ...     def reset(self): self.largest = float("-inf")
@@ -145,10 +146,18 @@ class MetricAccumulator(Accumulator):
         for metric in self._metrics.values():
             if device is not None and isinstance(metric, torch.nn.Module):
                 metric.to(device)
-            if named:
-                metric.update(**dict(zip(self.inputs, given, strict=True)))
-            else:
-                metric.update(*given)
+            try:
+                if named:
+                    metric.update(**dict(zip(self.inputs, given, strict=True)))
+                else:
+                    metric.update(*given)
+            except (ValueError, RuntimeError) as error:
+                if not _is_of_torchmetrics(metric) or is_out_of_memory(error):
+                    raise
+                said = " ".join(str(error).split())
+                raise DataError(
+                    f"{type(metric).__name__} refuses what it is given: {said}"
+                ) from error
         self._is_empty = False
 
     def result(self) -> Any:
@@ -187,6 +196,11 @@ def _fresh(metric: Any) -> Any:
     if hasattr(metric, "sync_on_compute"):
         metric.sync_on_compute = False  # the ranks are merged here, and it would count them twice
     return metric
+
+
+def _is_of_torchmetrics(metric: Any) -> bool:
+    """Which checks what ``update`` is given."""
+    return type(metric).__module__.partition(".")[0] == "torchmetrics"
 
 
 def _merges_exactly(metric: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from legoloop.core.nested import LEAVES
 from legoloop.loop.references import attributes
@@ -27,7 +28,8 @@ def held_objects(holders: Mapping[str, object], but: Iterable[object] = ()) -> d
 
     Paths lead through attributes, containers, partials, bound methods and what functions close
     over. The holders themselves, submodules and what the standard library defines are left out, and
-    so is what ``but`` has.
+    so is what ``but`` has. What a DataLoader holds begins anew with every pass; a class may name
+    other attributes whose state is its own affair: ``keeps_state_of = ("loader",)``.
 
     >>> class Transform:
     ...     def __init__(self, inner): self.inner = inner
@@ -108,7 +110,7 @@ Contents = Iterable[tuple[object, Any]]
 def _opener(kind: type) -> Callable[[Any], Contents]:
     """What looks into objects of a type."""
     found = (opener for general, opener in _OPENERS.items() if issubclass(kind, general))
-    return next(found, attributes)
+    return next(found, _of_object)
 
 
 def _of_mapping(value: Mapping[Any, Any]) -> Contents:
@@ -149,6 +151,16 @@ def _of_module(value: nn.Module) -> Contents:
                 yield f"{path}.{name}".removeprefix("."), item
 
 
+def _of_loader(value: DataLoader[Any]) -> Contents:
+    """What it holds begins anew with every pass."""
+    return ()
+
+
+def _of_object(value: Any) -> Contents:
+    own_affair = getattr(type(value), "keeps_state_of", ())
+    return ((name, item) for name, item in attributes(value) if name not in own_affair)
+
+
 _OPENERS: Mapping[Any, Callable[[Any], Contents]] = {
     Mapping: _of_mapping,
     (list, tuple, set, frozenset): _of_collection,
@@ -156,6 +168,7 @@ _OPENERS: Mapping[Any, Callable[[Any], Contents]] = {
     partial: _of_partial,
     FunctionType: _of_function,
     nn.Module: _of_module,
+    DataLoader: _of_loader,
 }
 
 
@@ -178,7 +191,7 @@ def _is_atom(kind: type) -> bool:
 
 @lru_cache(maxsize=1024)
 def _is_passed_through(kind: type) -> bool:
-    is_container = _opener(kind) not in (_of_module, attributes)
+    is_container = _opener(kind) not in (_of_module, _of_loader, _of_object)
     return is_container and not hasattr(kind, "state_dict")
 
 

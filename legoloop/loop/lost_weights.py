@@ -19,8 +19,8 @@ from legoloop.loop.plugin import State
 def reject_lost_weights(plugins: Mapping[str, object], state: Callable[[], State]) -> None:
     """Raises PluginError if a resumed run would go on with other weights than those it saved.
 
-    Weights are parameters that an optimizer has, or that a plugin holds. Those of a module that a
-    plugin holds, however deep, are saved; of any others the state must have the values.
+    Weights are what an optimizer has, or a plugin holds, and requires a gradient. Those of a module
+    that a plugin holds, however deep, are saved; of any others the state must have the values.
 
     Args:
         plugins: by name.
@@ -62,7 +62,7 @@ def _trained(
 ) -> Iterator[tuple[str, torch.Tensor]]:
     seen: set[int] = set()
     for path, tensor in held_tensors(plugins):
-        if isinstance(tensor, nn.Parameter) and tensor.requires_grad:
+        if tensor.is_leaf and tensor.requires_grad:
             seen.add(id(tensor))
             yield path, tensor
     for path, holder in objects.items():

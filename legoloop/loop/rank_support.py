@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from legoloop.core.errors import ConfigError
+from legoloop.core.errors import ArgumentError, ConfigError
+from legoloop.loop.held_objects import held_objects
 from legoloop.loop.plan import Plan
 from legoloop.loop.stages import Stage, hooks_of
 
@@ -12,7 +13,7 @@ STEP_STAGES = (Stage.BATCH_START, Stage.BATCH, Stage.BATCH_END)
 REMEDY = "set supports_ranks = True on its class if that is right (docs/adding_a_brick.md)"
 
 
-def reject_without_ranks(plan: Plan, ranks: int) -> None:
+def reject_without_ranks(plan: Plan, ranks: int, parallel: object = None) -> None:
     """Refuse what would be wrong if several ranks trained it.
 
     A plugin with a hook of the batch stages sees the samples of one rank alone; a stream must serve
@@ -22,9 +23,10 @@ def reject_without_ranks(plan: Plan, ranks: int) -> None:
     Args:
         plan: the plugins.
         ranks: how many ranks there will be.
+        parallel: how they will share a step, such as a FullySharded; None: it is not known.
 
     Raises ConfigError that names the plugin or the stream, or for more ranks than a batch has
-    samples.
+    samples; and what a descent refuses of ``parallel``.
     """
     driver: Any = plan.plugins[plan.driver]
     stream = getattr(driver, "train_iterator", None)
@@ -43,6 +45,9 @@ def reject_without_ranks(plan: Plan, ranks: int) -> None:
                 key="ranks",
                 remedy=REMEDY,
             )
+    for path, held in {**plan.plugins, **held_objects(plan.plugins)}.items():
+        if parallel is not None and hasattr(held, "check_parallel"):
+            _check_parallel(f"plugins.{path}", held, parallel)
     if not getattr(stream, "supports_ranks", False):
         raise ConfigError(
             f"is {ranks}, but the training stream, a {type(stream).__name__}, does not serve each "
@@ -57,6 +62,13 @@ def reject_without_ranks(plan: Plan, ranks: int) -> None:
                 key="ranks",
                 remedy="give fewer ranks, or a larger batch_size",
             )
+
+
+def _check_parallel(key: str, descent: Any, parallel: object) -> None:
+    try:
+        descent.check_parallel(parallel)
+    except ArgumentError as error:
+        raise ConfigError(str(error), key=key) from None
 
 
 def _batch_sizes(stream: Any) -> list[int]:

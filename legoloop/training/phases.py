@@ -13,6 +13,7 @@ from legoloop.core.arguments import at_least
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import Batch, TrainingProgress
 from legoloop.core.suggestions import did_you_mean
+from legoloop.core.text import shown
 from legoloop.loop.plugin import State
 from legoloop.loop.step import Step
 from legoloop.training.freezing import FreezableParts
@@ -296,14 +297,22 @@ def _phase(name: str, given: Mapping[str, Any]) -> PhaseOfTraining:
     at_least(0, **{f"{path}.from_epoch": given["from_epoch"]})
     frozen = given.get("frozen")
     if frozen is not None:
-        frozen = (frozen,) if isinstance(frozen, str) else tuple(frozen)
+        frozen = [frozen] if isinstance(frozen, str) else frozen
+        are_patterns = isinstance(frozen, list | tuple) and all(isinstance(p, str) for p in frozen)
+        if not are_patterns:
+            raise ArgumentError(
+                f"is {shown(frozen)}",
+                argument=f"{path}.frozen",
+                remedy="give patterns, such as [backbone.*]",
+            )
+        frozen = tuple(frozen)
     return PhaseOfTraining(**{**given, "frozen": frozen})
 
 
 def _check_name(phase: str, key: str, name: str | None, known: Mapping[str, Any]) -> None:
-    if name is not None and name not in known:
+    if name is not None and not (isinstance(name, str) and name in known):
         raise ArgumentError(
-            f"is '{name}'", argument=f"phases.{phase}.{key}", remedy=did_you_mean(name, known)
+            f"is '{name}'", argument=f"phases.{phase}.{key}", remedy=did_you_mean(str(name), known)
         )
 
 

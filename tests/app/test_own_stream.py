@@ -37,6 +37,11 @@ def test_a_data_set_that_is_there_is_evaluated(tmp_path: Path) -> None:
     assert 0 <= final["final/val/accuracy"] <= 1
 
 
+def test_it_is_measured_as_it_is_trained(tmp_path: Path) -> None:
+    trained(tmp_path / "run", *STREAM, ENDLESS, "plugins=[default,checkpoints,train_metrics]")
+    assert "training/accuracy" in (tmp_path / "run" / "metrics.csv").read_text()
+
+
 def test_its_model_is_loaded(tmp_path: Path) -> None:
     app = trained(tmp_path / "run", *STREAM, ENDLESS)
     loaded = ll.load(tmp_path / "run")

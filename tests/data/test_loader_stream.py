@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    TensorDataset,
+    default_collate,
+)
 
 import legoloop as ll
 from legoloop.core import rng
@@ -195,3 +201,68 @@ def test_the_training_is_that_of_a_plain_loop() -> None:
 def record(item: int) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(item)
     return {"x": torch.randn(4, generator=generator), "target": item % 3}
+
+
+class Positioned(IterableDataset[Any]):
+    """Knows where it is, as a streamed set of Hugging Face's: it has no state before it is read."""
+
+    at: int | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        for number in range(self.at or 0, 10):
+            self.at = number + 1
+            yield {"x": torch.full((4,), float(number)), "target": torch.tensor(number % 3)}
+        self.at = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        if self.at is None:
+            raise RuntimeError("State dict is not initialized")
+        return {"at": self.at}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.at = state["at"]
+
+
+class Apart:
+    """Another iterable over such a set."""
+
+    def __init__(self, dataset: Positioned) -> None:
+        self.dataset = dataset
+
+    def __iter__(self) -> Iterator[Any]:
+        records = iter(self.dataset)
+        yield from map(default_collate, zip(records, records, strict=True))
+
+
+@pytest.mark.parametrize("kind", [lambda data: DataLoader(data, batch_size=2), Apart])
+def test_what_a_loader_reads_is_not_given_a_state_beside_that_of_the_stream(
+    kind: Callable[[Any], Any],
+) -> None:
+    def made() -> tuple[ll.TrainingHost, list[float]]:
+        model, counter, seen = Net(), ll.Counter(), []
+
+        class Sees:
+            def batch_end(self, step: ll.Step) -> None:
+                seen.extend(step.batch["x"][:, 0].tolist())
+
+        stream = ll.LoaderStream(kind(Positioned()))
+        opt, feed = torch.optim.SGD(model.parameters()), ll.Feed(model, "cpu")
+        descent = ll.GradientDescent(opt, model, feed, mean_loss)
+        plugins = [counter, ll.SimpleEpoch(stream, 4), descent, ll.LastEpoch(counter, 4), Sees()]
+        return ll.TrainingHost(plugins), seen
+
+    whole, expected = made()
+    whole.run()
+    killed, seen = made()
+    states: list[Any] = []
+
+    class Saves:
+        def epoch_end(self) -> ll.ShouldSave:
+            return ll.ShouldSave(states.append)
+
+    killed.state_dict()  # before anything is read
+    ll.TrainingHost([*killed.plan.plugins.values(), Saves()]).run()
+    resumed, rest = made()
+    resumed.load_state_dict(states[0])
+    resumed.run()
+    assert [*seen[:4], *rest] == expected

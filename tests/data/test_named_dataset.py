@@ -167,6 +167,14 @@ class TestHuggingFace:
         plain = ll.NamedDataset(rows.with_format("numpy"), ["label"])[0]
         assert type(plain["label"]).__module__ == "numpy"
 
+    def test_samplers_find_its_columns_by_either_name(self, rows: Any) -> None:
+        data = ll.NamedDataset(rows, {"target": "label", "ids": "input_ids"})
+        for key in ("target", "label", ["target", "text"]):
+            assert len(ll.ClassBalancedSampler(key)(data, torch.Generator())) == 3
+        assert ll.WeightedSampler("target")(data, torch.Generator()).min() > 0
+        with pytest.raises(ll.DataError, match="no column and no attribute 'length'"):
+            ll.BucketSampler(2)(data, torch.Generator())
+
     def test_a_stream_of_it_can_be_resumed_anywhere(self, rows: Any) -> None:
         data = ll.NamedDataset(rows, {"target": "label"})
         stream = ll.BatchStream(data, "train", 0, ll.LoaderConfig(batch_size=2))

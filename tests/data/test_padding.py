@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -44,6 +45,13 @@ def test_lists_and_records_without_other_columns_will_do() -> None:
     batch = ll.PadCollate({"x": 0}, mask="is_there")([{"x": [1, 2]}, {"x": [3]}])
     assert batch["x"].tolist() == [[1, 2], [3, 0]]
     assert batch["is_there"].tolist() == [[True, True], [True, False]]
+
+
+def test_arrays_that_cannot_be_written_to_are_taken() -> None:
+    """As a set of Hugging Face's with the format numpy gives them; warnings are errors here."""
+    words = np.arange(3)
+    words.flags.writeable = False
+    assert ll.PadCollate({"x": 0})([{"x": words}, {"x": words[:1]}])["x"][1].tolist() == [0, 0, 0]
 
 
 def test_a_record_has_its_sequences_in_one_length() -> None:

@@ -159,3 +159,18 @@ def test_one_key_in_a_list_is_that_key_and_none_is_refused() -> None:
     assert torch.equal(one(data, generators[0]), other(data, generators[1]))
     with pytest.raises(ll.ArgumentError, match="key is empty; give a column, or a list"):
         ll.ClassBalancedSampler([])
+
+
+def test_classes_may_be_names() -> None:
+    site = ["north"] * 90 + ["south"] * 10
+    data = ll.ColumnDataset({"site": site, "target": torch.arange(100) % 2})
+    order = ll.ClassBalancedSampler(["target", "site"])(data, torch.Generator().manual_seed(0))
+    assert [site[item] for item in order].count("south") == pytest.approx(50, abs=15)
+
+
+def test_refuses_names_for_weights_and_several_values_for_a_sample() -> None:
+    data = ll.ColumnDataset({"weight": ["a", "b"]}, ragged=[[1], [2, 3]])
+    with pytest.raises(ll.DataError, match="'weight' of a ColumnDataset holds no numbers"):
+        ll.WeightedSampler()(data, torch.Generator())
+    with pytest.raises(ll.DataError, match="'ragged' of a ColumnDataset holds several values for"):
+        ll.ClassBalancedSampler("ragged")(data, torch.Generator())

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 import legoloop as ll
 from tests.tiny import Noisy, accuracy, tiny, weights
@@ -18,6 +19,21 @@ def test_a_loader_pass_has_every_sample_once() -> None:
     assert acc.collect("train")["idx"].tolist() == list(range(22))
     assert acc.collect("val")["idx"].tolist() == list(range(9))
     assert acc.evaluated == 31
+
+
+def test_a_dataloader_of_tuples_is_given_names() -> None:
+    values = torch.arange(5.0)
+    pairs = DataLoader(TensorDataset(values, values > 2), batch_size=2)
+    model = ll.adapted_model(torch.nn.Flatten(0), inputs=["x"], output="y")
+    factory = ll.CompositeFactory(y=ll.NumpyAccumulator, target=ll.NumpyAccumulator)
+    given: Any = {"val": pairs}, model, factory, ll.Feed(model, "cpu")
+    found = ll.LoadersAcc(*given, names=["x", "target"]).collect("val")
+    assert found["y"].tolist() == values.tolist()
+    assert found["target"].tolist() == [False, False, False, True, True]
+    with pytest.raises(ll.DataError, match="a batch of 'val' is a list of 2; give the names"):
+        ll.LoadersAcc(*given).collect("val")
+    with pytest.raises(ll.ArgumentError, match="names is 3"):
+        ll.LoadersAcc(*given, names=3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("limit", "samples"), [(None, 22), (1, 1), (4, 4), (6, 6), (100, 22)])

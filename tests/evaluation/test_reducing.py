@@ -224,6 +224,25 @@ def test_an_entry_that_is_not_there_is_told_with_the_nearest() -> None:
         ll.MetricAccumulator(Counts(), ["targt"]).add({"target": torch.ones(1)})
 
 
+def test_what_a_metric_refuses_is_told_and_what_fails_otherwise_is_a_bug() -> None:
+    from torchmetrics.classification import MulticlassAccuracy
+
+    given = {"logits": torch.eye(4), "target": torch.arange(4)}
+    metric = ll.MetricAccumulator(MulticlassAccuracy(num_classes=3), ["logits", "target"])
+    with pytest.raises(DataError, match=r"^MulticlassAccuracy refuses what it is given: If"):
+        metric.add(given)
+
+    class Fails:
+        def reset(self) -> None: ...
+        def compute(self) -> None: ...
+        def update(self, logits: torch.Tensor) -> None:
+            raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug") as raised:
+        ll.MetricAccumulator(Fails(), ["logits"]).add(given)
+    assert not isinstance(raised.value, DataError)
+
+
 def test_numbers_go_with_other_metrics_if_the_names_differ() -> None:
     arrays = {**logits_of_val(), "mine": 0.5}
     assert evaluated(arrays, also=multiclass) == {**multiclass(arrays), "mine": 0.5}

@@ -94,6 +94,29 @@ def test_weights_that_no_state_has_are_refused(kind: Callable[[Any], Any], path:
         rejected(kind(parameter()))
 
 
+class InNoParameter(torch.nn.Module):
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.plain = weight.detach().clone().requires_grad_()
+
+
+@pytest.mark.parametrize(
+    ("plugin", "path"),
+    [
+        (StepsByHand(torch.zeros(3, requires_grad=True)), "mine.params.0"),
+        (HoldsTheParameter(InNoParameter(parameter()).plain), "mine.weight"),
+        ([InNoParameter(parameter())], "mine.0.plain"),
+    ],
+)
+def test_a_tensor_that_is_no_parameter_may_be_trained_too(plugin: Any, path: str) -> None:
+    with pytest.raises(PluginError, match=f"{SAVED_NOWHERE}, .*: {path}; hold the module"):
+        rejected(plugin)
+
+
+def test_what_is_computed_is_no_weight() -> None:
+    rejected(StepsByHand(2 * parameter()))
+
+
 def test_frozen_ones_are_not_trained() -> None:
     rejected(HoldsTheParameter(parameter().requires_grad_(False)))
 

@@ -91,3 +91,18 @@ def test_all_that_ships_says_that_it_supports_ranks() -> None:
     ]
     assert len(sees_batches) > 10
     assert [each for each in sees_batches if not getattr(each, "supports_ranks", False)] == []
+
+
+@pytest.mark.parametrize("turns", [False, True], ids=["alone", "alternating"])
+def test_what_a_descent_refuses_of_shards_is_found_before_there_are_any(turns: bool) -> None:
+    model = torch.nn.Linear(1, 1)
+    opt, feed = torch.optim.LBFGS(model.parameters()), ll.Feed(model, "cpu")
+    descent: Any = ll.ClosureDescent(opt, model, feed, lambda batch, outputs: outputs["y"].mean())
+    if turns:
+        descent = ll.AlternatingDescent(descent, tag="loss/one")
+    plan = ll.TrainingHost([ll.SimpleEpoch(streaming()), descent]).plan
+    reject_without_ranks(plan, 2, ll.DataParallel())
+    with pytest.raises(ll.ConfigError, match="takes whole weights") as told:
+        reject_without_ranks(plan, 2, ll.FullySharded())
+    key = "AlternatingDescent.descent" if turns else "ClosureDescent"
+    assert told.value.key == f"plugins.{key}"

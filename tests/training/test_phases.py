@@ -185,6 +185,8 @@ PHASES = "plugins.phases.phases"
             ".a.frezen: is no part of a phase; did you mean frozen?",
         ),
         ("{a: {from_epoch: 0, data: vla}}", ".a.data: is 'vla'; did you mean val?"),
+        ("{a: {from_epoch: 0, data: [val]}}", ".a.data: is '['val']'; did you mean val?"),
+        ("{a: {from_epoch: 0, frozen: 5}}", ".a.frozen: is 5; give patterns, such as [backbone.*]"),
         ("{a: {from_epoch: 0, descent: sgd}}", ".a.descent: is 'sgd'; there are none"),
         (
             "{a: {from_epoch: 0, frozen: [layers.*, head.*]}}",

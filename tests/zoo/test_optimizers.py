@@ -50,6 +50,25 @@ def test_leaves_weights_without_a_gradient_alone_and_takes_a_closure() -> None:
     assert (used.item(), unused.item()) == (0.25, 1.0)
 
 
+def test_goes_on_from_its_state() -> None:
+    def made() -> tuple[torch.Tensor, Lion]:
+        weight = torch.tensor([1.0, -2.0], requires_grad=True)
+        return weight, Lion([weight], lr=0.1, weight_decay=0.1)
+
+    def step(weight: torch.Tensor, opt: Lion) -> None:
+        weight.grad = weight.detach() ** 2 - 1
+        opt.step()
+
+    whole, opt = made()
+    step(whole, opt)
+    resumed, other = made()
+    resumed.data.copy_(whole.detach())
+    other.load_state_dict(opt.state_dict())
+    for weight, its in ((whole, opt), (resumed, other)):
+        step(weight, its)
+    assert torch.equal(resumed, whole)
+
+
 @pytest.mark.parametrize(
     ("wrong", "name"),
     [({"lr": 0.0}, "lr"), ({"weight_decay": -1.0}, "weight_decay"), ({"betas": (-1, 0)}, "betas")],

@@ -36,6 +36,7 @@ from legoloop.app.config.settings import (
     read_settings,
 )
 from legoloop.app.config.validate import (
+    PRECISION,
     Needs,
     asked_for,
     check_chosen_are_used,
@@ -44,6 +45,7 @@ from legoloop.app.config.validate import (
     check_keys,
     check_loaders,
     check_names,
+    check_precision,
     check_required,
     check_settings_are_read,
     check_train,
@@ -140,6 +142,7 @@ class Blueprint:
         legoloop.core.errors.ConfigError: data: is empty; choose an option with data=…
         """
         unresolved = tree if unresolved is None else unresolved
+        precision = find_path(tree, PRECISION)
         if left_over := left_over_keys(tree, unresolved, origins or {}):
             tree, unresolved = without(tree, left_over), without(unresolved, left_over)
         given = (tree, unresolved, dict(origins or {}), tuple(overrides))
@@ -172,6 +175,7 @@ class Blueprint:
         check_train(tree, list(components.values()), data.model_kwargs)
         unused = {name: path for name, path in named if name not in components}
         check_chosen_are_used({path: get_path(tree, path) for path in unused.values()}, given[2])
+        check_precision(precision, components.get("feed"), PRECISION in left_over)
         edges = tuple(_edges({name: components[name] for name in hooked}, lists))
         return cls(
             *given,

@@ -32,6 +32,7 @@ from legoloop.core.text import shown
 from legoloop.data.loader_config import loader_configs
 
 NO_DATASETS = "choose an option with data=…, or give plugins.epoch.train_iterator a stream"
+PRECISION = "feed.precision"
 Needs = Mapping[str, set[str]]
 """The names that each name needs to be built first."""
 
@@ -237,3 +238,17 @@ def check_chosen_are_used(unused: Mapping[str, Any], set_keys: Iterable[str]) ->
         if any(is_under(key, path) for key in set_keys):
             check_is_node(path, node)
             raise ConfigError("is chosen, but no plugin and no logger uses it", key=path)
+
+
+def check_precision(value: Any, feed: BoundCall | None, is_left_over: bool) -> None:
+    """Raises ConfigError for a mixed precision that no feed computes in.
+
+    Args:
+        value: what the option ``precision`` gives the feed.
+        feed: the component; None: nothing uses it.
+        is_left_over: whether it is the user's, and does not take it.
+    """
+    if value in (None, "fp32") or (feed is not None and not is_left_over):
+        return
+    why = f"{feed.target} takes no precision" if feed is not None else "nothing uses the feed"
+    raise ConfigError(f"is {value}, but {why}", key=PRECISION, remedy="give precision=fp32")

@@ -15,7 +15,7 @@ from yaml import MarkedYAMLError
 from legoloop.app.config.settings import COMMAND_LINE, TOP_LEVEL
 from legoloop.app.hydra_bridge.hydra_mistakes import explained, nested_group
 from legoloop.app.hydra_bridge.key_origin import where_set
-from legoloop.app.hydra_bridge.override_repair import is_key, repaired
+from legoloop.app.hydra_bridge.override_repair import in_a_shell, is_key, repaired
 from legoloop.app.hydra_bridge.overrides import parse_overrides
 from legoloop.app.hydra_bridge.shipped_config import shipped_config_dir
 from legoloop.core.errors import ConfigError
@@ -108,9 +108,14 @@ def _not_merged(what: str, why: str) -> ConfigError:
     override = re.fullmatch(r"Error merging override [+~]*(.*?)(=.*)?", what)
     if override is None:
         return ConfigError(f"{what}: {why}")
+    key, value = override.groups()
+    remedy = None
     if "is not Optional" in why:
         why = "cannot be null"
-    return ConfigError(why, key=override[1], where=COMMAND_LINE)
+    elif why.startswith("Cannot merge DictConfig with ListConfig"):
+        why = "a list cannot replace a mapping, nor a mapping a list"
+        remedy = f"take away what is there first: ~{key} {in_a_shell(f'+{key}{value}')}"
+    return ConfigError(why, key=key, where=COMMAND_LINE, remedy=remedy)
 
 
 def _without_package(config: DictConfig | None) -> ConfigError | None:

@@ -137,7 +137,8 @@ def prepare(
             share(app, blueprint)
         prepared.host = app.host()
         if ranks > 1:
-            reject_without_ranks(prepared.host.plan, ranks)
+            parallel = app.parallel() if "parallel" in app.providers else None
+            reject_without_ranks(prepared.host.plan, ranks, parallel)
         if any(isinstance(each, Checkpointer) for each in prepared.host.plan.plugins.values()):
             prepared.host.reject_lost_weights()
     except ConfigError:

@@ -93,7 +93,7 @@ def load_checkpoint_into(host: TrainingHost, checkpoint: Path, strict: bool) -> 
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise DataError(
             f"{checkpoint}: is not the state of a run like this one "
-            f"({str(error).splitlines()[0] if str(error) else repr(error)})"
+            f"({' '.join(str(error).split()) or repr(error)})"
         ) from error
 
 

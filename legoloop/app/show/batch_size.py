@@ -26,13 +26,20 @@ def batch_size_text(app: Any, blueprint: Blueprint) -> str:
         app: the container that the blueprint describes; one like it is built for each size.
         blueprint: of the run.
 
-    Raises ConfigError on a CPU, whose memory the system lends to others, and if no sample fits.
+    Raises ConfigError on a CPU, whose memory the system lends to others, without a data set
+    ``train``, and if no sample fits.
     """
     if app.device().type == "cpu":
         raise ConfigError(
             "batch_size is for a GPU: a CPU runs out of the memory of the whole machine",
             key="show",
             remedy="give device=cuda, or leave it out",
+        )
+    if TRAIN not in blueprint.datasets:
+        raise ConfigError(
+            "batch_size makes batches of the data set 'train', and there is none",
+            key="show",
+            remedy="try sizes with the stream itself",
         )
     try:
         samples = len(app.data.datasets()[TRAIN])

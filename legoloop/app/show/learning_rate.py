@@ -73,7 +73,8 @@ def learning_rate_text(app: Any, blueprint: Blueprint) -> str:
         app: the container that the blueprint describes.
         blueprint: of the run.
 
-    Raises ConfigError without an optimizer, and where the loss falls at no rate.
+    Raises ConfigError without an optimizer, where not even a first step can be made, and where the
+    loss falls at no rate.
     """
     if "optimizer" not in blueprint.components:
         raise ConfigError("there is no rate: the run has no optimizer of this name", key="show")
@@ -82,7 +83,7 @@ def learning_rate_text(app: Any, blueprint: Blueprint) -> str:
         make_first_steps(app, blueprint, test)
     except DataError as error:
         if not test.losses:
-            raise ConfigError(f"show=lr needs the train data: {error}") from error
+            raise ConfigError(f"no step can be made: {error}", key="show") from error
     fastest, smallest = _rates(test)
     if fastest is None:
         raise ConfigError(f"the loss falls at no rate from {LEAST:g} to {MOST:g}", key="show")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
+from traceback import walk_tb
+from types import FrameType
 from typing import Any
 
 from legoloop.app.config.binding import BoundCall
@@ -43,7 +46,8 @@ def build(call: BoundCall, scope: Scope) -> Any:
     except (TypeError, ValueError) as error:
         if _comes_from_deeper(error):
             raise
-        raise ConfigError(f"{call.target} refuses it: {error}", key=call.path) from error
+        said = " ".join(str(error).split())  # in one line
+        raise ConfigError(f"{call.target} refuses it: {said}", key=call.path) from error
 
 
 def build_nested(value: Any, scope: Scope) -> Any:
@@ -68,6 +72,25 @@ def _located(error: ArgumentError, path: str, values: Mapping[str, Any]) -> Conf
 
 
 def _comes_from_deeper(error: Exception) -> bool:
-    """Whether what the target calls raised it: a bug there, not a refusal of the values."""
-    trace = error.__traceback__ and error.__traceback__.tb_next
-    return trace is not None and trace.tb_next is not None
+    """Whether what the target calls raised it: a bug there, not a refusal of the values.
+
+    The constructors of its base classes are its own, and installed libraries check their arguments
+    in functions.
+    """
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)][1:]
+    if not frames or all(map(_is_of_library, frames)):
+        return False
+    target, *deeper = frames
+    return not all(_constructs_the_same(frame, target) for frame in deeper)
+
+
+def _is_of_library(frame: FrameType) -> bool:
+    package = str(frame.f_globals.get("__name__")).partition(".")[0]
+    folders = Path(frame.f_code.co_filename).parts
+    is_installed = "site-packages" in folders or "dist-packages" in folders
+    return is_installed and package != "legoloop"
+
+
+def _constructs_the_same(frame: FrameType, target: FrameType) -> bool:
+    is_constructor = frame.f_code.co_name == "__init__"
+    return is_constructor and frame.f_locals.get("self") is target.f_locals.get("self", frame)

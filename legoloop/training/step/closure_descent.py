@@ -12,7 +12,6 @@ from torch import nn
 from legoloop.core.buffer_snapshot import BufferSnapshot
 from legoloop.core.errors import ArgumentError
 from legoloop.core.protocols import BatchSizer, FeedProtocol, Loss
-from legoloop.core.ranks import current_ranks
 from legoloop.loop.step import Step
 from legoloop.training.parallel.data_parallel import Parallel
 from legoloop.training.parallel.sharded import FullySharded
@@ -100,13 +99,6 @@ class ClosureDescent(GradientDescent):
                 argument="compile",
                 remedy="give compile=true",
             )
-        if isinstance(parallel or current_ranks().parallel, FullySharded):
-            raise ArgumentError(
-                f"is of class {type(opt).__name__}, which takes whole weights, but each rank has a "
-                "shard",
-                argument="opt",
-                remedy="give parallel=ddp",
-            )
         super().__init__(
             *(opt, model, feed, loss),
             guard=guard,
@@ -119,6 +111,16 @@ class ClosureDescent(GradientDescent):
         self.gradients_first = gradients_first
         self.evaluations = 0
         self._buffers_before = BufferSnapshot.of(model)
+
+    def check_parallel(self, parallel: Parallel) -> None:
+        """Raises ArgumentError for shards."""
+        if isinstance(parallel, FullySharded):
+            raise ArgumentError(
+                f"is of class {type(self.opt).__name__}, which takes whole weights, but each rank "
+                "has a shard",
+                argument="opt",
+                remedy="give parallel=ddp",
+            )
 
     def make_step(self, step: Step) -> None:
         """Let the optimizer make its step, unless the guard skips it."""

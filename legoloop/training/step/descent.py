@@ -168,12 +168,6 @@ class GradientDescent:
                 argument="guard",
                 remedy="give one of them",
             )
-        if scaler is not None and isinstance(current_ranks().parallel, FullySharded):
-            raise ArgumentError(
-                "cannot scale gradients of which each rank has a shard",
-                argument="scaler",
-                remedy="give precision=amp_bf16, or parallel=ddp",
-            )
         self.scaler = scaler
         self._scaler_constructed = described_settings(scaler.state_dict()) if scaler else {}
         self._scaler_constructed.pop("scale", None)  # it is where the scale began
@@ -182,6 +176,7 @@ class GradientDescent:
         self._forward = compile_step(feed, compile) if compile else forward
         ranks = current_ranks()
         self.parallel: Parallel = parallel or ranks.parallel or DataParallel()
+        self.check_parallel(self.parallel)
         self._rank_gradients = None if ranks.is_alone else RankGradients(self, self.parallel, ranks)
         self._nonfinite_at_start = {
             f"model.{name}" for name, value in model.state_dict().items() if not are_finite(value)
@@ -189,6 +184,15 @@ class GradientDescent:
         self._told_buffers: set[str] = set()
         self._is_left_out = False
         self._evaluated = EvaluatedWeights.of(model, opt)
+
+    def check_parallel(self, parallel: Parallel) -> None:
+        """Raises ArgumentError for what cannot be trained so by several ranks."""
+        if self.scaler is not None and isinstance(parallel, FullySharded):
+            raise ArgumentError(
+                "cannot scale gradients of which each rank has a shard",
+                argument="scaler",
+                remedy="give precision=amp_bf16, or parallel=ddp",
+            )
 
     def train_start(self) -> None:
         """Set the model to training mode."""

@@ -84,4 +84,7 @@ def _join_nested(values: Sequence[Any], sizes: Sequence[int]) -> Any:
     inside = [dict(zip(o.keys, o.values, strict=True)) for v in values if (o := opened(v))]
     if any(each.keys() != inside[-1].keys() for each in inside):
         return last
-    return like.remade([_join_values([each[key] for each in inside], sizes) for key in like.keys])
+    joined = like.remade([_join_values([each[key] for each in inside], sizes) for key in like.keys])
+    if isinstance(joined, SizedBatch):
+        joined.num_samples = sum(sizes)
+    return joined

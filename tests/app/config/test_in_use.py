@@ -191,6 +191,15 @@ def test_a_setting_that_the_own_target_does_not_read_is_refused() -> None:
     )
 
 
+def test_a_precision_that_no_feed_computes_in_is_refused() -> None:
+    takes_none = "feed._target_=mine.OwnFeed"
+    assert refusal(takes_none, "precision=amp_bf16") == (
+        "feed.precision (conf/precision/amp_bf16.yaml): is amp_bf16, but mine.OwnFeed takes no "
+        "precision; give precision=fp32"
+    )
+    assert "precision" not in blueprint_of(takes_none, "precision=fp32").tree["feed"]
+
+
 STREAM = "plugins: {epoch: {train_iterator: {_target_: mine.Stream}, epoch_size: 8}}\n"
 
 

@@ -89,6 +89,16 @@ def composing(*overrides: str) -> str:
             "the group out: ~experiment",
         ),
         ("=3", "=3: has no key; write key=value"),
+        (
+            "model.channels={first: 3}",
+            "model.channels (command line): a list cannot replace a mapping, nor a mapping a list; "
+            'take away what is there first: ~model.channels "+model.channels={first: 3}"',
+        ),
+        (
+            "feed=[3]",
+            "feed (command line): a list cannot replace a mapping, nor a mapping a list; take away "
+            'what is there first: ~feed "+feed=[3]"',
+        ),
     ],
 )
 def test_what_hydra_refuses(override: str, message: str) -> None:

@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import ones
+from torch.nn import Linear
 
 import legoloop as ll
+from legoloop.app.run import resume
+from legoloop.core.errors import DataError
 from tests.app.command import Command, beside_bricks_of_a_user
 
 pytestmark = pytest.mark.slow  # the command, again and again
@@ -212,6 +216,20 @@ def test_a_checkpoint_that_it_cannot_go_on_from_leaves_all_as_it_is(command: Com
         assert "is in the middle of a pass, whose order cannot change: shuffle was" in ended.err
         assert files(run) == before
         assert not (command.here / "branch").exists()
+
+
+def test_what_does_not_fit_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Host:
+        def load_state_dict(self, state: Any, strict: bool) -> None:
+            Linear(1, 1).load_state_dict({"weight": ones(1, 1), "bias": ones(1), "hidden": ones(1)})
+
+    monkeypatch.setattr(resume, "read_checkpoint", lambda path: {})
+    with pytest.raises(DataError) as told:
+        resume.load_checkpoint_into(Host(), Path("run/8"), True)  # type: ignore[arg-type]
+    assert str(told.value) == (
+        "run/8: is not the state of a run like this one (Error(s) in loading state_dict for "
+        'Linear: Unexpected key(s) in state_dict: "hidden".)'
+    )
 
 
 def table(command: Command, rows: int, first: int = 0) -> tuple[str, str]:

@@ -112,6 +112,13 @@ def test_another_error_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_cannot_be_measured_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="not even a batch of one sample fits"):
         measured(0, monkeypatch)
+    streaming = (
+        "+plugins.epoch.train_iterator={_target_: tests.streams_of_others.endless}",
+        *("data=own_stream", "model=adapted", "model.inputs=[x]", "loss=cross_entropy"),
+        "model.module={_target_: torch.nn.Linear, in_features: 4, out_features: 3}",
+    )
+    with pytest.raises(ConfigError, match="makes batches of the data set 'train', and there is no"):
+        measured(5, monkeypatch, *streaming)
     with pytest.raises(ConfigError) as refused:
         show(blueprint_of(*SMALL), lambda key: None)
     assert str(refused.value) == (

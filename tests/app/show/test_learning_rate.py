@@ -121,6 +121,10 @@ def test_a_loss_that_goes_astray_ends_it(loss: float) -> None:
             ("loss._target_=tests.app.show.test_learning_rate.Flat",),
             "show: the loss falls at no rate from 1e-07 to 10",
         ),
+        (
+            ("loss._target_=tests.app.show.test_learning_rate.Nowhere",),
+            "show: no step can be made: step 1: the loss is nan",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_told(overrides: tuple[str, ...], message: str) -> None:
@@ -138,3 +142,8 @@ def test_without_an_optimizer_there_is_no_rate() -> None:
 class Flat(torch.nn.Module):
     def forward(self, batch: ll.Step, outputs: ll.Step) -> torch.Tensor:
         return 0 * outputs["logits"].mean() + 1  # type: ignore[index]
+
+
+class Nowhere(torch.nn.Module):
+    def forward(self, batch: ll.Step, outputs: ll.Step) -> torch.Tensor:
+        return outputs["logits"].mean() * float("nan")  # type: ignore[index]

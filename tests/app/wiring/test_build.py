@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+import torch
 
 from legoloop.app.config.binding import bind, bind_nested
 from legoloop.app.wiring.build import build, build_nested
@@ -35,6 +36,11 @@ class RefusesAnEntry:
 class Raises:
     def __init__(self, error: Any = ValueError) -> None:
         raise error("no")
+
+
+class Derived(Raises):
+    def __init__(self, error: str) -> None:
+        super().__init__(lambda _: ValueError(error))
 
 
 class Fails:
@@ -144,6 +150,25 @@ def test_an_error_from_deeper_inside_the_target_is_a_bug() -> None:
     with pytest.raises(ValueError, match=r"^a bug$") as raised:
         made({"_target_": "bricks.Fails"})
     assert type(raised.value) is ValueError
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ({"_target_": "bricks.Derived", "error": "no"}, r"^a: bricks\.Derived refuses it: no$"),
+        (
+            {"_target_": "torch.optim.AdamW", "params": [torch.ones(1)], "lr": -1.0},
+            r"^a: torch\.optim\.AdamW refuses it: Invalid learning rate: -1\.0$",
+        ),
+        (
+            {"_target_": "torchmetrics.classification.MulticlassAUROC", "num_classes": 1},
+            r"^a: torchmetrics\.classification\.MulticlassAUROC refuses it: Expected argument `nu",
+        ),
+    ],
+)
+def test_what_a_base_class_or_a_library_refuses_is_told(node: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        made(node, "a")
 
 
 def test_an_error_of_the_configuration_is_raised_as_it_is() -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 import legoloop as ll
 from tests.faults.outcomes import digest
-from tests.tiny import Tiny, mean_loss, tiny, weights
+from tests.tiny import Tiny, mean_loss, sample_losses, tiny, weights
 
 
 class Sam(torch.optim.Optimizer):
@@ -144,6 +144,28 @@ def test_micro_batches_make_the_same_step(make: Make) -> None:
     for whole, parted in zip(*ends, strict=True):
         torch.testing.assert_close(whole, parted)
     assert not torch.equal(ends[0][0], tiny_line())
+
+
+@pytest.mark.parametrize("make", [searching, sam])
+def test_every_evaluation_is_cut_into_the_same_micro_batches(make: Make) -> None:
+    parts = tiny()
+    seen: list[list[int]] = []
+    parts.model = Plain()
+
+    def feed(batch: Any) -> Any:
+        seen.append(batch["idx"].tolist())
+        return batch, parts.model(batch)
+
+    opt = make(parts)
+    descent = ll.ClosureDescent(opt, parts.model, feed, sample_losses, micro_batch_size=3)
+    step = ll.Step()
+    step.batch = next(parts.loops["train"])
+    whole = step.batch["idx"].tolist()
+    descent.gradients_first = make is sam
+    descent.batch(step)
+    assert descent.evaluations > 1
+    assert seen == [whole[:3], whole[3:]] * descent.evaluations
+    assert ll.DefaultBatchDesc()(step.batch) == len(whole) == 4
 
 
 def tiny_line() -> torch.Tensor:

@@ -116,6 +116,7 @@ def test_the_step_holds_the_whole(losses: Any) -> None:
     parts.descent.batch(step)
 
     assert all(torch.equal(step.batch[key], batch[key]) for key in batch)
+    assert ll.DefaultBatchDesc()(step.batch) == 22
     assert step.outputs["logits"].shape == (22, 3)
     assert not step.outputs["logits"].requires_grad
     assert not step.loss.requires_grad
