@@ -59,7 +59,7 @@ class Lion(torch.optim.Optimizer):
         for group in self.param_groups:
             given = [weight for weight in group["params"] if weight.grad is not None]
             if given:
-                self._step(given, **{name: group[name] for name in self.defaults})
+                self._step(given, group["lr"], group["betas"], group["weight_decay"])
         return loss
 
     def _step(
