@@ -11,7 +11,7 @@ import torch
 
 from legoloop.core.errors import PluginError
 from legoloop.core.nested import named_tensors
-from legoloop.loop.held_objects import held_objects
+from legoloop.loop.held_objects import held_objects, moved_paths
 from legoloop.loop.plugin import State
 
 log = logging.getLogger("legoloop")
@@ -61,26 +61,34 @@ class HeldState:
 
         Args:
             held: what ``state_dicts`` gave.
-            strict: whether a part on one side alone is an error, or said in a warning.
+            strict: whether a part on one side alone is an error, or said in a warning. If not, one
+                that another plugin holds now, so that its path is another, is found.
 
         Raises PluginError if it is one.
         """
         parts = self.parts()
-        new = [path for path in parts.keys() - held.keys() if parts[path].state_dict()]
-        gone = [path for path, state in held.items() if state and path not in parts]
-        if new or gone:
+        gone = {path: state for path, state in held.items() if state and path not in parts}
+        new = self._saved_by_none() if parts.keys() - held.keys() else {}
+        new = {path: state for path, state in new.items() if path not in held}
+        moved = {} if strict else moved_paths(gone, new)
+        one_sided = sorted((gone.keys() - moved.keys()) | (new.keys() - set(moved.values())))
+        if one_sided:
             differ = "; ".join(
                 (f"{path} (a {type(parts[path]).__name__}) has a state, but none is saved")
                 if path in parts
                 else f"the saved state has one of {path}, which is not here"
-                for path in sorted([*new, *gone])
+                for path in one_sided
             )
             if strict:
                 raise PluginError(differ)
             log.warning("%s; those on one side alone start afresh, or are dropped", differ)
         for path, state in held.items():
-            if state and path in parts:
+            if state and (path := moved.get(path, path)) in parts:
                 parts[path].load_state_dict(state)
+
+    def _saved_by_none(self) -> dict[str, State]:
+        """The states of the parts that no plugin saves."""
+        return {path: state for path, state in self.state_dicts()[1].items() if state}
 
 
 @contextmanager

@@ -214,6 +214,19 @@ def test_a_checkpoint_that_it_cannot_go_on_from_leaves_all_as_it_is(command: Com
         assert not (command.here / "branch").exists()
 
 
+def test_a_checkpoint_that_the_model_cannot_take_says_why_and_what_changed(
+    command: Command,
+) -> None:
+    run = failed(command)
+    before = files(run)
+    ended = command(*RUN, "hydra.run.dir=run", "on_config_change=accept", "model.hidden=[3]")
+    assert ended.status == 1
+    assert "is not the state of a run like this one (size mismatch for layers.0.0.w" in ended.err
+    assert "; what changed: model.hidden was [8], is [3]" in ended.err
+    assert ended.err.count("\n") == 1
+    assert files(run) == before
+
+
 def table(command: Command, rows: int, first: int = 0) -> tuple[str, str]:
     """The data of a run as a CSV file; the overrides that train on it."""
     lines = ["x,target", *(f"{n % 7},{n % 2}" for n in range(first, first + rows))]
