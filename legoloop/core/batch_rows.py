@@ -50,11 +50,14 @@ def has_rows(value: Any, samples: int) -> bool:
 def _tensor_rows(value: torch.Tensor, rows: slice) -> torch.Tensor:
     """Sparse and nested tensors cannot be sliced."""
     if value.is_nested:
-        return torch.nested.as_nested_tensor(list(value.unbind())[rows], layout=value.layout)
+        parts = list(value.unbind())[rows]
+        nested: torch.Tensor = torch.nested.as_nested_tensor(parts, layout=value.layout)
+        return nested
     if value.layout is torch.strided:
         return value[rows]
     index = torch.arange(value.size(0), device=value.device)[rows]
-    return value.to_sparse_coo().index_select(0, index).to_sparse(layout=value.layout)
+    sparse: torch.Tensor = value.to_sparse_coo()  # type: ignore[no-untyped-call]
+    return sparse.index_select(0, index).to_sparse(layout=value.layout)
 
 
 def packed(sequences: list[torch.Tensor], like: PackedSequence) -> PackedSequence:
