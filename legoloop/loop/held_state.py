@@ -40,6 +40,29 @@ class HeldState:
             if all(hasattr(type(part), method) for method in ("state_dict", "load_state_dict"))
         }
 
+    def reject_unloadable(self) -> None:
+        """Raises PluginError for what has a state that no plugin saves, and cannot load it."""
+        halves = {
+            path: held
+            for path, held in held_objects(self.plugins, but=[self.host]).items()
+            if hasattr(type(held), "state_dict")
+            and not hasattr(type(held), "load_state_dict")
+            and not type(held).__module__.startswith("legoloop.")
+        }
+        if not halves:
+            return
+        with _noting_calls(halves.values()) as asked:
+            for plugin in self.plugins.values():
+                if hasattr(plugin, "state_dict"):
+                    plugin.state_dict()
+        for path, held in halves.items():
+            if id(held) not in asked:
+                raise PluginError(
+                    f"{path}, a {type(held).__name__}, has state_dict but no load_state_dict, so "
+                    "that a resumed run would begin anew with it",
+                    remedy="define both",
+                )
+
     def state_dicts(self) -> tuple[dict[str, State], HeldStates]:
         """The states of the plugins; and of each part, or None if a plugin saves it."""
         parts = self.parts()

@@ -245,8 +245,11 @@ class TrainingHost:
     def reject_lost_weights(self) -> None:
         """Raises PluginError if weights are trained that ``state_dict`` does not have.
 
+        Also if a plugin holds what has a state and cannot load it.
+
         A run checks it when the first save is asked for at its start.
         """
+        self._held.reject_unloadable()
         reject_lost_weights(self.plan.plugins, self.state_dict)
 
     def _constructed_settings(self) -> ConstructedSettings:

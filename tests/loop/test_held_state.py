@@ -295,6 +295,43 @@ def test_a_state_from_before_parts_were_saved_is_loaded() -> None:
     host.load_state_dict(state)
 
 
+class Whole:
+    """Saves the state of what it holds itself."""
+
+    def __init__(self, half: Any) -> None:
+        self.half = half
+
+    def batch_end(self, step: ll.Step) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.half.state_dict())
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        vars(self.half).update(state)
+
+
+def test_a_state_that_cannot_be_loaded_is_refused_where_a_run_saves() -> None:
+    class Saved:
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def state_dict(self) -> dict[str, int]:
+            return dict(vars(self))
+
+    class Saves:
+        def train_start(self) -> ll.ShouldSave:
+            return ll.ShouldSave(lambda state: None)
+
+    parts = tiny()
+    parts.host(ll.BatchTransform(partial(lambda held, batch: batch, Saved()))).run()
+    lost = parts.host(ll.BatchTransform(partial(lambda held, batch: batch, Saved())), Saves())
+    with pytest.raises(
+        PluginError, match=r"a Saved, has state_dict but no load_state_dict, .*; define both"
+    ):
+        lost.run()
+    parts.host(Whole(Saved()), Saves()).run()
+
+
 def test_the_walk_ends() -> None:
     class Ring:
         def __init__(self) -> None:
