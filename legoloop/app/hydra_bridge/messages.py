@@ -45,6 +45,8 @@ def as_config_error(
     if isinstance(error, OverrideParseException):
         return _not_read(error, overrides)
     cause = error.__cause__
+    if "HydraConfig was not set" in f"{error}{cause}" and (added := _added_again(overrides)):
+        return added
     if isinstance(error, HydraException) and isinstance(cause, ConfigKeyError | AttributeError):
         return _no_such_key(error, cause, overrides)
     if isinstance(error, HydraException) and isinstance(cause, OmegaConfBaseException):
@@ -111,6 +113,15 @@ def _not_merged(what: str, why: str) -> ConfigError:
     if "is not Optional" in why:
         why = "cannot be null"
     return ConfigError(why, key=override[1], where=COMMAND_LINE)
+
+
+def _added_again(overrides: Sequence[str]) -> ConfigError | None:
+    """A + before the run directory, at which Hydra looks for the value that is there."""
+    for each in parse_overrides(overrides):
+        if each.is_add() and each.key_or_group.partition(".")[0] == "run_dir":
+            remedy = "where a run writes is said with hydra.run.dir, or hydra.sweep.dir"
+            return ConfigError("is there already", key="run_dir", where=COMMAND_LINE, remedy=remedy)
+    return None
 
 
 def _without_package(config: DictConfig | None) -> ConfigError | None:

@@ -190,6 +190,11 @@ def test_compose_tells_what_to_type_instead(override: str, message: str) -> None
         (["tag=int(a)"], "tag=int(a): is not an override (invalid literal for int() with base 10"),
         (["data.root=[a"], "data.root=[a: is not an override; close what it opens, and quote "),
         (["seed", "3"], "seed: is not an override; write seed=3"),
+        (
+            ["+run_dir=there"],
+            "run_dir (command line): is there already; where a run writes is said with "
+            "hydra.run.dir, or hydra.sweep.dir",
+        ),
         (["seed", "=", "3"], "seed: is not an override; write seed=3"),
         (["seed=", "3"], "3: is not an override; write seed=3"),
         (["seed:", "3"], "seed:: is not an override; write seed=3"),
