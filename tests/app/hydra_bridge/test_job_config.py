@@ -104,7 +104,7 @@ def test_the_run_directory_is_bound_without_a_copy(here: Path) -> None:
 
 def directory_of(**hydra: Any) -> Path:
     name = hydra.pop("name", "x")
-    hydra_part = {"run": hydra, "overrides": {"hydra": []}}
+    hydra_part = {"run": hydra, "overrides": {"hydra": [], "task": []}}
     config: DictConfig = OmegaConf.create({"name": name, "hydra": hydra_part})
     return run_directory(config)
 
