@@ -44,6 +44,7 @@ from legoloop.app.config.validate import (
     check_keys,
     check_loaders,
     check_names,
+    check_numbers,
     check_required,
     check_settings_are_read,
     check_train,
@@ -149,6 +150,7 @@ class Blueprint:
         if settings.app is not None:
             return cls(*given, settings, **place)
         _check_mappings(tree)
+        check_numbers(tree, given[2])
         data = read_settings(DataSettings, tree.get("data") or {}, "data.")
         check_keys(tree, unresolved)
         check_required(tree)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,9 +10,15 @@ from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig
-from omegaconf.errors import ConfigKeyError, GrammarParseError, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigKeyError,
+    GrammarParseError,
+    InterpolationKeyError,
+    OmegaConfBaseException,
+)
 from yaml import MarkedYAMLError
 
+from legoloop.app.config.paths import is_under
 from legoloop.app.config.settings import COMMAND_LINE, TOP_LEVEL
 from legoloop.app.hydra_bridge.hydra_mistakes import explained, nested_group
 from legoloop.app.hydra_bridge.key_origin import where_set
@@ -45,8 +52,8 @@ def as_config_error(
     if isinstance(error, OverrideParseException):
         return _not_read(error, overrides)
     cause = error.__cause__
-    if "HydraConfig was not set" in f"{error}{cause}" and (added := _added_again(overrides)):
-        return added
+    if "HydraConfig was not set" in f"{error}{cause}" and (meant := _run_directory(overrides)):
+        return meant
     if isinstance(error, HydraException) and isinstance(cause, ConfigKeyError | AttributeError):
         return _no_such_key(error, cause, overrides)
     if isinstance(error, HydraException) and isinstance(cause, OmegaConfBaseException):
@@ -55,6 +62,8 @@ def as_config_error(
         if "raised while composing" in str(error):
             return explained(str(error), overrides)
         return _not_merged(_first_line(error), _first_line(cause))
+    if isinstance(error, InterpolationKeyError) and (deleted := _deleted(error, overrides)):
+        return deleted
     if isinstance(error, OmegaConfBaseException) and (key := error.full_key or _broken(config)):
         return ConfigError(_first_line(error), key=key, where=where_set(key, config))
     if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
@@ -115,12 +124,31 @@ def _not_merged(what: str, why: str) -> ConfigError:
     return ConfigError(why, key=override[1], where=COMMAND_LINE)
 
 
-def _added_again(overrides: Sequence[str]) -> ConfigError | None:
-    """A + before the run directory, at which Hydra looks for the value that is there."""
+def _deleted(error: InterpolationKeyError, overrides: Sequence[str]) -> ConfigError | None:
+    """A key that the user deleted, and that another one refers to."""
+    wanted = re.match(r"Interpolation key '(.*)' not found", str(error))
     for each in parse_overrides(overrides):
-        if each.is_add() and each.key_or_group.partition(".")[0] == "run_dir":
-            remedy = "where a run writes is said with hydra.run.dir, or hydra.sweep.dir"
-            return ConfigError("is there already", key="run_dir", where=COMMAND_LINE, remedy=remedy)
+        if wanted and each.is_delete() and is_under(wanted[1], each.key_or_group):
+            return ConfigError(
+                f"cannot be deleted: {error.full_key} refers to it",
+                key=each.key_or_group,
+                where=COMMAND_LINE,
+                remedy=f"write {each.key_or_group}=…",
+            )
+    return None
+
+
+def _run_directory(overrides: Sequence[str]) -> ConfigError | None:
+    """A + or ~ before the run directory, for which Hydra asks for the value that is there."""
+    for each in parse_overrides(overrides):
+        is_of_it = each.key_or_group.partition(".")[0] == "run_dir"
+        if is_of_it and (each.is_add() or each.is_delete()):
+            return ConfigError(
+                "is set by Hydra",
+                key="run_dir",
+                where=COMMAND_LINE,
+                remedy="where a run writes is said with hydra.run.dir, or hydra.sweep.dir",
+            )
     return None
 
 
@@ -170,9 +198,17 @@ def _no_such_option(error: MissingConfigException) -> ConfigError:
         "there is no such option",
         key=f"{group}={option}",
         remedy=_beside(group, option)
+        or _as_a_list(group, option, options)
         or REMOVED.get(f"{group}={option}")
         or did_you_mean(option, options),
     )
+
+
+def _as_a_list(group: str, option: str, options: Sequence[str]) -> str | None:
+    """What to type for options with a space between them."""
+    names = option.split()
+    is_list = len(names) > 1 and all(name in options for name in names)
+    return f"write {group}=[{','.join(names)}]" if is_list else None
 
 
 REMOVED = {"hydra/launcher=joblib": "write hydra/launcher=processes hydra.launcher.n_jobs=…"}
@@ -182,7 +218,7 @@ REMOVED = {"hydra/launcher=joblib": "write hydra/launcher=processes hydra.launch
 def _beside(group: str, option: str) -> str | None:
     """What to type for an option that lies in ``./conf``, where nobody was told to look."""
     file = Path("conf", group, f"{option}.yaml")
-    if not file.is_file():
+    if not os.path.isfile(file):  # False for a name that is too long, too
         return None
     return f"{file} is found with --config-dir conf, or compose(…, config_dir='conf')"
 
@@ -196,7 +232,8 @@ def _no_such_key(
         return ConfigError(_first_line(error))
     names = [str(name) for name in parent if name != "hydra"]
     above = key.rpartition(".")[0]
-    if not names and above:
+    is_sweep = any(parsed.is_sweep_override() for parsed in parse_overrides(overrides))
+    if not names and above and not is_sweep:
         return ConfigError(
             f"there is no such key, {above} has none",
             key=key,
@@ -208,13 +245,12 @@ def _no_such_key(
         if isinstance(value, str) and (remedy := _beside(each.key_or_group, value)):
             return ConfigError("there is no such key or group", key=key, remedy=remedy)
     # Other jobs of a sweep over groups may have the key: + is for those that do not, ++ for all.
-    is_sweep = any(parsed.is_sweep_override() for parsed in parse_overrides(overrides))
     plus = "++" if is_sweep else "+"
     return ConfigError(
         f"there is no such key or group; to add it, write {plus}{key}=…",
         key=key,
         where=COMMAND_LINE,
-        remedy=did_you_mean(key.rpartition(".")[2], names),
+        remedy=did_you_mean(key.rpartition(".")[2], names) if names else None,
     )
 
 

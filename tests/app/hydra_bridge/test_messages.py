@@ -192,9 +192,11 @@ def test_compose_tells_what_to_type_instead(override: str, message: str) -> None
         (["seed", "3"], "seed: is not an override; write seed=3"),
         (
             ["+run_dir=there"],
-            "run_dir (command line): is there already; where a run writes is said with "
+            "run_dir (command line): is set by Hydra; where a run writes is said with "
             "hydra.run.dir, or hydra.sweep.dir",
         ),
+        (["~run_dir"], "run_dir (command line): is set by Hydra; where a run writes is said with "),
+        (["~epoch_size"], "epoch_size (command line): is null already; leave ~epoch_size out"),
         (["seed", "=", "3"], "seed: is not an override; write seed=3"),
         (["seed=", "3"], "3: is not an override; write seed=3"),
         (["seed:", "3"], "seed:: is not an override; write seed=3"),
@@ -203,6 +205,10 @@ def test_compose_tells_what_to_type_instead(override: str, message: str) -> None
         (["+x={a:", "3}"], '+x={a:: is not an override; write "+x={a: 3}"'),
         (["metrics=null"], "metrics (command line): is null, no name of an option; there are "),
         (["data=nope"], "data=nope: there is no such option; "),
+        (["plugins=[default ema]"], "plugins=default ema: there is no such option; write plugins="),
+        (["model.hidden=(8,8)"], 'model.hidden=(8,8): is not an override; write "model.hidden=[8,'),
+        (["model.hidden={8}"], 'model.hidden={8}: is not an override; write "model.hidden=[8]"'),
+        ([f"seed={'1' * 5000}"], "seed (command line): has a number of too many digits; give one"),
     ],
 )
 def test_what_to_type_instead(overrides: list[str], message: str) -> None:
