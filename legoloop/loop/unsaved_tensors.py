@@ -159,6 +159,11 @@ def _copied(value: Carried) -> Carried:
 
 
 def _are_equal(one: Carried, other: Carried) -> bool:
+    """nan equals itself here."""
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
-    return one is other or bool(one == other)
+        if one.shape != other.shape or one.dtype != other.dtype:
+            return False
+        return torch.equal(one, other) or bool(
+            ((one == other) | (one != one) & (other != other)).all()
+        )
+    return bool(one == other or (one != one and other != other))

@@ -125,6 +125,11 @@ class Cached(Plain):
         self.register_buffer("positions", torch.arange(4), persistent=False)
 
 
+class Nan(Plain):
+    def carry(self, logits: torch.Tensor) -> None:
+        self.nothing, self.number = torch.tensor([1.0, torch.nan]), float("nan")
+
+
 class Recurrent(Plain):
     def __init__(self) -> None:
         super().__init__()
@@ -180,6 +185,7 @@ def test_it_is_told_once(
         GivesMemoryBack,
         SavesMore,
         Cached,
+        Nan,
     ],
 )
 def test_what_is_saved_or_the_same_is_not(
