@@ -232,6 +232,12 @@ _ANSWERS: dict[str, Answer] = {
         f"# @package {match[1]}: is no place in the configuration",
         remedy="write # @package _global_, or one dotted path",
     ),
+    r"Invalid loaded object type: (\w+)": lambda match, _: ConfigError(
+        f"a configuration file holds a value of type {match[1]} alone", remedy="write keys: values"
+    ),
+    r"Incompatible key type 'NoneType'": lambda match, _: ConfigError(
+        "a key in a configuration file is null", remedy="give it a name, or quote it: 'null': …"
+    ),
     r"Cannot find primary config '([^']*)'": lambda match, _: ConfigError(
         f"--config-name: there is no {match[1]}.yaml",
         remedy="leave it out, or give its folder with --config-dir",

@@ -81,10 +81,16 @@ def to_plain(config: DictConfig, resolve: bool = True) -> Tree:
         resolve: whether references are resolved, or stay as they were written.
 
     Raises OmegaConfBaseException for a reference that leads nowhere, and for a value that is
-    missing (``???``).
+    missing (``???``); ConfigError for a key that is no text, such as ``on``, which YAML reads as
+    true.
     """
     tree: Tree = {}
-    for key in map(str, config):
+    keys: list[Any] = list(config)
+    for key in keys:
+        if not isinstance(key, str):
+            raise ConfigError(
+                f"is a key of type {type(key).__name__}", key=str(key), remedy=f"write '{key}': …"
+            )
         if key != "hydra":
             is_reference = OmegaConf.is_interpolation(config, key)
             value = _written(config, key) if is_reference and not resolve else config[key]

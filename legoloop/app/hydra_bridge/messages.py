@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 from yaml import MarkedYAMLError
+from yaml.reader import ReaderError
 
 from legoloop.app.config.paths import is_under
 from legoloop.app.config.settings import COMMAND_LINE, TOP_LEVEL
@@ -70,6 +72,8 @@ def as_config_error(
         return ConfigError(
             f"{mark.name}, line {mark.line + 1}: not YAML that can be read: {error.problem}"
         )
+    if isinstance(error, ReaderError):
+        return ConfigError(f"{error.name}: not YAML that can be read: {error.reason}")
     if isinstance(error, UnicodeDecodeError):
         line = error.object[: error.end].rpartition(b"\n")[2]
         return ConfigError(
@@ -81,7 +85,7 @@ def as_config_error(
             "configuration files name each other in their defaults lists, or a value is nested "
             "too deeply"
         )
-    if isinstance(error, HydraException | ValueError | GrammarParseError) and str(error):
+    if isinstance(error, HydraException | ValueError | GrammarParseError | OSError) and str(error):
         return explained(str(error), overrides)
     return ConfigError(_first_line(error))
 
@@ -154,16 +158,28 @@ def _run_directory(overrides: Sequence[str]) -> ConfigError | None:
 
 def _without_package(config: DictConfig | None) -> ConfigError | None:
     """A file of a group whose values were meant for the top, or None."""
-    for group in map(str, config or ()):
+    for group in (key for key in config or () if isinstance(key, str)):
         node = None if group == "hydra" else config._get_node(group)  # type: ignore[union-attr]
         if isinstance(node, DictConfig) and (group not in TOP_LEVEL or group in node):
             where = where_set(group, config)
             if where and where != COMMAND_LINE and Path(where).parent.name == group:
+                if _has_byte_order_mark(where):
+                    return ConfigError(
+                        f"{where}: begins with a byte order mark, so that its first line is lost",
+                        remedy="save it as UTF-8 without one",
+                    )
                 return ConfigError(
                     f"{where}: sets keys below '{group}'",
                     remedy="let it begin with # @package _global_",
                 )
     return None
+
+
+def _has_byte_order_mark(file: str) -> bool:
+    try:
+        return Path(file).read_bytes().startswith(codecs.BOM_UTF8)
+    except OSError:  # it ships in a package
+        return False
 
 
 def _broken(tree: DictConfig | ListConfig | None, path: str = "") -> str | None:

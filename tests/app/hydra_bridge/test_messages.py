@@ -252,6 +252,18 @@ def test_what_to_type_instead(overrides: list[str], message: str) -> None:
             "# @package _global_\ndefaults:\n- _self_\n- _self_\n",
             "experiment/e.yaml: its defaults have _self_ twice; keep one",
         ),
+        (
+            "# @package _global_\n3\n",
+            "a configuration file holds a value of type int alone; write ",
+        ),
+        ("# @package _global_\nnull: 4\n", "a key in a configuration file is null; give it a name"),
+        ("# @package _global_\non: 4\n", "True: is a key of type bool; write 'True': …"),
+        ("# @package _global_\n3: 4\n", "3: is a key of type int; write '3': …"),
+        ("seed: \0\n", "{file}: not YAML that can be read: special characters are not allowed"),
+        (
+            "\ufeff# @package _global_\nseed: 1\n",
+            "{file}: begins with a byte order mark, so that its first line is lost; save it as ",
+        ),
         ("# @package _global_\ndefaults:\n- 3\n", "an entry of a defaults list is of type int; "),
         ("# @package _global_\ndefaults:\n- override /model: ???\n", "model: has no option; "),
         (
