@@ -41,6 +41,7 @@ from legoloop.app.config.validate import (
     check_chosen_are_used,
     check_circles,
     check_is_node,
+    check_key_types,
     check_keys,
     check_loaders,
     check_names,
@@ -140,6 +141,7 @@ class Blueprint:
         Traceback (most recent call last):
         legoloop.core.errors.ConfigError: data: is empty; choose an option with data=…
         """
+        check_key_types(tree)
         unresolved = tree if unresolved is None else unresolved
         if left_over := left_over_keys(tree, unresolved, origins or {}):
             tree, unresolved = without(tree, left_over), without(unresolved, left_over)

@@ -82,6 +82,22 @@ def _referenced(unresolved: Tree) -> set[str]:
     return {key.rsplit(".", cut)[0] for key in keys for cut in range(key.count(".") + 1)}
 
 
+def check_key_types(tree: Mapping[Any, Any], path: str = "", in_node: bool = False) -> None:
+    """Raises ConfigError for a key that is no text, such as ``on``, which YAML reads as true.
+
+    A value of a node may be a mapping of anything.
+    """
+    has_target = "_target_" in tree
+    for key, value in tree.items():
+        if not isinstance(key, str) and (has_target or not in_node):
+            kind = type(key).__name__
+            raise ConfigError(
+                f"is a key of type {kind}", key=f"{path}{key}", remedy=f"quote '{key}'"
+            )
+        if isinstance(value, Mapping):
+            check_key_types(value, f"{path}{key}.", in_node or has_target)
+
+
 def check_numbers(tree: Tree, set_keys: Iterable[str]) -> None:
     """Raises ConfigError for a whole number that the user set and no float can hold.
 

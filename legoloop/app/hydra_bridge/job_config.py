@@ -89,7 +89,7 @@ def to_plain(config: DictConfig, resolve: bool = True) -> Tree:
     for key in keys:
         if not isinstance(key, str):
             raise ConfigError(
-                f"is a key of type {type(key).__name__}", key=str(key), remedy=f"write '{key}': …"
+                f"is a key of type {type(key).__name__}", key=str(key), remedy=f"quote '{key}'"
             )
         if key != "hydra":
             is_reference = OmegaConf.is_interpolation(config, key)

@@ -257,8 +257,8 @@ def test_what_to_type_instead(overrides: list[str], message: str) -> None:
             "a configuration file holds a value of type int alone; write ",
         ),
         ("# @package _global_\nnull: 4\n", "a key in a configuration file is null; give it a name"),
-        ("# @package _global_\non: 4\n", "True: is a key of type bool; write 'True': …"),
-        ("# @package _global_\n3: 4\n", "3: is a key of type int; write '3': …"),
+        ("# @package _global_\non: 4\n", "True: is a key of type bool; quote 'True'"),
+        ("# @package _global_\n3: 4\n", "3: is a key of type int; quote '3'"),
         ("seed: \0\n", "{file}: not YAML that can be read: special characters are not allowed"),
         (
             "\ufeff# @package _global_\nseed: 1\n",
