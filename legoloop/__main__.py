@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from legoloop import __version__
+from legoloop.core.output_streams import tolerant_output
 
 COMMANDS = {
     "run": "train a model, or with -m a sweep of them",
@@ -25,6 +26,7 @@ USAGE = "\n".join(
 )
 
 
+@tolerant_output()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the commands, or with ``--version`` the version; exit status 2 for anything else."""
     given = list(sys.argv[1:] if arguments is None else arguments)

@@ -30,10 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     0: done, 1: failed, 2: a mistake in what was asked, 130: interrupted.
     """
     asked = _parser().parse_intermixed_args(arguments)
-    from legoloop.app.evaluate import evaluate
-
     try:
-        modules_on_path()
+        modules_on_path()  # first: torch cannot be imported where the directory was removed
+        from legoloop.app.evaluate import evaluate
+
         done = evaluate(
             asked.run, asked.overrides, asked.on, asked.output, asked.config_dir, asked.weights
         )

@@ -115,7 +115,7 @@ def train_alone(
         app.config.run_dir.from_value(str(directory))
         host = app.host()
         if checkpoint is not None:
-            load_checkpoint_into(host, checkpoint, strict=True)
+            load_checkpoint_into(host, checkpoint)
         host.run()
         return host.plan.plugins["counter"].steps
 

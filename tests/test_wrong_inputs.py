@@ -104,6 +104,24 @@ IN_THE_CONFIGURATION: Cases = {
         "metrics (command line): is null, no name of an option; there are binary, evaluated, "
         "multiclass, regression",
     ),
+    "a number that no float can hold": (
+        (f"optimizer.lr={'9' * 400}",),
+        "optimizer.lr (command line): has a number of more than 308 digits",
+    ),
+    "a setting that another refers to deleted": (
+        ("~seed",),
+        "seed (command line): cannot be deleted: data.seed refers to it; write seed=…",
+    ),
+    "a path that no file system takes": (
+        (f"resume={'x' * 5000}",),
+        f"resume (command line): is '{'x' * 499}…; give auto, never, must, a run directory or a "
+        "checkpoint",
+    ),
+    "a long value of a key that is not there": (
+        (f"data.root={'x' * 5000}",),
+        "data.root (command line): there is no such key or group; to add it, write +data.root=…; "
+        "there are seed, preload, predict_dataset, output_key, model_kwargs, loaders, datasets",
+    ),
     "a group emptied": (
         ("plugins=[]",),
         "plugins: is empty; choose an option with plugins=…",

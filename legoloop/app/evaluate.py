@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def evaluate(
     given = apply_overrides(tree, overrides, config_dir)
     if "run_dir" in given:
         raise ConfigError("run_dir: where an evaluation writes is said with --output")
-    if directory.exists():
+    if os.path.lexists(directory):
         raise ConfigError(f"--output: {directory} exists already; choose another")
     try:
         file = find_weights(run, blueprint_of_tree(tree), weights)

@@ -25,7 +25,7 @@ def rows_of(value: Any, samples: int, rows: slice) -> Any:
     if isinstance(value, PackedSequence) and has_rows(value, samples):
         return packed(unpack_sequence(value)[rows], value)
     if has_rows(value, samples):
-        return value[rows]
+        return _tensor_rows(value, rows) if isinstance(value, torch.Tensor) else value[rows]
     if is_one(value) or (inside := opened(value)) is None:
         return value
     return inside.remade([rows_of(inner, samples, rows) for inner in inside.values])
@@ -39,10 +39,25 @@ def has_rows(value: Any, samples: int) -> bool:
     """
     if isinstance(value, PackedSequence):
         return int(value.batch_sizes[0]) == samples
-    if isinstance(value, torch.Tensor | np.ndarray):
+    if isinstance(value, torch.Tensor):
+        return value.ndim > 0 and value.size(0) == samples  # len() does not know nested tensors
+    if isinstance(value, np.ndarray):
         return value.ndim > 0 and len(value) == samples
     is_list = isinstance(value, list | tuple) and not isinstance(value, Columns)
     return is_list and not is_namedtuple(value) and len(value) == samples
+
+
+def _tensor_rows(value: torch.Tensor, rows: slice) -> torch.Tensor:
+    """Sparse and nested tensors cannot be sliced."""
+    if value.is_nested:
+        parts = list(value.unbind())[rows]
+        nested: torch.Tensor = torch.nested.as_nested_tensor(parts, layout=value.layout)
+        return nested
+    if value.layout is torch.strided:
+        return value[rows]
+    index = torch.arange(value.size(0), device=value.device)[rows]
+    sparse: torch.Tensor = value.to_sparse_coo()  # type: ignore[no-untyped-call]
+    return sparse.index_select(0, index).to_sparse(layout=value.layout)
 
 
 def packed(sequences: list[torch.Tensor], like: PackedSequence) -> PackedSequence:

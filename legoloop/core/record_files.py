@@ -28,7 +28,7 @@ MAX_VALUES = 200_000
 MAX_DIGITS = 4_000
 """Of a whole number; Python turns no longer one into text."""
 
-_NUMBER = re.compile(r"[-+0-9a-fA-FxX_:.]+")
+_NUMBER = re.compile(r"[-+]?(0x[0-9a-fA-F_]+|[0-9][0-9_:.]*)")
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -91,12 +91,17 @@ class MixedStream:
         return {"position": self.position, "streams": streams}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Move to a position, each stream too; one without a state starts at its beginning."""
-        known = {name: stream for name, stream in self.streams.items() if name in state["streams"]}
+        """Move to a position, each stream too; one without a state starts at its beginning.
+
+        Args:
+            state: of this stream, of one that mixes others, or of one of those that it mixes.
+        """
+        saved = state.get("streams", {state.get("name"): state})
+        known = {name: stream for name, stream in self.streams.items() if name in saved}
         for name, stream in known.items():
-            stream.load_state_dict(state["streams"][name])
+            stream.load_state_dict(saved[name])
         # With another batch size, the batches of these streams are more or fewer.
-        before = sum(state["streams"][name]["position"] for name in known)
+        before = sum(saved[name]["position"] for name in known)
         now = sum(stream.position for stream in known.values())
         self.position = round(state["position"] * now / before) if before else state["position"]
 

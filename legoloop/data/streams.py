@@ -155,6 +155,7 @@ class BatchStream(BatchSource):
     def state_dict(self) -> dict[str, Any]:
         """The position in batches, and that among the samples; what their order depends on."""
         return {
+            "name": self.name,
             "position": self.position,
             "pass": self.position // self._batches_per_pass,
             "sample": self._sample_offset(self.position),
@@ -165,12 +166,15 @@ class BatchStream(BatchSource):
         """Move to a position; prefetched batches are dropped.
 
         Args:
-            state: of this stream, or of one with another batch size; or a ``position`` in batches.
+            state: of this stream, of one with another batch size, or of a MixedStream with this
+                one; or a ``position`` in batches.
 
         Raises DataError within a pass whose order is another one now, since some of its samples
         would come twice and others never.
         """
         self.close()
+        if "streams" in state:
+            state = state["streams"].get(self.name, {"position": 0})
         if "sample" not in state:
             self.position, self._shift = state["position"], 0
             return

@@ -102,6 +102,37 @@ def held_modules(holders: Mapping[str, object], but: Iterable[object] = ()) -> l
     return [each for each in everything if isinstance(each, nn.Module)]
 
 
+def moved_paths(
+    before: Mapping[str, Iterable[object]], now: Mapping[str, Iterable[object]]
+) -> dict[str, str]:
+    """Which objects are those that were at other paths, told by what they have.
+
+    The path of an object begins with the name of a plugin that holds it: with more or fewer plugins
+    that is another one.
+
+    Args:
+        before: what each object had, such as the keys of its state, by a path that is gone.
+        now: what each has, by a path that is new.
+
+    >>> moved_paths({"descent.loss": {"centre"}}, {"a.loss": {"centre"}, "b.clip": {"calls"}})
+    {'descent.loss': 'a.loss'}
+    """
+    gone = {path: set(has) for path, has in before.items()}
+    new = {path: set(has) for path, has in now.items()}
+    moved = {}
+    for path, has in gone.items():
+        alike = [other for other in new if new[other] == has]
+        held_alike = [other for other in alike if _within_holder(other) == _within_holder(path)]
+        is_only_one = len(alike) == 1 and [*gone.values()].count(has) == 1
+        if len(held_alike) == 1 or is_only_one:
+            moved[path] = (held_alike or alike)[0]
+    return moved
+
+
+def _within_holder(path: str) -> str:
+    return path.partition(".")[2]
+
+
 Contents = Iterable[tuple[object, Any]]
 """What an object holds, by name or number."""
 

@@ -11,7 +11,7 @@ import torch
 
 from legoloop.core.errors import PluginError
 from legoloop.core.nested import named_tensors
-from legoloop.loop.held_objects import held_objects
+from legoloop.loop.held_objects import held_objects, moved_paths
 from legoloop.loop.plugin import State
 
 log = logging.getLogger("legoloop")
@@ -40,6 +40,29 @@ class HeldState:
             if all(hasattr(type(part), method) for method in ("state_dict", "load_state_dict"))
         }
 
+    def reject_unloadable(self) -> None:
+        """Raises PluginError for what has a state that no plugin saves, and cannot load it."""
+        halves = {
+            path: held
+            for path, held in held_objects(self.plugins, but=[self.host]).items()
+            if hasattr(type(held), "state_dict")
+            and not hasattr(type(held), "load_state_dict")
+            and not type(held).__module__.startswith("legoloop.")
+        }
+        if not halves:
+            return
+        with _noting_calls(halves.values()) as asked:
+            for plugin in self.plugins.values():
+                if hasattr(plugin, "state_dict"):
+                    plugin.state_dict()
+        for path, held in halves.items():
+            if id(held) not in asked:
+                raise PluginError(
+                    f"{path}, a {type(held).__name__}, has state_dict but no load_state_dict, so "
+                    "that a resumed run would begin anew with it",
+                    remedy="define both",
+                )
+
     def state_dicts(self) -> tuple[dict[str, State], HeldStates]:
         """The states of the plugins; and of each part, or None if a plugin saves it."""
         parts = self.parts()
@@ -61,26 +84,34 @@ class HeldState:
 
         Args:
             held: what ``state_dicts`` gave.
-            strict: whether a part on one side alone is an error, or said in a warning.
+            strict: whether a part on one side alone is an error, or said in a warning. If not, one
+                that another plugin holds now, so that its path is another, is found.
 
         Raises PluginError if it is one.
         """
         parts = self.parts()
-        new = [path for path in parts.keys() - held.keys() if parts[path].state_dict()]
-        gone = [path for path, state in held.items() if state and path not in parts]
-        if new or gone:
+        gone = {path: state for path, state in held.items() if state and path not in parts}
+        new = self._saved_by_none() if parts.keys() - held.keys() else {}
+        new = {path: state for path, state in new.items() if path not in held}
+        moved = {} if strict else moved_paths(gone, new)
+        one_sided = sorted((gone.keys() - moved.keys()) | (new.keys() - set(moved.values())))
+        if one_sided:
             differ = "; ".join(
                 (f"{path} (a {type(parts[path]).__name__}) has a state, but none is saved")
                 if path in parts
                 else f"the saved state has one of {path}, which is not here"
-                for path in sorted([*new, *gone])
+                for path in one_sided
             )
             if strict:
                 raise PluginError(differ)
             log.warning("%s; those on one side alone start afresh, or are dropped", differ)
         for path, state in held.items():
-            if state and path in parts:
+            if state and (path := moved.get(path, path)) in parts:
                 parts[path].load_state_dict(state)
+
+    def _saved_by_none(self) -> dict[str, State]:
+        """The states of the parts that no plugin saves."""
+        return {path: state for path, state in self.state_dicts()[1].items() if state}
 
 
 @contextmanager

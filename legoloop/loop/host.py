@@ -21,6 +21,7 @@ from legoloop.core.rng import (
     seed_generators,
     set_rng_state,
 )
+from legoloop.loop.constructed_settings import ConstructedSettings, Settings, of_states
 from legoloop.loop.evaluation_cache import EvaluationCache, UsesEvaluationCache
 from legoloop.loop.held_objects import held_modules
 from legoloop.loop.held_state import HeldState
@@ -104,6 +105,7 @@ class TrainingHost:
         self._interruption = Interruption(self._ranks)
         self._saving = Saving()
         self._held = HeldState(self.plan.plugins, host=self)
+        self._settings: Settings | None = None  # as constructed; noted when it trains, or loads
         self._unsaved: UnsavedTensors | None = None  # until it has looked
         self._modules = held_modules(self.plan.plugins, but=[self])
         self._step = Step()
@@ -182,9 +184,12 @@ class TrainingHost:
         none of them saves, such as a loss with buffers.
         """
         plugins, held = self._held.state_dicts()
+        settings = self._settings or self._constructed_settings().described
+        not_empty = {path: state for path, state in held.items() if state}
         return {
             "plugins": plugins,
             "held": held,
+            "settings": of_states(settings, {**plugins, **not_empty}),
             "epoch_phase": self._epoch_phase,
             "is_to_evaluate": self._is_to_evaluate,
             "has_trained": self._has_trained,
@@ -200,12 +205,13 @@ class TrainingHost:
         Args:
             state (dict): what ``state_dict`` gave.
             strict (bool): if False, a plugin, or what one holds, without a saved state starts
-                afresh, the state of one that is gone is dropped, and so is a reason to stop.
+                afresh, the state of one that is gone is dropped, and so is a reason to stop;
+                settings that have changed stay as they are now, also where the state has them.
 
         Raises PluginError if the states are not those of these plugins.
         """
         stateful = {n: p for n, p in self.plan.plugins.items() if hasattr(p, "load_state_dict")}
-        saved = state["plugins"]
+        saved, constructed = state["plugins"], self._constructed_settings()
         if stateful.keys() != saved.keys():
             differ = (
                 f"the saved plugins are {', '.join(sorted(saved))}, "
@@ -218,6 +224,10 @@ class TrainingHost:
             stateful[name].load_state_dict(saved[name])
         if "held" in state:  # states of older versions have none
             self._held.load_state_dict(state["held"], strict)
+        is_seeded = None not in (self._given_seed, state.get("seed"))
+        if not strict and "settings" in state:
+            has_same_seed = state["seed"] == self._given_seed if is_seeded else None
+            constructed.restore(state["settings"], has_same_seed)
         step_ratio = getattr(self.plan.plugins[self.plan.driver], "step_ratio", Fraction(1))
         for plugin in self.plan.plugins.values():
             if callable(after_load := getattr(plugin, "after_load", None)):
@@ -229,17 +239,28 @@ class TrainingHost:
         self.stop_reason = state["stop_reason"] if strict else None
         # States of older versions do not say how the run ends.
         self.ends_as = state.get("ends_as", "COMPLETED") if strict else "COMPLETED"
-        has_new_seed = state.get("seed") not in (None, self._given_seed)
-        self._restored_rng = None if has_new_seed and self._given_seed is not None else state["rng"]
+        has_new_seed = is_seeded and state["seed"] != self._given_seed
+        self._restored_rng = None if has_new_seed else state["rng"]
 
     def reject_lost_weights(self) -> None:
         """Raises PluginError if weights are trained that ``state_dict`` does not have.
 
+        Also if a plugin holds what has a state and cannot load it.
+
         A run checks it when the first save is asked for at its start.
         """
+        self._held.reject_unloadable()
         reject_lost_weights(self.plan.plugins, self.state_dict)
 
+    def _constructed_settings(self) -> ConstructedSettings:
+        """Noted the first time, before anything is loaded or trained."""
+        constructed = ConstructedSettings(self.plan.plugins, host=self)
+        if self._settings is None:
+            self._settings = constructed.described
+        return constructed
+
     def _train_start(self) -> None:
+        self._constructed_settings()
         seed_generators(self._seed)
         with preserved_rng():
             self._call_hooks(self._calls[Stage.TRAIN_START])

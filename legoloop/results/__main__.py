@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -293,7 +294,7 @@ def _agrees(question: str, what: str) -> bool:
 
 def _chosen(options: argparse.Namespace, what: str, names: Sequence[str]) -> list[Run]:
     """The runs of these names in the folders, or of these directories."""
-    are_directories = all(Path(name).is_dir() for name in names)
+    are_directories = all(os.path.isdir(name) for name in names)
     folders = [] if are_directories and not options.folders else _folders(options)
     found = [run for run in _read(folders).runs if run.record["status"] != NOT_BEGUN]
     if any(EVALUATIONS in Path(name).parts for name in names):

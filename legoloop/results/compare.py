@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -75,7 +76,7 @@ def chosen_run(name: str, runs: Mapping[str, Run], option: str = "--compare") ->
     """
     if name in runs:
         return runs[name]
-    if not Path(name).is_dir():
+    if not os.path.isdir(name):
         raise ArgumentError(
             f"{option} {name}: there is no such run; {nearest(name, runs, list(runs)[:9])}"
         )

@@ -368,10 +368,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def existing(folder: Path) -> Path:
     """The folder; raises ArgumentError if there is none."""
-    if folder.is_dir():
+    if os.path.isdir(folder):  # False for a name that is too long, too
         return folder
     parent = folder.parent
-    others = [str(path) for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+    others = (
+        [str(path) for path in parent.iterdir() if path.is_dir()] if os.path.isdir(parent) else []
+    )
     raise ArgumentError(
         f"{folder}: there is no such folder; {nearest(str(folder), others, others[:9])}"
     )

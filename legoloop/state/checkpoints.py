@@ -122,6 +122,8 @@ def checkpoints_in(folder: Path) -> list[Path]:
     >>> checkpoints_in(Path("nowhere"))
     []
     """
+    if not os.path.isdir(folder):  # also for a name that is too long, which glob would raise
+        return []
     steps = [path for path in folder.glob("*") if path.name.isdecimal()]
     found = filter(is_checkpoint, [*steps, *backups_in(folder)])
     return sorted(found, key=_number, reverse=True)

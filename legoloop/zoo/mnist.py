@@ -33,8 +33,8 @@ class MNIST:
             ``download``.
 
     Raises:
-        DataError: if files are missing and could not be downloaded, if one is damaged, or if the
-            two files do not match.
+        DataError: if files are missing and could not be downloaded, if one is damaged, if the two
+            files do not match, or if they are those of Fashion-MNIST.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -64,6 +64,11 @@ class MNIST:
             "sha256:f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
         ),
     }
+    first_labels: ClassVar[Mapping[str, Sequence[int]]] = {
+        "train": (5, 0, 4, 1, 9, 2, 1, 3, 1, 4),
+        "t10k": (7, 2, 1, 0, 4, 1, 4, 9, 5, 9),
+    }
+    """By which the files are told from those of another data set, which have the same names."""
 
     def __init__(
         self,
@@ -78,6 +83,13 @@ class MNIST:
         self.data = read_idx(images)
         self.targets = read_idx(labels).long()
         self._check(images, labels)
+        first = tuple(self.targets[:10].tolist())
+        for other in (MNIST, FashionMNIST):
+            if other.name != self.name and first == other.first_labels[split]:
+                raise DataError(
+                    f"{labels}: has the labels of {other.name}, not those of {self.name}, whose "
+                    f"files have the same names; set data.root to a folder that has {self.name}"
+                )
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -167,6 +179,10 @@ class FashionMNIST(MNIST):
         "train-labels-idx1-ubyte.gz": "md5:25c81989df183df01b3e8a0aad5dffbe",
         "t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
         "t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
+    }
+    first_labels: ClassVar[Mapping[str, Sequence[int]]] = {
+        "train": (9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
+        "t10k": (9, 2, 1, 1, 6, 1, 4, 6, 5, 7),
     }
 
 

@@ -20,6 +20,7 @@ from torch.optim import lr_scheduler as lrs
 import legoloop as ll
 from legoloop.state.checkpoints import read_checkpoint, write_checkpoint
 from legoloop.training.schedules.lr_schedules import WarmupSchedule
+from legoloop.zoo.optimizers import Lion
 from tests.tiny import mean_loss, weights
 
 SAMPLES, BATCH, STEPS = 24, 4, 6  # STEPS: of an epoch
@@ -33,7 +34,7 @@ OPTIMIZERS: dict[str, MakeOptimizer] = {
     for name, kind in vars(torch.optim).items()
     if isinstance(kind, type) and issubclass(kind, Optimizer)
     if name not in ("Optimizer", "LBFGS", "SparseAdam", "Muon")  # Muon: of matrices alone
-}
+} | {"Lion": Lion}
 
 
 def sequential(opt: Optimizer, epochs: int) -> lrs.LRScheduler:

@@ -59,6 +59,11 @@ def test_yaml_that_is_not_bounded(text: str, problem: str) -> None:
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize("text", ["a" * 5000, "fade" * 2000, "x" * 5000, "e" * 5000, "-" * 5000])
+def test_a_long_text_is_no_number(text: str) -> None:
+    assert parse_yaml(yaml.safe_dump({"notes": text})) == {"notes": text}
+
+
 @pytest.mark.parametrize("merges", [False, True])
 def test_aliases_are_counted_as_often_as_they_are_used(merges: bool) -> None:
     begin, end = ("{<<: [", "]}") if merges else ("[", "]")

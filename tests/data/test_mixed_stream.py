@@ -114,3 +114,30 @@ def test_refuses_what_cannot_be_drawn() -> None:
         mixed({"small": 0})
     with pytest.raises(ll.ArgumentError, match="weights is empty"):
         ll.MixedStream({}, {})
+
+
+@pytest.mark.parametrize("served", [4, 6])
+def test_one_stream_goes_on_in_a_mix_of_it_with_others_and_back(served: int) -> None:
+    def of(name: str) -> ll.BatchStream:
+        data = ll.ColumnDataset({"idx": torch.arange(20)})
+        return ll.BatchStream(data, name, 0, ll.LoaderConfig(batch_size=5))
+
+    def mix() -> ll.MixedStream:
+        return ll.MixedStream({n: of(n) for n in ("train", "more")}, {"train": 1, "more": 1})
+
+    alone = of("train")
+    for _ in range(served):
+        next(alone)
+    mixed = mix()
+    mixed.load_state_dict(alone.state_dict())
+    assert {n: each.position for n, each in mixed.streams.items()} == {"train": served, "more": 0}
+    assert mixed.position == served
+
+    for _ in range(served):
+        next(mixed)
+    back = of("train")
+    back.load_state_dict(mixed.state_dict())
+    assert back.position == mixed.streams["train"].position
+    other = of("other")
+    other.load_state_dict(mixed.state_dict())
+    assert other.position == 0

@@ -257,11 +257,79 @@ def test_a_part_on_one_side_alone_is_refused_or_told(caplog: pytest.LogCaptureFi
         assert "start afresh, or are dropped" in caplog.text
 
 
+class Holds:
+    """Comes before the plugin that holds something, by its name, and holds it too."""
+
+    def __init__(self, held: object, name: str) -> None:
+        setattr(self, name, held)
+
+    def scalars(self) -> dict[str, float]:
+        return {}
+
+
+@pytest.mark.parametrize("name", ["loss", "criterion"])
+@pytest.mark.parametrize("was_there", [False, True])
+def test_a_part_that_another_plugin_holds_too_keeps_its_state(
+    name: str, was_there: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def host_of(has_other: bool) -> tuple[Centred, ll.TrainingHost]:
+        parts, loss = tiny(), Centred()
+        with_descent(parts, loss=loss)
+        named = {"counter": parts.counter, "descent": parts.descent, "epoch": parts.epoch}
+        others = {"a": Holds(loss, name)} if has_other else {}
+        return loss, ll.TrainingHost({**named, "last": parts.last, **others}, seed=0)
+
+    trained, first = host_of(was_there)
+    first.run()
+    loss, again = host_of(not was_there)
+    again.load_state_dict(copy.deepcopy(first.state_dict()), strict=False)
+    assert torch.equal(loss.centre, trained.centre)
+    assert loss.queue.calls == trained.queue.calls > 0
+    assert "has a state, but none is saved" not in caplog.text
+
+
 def test_a_state_from_before_parts_were_saved_is_loaded() -> None:
     _, host, _ = made(a_transform)
     state = host.state_dict()
     del state["held"]
     host.load_state_dict(state)
+
+
+class Whole:
+    """Saves the state of what it holds itself."""
+
+    def __init__(self, half: Any) -> None:
+        self.half = half
+
+    def batch_end(self, step: ll.Step) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.half.state_dict())
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        vars(self.half).update(state)
+
+
+def test_a_state_that_cannot_be_loaded_is_refused_where_a_run_saves() -> None:
+    class Saved:
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def state_dict(self) -> dict[str, int]:
+            return dict(vars(self))
+
+    class Saves:
+        def train_start(self) -> ll.ShouldSave:
+            return ll.ShouldSave(lambda state: None)
+
+    parts = tiny()
+    parts.host(ll.BatchTransform(partial(lambda held, batch: batch, Saved()))).run()
+    lost = parts.host(ll.BatchTransform(partial(lambda held, batch: batch, Saved())), Saves())
+    with pytest.raises(
+        PluginError, match=r"a Saved, has state_dict but no load_state_dict, .*; define both"
+    ):
+        lost.run()
+    parts.host(Whole(Saved()), Saves()).run()
 
 
 def test_the_walk_ends() -> None:

@@ -96,6 +96,40 @@ class GivesMemoryBack(Plain):
         self.nowhere = torch.ones(3, device="meta")
 
 
+class NotPersistent(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("hidden", torch.zeros(3), persistent=False)
+
+    def carry(self, logits: torch.Tensor) -> None:
+        self.hidden = logits.sum(dim=0)
+
+
+class Counts(Plain):
+    calls = 0
+
+    def carry(self, logits: torch.Tensor) -> None:
+        self.calls += 1
+
+
+class SavesMore(Counts):
+    def get_extra_state(self) -> int:
+        return self.calls
+
+
+class Cached(Plain):
+    """A buffer that is the same in each step, as torch's own caches are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("positions", torch.arange(4), persistent=False)
+
+
+class Nan(Plain):
+    def carry(self, logits: torch.Tensor) -> None:
+        self.nothing, self.number = torch.tensor([1.0, torch.nan]), float("nan")
+
+
 class Recurrent(Plain):
     def __init__(self) -> None:
         super().__init__()
@@ -121,7 +155,13 @@ def warnings_of(model: nn.Module, caplog: pytest.LogCaptureFixture, *others: obj
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [(Hidden, "hidden"), (InPlace, "bank"), (Inside, "layers.2.replay.0")],
+    [
+        (Hidden, "hidden"),
+        (InPlace, "bank"),
+        (Inside, "layers.2.replay.0"),
+        (NotPersistent, "hidden"),
+        (Counts, "calls"),
+    ],
 )
 def test_it_is_told_once(
     kind: Callable[[], nn.Module], name: str, caplog: pytest.LogCaptureFixture
@@ -134,7 +174,19 @@ def test_it_is_told_once(
 
 
 @pytest.mark.parametrize(
-    "kind", [Plain, Buffer, Mask, MaskEachTime, Normed, Recurrent, GivesMemoryBack]
+    "kind",
+    [
+        Plain,
+        Buffer,
+        Mask,
+        MaskEachTime,
+        Normed,
+        Recurrent,
+        GivesMemoryBack,
+        SavesMore,
+        Cached,
+        Nan,
+    ],
 )
 def test_what_is_saved_or_the_same_is_not(
     kind: Callable[[], nn.Module], caplog: pytest.LogCaptureFixture
@@ -144,3 +196,25 @@ def test_what_is_saved_or_the_same_is_not(
 
 def test_a_run_that_saves_nothing_is_not_looked_at(caplog: pytest.LogCaptureFixture) -> None:
     assert warnings_of(Hidden(), caplog) == []
+
+
+class Centred:
+    """A loss that is no module."""
+
+    def __init__(self, start: Any) -> None:
+        self.centre, self.scale = start, 1.0
+
+    def __call__(self, batch: dict[str, Any], outputs: dict[str, Any]) -> torch.Tensor:
+        mean = outputs["logits"].detach().mean()
+        self.centre = self.centre + (mean if isinstance(self.centre, torch.Tensor) else mean.item())
+        return mean_loss(batch, {"logits": outputs["logits"] - self.centre})
+
+
+@pytest.mark.parametrize("start", [0.0, torch.zeros(())], ids=["number", "tensor"])
+def test_a_loss_that_is_no_module(start: Any, caplog: pytest.LogCaptureFixture) -> None:
+    parts = tiny()
+    parts.descent = ll.GradientDescent(parts.opt, parts.model, parts.feed, Centred(start))
+    with caplog.at_level(logging.WARNING, "legoloop"):
+        parts.host(Saves()).run()
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "are in no checkpoint: GradientDescent.loss.centre; if" in message

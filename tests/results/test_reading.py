@@ -10,7 +10,7 @@ import pytest
 
 from legoloop.core.errors import ArgumentError
 from legoloop.results.choosing import varied_keys
-from legoloop.results.reading import Run, read_runs
+from legoloop.results.reading import Run, existing, read_runs
 from legoloop.state.run_record import RunRecord
 from tests.results.made_runs import lr_and_seed, made_run, made_sweep
 
@@ -195,3 +195,8 @@ def test_a_run_is_running_as_long_as_its_process_has_the_directory(tmp_path: Pat
     record.release()
     assert [run.value("status") for run in read_runs(tmp_path).runs] == ["KILLED"]
     assert not (tmp_path / ".run.lock").exists()
+
+
+def test_a_folder_whose_name_is_too_long_is_told() -> None:
+    with pytest.raises(ArgumentError, match="there is no such folder"):
+        existing(Path("a" * 5000))

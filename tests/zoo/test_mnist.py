@@ -35,6 +35,19 @@ def test_reads_images_and_labels(tmp_path: Path, reader: type[MNIST], gz: bool) 
     assert read.targets.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
 
 
+@READERS
+@pytest.mark.parametrize("split", ["train", "t10k"])
+def test_the_files_of_the_other_data_set_are_told_apart(
+    tmp_path: Path, reader: type[MNIST], split: str
+) -> None:
+    (other,) = {MNIST, FashionMNIST} - {reader}
+    labels = torch.tensor([*other.first_labels[split], 3], dtype=torch.uint8)
+    write_pair(tmp_path, images_of(11), labels, split)
+    with pytest.raises(DataError, match=f"has the labels of {other.name}, not those of"):
+        reader(tmp_path, train=split == "train", download=False)
+    assert len(other(tmp_path, train=split == "train", download=False)) == 11
+
+
 def test_train_chooses_between_the_two_parts(tmp_path: Path) -> None:
     write_pair(tmp_path, images_of(3), labels_of(3), split="train")
     write_pair(tmp_path, images_of(2), labels_of(2), split="t10k")

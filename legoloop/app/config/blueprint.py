@@ -42,9 +42,11 @@ from legoloop.app.config.validate import (
     check_chosen_are_used,
     check_circles,
     check_is_node,
+    check_key_types,
     check_keys,
     check_loaders,
     check_names,
+    check_numbers,
     check_precision,
     check_required,
     check_settings_are_read,
@@ -141,6 +143,7 @@ class Blueprint:
         Traceback (most recent call last):
         legoloop.core.errors.ConfigError: data: is empty; choose an option with data=…
         """
+        check_key_types(tree)
         unresolved = tree if unresolved is None else unresolved
         precision = find_path(tree, PRECISION)
         if left_over := left_over_keys(tree, unresolved, origins or {}):
@@ -152,6 +155,7 @@ class Blueprint:
         if settings.app is not None:
             return cls(*given, settings, **place)
         _check_mappings(tree)
+        check_numbers(tree, given[2])
         data = read_settings(DataSettings, tree.get("data") or {}, "data.")
         check_keys(tree, unresolved)
         check_required(tree)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from inspect import Parameter
@@ -14,7 +15,7 @@ from legoloop.app.config.components import (
     TRAIN,
     dataset_nodes,
 )
-from legoloop.app.config.paths import Tree, is_under
+from legoloop.app.config.paths import Tree, find_path, is_under
 from legoloop.app.config.references import referenced_keys, references
 from legoloop.app.config.settings import (
     BY_REFERENCE,
@@ -80,6 +81,39 @@ def _referenced(unresolved: Tree) -> set[str]:
     """The keys that some value refers to, and all that lie above them."""
     keys = {key for _, text in references(unresolved) for key in referenced_keys(text)}
     return {key.rsplit(".", cut)[0] for key in keys for cut in range(key.count(".") + 1)}
+
+
+def check_key_types(tree: Mapping[Any, Any], path: str = "", in_node: bool = False) -> None:
+    """Raises ConfigError for a key that is no text, such as ``on``, which YAML reads as true.
+
+    A value of a node may be a mapping of anything.
+    """
+    has_target = "_target_" in tree
+    for key, value in tree.items():
+        if not isinstance(key, str) and (has_target or not in_node):
+            kind = type(key).__name__
+            raise ConfigError(
+                f"is a key of type {kind}", key=f"{path}{key}", remedy=f"quote '{key}'"
+            )
+        if isinstance(value, Mapping):
+            check_key_types(value, f"{path}{key}.", in_node or has_target)
+
+
+def check_numbers(tree: Tree, set_keys: Iterable[str]) -> None:
+    """Raises ConfigError for a whole number that the user set and no float can hold.
+
+    A parameter that takes floats takes whole numbers too, so it would overflow within a component.
+    """
+    for key in set_keys:
+        if _is_beyond_floats(find_path(tree, key)):
+            raise ConfigError("has a number of more than 308 digits", key=key)
+
+
+def _is_beyond_floats(value: Any) -> bool:
+    if isinstance(value, int):
+        return value.bit_length() > sys.float_info.max_exp
+    inside = value.values() if isinstance(value, Mapping) else value
+    return isinstance(value, Mapping | list | tuple) and any(map(_is_beyond_floats, inside))
 
 
 def check_required(tree: Tree) -> None:

@@ -110,6 +110,8 @@ def _override_too_early(match: Match, overrides: Sequence[str]) -> ConfigError:
 
 def _no_such_key_to_delete(match: Match, overrides: Sequence[str]) -> ConfigError:
     key = match[1]
+    if key in TOP_LEVEL:
+        return _given(key, "is null already", f"leave ~{key} out")
     remedy = None if "." in key else did_you_mean(key, TOP_LEVEL)
     return _given(key, "there is no such key to delete", remedy)
 
@@ -156,6 +158,14 @@ def _no_item_of_a_list(match: Match, overrides: Sequence[str]) -> ConfigError:
             remedy = f"write {above}.0=… for the first, or {in_a_shell(f'{above}=[…]')}"
             return _given(parsed.key_or_group, f"{above} is a list", remedy)
     return ConfigError(match[0])
+
+
+def _too_many_digits(match: Match, overrides: Sequence[str]) -> ConfigError:
+    problem, remedy = "has a number of too many digits", "give one of at most 308"
+    for text in overrides:
+        if re.search(rf"\d{{{match[1]},}}", text):
+            return _given(text.partition("=")[0], problem, remedy)
+    return ConfigError(f"a value {problem}", remedy=remedy)
 
 
 def _no_grid(match: Match, overrides: Sequence[str]) -> ConfigError:
@@ -217,9 +227,16 @@ _ANSWERS: dict[str, Answer] = {
     r"(?:no viable alternative|mismatched input|token recognition error)": lambda match, _: (
         ConfigError(f"a value refers to nothing: {match.string}", remedy="close its ${")
     ),
+    r"Exceeds the limit \((\d+) digits\)": _too_many_digits,
     r"Too many components in '@package (.*)'": lambda match, _: ConfigError(
         f"# @package {match[1]}: is no place in the configuration",
         remedy="write # @package _global_, or one dotted path",
+    ),
+    r"Invalid loaded object type: (\w+)": lambda match, _: ConfigError(
+        f"a configuration file holds a value of type {match[1]} alone", remedy="write keys: values"
+    ),
+    r"Incompatible key type 'NoneType'": lambda match, _: ConfigError(
+        "a key in a configuration file is null", remedy="give it a name, or quote it: 'null': …"
     ),
     r"Cannot find primary config '([^']*)'": lambda match, _: ConfigError(
         f"--config-name: there is no {match[1]}.yaml",

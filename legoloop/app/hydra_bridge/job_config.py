@@ -16,15 +16,17 @@ from legoloop.app.config.paths import Tree, is_under
 from legoloop.app.config.references import resolve_references
 from legoloop.app.config.settings import COMMAND_LINE
 from legoloop.app.hydra_bridge.key_origin import user_origins
-from legoloop.app.hydra_bridge.overrides import hydra_overrides, parse_overrides, task_overrides
+from legoloop.app.hydra_bridge.overrides import all_overrides, parse_overrides, task_overrides
 from legoloop.core.errors import ConfigError
 from legoloop.core.text import shown
 
 SWEEP_DIR = "hydra.sweep.dir"
-SWEEP_ALONE = ("hydra.sweep", "hydra.sweeper", "hydra.launcher")
-"""Settings of Hydra that a single run does not read."""
+SWEEP_ALONE = ("sweep", "hydra.sweep", "hydra.sweeper", "hydra.launcher")
+"""Settings that a single run does not read."""
 RUN_ALONE = ("hydra.run",)
-"""Settings of Hydra that a sweep does not read."""
+"""Settings that a sweep does not read."""
+FOUND_OUT = ("hydra.runtime",)
+"""Settings of Hydra that it sets itself, whatever they are."""
 LONGEST_NAME, LONGEST_PATH = 255, 3_900
 """In bytes; a path leaves room for the files of a run, out of the 4,096 of the system."""
 
@@ -79,10 +81,16 @@ def to_plain(config: DictConfig, resolve: bool = True) -> Tree:
         resolve: whether references are resolved, or stay as they were written.
 
     Raises OmegaConfBaseException for a reference that leads nowhere, and for a value that is
-    missing (``???``).
+    missing (``???``); ConfigError for a key that is no text, such as ``on``, which YAML reads as
+    true.
     """
     tree: Tree = {}
-    for key in map(str, config):
+    keys: list[Any] = list(config)
+    for key in keys:
+        if not isinstance(key, str):
+            raise ConfigError(
+                f"is a key of type {type(key).__name__}", key=str(key), remedy=f"quote '{key}'"
+            )
         if key != "hydra":
             is_reference = OmegaConf.is_interpolation(config, key)
             value = _written(config, key) if is_reference and not resolve else config[key]
@@ -126,6 +134,7 @@ def run_directory(config: DictConfig) -> Path:
     it cannot be the name of a directory, and for an override that has an effect in a sweep alone.
     """
     _refuse_settings_of(SWEEP_ALONE, config, "has an effect in a sweep alone; to sweep, add -m")
+    _refuse_settings_of(FOUND_OUT, config, "is set when a run begins; leave it out")
     pattern = str(OmegaConf.to_container(config.hydra.run, resolve=False)["dir"])  # type: ignore[call-overload,index]
     directory = checked_directory(config.hydra.run.dir, "hydra.run.dir")
     root, _, _ = pattern.partition("${")[0].rpartition("/")
@@ -145,6 +154,7 @@ def sweep_directory(config: DictConfig) -> Path:
     directory, and for an override that has an effect in a single run alone.
     """
     _refuse_settings_of(RUN_ALONE, config, "has no effect in a sweep; write hydra.sweep.dir=…")
+    _refuse_settings_of(FOUND_OUT, config, "is set when a run begins; leave it out")
     try:
         folder = config.hydra.sweep.dir
     except OmegaConfBaseException as error:
@@ -178,8 +188,8 @@ def checked_directory(path: str | Path, key: str) -> Path:
 
 
 def _refuse_settings_of(kinds: tuple[str, ...], config: DictConfig, problem: str) -> None:
-    """Refuse an override of Hydra's settings that would be ignored."""
-    for override in parse_overrides(hydra_overrides(config.hydra)):
+    """Refuse an override that would be ignored."""
+    for override in parse_overrides(all_overrides(config.hydra)):
         key = override.key_or_group
         if any(is_under(key.replace("/", "."), kind) for kind in kinds):
             raise ConfigError(problem, key=key, where=COMMAND_LINE)

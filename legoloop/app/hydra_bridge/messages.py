@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,9 +11,16 @@ from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig
-from omegaconf.errors import ConfigKeyError, GrammarParseError, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigKeyError,
+    GrammarParseError,
+    InterpolationKeyError,
+    OmegaConfBaseException,
+)
 from yaml import MarkedYAMLError
+from yaml.reader import ReaderError
 
+from legoloop.app.config.paths import is_under
 from legoloop.app.config.settings import COMMAND_LINE, TOP_LEVEL
 from legoloop.app.hydra_bridge.hydra_mistakes import explained, nested_group
 from legoloop.app.hydra_bridge.key_origin import where_set
@@ -45,6 +54,8 @@ def as_config_error(
     if isinstance(error, OverrideParseException):
         return _not_read(error, overrides)
     cause = error.__cause__
+    if "HydraConfig was not set" in f"{error}{cause}" and (meant := _run_directory(overrides)):
+        return meant
     if isinstance(error, HydraException) and isinstance(cause, ConfigKeyError | AttributeError):
         return _no_such_key(error, cause, overrides)
     if isinstance(error, HydraException) and isinstance(cause, OmegaConfBaseException):
@@ -53,12 +64,16 @@ def as_config_error(
         if "raised while composing" in str(error):
             return explained(str(error), overrides)
         return _not_merged(_first_line(error), _first_line(cause))
+    if isinstance(error, InterpolationKeyError) and (deleted := _deleted(error, overrides)):
+        return deleted
     if isinstance(error, OmegaConfBaseException) and (key := error.full_key or _broken(config)):
         return ConfigError(_first_line(error), key=key, where=where_set(key, config))
     if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
         return ConfigError(
             f"{mark.name}, line {mark.line + 1}: not YAML that can be read: {error.problem}"
         )
+    if isinstance(error, ReaderError):
+        return ConfigError(f"{error.name}: not YAML that can be read: {error.reason}")
     if isinstance(error, UnicodeDecodeError):
         line = error.object[: error.end].rpartition(b"\n")[2]
         return ConfigError(
@@ -70,7 +85,7 @@ def as_config_error(
             "configuration files name each other in their defaults lists, or a value is nested "
             "too deeply"
         )
-    if isinstance(error, HydraException | ValueError | GrammarParseError) and str(error):
+    if isinstance(error, HydraException | ValueError | GrammarParseError | OSError) and str(error):
         return explained(str(error), overrides)
     return ConfigError(_first_line(error))
 
@@ -118,18 +133,58 @@ def _not_merged(what: str, why: str) -> ConfigError:
     return ConfigError(why, key=key, where=COMMAND_LINE, remedy=remedy)
 
 
+def _deleted(error: InterpolationKeyError, overrides: Sequence[str]) -> ConfigError | None:
+    """A key that the user deleted, and that another one refers to."""
+    wanted = re.match(r"Interpolation key '(.*)' not found", str(error))
+    for each in parse_overrides(overrides):
+        if wanted and each.is_delete() and is_under(wanted[1], each.key_or_group):
+            return ConfigError(
+                f"cannot be deleted: {error.full_key} refers to it",
+                key=each.key_or_group,
+                where=COMMAND_LINE,
+                remedy=f"write {each.key_or_group}=…",
+            )
+    return None
+
+
+def _run_directory(overrides: Sequence[str]) -> ConfigError | None:
+    """A + or ~ before the run directory, for which Hydra asks for the value that is there."""
+    for each in parse_overrides(overrides):
+        is_of_it = each.key_or_group.partition(".")[0] == "run_dir"
+        if is_of_it and (each.is_add() or each.is_delete()):
+            return ConfigError(
+                "is set by Hydra",
+                key="run_dir",
+                where=COMMAND_LINE,
+                remedy="where a run writes is said with hydra.run.dir, or hydra.sweep.dir",
+            )
+    return None
+
+
 def _without_package(config: DictConfig | None) -> ConfigError | None:
     """A file of a group whose values were meant for the top, or None."""
-    for group in map(str, config or ()):
+    for group in (key for key in config or () if isinstance(key, str)):
         node = None if group == "hydra" else config._get_node(group)  # type: ignore[union-attr]
         if isinstance(node, DictConfig) and (group not in TOP_LEVEL or group in node):
             where = where_set(group, config)
             if where and where != COMMAND_LINE and Path(where).parent.name == group:
+                if _has_byte_order_mark(where):
+                    return ConfigError(
+                        f"{where}: begins with a byte order mark, so that its first line is lost",
+                        remedy="save it as UTF-8 without one",
+                    )
                 return ConfigError(
                     f"{where}: sets keys below '{group}'",
                     remedy="let it begin with # @package _global_",
                 )
     return None
+
+
+def _has_byte_order_mark(file: str) -> bool:
+    try:
+        return Path(file).read_bytes().startswith(codecs.BOM_UTF8)
+    except OSError:  # it ships in a package
+        return False
 
 
 def _broken(tree: DictConfig | ListConfig | None, path: str = "") -> str | None:
@@ -164,9 +219,17 @@ def _no_such_option(error: MissingConfigException) -> ConfigError:
         "there is no such option",
         key=f"{group}={option}",
         remedy=_beside(group, option)
+        or _as_a_list(group, option, options)
         or REMOVED.get(f"{group}={option}")
         or did_you_mean(option, options),
     )
+
+
+def _as_a_list(group: str, option: str, options: Sequence[str]) -> str | None:
+    """What to type for options with a space between them."""
+    names = option.split()
+    is_list = len(names) > 1 and all(name in options for name in names)
+    return f"write {group}=[{','.join(names)}]" if is_list else None
 
 
 REMOVED = {"hydra/launcher=joblib": "write hydra/launcher=processes hydra.launcher.n_jobs=…"}
@@ -176,7 +239,7 @@ REMOVED = {"hydra/launcher=joblib": "write hydra/launcher=processes hydra.launch
 def _beside(group: str, option: str) -> str | None:
     """What to type for an option that lies in ``./conf``, where nobody was told to look."""
     file = Path("conf", group, f"{option}.yaml")
-    if not file.is_file():
+    if not os.path.isfile(file):  # False for a name that is too long, too
         return None
     return f"{file} is found with --config-dir conf, or compose(…, config_dir='conf')"
 
@@ -190,7 +253,8 @@ def _no_such_key(
         return ConfigError(_first_line(error))
     names = [str(name) for name in parent if name != "hydra"]
     above = key.rpartition(".")[0]
-    if not names and above:
+    is_sweep = any(parsed.is_sweep_override() for parsed in parse_overrides(overrides))
+    if not names and above and not is_sweep:
         return ConfigError(
             f"there is no such key, {above} has none",
             key=key,
@@ -202,13 +266,12 @@ def _no_such_key(
         if isinstance(value, str) and (remedy := _beside(each.key_or_group, value)):
             return ConfigError("there is no such key or group", key=key, remedy=remedy)
     # Other jobs of a sweep over groups may have the key: + is for those that do not, ++ for all.
-    is_sweep = any(parsed.is_sweep_override() for parsed in parse_overrides(overrides))
     plus = "++" if is_sweep else "+"
     return ConfigError(
         f"there is no such key or group; to add it, write {plus}{key}=…",
         key=key,
         where=COMMAND_LINE,
-        remedy=did_you_mean(key.rpartition(".")[2], names),
+        remedy=did_you_mean(key.rpartition(".")[2], names) if names else None,
     )
 
 

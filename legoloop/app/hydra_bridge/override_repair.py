@@ -57,6 +57,8 @@ def _candidates(override: str, before: list[str], after: list[str]) -> Iterator[
             yield " ".join([override, *after[:end]])
         without_last_comma = re.sub(r", *([]}])", r"\1", value)
         pairs = value.replace("=", ":") if value[0] == "{" else value
+        if re.fullmatch(r"\([^()]*\)|\{[^{}:=]*\}", value):  # a tuple, or a set, of Python
+            yield f"{key}=[{value[1:-1].strip(', ')}]"
         quoted_inside = re.sub(r"[^][{}:,]+", _quoted_if_needed, value)
         yield from (f"{key}={each}" for each in (without_last_comma, pairs, quoted_inside))
     elif equals:

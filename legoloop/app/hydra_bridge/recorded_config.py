@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from io import StringIO
@@ -49,7 +50,7 @@ def recorded_tree(run: Path) -> DictConfig:
     Raises ConfigError if the folder holds no run or the record is damaged.
     """
     file = run / CONFIG
-    if not file.is_file():
+    if not os.path.isfile(file):  # False for a name that is too long, too
         raise ConfigError(f"{run}: no run directory, it has no {CONFIG}; give one that has")
     values = _read(file)
     for key in NEEDED:
@@ -85,7 +86,7 @@ def apply_overrides(
     """
     search = []
     if config_dir is not None:
-        if not config_dir.is_dir():
+        if not os.path.isdir(config_dir):
             raise ConfigError(f"--config-dir: {config_dir} is no folder")
         search = [search_path(config_dir)]
     skip_broken_plugins()
@@ -150,6 +151,8 @@ def _tied(value: Any, raw: Any, text: Any) -> Any:
 
 
 def _tie(value: Any, raw: Any, key: Any, text: Any) -> Any:
+    if OmegaConf.is_missing(raw, key):
+        return value
     if not OmegaConf.is_interpolation(raw, key):
         return _tied(value, raw[key], text)
     try:

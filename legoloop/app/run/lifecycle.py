@@ -358,7 +358,8 @@ def _load_newest(prepared: Prepared) -> None:
 def _load(prepared: Prepared, checkpoint: Path) -> None:
     if prepared.host is not None:
         with prepared.log.keeping():
-            load_checkpoint_into(prepared.host, checkpoint, strict=not _accepts_changes(prepared))
+            accepted = prepared.blueprint if _accepts_changes(prepared) else None
+            load_checkpoint_into(prepared.host, checkpoint, accepted)
         prepared.checkpoint = checkpoint
 
 

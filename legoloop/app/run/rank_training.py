@@ -117,7 +117,7 @@ def train_as_rank(
             group.parallel = app.parallel()
         host: TrainingHost = app.host()
         if checkpoint is not None:
-            load_checkpoint_into(host, checkpoint, strict)
+            load_checkpoint_into(host, checkpoint, None if strict else blueprint)
         with interruptions(host.interrupt):
             host.run()
         group.exchange("end")

@@ -32,6 +32,8 @@ from legoloop.state.run_record import Resume, git_state, read_record
 WORDS: tuple[Resume, ...] = ("auto", "never", "must")
 MAX_SHOWN = 6
 """So many changed keys are shown."""
+MAX_MISFITS = 3
+"""So many of what torch has to say of weights that do not fit."""
 
 _ABSENT = "nothing"
 
@@ -86,14 +88,28 @@ def check_unchanged(blueprint: Blueprint, data: Mapping[str, str | None], direct
         )
 
 
-def load_checkpoint_into(host: TrainingHost, checkpoint: Path, strict: bool) -> None:
-    """Give a host the state of a checkpoint; unless ``strict``, as far as it has a place for it."""
+def load_checkpoint_into(
+    host: TrainingHost, checkpoint: Path, accepted: Blueprint | None = None
+) -> None:
+    """Give a host the state of a checkpoint.
+
+    Args:
+        host: of the run that goes on.
+        checkpoint: of a run.
+        accepted: whose configuration may differ from that run's; the state is loaded as far as the
+            host has a place for it. None: nothing differs.
+
+    Raises DataError for a state that it cannot take, with the keys that differ.
+    """
     try:
-        host.load_state_dict(read_checkpoint(checkpoint), strict)
+        host.load_state_dict(read_checkpoint(checkpoint), strict=accepted is None)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        first, *more = [line.strip() for line in str(error).splitlines()] or [repr(error)]
+        reason = " ".join([*([] if more else [first]), shorten(more, MAX_MISFITS, " ")]).strip()
+        changes = [] if accepted is None else [*_changed_keys(accepted, run_of(checkpoint))]
+        told = f"; what changed: {shorten(changes, MAX_SHOWN, '; ')}" if changes else ""
         raise DataError(
-            f"{checkpoint}: is not the state of a run like this one "
-            f"({' '.join(str(error).split()) or repr(error)})"
+            f"{checkpoint}: is not the state of a run like this one ({reason}){told}"
         ) from error
 
 

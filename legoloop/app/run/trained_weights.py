@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def find_weights(run: Path, blueprint: Blueprint, which: str | Path = LAST) -> P
     if which in there:
         return there[str(which)]
     for path in () if which in WRITERS else (Path(which), run / which):
-        if path.is_file() or is_checkpoint(path):
+        if os.path.isfile(path) or is_checkpoint(path):
             return path
     wrong = f"holds no weights{_status(run)}; {WRITTEN_BY[LAST]}"
     if which == BEST:

@@ -9,9 +9,11 @@ from legoloop.app.config.validate import (
     asked_for,
     check_chosen_are_used,
     check_circles,
+    check_key_types,
     check_keys,
     check_loaders,
     check_names,
+    check_numbers,
     check_required,
     check_settings_are_read,
     check_train,
@@ -40,6 +42,39 @@ def test_known_keys_and_those_that_are_referred_to_may_be_there() -> None:
     tree = {"width": 8, "mine": {"deep": {"er": 1}}, "data": {"size": 3}}
     refers = {**tree, "model": {"hidden": ["${width}", "x${mine.deep.er}${data.size}"]}}
     check_keys(tree, refers)
+
+
+@pytest.mark.parametrize(
+    ("tree", "key"),
+    [
+        ({"optimizer": {"_target_": "x", True: 1}}, "optimizer.True"),
+        ({"plugins": {1: NODE}}, "plugins.1"),
+        ({"data": {"datasets": {None: NODE}}}, "data.datasets.None"),
+        ({"model": {**NODE, "inner": {"a": {**NODE, 2: 3}}}}, "model.inner.a.2"),
+    ],
+)
+def test_a_key_that_is_no_text_is_refused(tree: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check_key_types(tree)
+    name = key.rpartition(".")[2]
+    assert message(refused).startswith(f"{key}: is a key of type ")
+    assert message(refused).endswith(f"; quote '{name}'")
+
+
+def test_the_value_of_a_node_may_have_any_keys() -> None:
+    check_key_types({"loss": {**NODE, "class_weights": {0: 1.0, 1: {2: 3}}}})
+
+
+@pytest.mark.parametrize("value", [-(10**308), [10**307], {"a": [1.0, 3]}, "9" * 400, True])
+def test_numbers_that_a_float_can_hold(value: Any) -> None:
+    check_numbers({"lr": value, "other": 10**400}, ["lr", "nope"])
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), [1, 10**400], {"a": {"b": [10**400]}}])
+def test_a_number_that_no_float_can_hold_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check_numbers({"optimizer": {"lr": value}}, ["optimizer.lr"])
+    assert message(refused) == "optimizer.lr: has a number of more than 308 digits"
 
 
 def test_a_key_that_nothing_reads_is_refused_with_the_nearest() -> None:

@@ -104,7 +104,7 @@ def test_the_run_directory_is_bound_without_a_copy(here: Path) -> None:
 
 def directory_of(**hydra: Any) -> Path:
     name = hydra.pop("name", "x")
-    hydra_part = {"run": hydra, "overrides": {"hydra": []}}
+    hydra_part = {"run": hydra, "overrides": {"hydra": [], "task": []}}
     config: DictConfig = OmegaConf.create({"name": name, "hydra": hydra_part})
     return run_directory(config)
 
@@ -152,6 +152,14 @@ def test_like_another_job_it_is_the_same_blueprint() -> None:
             "hydra.sweeper.max_batch_size (command line): has an effect in a sweep alone; to "
             "sweep, add -m",
         ),
+        (
+            "sweep.on_failure=stop",
+            "sweep.on_failure (command line): has an effect in a sweep alone; to sweep, add -m",
+        ),
+        (
+            "hydra.runtime.output_dir=there",
+            "hydra.runtime.output_dir (command line): is set when a run begins; leave it out",
+        ),
         ("hydra.run.dir=''", "hydra.run.dir (command line): is empty; write . for the current "),
         ("run_dir=there", "run_dir (command line): is 'there'; where a run writes is said with "),
         (f"hydra.run.dir={'a' * 256}", "hydra.run.dir (command line): gives "),
@@ -169,6 +177,7 @@ def test_a_directory_is_taken_or_refused(override: str, message: str) -> None:
         ("hydra.sweep.dir=a/${hydra.job.id}", "hydra.sweep.dir: is not known before the jobs are "),
         ("hydra.sweep.dir=a/${hydra:job.num}", "hydra.sweep.dir: is not known before the jobs "),
         ("hydra.sweep.dir=a/${nope}", "hydra.sweep.dir: is not known before the jobs are "),
+        ("hydra.runtime.cwd=there", "hydra.runtime.cwd: is set when a run begins; leave it out"),
         ("hydra.sweep.dir=''", "hydra.sweep.dir: is empty; write . for the current directory"),
         (f"hydra.sweep.dir={'a' * 256}", "hydra.sweep.dir: gives '"),
     ],

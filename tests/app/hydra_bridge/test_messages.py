@@ -200,6 +200,13 @@ def test_compose_tells_what_to_type_instead(override: str, message: str) -> None
         (["tag=int(a)"], "tag=int(a): is not an override (invalid literal for int() with base 10"),
         (["data.root=[a"], "data.root=[a: is not an override; close what it opens, and quote "),
         (["seed", "3"], "seed: is not an override; write seed=3"),
+        (
+            ["+run_dir=there"],
+            "run_dir (command line): is set by Hydra; where a run writes is said with "
+            "hydra.run.dir, or hydra.sweep.dir",
+        ),
+        (["~run_dir"], "run_dir (command line): is set by Hydra; where a run writes is said with "),
+        (["~epoch_size"], "epoch_size (command line): is null already; leave ~epoch_size out"),
         (["seed", "=", "3"], "seed: is not an override; write seed=3"),
         (["seed=", "3"], "3: is not an override; write seed=3"),
         (["seed:", "3"], "seed:: is not an override; write seed=3"),
@@ -208,6 +215,10 @@ def test_compose_tells_what_to_type_instead(override: str, message: str) -> None
         (["+x={a:", "3}"], '+x={a:: is not an override; write "+x={a: 3}"'),
         (["metrics=null"], "metrics (command line): is null, no name of an option; there are "),
         (["data=nope"], "data=nope: there is no such option; "),
+        (["plugins=[default ema]"], "plugins=default ema: there is no such option; write plugins="),
+        (["model.hidden=(8,8)"], 'model.hidden=(8,8): is not an override; write "model.hidden=[8,'),
+        (["model.hidden={8}"], 'model.hidden={8}: is not an override; write "model.hidden=[8]"'),
+        ([f"seed={'1' * 5000}"], "seed (command line): has a number of too many digits; give one"),
     ],
 )
 def test_what_to_type_instead(overrides: list[str], message: str) -> None:
@@ -250,6 +261,18 @@ def test_what_to_type_instead(overrides: list[str], message: str) -> None:
         (
             "# @package _global_\ndefaults:\n- _self_\n- _self_\n",
             "experiment/e.yaml: its defaults have _self_ twice; keep one",
+        ),
+        (
+            "# @package _global_\n3\n",
+            "a configuration file holds a value of type int alone; write ",
+        ),
+        ("# @package _global_\nnull: 4\n", "a key in a configuration file is null; give it a name"),
+        ("# @package _global_\non: 4\n", "True: is a key of type bool; quote 'True'"),
+        ("# @package _global_\n3: 4\n", "3: is a key of type int; quote '3'"),
+        ("seed: \0\n", "{file}: not YAML that can be read: special characters are not allowed"),
+        (
+            "\ufeff# @package _global_\nseed: 1\n",
+            "{file}: begins with a byte order mark, so that its first line is lost; save it as ",
         ),
         ("# @package _global_\ndefaults:\n- 3\n", "an entry of a defaults list is of type int; "),
         ("# @package _global_\ndefaults:\n- override /model: ???\n", "model: has no option; "),

@@ -49,6 +49,13 @@ def test_a_reference_that_still_gives_the_value_stands(
     assert (tree.lr, tree.root) == (3, "of the writer")
 
 
+def test_what_hydra_composed_may_miss_a_value(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(WHOLE + "lr: 0.1\nhidden: [1, 2]\n")
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text(WHOLE + "lr: ???\nhidden: [1, '???']\n")
+    assert (resolved(tmp_path)["lr"], resolved(tmp_path)["hidden"]) == (0.1, [1, 2])
+
+
 @given(st.text(alphabet="a\\${}:.' \"", max_size=8))
 def test_any_text_stays_what_it_is(text: str) -> None:
     assert OmegaConf.create({"x": _literal(text)}).x == text

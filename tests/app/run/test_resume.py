@@ -225,11 +225,24 @@ def test_what_does_not_fit_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(resume, "read_checkpoint", lambda path: {})
     with pytest.raises(DataError) as told:
-        resume.load_checkpoint_into(Host(), Path("run/8"), True)  # type: ignore[arg-type]
+        resume.load_checkpoint_into(Host(), Path("run/8"))  # type: ignore[arg-type]
     assert str(told.value) == (
-        "run/8: is not the state of a run like this one (Error(s) in loading state_dict for "
-        'Linear: Unexpected key(s) in state_dict: "hidden".)'
+        "run/8: is not the state of a run like this one "
+        '(Unexpected key(s) in state_dict: "hidden".)'
     )
+
+
+def test_a_checkpoint_that_the_model_cannot_take_says_why_and_what_changed(
+    command: Command,
+) -> None:
+    run = failed(command)
+    before = files(run)
+    ended = command(*RUN, "hydra.run.dir=run", "on_config_change=accept", "model.hidden=[3]")
+    assert ended.status == 1
+    assert "is not the state of a run like this one (size mismatch for layers.0.0.w" in ended.err
+    assert "; what changed: model.hidden was [8], is [3]" in ended.err
+    assert ended.err.count("\n") == 1
+    assert files(run) == before
 
 
 def table(command: Command, rows: int, first: int = 0) -> tuple[str, str]:

@@ -88,6 +88,11 @@ MESSAGES = {
         ["seed=0,1", "hydra.sweeper.max_batch_size=0"],
         "hydra.sweeper.max_batch_size: is 0; give a whole number of at least 1, or null",
     ),
+    "a key that each option has, but the default none": (
+        ["scheduler=cosine,exponential", "scheduler.last_epoch=3"],
+        "scheduler.last_epoch (command line): there is no such key or group; to add it, write "
+        "++scheduler.last_epoch=…",
+    ),
     "what to do on a failure": (
         ["seed=0,1", "sweep.on_failure=maybe"],
         "job 0 ({SMALL} seed=0 sweep.on_failure=maybe): sweep.on_failure (command line): "
