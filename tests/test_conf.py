@@ -129,6 +129,7 @@ def test_the_help_lists_every_key_at_the_top() -> None:
 
 
 ALWAYS = {
+    ".hydra",
     ".run.lock",
     "checkpoints",
     "config.yaml",
