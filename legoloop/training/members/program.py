@@ -12,6 +12,7 @@ from torch import nn
 from torch.func import functional_call, grad_and_value, vmap
 
 from legoloop.core.protocols import Batch, Loss, Outputs
+from legoloop.training.step.compile import with_own_code
 from legoloop.training.step.feed import Feed
 
 MAX_COMPILED_SHAPES = 6
@@ -65,7 +66,8 @@ class Program:
         if compile:
             mode = None if compile is True else compile
             both = vmap(grad_and_value(self._loss, has_aux=True), randomness="different")
-            self._both: Callable[..., Any] | None = torch.compile(both, mode=mode, dynamic=False)
+            own = with_own_code(lambda *given: both(*given))
+            self._both: Callable[..., Any] | None = torch.compile(own, mode=mode, dynamic=False)
         else:
             self._both = None
         self._forward = vmap(self._loss, randomness="different")

@@ -34,6 +34,27 @@ def forward(feed: FeedProtocol, loss: Loss, batch: Batch) -> StepOutput:
     return batch, outputs, loss(batch, outputs)
 
 
+def with_own_code(function: Any) -> Any:
+    """The same function, for torch.compile with a code object of its own.
+
+    Torch keeps a bounded number of compiled versions with each code object, and runs any others as
+    they are: functions that are made by one ``def`` would share that number.
+
+    >>> def made(number): return lambda: number
+    >>> made(1).__code__ is made(2).__code__, with_own_code(made(1)).__code__ is made(2).__code__
+    (True, False)
+    >>> with_own_code(made(1))()
+    1
+    """
+    return FunctionType(
+        function.__code__.replace(),
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+
+
 def compile_step(feed: FeedProtocol, mode: Literal[True] | str) -> Forward:
     """``forward`` compiled by torch.compile; the first calls are slow.
 
@@ -77,9 +98,7 @@ def compile_step(feed: FeedProtocol, mode: Literal[True] | str) -> Forward:
         return outputs, loss(batch, outputs)
 
     def compiled(dynamic: bool) -> Any:
-        # torch keeps a bounded number of compiled versions with each code object: copy it.
-        code = outputs_and_loss.__code__.replace()
-        own = FunctionType(code, outputs_and_loss.__globals__)
+        own = with_own_code(outputs_and_loss)
         return torch.compile(own, mode=None if mode is True else mode, dynamic=dynamic)
 
     # Left to itself, torch compiles for dynamic shapes once a second shape came: the result for a

@@ -106,7 +106,7 @@ def test_compiled_it_learns_the_same_up_to_rounding_whatever_the_size_of_a_batch
 
 
 @needs_a_compiler
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own
 def test_several_losses_are_compiled_and_told_apart() -> None:
     told, compiled = weighted(), weighted()
@@ -142,7 +142,7 @@ def test_so_is_one_that_breaks_the_graph() -> None:
 
 
 @needs_a_compiler
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own
 def test_what_a_batch_gives_does_not_depend_on_those_that_were_compiled_before_it() -> None:
     def after(sizes: Iterable[int], state: dict[str, Any] | None = None) -> dict[str, Any]:
