@@ -251,7 +251,7 @@ def test_a_sweep_that_was_killed_ends_as_one_that_was_not(
     assert outcome(sweep) == outcome(here / "at_once")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_stop_at_a_failure_if_told_so(command: Command) -> None:
     ended = slowly(
         command.here, *PROCESSES, "sweep.on_failure=stop", "seed=range(5)", faults="0=bug"

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 EMA = ["plugins=[default,checkpoints,ema,clipping,best_weights]", "plugins.ema.decay=0.9"]
 
 
-@pytest.mark.parametrize("model", ["mlp", "simple_cnn"])
+@pytest.mark.parametrize("model", ["mlp", pytest.param("simple_cnn", marks=pytest.mark.long)])
 def test_it_trains_what_whole_models_train(tmp_path: Path, model: str) -> None:
     given = [*MLP[:3], f"model={model}", "model.dropout=0", "epoch_size=200", *EMA]
     for parallel in ("ddp", "fsdp"):

@@ -102,7 +102,7 @@ def test_a_setting_that_slurm_does_not_have_is_refused(tmp_path: Path, slurm: Sl
 
 # hydra#1377, hydra#1513, hydra#2551: one job that fails or dies, and the others are lost
 # submitit#1720, oumi#2671: no accounting, and a job that was killed is waited for, for ever
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_job_that_dies_is_one_failed_job_without_accounting(
     tmp_path: Path, slurm: SlurmHere
 ) -> None:

@@ -292,7 +292,7 @@ def test_several_objectives_have_a_front_of_best_trials(command: Command) -> Non
     assert all(len(trial.values) == 2 for trial in trials(command.here))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_storage_may_be_a_url(command: Command) -> None:
     storage = f"sqlite:///{command.here}/study.db"
     search = (*SEARCH, f"hydra.sweeper.storage={storage}", "hydra.sweeper.study=mine")
@@ -554,7 +554,7 @@ def test_other_launchers_are_given_batches(command: Command) -> None:
     assert begun[1] < first_ended < begun[2], "chosen together; and by what came of the batch"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_job_that_is_killed_is_a_failed_trial(command: Command) -> None:
     package = command.here.parent / "package"
     ended = in_a_process(
