@@ -7,6 +7,7 @@ import re
 import torch
 
 from legoloop.core.errors import DataError
+from legoloop.core.text import in_one_line
 
 OF_THE_CPU = "can't allocate memory"
 """What torch says where the memory of the machine is not enough; it has no class for it."""
@@ -42,5 +43,5 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 def _beginning(error: BaseException) -> str:
     """Without what torch reports about its allocator."""
-    said = " ".join(str(error).split())
+    said = in_one_line(error)
     return re.split(r"(?<=[a-zA-Z])\. (?!Tried)|\. See", said)[0].rstrip(".") + "."

@@ -80,6 +80,15 @@ def brief(message: str, longest_word: int = 500, longest: int = 2_000) -> str:
     return words if len(words) <= longest else f"{words[: longest // 2]} … {words[-longest // 4 :]}"
 
 
+def in_one_line(message: object) -> str:
+    """A message of several lines, or an error with one.
+
+    >>> in_one_line(ValueError("size mismatch:\\n    2 and 3"))
+    'size mismatch: 2 and 3'
+    """
+    return " ".join(str(message).split())
+
+
 def is_number(text: str) -> bool:
     """Whether ``float`` reads it.
 

@@ -15,6 +15,7 @@ from legoloop.core.errors import ArgumentError, DataError
 from legoloop.core.eval_mode import untouched
 from legoloop.core.out_of_memory import is_out_of_memory
 from legoloop.core.protocols import Batch, BatchSizer, Loss, Outputs
+from legoloop.core.text import in_one_line
 from legoloop.evaluation.accumulators import Accumulator
 
 MERGED_EXACTLY = ("dim_zero_sum", "dim_zero_cat", "dim_zero_max", "dim_zero_min")
@@ -154,9 +155,9 @@ class MetricAccumulator(Accumulator):
             except (ValueError, RuntimeError) as error:
                 if not _is_of_torchmetrics(metric) or is_out_of_memory(error):
                     raise
-                said = " ".join(str(error).split())
+                refusal = in_one_line(error)
                 raise DataError(
-                    f"{type(metric).__name__} refuses what it is given: {said}"
+                    f"{type(metric).__name__} refuses what it is given: {refusal}"
                 ) from error
         self._is_empty = False
 

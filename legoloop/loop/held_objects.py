@@ -105,7 +105,7 @@ def held_modules(holders: Mapping[str, object], but: Iterable[object] = ()) -> l
 def moved_paths(
     before: Mapping[str, Iterable[object]], now: Mapping[str, Iterable[object]]
 ) -> dict[str, str]:
-    """Which objects are those that were at other paths, told by what they have.
+    """Which objects are those that were at other paths, found by what they have.
 
     The path of an object begins with the name of a plugin that holds it: with more or fewer plugins
     that is another one.

@@ -68,7 +68,7 @@ class MNIST:
         "train": (5, 0, 4, 1, 9, 2, 1, 3, 1, 4),
         "t10k": (7, 2, 1, 0, 4, 1, 4, 9, 5, 9),
     }
-    """By which the files are told from those of another data set, which have the same names."""
+    """They distinguish the files from those of another data set, which have the same names."""
 
     def __init__(
         self,

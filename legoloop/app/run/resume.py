@@ -107,9 +107,9 @@ def load_checkpoint_into(
         first, *more = [line.strip() for line in str(error).splitlines()] or [repr(error)]
         reason = " ".join([*([] if more else [first]), shorten(more, MAX_MISFITS, " ")]).strip()
         changes = [] if accepted is None else [*_changed_keys(accepted, run_of(checkpoint))]
-        told = f"; what changed: {shorten(changes, MAX_SHOWN, '; ')}" if changes else ""
+        changed = f"; what changed: {shorten(changes, MAX_SHOWN, '; ')}" if changes else ""
         raise DataError(
-            f"{checkpoint}: is not the state of a run like this one ({reason}){told}"
+            f"{checkpoint}: is not the state of a run like this one ({reason}){changed}"
         ) from error
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from legoloop.app.config.binding import BoundCall
 from legoloop.core.errors import ArgumentError, ConfigError
+from legoloop.core.text import in_one_line
 
 Scope = Mapping[str, Callable[[], Any]]
 
@@ -46,8 +47,8 @@ def build(call: BoundCall, scope: Scope) -> Any:
     except (TypeError, ValueError) as error:
         if _comes_from_deeper(error):
             raise
-        said = " ".join(str(error).split())  # in one line
-        raise ConfigError(f"{call.target} refuses it: {said}", key=call.path) from error
+        refusal = in_one_line(error)
+        raise ConfigError(f"{call.target} refuses it: {refusal}", key=call.path) from error
 
 
 def build_nested(value: Any, scope: Scope) -> Any:

@@ -13,6 +13,7 @@ from torch import nn
 
 from legoloop.core.as_constructed import describe
 from legoloop.core.rng import preserved_rng, reseed_generators
+from legoloop.core.text import in_one_line
 from legoloop.loop.host import TrainingHost
 from legoloop.training.loss_shape import check_losses
 from legoloop.training.members.member import structure_of
@@ -57,7 +58,7 @@ def why_not_a_row(host: TrainingHost, rows: int = 2) -> str | None:
         try:
             return _why_no_program(descent, batch, rows)
         except Exception as error:  # whatever a model does that vmap cannot
-            text = " ".join(str(error).split())
+            text = in_one_line(error)
             return f"torch.func.vmap cannot run it ({text[:160] or repr(error)})"
 
 
