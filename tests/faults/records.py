@@ -97,6 +97,50 @@ def output_that_fails(long: bool) -> Tally:
     return tally
 
 
+def workers_in_jobs(long: bool) -> Tally:
+    """Jobs of a sweep whose data come from worker processes; all of them complete."""
+    tally = Tally()
+    for launcher in ("basic", "processes"):
+        for workers in (1, 2, 3) if long else (1,):
+            sweep = (f"hydra/launcher={launcher}", "seed=0,1", "num_epochs=1", "hydra.sweep.dir=.")
+            served = f"+data.loaders.train.num_workers={workers}"
+            with _folder() as here:
+                ended = _run(here, "-m", *SMALL, *sweep, served)
+                problem = None if ended.status == 0 else f"ended with {ended.status}: {ended.err}"
+                for job in ("0", "1"):
+                    if problem is None and _status(here / job) != "COMPLETED":
+                        problem = f"job {job} is recorded as {_status(here / job)}"
+                tally.count(f"{launcher}, {workers} workers", problem)
+    return tally
+
+
+OF_ANOTHER_MODE = (
+    ("hydra.sweep.dir=x",),
+    ("hydra.sweep.subdir=x",),
+    ("hydra/launcher=processes",),
+    ("hydra/sweeper=basic",),
+    ("sweep.on_failure=stop",),
+    ("run_dir=x",),
+    ("hydra.runtime.cwd=x",),
+    ("-m", "seed=0,1", "hydra.run.dir=x"),
+    ("-m", "seed=0,1", "run_dir=x"),
+)
+"""Settings that would have no effect in the run, or sweep, that they are given to."""
+
+
+def settings_without_effect(long: bool) -> Tally:
+    """Each is refused in a few lines, and nothing is made."""
+    tally = Tally()
+    for words in OF_ANOTHER_MODE if long else OF_ANOTHER_MODE[::3]:
+        with _folder() as here:
+            ended = _run(here, *SMALL, *words)
+            made = [path.name for path in here.iterdir() if not path.name.startswith("said")]
+            problem = None if ended.status == 2 else f"ended with {ended.status}: {ended.err}"
+            problem = problem or (f"made {', '.join(made)}" if made else None)
+            tally.count(" ".join(words), problem or _problem(ended))
+    return tally
+
+
 def shared_memory_that_is_full(long: bool) -> Tally:
     """``/dev/shm`` without room for the workers, or for a batch; skipped where none is mounted."""
     tally = Tally()

@@ -133,6 +133,16 @@ _OTHERS = (
         records.output_that_fails,
     ),
     Row(
+        "worker processes in the jobs of a sweep",
+        "all jobs complete, with any launcher of this machine",
+        records.workers_in_jobs,
+    ),
+    Row(
+        "settings of a sweep in a run, and of a run in a sweep",
+        "refused in a few lines, nothing made",
+        records.settings_without_effect,
+    ),
+    Row(
         "shared memory without room for workers",
         "ends in one line that names it",
         records.shared_memory_that_is_full,
