@@ -102,7 +102,7 @@ def test_what_a_descent_refuses_of_shards_is_found_before_there_are_any(turns: b
         descent = ll.AlternatingDescent(descent, tag="loss/one")
     plan = ll.TrainingHost([ll.SimpleEpoch(streaming()), descent]).plan
     reject_without_ranks(plan, 2, ll.DataParallel())
-    with pytest.raises(ll.ConfigError, match="takes whole weights") as told:
+    with pytest.raises(ll.ConfigError, match="takes whole weights") as raised:
         reject_without_ranks(plan, 2, ll.FullySharded())
     key = "AlternatingDescent.descent" if turns else "ClosureDescent"
-    assert told.value.key == f"plugins.{key}"
+    assert raised.value.key == f"plugins.{key}"

@@ -91,12 +91,20 @@ def check_key_types(tree: Mapping[Any, Any], path: str = "", in_node: bool = Fal
     has_target = "_target_" in tree
     for key, value in tree.items():
         if not isinstance(key, str) and (has_target or not in_node):
-            kind = type(key).__name__
-            raise ConfigError(
-                f"is a key of type {kind}", key=f"{path}{key}", remedy=f"quote '{key}'"
-            )
+            raise key_is_no_text(key, path)
         if isinstance(value, Mapping):
             check_key_types(value, f"{path}{key}.", in_node or has_target)
+
+
+def key_is_no_text(key: Any, path: str = "") -> ConfigError:
+    """The error for such a key.
+
+    Args:
+        key: what YAML made of it.
+        path: of the mapping that has it, with a dot at its end.
+    """
+    kind = type(key).__name__
+    return ConfigError(f"is a key of type {kind}", key=f"{path}{key}", remedy=f"quote '{key}'")
 
 
 def check_numbers(tree: Tree, set_keys: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from legoloop.app.config.blueprint import Blueprint
 from legoloop.app.config.paths import Tree, is_under
 from legoloop.app.config.references import resolve_references
 from legoloop.app.config.settings import COMMAND_LINE
+from legoloop.app.config.validate import key_is_no_text
 from legoloop.app.hydra_bridge.key_origin import user_origins
 from legoloop.app.hydra_bridge.overrides import all_overrides, parse_overrides, task_overrides
 from legoloop.core.errors import ConfigError
@@ -88,9 +89,7 @@ def to_plain(config: DictConfig, resolve: bool = True) -> Tree:
     keys: list[Any] = list(config)
     for key in keys:
         if not isinstance(key, str):
-            raise ConfigError(
-                f"is a key of type {type(key).__name__}", key=str(key), remedy=f"quote '{key}'"
-            )
+            raise key_is_no_text(key)
         if key != "hydra":
             is_reference = OmegaConf.is_interpolation(config, key)
             value = _written(config, key) if is_reference and not resolve else config[key]

@@ -218,15 +218,15 @@ def test_a_checkpoint_that_it_cannot_go_on_from_leaves_all_as_it_is(command: Com
         assert not (command.here / "branch").exists()
 
 
-def test_what_does_not_fit_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_fit_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     class Host:
         def load_state_dict(self, state: Any, strict: bool) -> None:
             Linear(1, 1).load_state_dict({"weight": ones(1, 1), "bias": ones(1), "hidden": ones(1)})
 
     monkeypatch.setattr(resume, "read_checkpoint", lambda path: {})
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as raised:
         resume.load_checkpoint_into(Host(), Path("run/8"))  # type: ignore[arg-type]
-    assert str(told.value) == (
+    assert str(raised.value) == (
         "run/8: is not the state of a run like this one "
         '(Unexpected key(s) in state_dict: "hidden".)'
     )
